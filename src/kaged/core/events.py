@@ -1,0 +1,104 @@
+"""The journal's vocabulary: event types (contract, section 5) and the envelope that carries them.
+
+`data` is a plain JSON object whose shape each type fixes in `SHAPES`; the journal stores it as JSON text
+and never looks inside. Shapes grow by optional keys only.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+
+class NewEvent(msgspec.Struct, frozen=True):
+    """An event about to be appended: what happened, without its number."""
+
+    type: str
+    data: dict[str, Any]
+
+
+class Event(msgspec.Struct, frozen=True):
+    """A committed event: `seq` counts from 1 without gaps within its session.
+
+    `commit` is the daemon-wide commit number (gaps allowed, order guaranteed); `at` is ISO 8601 UTC.
+    """
+
+    session: str
+    seq: int
+    at: str
+    type: str
+    data: dict[str, Any]
+    commit: int
+
+
+class TextPart(msgspec.Struct, frozen=True, tag_field="kind", tag="text"):
+    """A finished piece of assistant text."""
+
+    text: str
+
+
+class ThinkingPart(msgspec.Struct, frozen=True, tag_field="kind", tag="thinking", omit_defaults=True):
+    """Finished thinking; `signature` goes back to the provider unchanged; `redacted` is opaque data."""
+
+    text: str
+    signature: str | None = None
+    redacted: str | None = None
+
+
+class ToolCallPart(msgspec.Struct, frozen=True, tag_field="kind", tag="tool_call", omit_defaults=True):
+    """A tool call as the model made it. `args_error` says why `raw` could not be read as an object."""
+
+    call_id: str
+    tool: str
+    args: dict[str, Any]
+    raw: str | None = None
+    args_error: str | None = None
+
+
+Part = TextPart | ThinkingPart | ToolCallPart
+Outcome = Literal["success", "failed", "cancelled"]
+
+SHAPES: Mapping[str, tuple[str, ...]] = {
+    "session.created": ("title", "project", "actor"),
+    "session.updated": ("title?", "state?", "model?"),
+    "session.archived": ("actor",),
+    "message.user": ("message_id", "text", "actor"),
+    "run.started": ("run_id", "message_id", "agent", "model", "provider", "cage"),
+    "message.start": ("run_id", "message_id", "agent"),
+    "message.delta": ("run_id", "message_id", "part", "kind", "text", "call_id?", "tool?"),
+    "message.end": ("run_id", "message_id", "parts", "stop_reason", "interrupted"),
+    "tool.call": ("run_id", "call_id", "message_id", "tool", "args"),
+    "tool.denied": ("run_id", "call_id", "tool", "reason"),
+    "tool.output": ("run_id", "call_id", "offset", "text"),
+    "tool.result": ("run_id", "call_id", "tool", "ok", "output", "duration_ms", "detail"),
+    "attention.required": ("attention_id", "run_id", "call_id", "kind", "question", "options"),
+    "attention.resolved": ("attention_id", "run_id", "call_id", "answer", "actor", "withdrawn?"),
+    "usage.recorded": (
+        "run_id", "provider", "model", "input_tokens", "output_tokens",
+        "cache_read_tokens", "cache_write_tokens", "estimated",
+    ),
+    "run.ended": ("run_id", "outcome", "reason", "actor?", "stopped?"),
+    "run.interrupted": ("run_id", "reason", "running?"),
+    "run.recovered": ("run_id", "actor"),
+    "error": ("run_id?", "code", "message", "attempt?", "retry_in_s?"),
+}  # fmt: skip
+"""Required and optional (`?`) keys of each event type's `data`."""
+
+LIFECYCLE: frozenset[str] = frozenset(
+    {
+        "session.created", "session.updated", "session.archived", "run.started", "run.ended",
+        "run.interrupted", "run.recovered", "attention.required", "attention.resolved",
+    }
+)  # fmt: skip
+"""The types that the `events` channel carries, with `session` and `project` added to `data`."""
+
+
+def parts_to_builtins(parts: list[Part]) -> list[dict[str, Any]]:
+    """Message parts as the JSON objects stored in `message.end`."""
+    result: list[dict[str, Any]] = msgspec.to_builtins(parts)
+    return result
+
+
+def parts_from_builtins(raw: list[dict[str, Any]]) -> list[Part]:
+    """Read back what `parts_to_builtins` wrote; raises `msgspec.ValidationError` on anything else."""
+    return msgspec.convert(raw, list[Part])
