@@ -1,0 +1,44 @@
+"""Every check and test, each with its runner's own summary; the first line that fails fails the whole.
+
+`--quick` leaves out the browser stories. Further arguments go to pytest.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import bootstrap
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main(arguments: list[str]) -> int:
+    """Run the console's checks, then pytest; the exit code is the worst of them."""
+    quick = "--quick" in arguments
+    rest = [a for a in arguments if a != "--quick"]
+    npm = bootstrap.npm()
+    env = {**os.environ, "PATH": f"{Path(npm).parent}{os.pathsep}{os.environ['PATH']}"}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    if not (ROOT / "ui" / "node_modules").exists():
+        subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=ROOT / "ui", env=env, check=True)
+    pytest = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", *rest]
+    if quick:
+        pytest += ["-m", "not browser"]
+    commands = [([npm, "run", "check"], ROOT / "ui"), ([npm, "test"], ROOT / "ui"), (pytest, ROOT)]
+    worst = 0
+    for command, folder in commands:
+        since = time.monotonic()
+        sys.stdout.write(f"\n── {' '.join(Path(c).name if i == 0 else c for i, c in enumerate(command))}\n")
+        sys.stdout.flush()
+        code = subprocess.run(command, cwd=folder, env=env, check=False).returncode
+        sys.stdout.write(
+            f"── {'ok' if code == 0 else f'failed ({code})'} in {time.monotonic() - since:.0f} s\n"
+        )
+        worst = worst or code
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
