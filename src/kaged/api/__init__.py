@@ -1,1 +1,6 @@
-"""api."""
+"""The API room: HTTP routes, the WebSocket hub, the error shape, the OpenAPI document, the static page.
+
+Promises the names and shapes of the HTTP and WebSocket contracts. Holds no business rule: every route
+checks its input, calls one service of a lower room and shapes the answer. Never authenticates (the
+identity middleware has done so before a route runs) and never touches storage directly.
+"""

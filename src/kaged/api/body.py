@@ -1,0 +1,175 @@
+"""Request bodies: read whole up to a limit, and answered once per `Idempotency-Key`."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Iterable
+
+import apsw
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kaged.api import errors
+from kaged.core import clock
+from kaged.core.actors import Actor
+from kaged.core.errors import KagedError
+from kaged.storage.database import Database
+
+_KEPT_MS = 24 * 3600 * 1000
+
+
+class BodyLimit:
+    """Reads a request's body before the route runs; one that is too large is answered with 413."""
+
+    def __init__(self, app: ASGIApp, *, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in {"GET", "HEAD"}:
+            await self._app(scope, receive, send)
+            return
+        whole = await _read(receive, self._limit)
+        if whole is None:
+            refusal = KagedError(
+                "payload_too_large",
+                f"The request body is larger than {self._limit // 1024} KiB. "
+                "Put large input into a file of the project and name it in the message.",
+                {"limit_bytes": self._limit},
+            )
+            await errors.response(refusal)(scope, receive, send)
+            return
+        scope["state"]["body"] = whole
+        await self._app(scope, _replay(whole, receive), send)
+
+
+async def _read(receive: Receive, limit: int) -> bytes | None:
+    """The whole body, or None when it is over `limit` (the rest is read and dropped)."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b"".join(chunks)
+        size += len(message.get("body", b""))
+        if size <= limit:
+            chunks.append(message.get("body", b""))
+        if size > limit * 16:
+            return None
+        if not message.get("more_body", False):
+            return b"".join(chunks) if size <= limit else None
+
+
+def _replay(whole: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def again() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": whole, "more_body": False}
+
+    return again
+
+
+class Idempotency:
+    """A write with an `Idempotency-Key` happens once; the same key gives the same answer for a day.
+
+    The same key with another route or body is a conflict. Answers of 500 and above are not kept.
+    """
+
+    def __init__(self, app: ASGIApp, *, db: Database) -> None:
+        self._app = app
+        self._db = db
+        self._under_way: dict[tuple[str, str], asyncio.Event] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        key = _header(scope, b"idempotency-key") if scope["type"] == "http" else None
+        actor: Actor | None = scope.get("state", {}).get("actor")
+        if key is None or actor is None or scope["method"] in {"GET", "HEAD"}:
+            await self._app(scope, receive, send)
+            return
+        if not 1 <= len(key) <= 200:
+            refusal = KagedError("validation_failed", "`Idempotency-Key` must have 1 to 200 characters.")
+            await errors.response(refusal)(scope, receive, send)
+            return
+        await self._once((f"{actor.source}:{actor.id}", key), scope, receive, send)
+
+    async def _once(self, slot: tuple[str, str], scope: Scope, receive: Receive, send: Send) -> None:
+        while (running := self._under_way.get(slot)) is not None:
+            await running.wait()
+        done = self._under_way[slot] = asyncio.Event()
+        try:
+            route = f"{scope['method']} {scope['path']}"
+            body_hash = hashlib.sha256(scope["state"].get("body", b"")).hexdigest()
+            kept = await self._db.read(lambda c: _find(c, slot))
+            if kept is None:
+                await self._run_and_keep(slot, route, body_hash, scope, receive, send)
+            elif kept[:2] != (route, body_hash):
+                refusal = KagedError("conflict", "This `Idempotency-Key` was used for another request.")
+                await errors.response(refusal)(scope, receive, send)
+            else:
+                await _send_kept(send, kept[2], kept[3])
+        finally:
+            del self._under_way[slot]
+            done.set()
+
+    async def _run_and_keep(
+        self, slot: tuple[str, str], route: str, body_hash: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        status = 500
+        chunks: list[bytes] = []
+
+        async def tee(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            elif message["type"] == "http.response.body":
+                chunks.append(message.get("body", b""))
+            await send(message)
+
+        await self._app(scope, receive, tee)
+        if status < 500:
+            text = b"".join(chunks).decode("utf-8")
+            await self._db.write(lambda c: _keep(c, slot, route, body_hash, status, text))
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    return next((value.decode("latin-1").strip() for key, value in headers if key == name), None)
+
+
+def _find(connection: apsw.Connection, slot: tuple[str, str]) -> tuple[str, str, int, str] | None:
+    rows = connection.execute(
+        "SELECT route, body_hash, status, response FROM idempotency "
+        "WHERE actor = ? AND key = ? AND created_at > ?",
+        (*slot, clock.now_ms() - _KEPT_MS),
+    ).fetchall()
+    return rows[0] if rows else None
+
+
+def _keep(
+    connection: apsw.Connection, slot: tuple[str, str], route: str, body_hash: str, status: int, text: str
+) -> None:
+    connection.execute("DELETE FROM idempotency WHERE created_at <= ?", (clock.now_ms() - _KEPT_MS,))
+    connection.execute(
+        "INSERT OR REPLACE INTO idempotency (actor, key, route, body_hash, status, response, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (*slot, route, body_hash, status, text, clock.now_ms()),
+    )
+
+
+async def _send_kept(send: Send, status: int, text: str) -> None:
+    content = text.encode("utf-8")
+    kind = b"application/json" if _is_json(text) else b"text/plain; charset=utf-8"
+    headers = [(b"content-type", kind), (b"content-length", str(len(content)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

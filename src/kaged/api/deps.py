@@ -1,0 +1,80 @@
+"""What a route asks FastAPI for: the caller, the services, the page of a list."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Query, Request
+
+from kaged.api.services import Services
+from kaged.core.actors import Actor
+from kaged.core.errors import KagedError
+
+T = TypeVar("T")
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+def _actor(request: Request) -> Actor:
+    actor: Actor | None = request.scope["state"].get("actor")
+    if actor is None:
+        raise KagedError("unauthenticated", "This request carries no identity.")
+    return actor
+
+
+def _admin(actor: Annotated[Actor, Depends(_actor)]) -> Actor:
+    if not actor.is_admin:
+        raise KagedError(
+            "forbidden",
+            f"{actor.id} is a member, and this needs an admin. Ask the operator of this host to add "
+            f'"{actor.id}" to [auth] admins in config.toml.',
+        )
+    return actor
+
+
+def _control(actor: Annotated[Actor, Depends(_actor)]) -> Actor:
+    if actor.source != "control":
+        raise KagedError(
+            "forbidden", "This can only be asked for on the host itself, with the `kaged` command."
+        )
+    return actor
+
+
+Svc = Annotated[Services, Depends(_services)]
+Caller = Annotated[Actor, Depends(_actor)]
+Admin = Annotated[Actor, Depends(_admin)]
+OnHost = Annotated[Actor, Depends(_control)]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Position and size of a page: `offset` comes from the opaque cursor of the page before."""
+
+    limit: int
+    offset: int
+
+    def of(self, items: Sequence[T], shape: Callable[[T], Any]) -> dict[str, Any]:
+        """The list answer for `items`, fetched with `limit + 1` rows from `offset`."""
+        more = len(items) > self.limit
+        cursor = base64.urlsafe_b64encode(str(self.offset + self.limit).encode()).decode() if more else None
+        return {"items": [shape(item) for item in items[: self.limit]], "next": cursor}
+
+
+def _page(limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str | None = None) -> Page:
+    if cursor is None:
+        return Page(limit, 0)
+    try:
+        offset = int(base64.urlsafe_b64decode(cursor.encode("ascii", "strict")))
+    except (ValueError, binascii.Error) as error:
+        raise KagedError("validation_failed", "`cursor` is not one that this list gave out.") from error
+    if offset < 0:
+        raise KagedError("validation_failed", "`cursor` is not one that this list gave out.")
+    return Page(limit, offset)
+
+
+Paged = Annotated[Page, Depends(_page)]

@@ -1,0 +1,161 @@
+"""The one WebSocket of a page: subscribe to channels, resume by sequence number (`kaged.v1`)."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from kaged.api.services import Services
+from kaged.core.actors import Actor
+from kaged.core.errors import KagedError
+from kaged.core.events import Event
+from kaged.journal.subscription import Lagged
+
+SUBPROTOCOL = "kaged.v1"
+_MAX_CHANNELS = 64
+_MAX_FRAME = 64 * 1024
+log = logging.getLogger(__name__)
+
+
+class Subscribe(msgspec.Struct, frozen=True, tag_field="op", tag="subscribe", forbid_unknown_fields=True):
+    """Follow a channel from `after` (exclusive)."""
+
+    channel: str
+    after: int = 0
+
+
+class Unsubscribe(msgspec.Struct, frozen=True, tag_field="op", tag="unsubscribe", forbid_unknown_fields=True):
+    """Stop following a channel."""
+
+    channel: str
+
+
+class Ping(msgspec.Struct, frozen=True, tag_field="op", tag="ping", forbid_unknown_fields=True):
+    """Ask for a `pong`."""
+
+
+_decoder = msgspec.json.Decoder(Subscribe | Unsubscribe | Ping)
+_encoder = msgspec.json.Encoder()
+
+
+class _Frame(msgspec.Struct, frozen=True):
+    channel: str
+    seq: int
+    at: str
+    type: str
+    data: dict[str, Any]
+
+
+def frame(channel: str, event: Event) -> _Frame:
+    """An event as it appears on `channel`; `events` is numbered by the daemon-wide commit."""
+    seq = event.commit if channel == "events" else event.seq
+    return _Frame(channel, seq, event.at, event.type, event.data)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    code: str
+    message: str
+    channel: str | None = None
+
+
+class Connection:
+    """One browser's socket. Ends when the client leaves, its identity is revoked or its age is up."""
+
+    def __init__(self, socket: WebSocket, services: Services, actor: Actor) -> None:
+        self._socket = socket
+        self._services = services
+        self._actor = actor
+        self._follows: dict[str, asyncio.Task[None]] = {}
+        self._sending = asyncio.Lock()
+
+    async def serve(self) -> None:
+        """Handle frames until the socket closes; returns normally in every case but a bug."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._read(group)
+                for follow in self._follows.values():
+                    follow.cancel()
+        except* WebSocketDisconnect:
+            pass
+
+    async def _read(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            text = message.get("text")
+            if text is None or len(text) > _MAX_FRAME:
+                await self._error(_Reply("bad_request", "Frames are JSON text of at most 64 KiB."))
+                continue
+            try:
+                order = _decoder.decode(text)
+            except msgspec.MsgspecError as error:
+                await self._error(_Reply("bad_request", f"This frame is no order kaged knows: {error}."))
+                continue
+            await self._obey(order, group)
+
+    async def _obey(self, order: Subscribe | Unsubscribe | Ping, group: asyncio.TaskGroup) -> None:
+        if isinstance(order, Ping):
+            await self._send({"op": "pong"})
+        elif isinstance(order, Unsubscribe):
+            follow = self._follows.pop(order.channel, None)
+            if follow is not None:
+                follow.cancel()
+        elif order.channel in self._follows or len(self._follows) >= _MAX_CHANNELS:
+            text = (
+                "This channel is already followed."
+                if order.channel in self._follows
+                else "Too many channels."
+            )
+            await self._error(_Reply("conflict", text, order.channel))
+        else:
+            self._follows[order.channel] = group.create_task(self._follow(order.channel, order.after))
+
+    async def _follow(self, channel: str, after: int) -> None:
+        try:
+            head = await self._head(channel, after)
+            await self._send({"op": "subscribed", "channel": channel, "seq": head})
+            async with self._services.journal.subscribe(channel, after) as events:
+                async for item in events:
+                    if isinstance(item, Lagged):
+                        await self._send({"op": "lagged", "channel": channel, "seq": item.seq})
+                    else:
+                        await self._send(frame(channel, item))
+        except KagedError as error:
+            self._follows.pop(channel, None)
+            await self._error(_Reply(error.code, error.message, channel))
+
+    async def _head(self, channel: str, after: int) -> int:
+        if channel == "events":
+            head = await self._services.journal.commit_head()
+        else:
+            kind, _, session = channel.partition(":")
+            if kind != "session" or not session:
+                raise KagedError("not_found", "Channels are `session:<id>` and `events`.")
+            head = (await self._services.sessions.get(session)).head
+        if not 0 <= after <= head:
+            raise KagedError("validation_failed", f"`after` must be between 0 and the head, {head}.")
+        return head
+
+    async def _error(self, reply: _Reply) -> None:
+        body = {"op": "error", "code": reply.code, "message": reply.message}
+        await self._send(body if reply.channel is None else {**body, "channel": reply.channel})
+
+    async def _send(self, body: object) -> None:
+        text = _encoder.encode(body).decode()
+        async with self._sending:
+            if self._socket.application_state is not WebSocketState.CONNECTED:
+                raise WebSocketDisconnect(1006)
+            await self._socket.send_text(text)
+
+
+async def serve(socket: WebSocket, services: Services) -> None:
+    """Accept and serve `GET /api/v1/ws`; identity and origin were checked before."""
+    actor: Actor = socket.scope["state"]["actor"]
+    await socket.accept(subprotocol=SUBPROTOCOL)
+    async with services.identity.sockets.hold(socket.scope, socket.close):
+        await Connection(socket, services, actor).serve()

@@ -1,0 +1,124 @@
+"""Projects: load, list, look at, trust, forget."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from kaged.api.deps import Admin, Caller, Paged, Svc
+from kaged.api.services import Services
+from kaged.cage.compile import compile_plan
+from kaged.cage.plan import CagePlan
+from kaged.core.errors import KagedError
+from kaged.projects.service import Project
+
+router = APIRouter(prefix="/api/v1/projects", tags=["projects"])
+
+
+class LoadBody(BaseModel):
+    """A folder on the host to load as a project."""
+
+    model_config = ConfigDict(extra="forbid")
+    path: str = Field(min_length=1, max_length=4096, description="Absolute path of the folder.")
+    trust: bool = Field(False, description="Record the content as reviewed, so that agents may run in it.")
+    create: bool = Field(False, description="Write the proposed project file when there is none.")
+
+
+class TrustBody(BaseModel):
+    """The content that the operator has seen."""
+
+    model_config = ConfigDict(extra="forbid")
+    hash: str = Field(min_length=1, max_length=128, description="`hash` of the project as it was reviewed.")
+
+
+def plan_of(project: Project) -> CagePlan | None:
+    """The cage of the project's primary agent, or None while its file has problems."""
+    if project.spec is None:
+        return None
+    try:
+        return compile_plan(project.spec.primary.cage, project.path, name=project.slug)
+    except KagedError:
+        return None
+
+
+def _route(services: Services, project: Project) -> dict[str, str] | None:
+    if project.spec is None:
+        return None
+    try:
+        route = services.models.resolve(project.spec.primary.model)
+    except KagedError:
+        return None
+    return {"provider": route.provider, "model": route.model, "label": route.label}
+
+
+def shape(services: Services, project: Project) -> dict[str, Any]:
+    """A project as the API shows it."""
+    plan = plan_of(project)
+    return {
+        "slug": project.slug,
+        "path": str(project.path),
+        "description": project.spec.description if project.spec else None,
+        "trust": project.trust,
+        "hash": project.hash,
+        "problems": list(project.problems),
+        "model": project.spec.primary.model if project.spec else None,
+        "route": _route(services, project),
+        "cage": {"words": plan.words(), "explain": plan.explain()} if plan else None,
+        "sample": project.sample,
+        "created_at": project.created_at,
+    }
+
+
+@router.get("")
+async def list_projects(services: Svc, actor: Caller, page: Paged) -> dict[str, Any]:
+    """The projects that are loaded."""
+    found = await services.projects.list(offset=page.offset, limit=page.limit + 1)
+    return page.of(found, lambda project: shape(services, project))
+
+
+@router.post("/load", status_code=201)
+async def load(services: Svc, actor: Admin, body: LoadBody) -> dict[str, Any]:
+    """Load a folder. Without a project file: 409 `project_missing` with a proposed one, unless `create`."""
+    project = await services.projects.load(body.path, actor=actor, trust=body.trust, create=body.create)
+    return shape(services, project)
+
+
+@router.get("/dsl/schema")
+async def schema(services: Svc) -> dict[str, Any]:
+    """JSON Schema of `project.yaml`, for editors; anonymous."""
+    return services.projects.json_schema()
+
+
+@router.get("/{slug}")
+async def get_project(services: Svc, actor: Caller, slug: str) -> dict[str, Any]:
+    """One project, read from disk anew."""
+    return shape(services, await services.projects.get(slug))
+
+
+@router.delete("/{slug}", status_code=204)
+async def forget(services: Svc, actor: Admin, slug: str) -> None:
+    """Forget a project; its files stay where they are."""
+    await services.projects.forget(slug, actor=actor)
+
+
+@router.post("/{slug}/trust")
+async def trust(services: Svc, actor: Admin, slug: str, body: TrustBody) -> dict[str, Any]:
+    """Trust exactly the content with this hash; a conflict when it has changed since it was shown."""
+    return shape(services, await services.projects.trust(slug, body.hash, actor=actor))
+
+
+@router.get("/{slug}/dsl")
+async def dsl(services: Svc, actor: Caller, slug: str) -> dict[str, Any]:
+    """The files that trust covers, as text, for review."""
+    files = await services.projects.reviewed_files(slug)
+    return {"files": [{"path": file.path, "text": file.text} for file in files]}
+
+
+@router.get("/{slug}/capabilities")
+async def capabilities(services: Svc, actor: Caller, slug: str) -> dict[str, Any]:
+    """What the primary agent's cage allows, in words and as the compiled plan."""
+    project = await services.projects.get(slug)
+    if project.spec is None:
+        raise KagedError("dsl_invalid", project.problems[0], {"problems": list(project.problems)})
+    plan = compile_plan(project.spec.primary.cage, project.path, name=project.slug)
+    return {"cage": {"words": plan.words(), "explain": plan.explain(), "hash": plan.hash()}}

@@ -1,0 +1,47 @@
+"""What the routes need of the rooms below, bound once by the daemon."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kaged.audit.log import Audit
+from kaged.identity.service import Identity
+from kaged.journal.journal import Journal
+from kaged.models.resolve import Models
+from kaged.projects.service import Projects
+from kaged.sessions.service import Sessions
+from kaged.settings.config import Loaded
+from kaged.settings.local import LocalFile
+from kaged.storage.database import Database
+from kaged.terminals.service import Terminals
+
+
+@dataclass(frozen=True, slots=True)
+class SystemPort:
+    """The daemon's own state and its one switch, as the API may see and use them."""
+
+    describe: Callable[[], Awaitable[dict[str, object]]]
+    """`{daemon, keeper, cages, running, checks}` for `GET /api/v1/system`."""
+    stop: Callable[[], None]
+    """Ask the daemon to shut down, keeper included (`kaged stop`)."""
+    ready: Callable[[], bool]
+    """Whether start-up is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Every service a route may call."""
+
+    loaded: Loaded
+    db: Database
+    journal: Journal
+    audit: Audit
+    identity: Identity
+    projects: Projects
+    models: Models
+    local: LocalFile
+    sessions: Sessions
+    terminals: Terminals
+    system: SystemPort
+    web: Path
+    """Folder of the built console; absent files answer with a page that says how to build it."""

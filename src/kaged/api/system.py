@@ -1,0 +1,120 @@
+"""Health, versions, the caller, the browsers signed in, the daemon's own state, the audit log."""
+
+import hashlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+
+from kaged import __version__
+from kaged.api import errors
+from kaged.api.deps import Admin, Caller, OnHost, Paged, Svc
+from kaged.core.errors import KagedError
+
+router = APIRouter()
+
+
+@router.get("/healthz", response_class=PlainTextResponse, tags=["health"])
+async def healthz() -> str:
+    """The process answers."""
+    return "ok"
+
+
+@router.get("/readyz", tags=["health"], response_class=PlainTextResponse)
+async def readyz(services: Svc) -> Response:
+    """Start-up is complete and the keeper is connected."""
+    if services.system.ready():
+        return PlainTextResponse("ok")
+    return JSONResponse(
+        errors.body("unavailable", "kaged is starting."), status_code=503, headers={"Retry-After": "1"}
+    )
+
+
+@router.get("/launch", tags=["identity"])
+async def launch(services: Svc, token: Annotated[str, Query(max_length=200)] = "") -> Response:
+    """Exchange a single-use launch token for this browser's cookie and key."""
+    grant = await services.identity.redeem(token)
+    response = RedirectResponse(f"./#key={grant.key}", status_code=303)
+    response.headers["set-cookie"] = grant.set_cookie
+    return response
+
+
+@router.get("/api/v1/versions", tags=["health"])
+async def versions(services: Svc) -> dict[str, str]:
+    """Versions of the daemon, the API and the console; anonymous."""
+    stamp = services.web / ".source-sha256"
+    ui = stamp.read_text(encoding="ascii").strip() if stamp.is_file() else ""
+    return {"kaged": __version__, "api": "v1", "ui": hashlib.sha256(ui.encode()).hexdigest()[:12]}
+
+
+@router.get("/api/v1/me", tags=["identity"])
+async def me(services: Svc, actor: Caller) -> dict[str, Any]:
+    """Who the caller is, what they may do, and what the operator should know."""
+    config = services.loaded.config
+    local = await services.local.load()
+    return {
+        "id": actor.id,
+        "name": actor.name,
+        "email": actor.email,
+        "role": actor.role.value,
+        "mode": services.loaded.mode,
+        "auth": actor.source,
+        "host_terminals": services.terminals.host_allowed(actor),
+        "operator_name": local.operator_name,
+        "warnings": ["insecure"] if config.auth.mode == "insecure" else [],
+    }
+
+
+@router.get("/api/v1/me/browsers", tags=["identity"])
+async def browsers(services: Svc, actor: Caller) -> dict[str, Any]:
+    """The browsers that are signed in with a launch URL."""
+    return {"items": [vars_of(b) for b in await services.identity.browsers(actor)], "next": None}
+
+
+@router.delete("/api/v1/me/browsers/{browser_id}", status_code=204, tags=["identity"])
+async def revoke(services: Svc, actor: Caller, browser_id: str) -> None:
+    """Sign a browser out; its sockets close at once."""
+    await services.identity.revoke(browser_id, actor)
+
+
+@router.post("/api/v1/auth/launch", tags=["identity"])
+async def new_launch(services: Svc, actor: OnHost) -> dict[str, Any]:
+    """A fresh launch URL (only on the host: `kaged auth open`)."""
+    ticket = await services.identity.issue_launch(actor)
+    return {"url": ticket.url, "expires_at": ticket.expires_at}
+
+
+@router.get("/api/v1/system", tags=["system"])
+async def system(services: Svc, actor: Admin) -> dict[str, object]:
+    """Daemon, keeper, cages, and the checks that `kaged doctor` shows."""
+    return await services.system.describe()
+
+
+@router.post("/api/v1/system/stop", status_code=202, tags=["system"])
+async def stop(services: Svc, actor: OnHost) -> dict[str, bool]:
+    """Stop the daemon and the keeper, ending everything that runs (`kaged stop`)."""
+    services.system.stop()
+    return {"stopping": True}
+
+
+@router.get("/api/v1/audit", tags=["audit"])
+async def audit(services: Svc, actor: Admin, page: Paged) -> dict[str, Any]:
+    """The audit log, newest first."""
+    records = await services.audit.newest(offset=page.offset, limit=page.limit + 1)
+    return page.of(records, vars_of)
+
+
+@router.get("/api/v1/audit/verify", tags=["audit"])
+async def audit_verify(services: Svc, actor: Admin) -> dict[str, Any]:
+    """Check the audit log's hash chain from its first record to the stored head."""
+    return vars_of(await services.audit.verify())
+
+
+def vars_of(value: object) -> dict[str, Any]:
+    """A frozen dataclass or struct as a JSON object, field by field."""
+    import msgspec
+
+    shaped = msgspec.to_builtins(value)
+    if not isinstance(shaped, dict):
+        raise KagedError("internal", "This object has no JSON form.")
+    return shaped
