@@ -1,0 +1,105 @@
+"""The listening TCP port: bind it, or name who holds it."""
+
+import errno
+import socket
+from pathlib import Path
+
+from kaged.core.errors import GateError
+
+_TRIES = 50
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket on `host`:`port` (0 = any free one). Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(512)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def listen_fixed(host: str, port: int) -> socket.socket:
+    """Exactly this port, or a GateError that names its holder."""
+    try:
+        return listen(host, port)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise GateError(
+                "bind",
+                f"{host}:{port} cannot be bound: {error.strerror}",
+                "set [daemon] bind to an address of this host",
+            ) from error
+        raise GateError(
+            "bind",
+            f"port {port} on {host} is taken by {holder(port)}",
+            f"stop it, or choose another port: kaged start --bind {host}:{port + 1}",
+        ) from error
+
+
+def listen_near(host: str, port: int, remembered: Path) -> tuple[socket.socket, str | None]:
+    """`port`, or the one remembered in the home, or the next free one; a sentence when it is not `port`.
+
+    The chosen port is remembered, so that browser sessions (bound to it) survive a restart.
+    """
+    first = _remembered(remembered) or port
+    for candidate in dict.fromkeys([first, *range(port, port + _TRIES)]):
+        try:
+            listener = listen(host, candidate)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                continue
+            raise GateError("bind", f"{host}:{candidate}: {error.strerror}", "set [daemon] bind") from error
+        if candidate == port:
+            remembered.unlink(missing_ok=True)
+            return listener, None
+        remembered.write_text(f"{candidate}\n", encoding="ascii")
+        return listener, f"port {port} is taken by {holder(port)}; using {candidate}"
+    raise GateError(
+        "bind",
+        f"ports {port} to {port + _TRIES - 1} are all taken",
+        "choose one with kaged start --bind HOST:PORT",
+    )
+
+
+def _remembered(path: Path) -> int | None:
+    try:
+        port = int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    return port if 0 < port < 65536 else None
+
+
+def holder(port: int) -> str:
+    """`name (pid N)` of the process that listens on `port`, as far as this account may see it."""
+    inodes = _listening_inodes(port)
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            links = {str(fd.readlink()) for fd in (process / "fd").iterdir()}
+            if links & inodes:
+                name = (process / "comm").read_text(encoding="utf-8").strip()
+                return f"{name} (pid {process.name})"
+        except OSError:
+            continue
+    return "a process of another account" if inodes else "a process that this account cannot see"
+
+
+def _listening_inodes(port: int) -> set[str]:
+    found: set[str] = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            rows = Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for row in rows:
+            fields = row.split()
+            # State 0A is LISTEN; the local address is HEXADDRESS:HEXPORT (proc(5)).
+            if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
+                found.add(f"socket:[{fields[9]}]")
+    return found
