@@ -1,0 +1,199 @@
+"""A real daemon in a folder of its own: start it, talk to it, kill it, find everything it left."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+ROOT = Path(__file__).resolve().parents[2]
+READY = re.compile(r"^kaged \S+ is ready$")
+LAUNCH = re.compile(r"http://\S+/launch\?token=\S+")
+
+
+def _environment(base: Path) -> dict[str, str]:
+    keep = {name: os.environ[name] for name in ("PATH", "LANG", "TERM") if name in os.environ}
+    return {
+        **keep,
+        "HOME": str(base / "user"),
+        "XDG_CONFIG_HOME": str(base / "c"),
+        "XDG_DATA_HOME": str(base / "d"),
+        "XDG_RUNTIME_DIR": str(base / "r"),
+        "PYTHONPATH": str(ROOT / "src"),
+    }
+
+
+@dataclass
+class Daemon:
+    """One home, started as often as a test likes. `base` must be short (unix socket names)."""
+
+    base: Path
+    extra: Mapping[str, str] = field(default_factory=dict)
+    flags: tuple[str, ...] = ("--mode=user",)
+    process: subprocess.Popen[str] | None = None
+    launch_url: str = ""
+    output: list[str] = field(default_factory=list)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of the daemon and of the CLI that talks to it."""
+        for name in ("user", "c", "d", "r"):
+            (self.base / name).mkdir(mode=0o700, exist_ok=True, parents=True)
+        return {**_environment(self.base), **self.extra}
+
+    @property
+    def home(self) -> Path:
+        return self.base / "d" / "kaged"
+
+    @property
+    def runtime(self) -> Path:
+        return self.base / "r" / "kaged"
+
+    @property
+    def config_dir(self) -> Path:
+        return self.base / "c" / "kaged"
+
+    @property
+    def origin(self) -> str:
+        return "/".join(self.launch_url.split("/")[:3])
+
+    def start(self, *, port: int | None = 0) -> "Daemon":
+        """Start and wait for the ready block; raises with the output when it does not come."""
+        bind = () if port is None else (f"--bind=127.0.0.1:{port}",)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "kaged.daemon", *self.flags, *bind],
+            env=self.env,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self.process.stderr is not None
+        seen_ready = False
+        for line in self.process.stderr:
+            self.output.append(line)
+            seen_ready = seen_ready or READY.match(line.rstrip()) is not None
+            if found := LAUNCH.search(line):
+                self.launch_url = found[0]
+            if seen_ready and line.split()[:1] == ["stop"]:
+                return self
+        raise AssertionError(
+            f"the daemon did not start (exit {self.process.wait()}):\n{''.join(self.output)}"
+        )
+
+    def kill(self) -> None:
+        """kill -9: the daemon only, never the keeper."""
+        assert self.process is not None
+        self.process.kill()
+        self._reap()
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> int:
+        """Ctrl-C (or another signal) and wait for the end."""
+        assert self.process is not None
+        self.process.send_signal(how)
+        return self._reap()
+
+    def _reap(self) -> int:
+        assert self.process is not None and self.process.stderr is not None
+        self.output += self.process.stderr.readlines()
+        self.process.stderr.close()
+        code = self.process.wait(30)
+        self.process = None
+        return code
+
+    def cli(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run `kaged …` against this home."""
+        return subprocess.run(
+            [sys.executable, "-m", "kaged.cli", *arguments],
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def api(self) -> httpx2.Client:
+        """A client on the control socket: an admin, no cookies."""
+        transport = httpx2.HTTPTransport(uds=str(self.runtime / "control.sock"))
+        return httpx2.Client(transport=transport, base_url="http://127.0.0.1", timeout=30)
+
+    def processes(self) -> list[str]:
+        """Command lines of every live process whose environment or arguments point into this home."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            with contextlib.suppress(OSError):
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                if str(self.base) in line:
+                    found.append(f"{entry.name} {line}")
+        return found
+
+
+@contextlib.contextmanager
+def daemon(base: Path, **options: Any) -> Iterator[Daemon]:
+    """A started daemon; everything it started is ended afterwards, keeper included."""
+    it = Daemon(base, **options)
+    try:
+        yield it.start()
+    finally:
+        if it.process is not None and it.process.poll() is None:
+            it.stop()
+        end_keeper(it)
+
+
+def end_keeper(it: Daemon) -> None:
+    """End a keeper that outlived its daemon, as `kaged stop` would."""
+    for line in it.processes():
+        if "keeper" in line:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(line.split()[0]), signal.SIGTERM)
+    until(lambda: not it.processes(), "the keeper's end")
+
+
+def until(check: Any, what: str, *, seconds: float = 20.0) -> Any:
+    """Poll what offers no event of its own; the first true value, or a failure naming what did not come."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := check():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"gave up waiting for {what} after {seconds:.0f} s")
+
+
+def events(client: httpx2.Client, project: str, session: str, after: int = 0) -> list[dict[str, Any]]:
+    """All events of a session, page by page."""
+    found: list[dict[str, Any]] = []
+    while True:
+        page = client.get(
+            f"/api/v1/projects/{project}/sessions/{session}/events", params={"after": after, "limit": 1000}
+        ).json()
+        if not page["items"]:
+            return found
+        found += page["items"]
+        after = page["next"]
+
+
+def wait_event(
+    client: httpx2.Client, project: str, session: str, kind: str, after: int = 0
+) -> dict[str, Any]:
+    """The first event of `kind` after `after`, waiting for it on the server's side."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        page = client.get(
+            f"/api/v1/projects/{project}/sessions/{session}/events", params={"after": after, "wait": 10}
+        ).json()
+        for item in page["items"]:
+            if item["type"] == kind:
+                return dict(item)
+        after = page["next"]
+    raise AssertionError(f"no {kind} event came; last number {after}\n{json.dumps(page)[:500]}")
