@@ -1,0 +1,280 @@
+"""Load config.toml: flags over environment over file over defaults, every error in one message."""
+
+import re
+import tomllib
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from kaged.core.errors import ConfigError
+from kaged.settings import paths as places
+from kaged.settings.locate import Key, key_lines, line_of
+from kaged.settings.model import LATER, Config
+from kaged.settings.paths import Mode, Paths
+from kaged.settings.problems import collect
+from kaged.settings.reference import default_text
+
+ENVIRONMENT: Mapping[str, tuple[str, str]] = {
+    "KAGED_BIND": ("daemon", "bind"),
+    "KAGED_HOME": ("daemon", "home"),
+    "KAGED_PUBLIC_URL": ("daemon", "public_url"),
+    "KAGED_LOG_LEVEL": ("logging", "level"),
+}
+"""Variables that stand for a key. `KAGED_CONFIG`, `KAGED_CONFIG_DIR` and `KAGED_MODE` choose the file."""
+
+_EMPTY_MEANS_DEFAULT = (("daemon", "home"), ("plugins", "dir"), ("projects", "roots"))
+_SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What `kaged start` was given; None or False means not given."""
+
+    config: Path | None = None
+    mode: str | None = None
+    bind: str | None = None
+    insecure: bool = False
+    allow_remote_bind: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The effective configuration and where each value came from.
+
+    `sources` has every key: `flag`, `env <NAME>`, `config.toml:<line>` or `default`.
+    """
+
+    config: Config
+    mode: Mode
+    paths: Paths
+    sources: Mapping[str, str]
+
+    def entries(self) -> list[tuple[str, Any, str]]:
+        """Each key with its effective value (plain data) and source, in the order of the documentation."""
+        values = self.config.model_dump(mode="json")
+        return [
+            (f"{section}.{key}", value, self.sources[f"{section}.{key}"])
+            for section, table in values.items()
+            for key, value in table.items()
+        ]
+
+
+@dataclass(slots=True)
+class _Raw:
+    file: Path
+    values: dict[str, Any] = field(default_factory=dict)
+    lines: Mapping[Key, int] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def place(self, loc: tuple[int | str, ...]) -> str:
+        """`config.toml:LINE: section.key`, or the flag or variable that set the key."""
+        key = ".".join(str(part) for part in loc)
+        source = self.sources.get(".".join(str(part) for part in loc[:2]), "")
+        if source and not source.startswith(self.file.name):
+            return f"{source}: {key}"
+        line = line_of(self.lines, loc)
+        return f"{self.file.name}{'' if line is None else f':{line}'}: {key}"
+
+    def put(self, section: str, key: str, value: object, source: str) -> None:
+        table = self.values.setdefault(section, {})
+        if isinstance(table, dict):
+            table[key] = value
+            self.sources[f"{section}.{key}"] = source
+
+
+def load(
+    *, flags: Flags, environ: Mapping[str, str], root: Path = Path("/"), write_default: bool = True
+) -> Loaded:
+    """Read and check the configuration. Raises ConfigError with one line per problem.
+
+    In user mode a commented default file is written when there is none (unless `write_default` is false).
+    `root` replaces `/` for the system mode's fixed paths.
+    """
+    mode = _mode(flags, environ, root)
+    file = _file(flags, environ, mode, root)
+    given = flags.config is not None or "KAGED_CONFIG" in environ
+    raw = _read(file, required=given or mode == "system", write_default=write_default)
+    problems = _later_keys(raw)
+    _overlay(raw, flags, environ)
+    try:
+        config = Config.model_validate(raw.values)
+    except ValidationError as error:
+        problems += collect(error.errors(include_url=False), Config, raw.place)
+        raise ConfigError("\n".join(problems)) from None
+    problems += _combinations(config, raw, flags)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return _complete(config, mode, raw, environ, root)
+
+
+def scrub_environ(environ: MutableMapping[str, str]) -> None:
+    """Delete the authentication secrets, so that nothing started later inherits them."""
+    for name in [name for name in environ if name[:11] == "KAGED_AUTH_"]:
+        del environ[name]
+
+
+def _mode(flags: Flags, environ: Mapping[str, str], root: Path) -> Mode:
+    for name, value in (("--mode", flags.mode), ("KAGED_MODE", environ.get("KAGED_MODE"))):
+        if value == "user":
+            return "user"
+        if value == "system":
+            return "system"
+        if value:
+            raise ConfigError(f'{name}: {value!r} is not a mode; allowed: "user" or "system"')
+    return places.detect_mode(environ, root)
+
+
+def _file(flags: Flags, environ: Mapping[str, str], mode: Mode, root: Path) -> Path:
+    if flags.config is not None:
+        return flags.config.absolute()
+    if given := environ.get("KAGED_CONFIG"):
+        return Path(given).absolute()
+    return places.config_file(mode, environ, root)
+
+
+def _read(file: Path, *, required: bool, write_default: bool) -> _Raw:
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        if required:
+            raise ConfigError(
+                f"{file}: there is no such file; create it or name another with --config"
+            ) from None
+        if write_default:
+            _write_default(file)
+        return _Raw(file)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file.name}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(syntax_message(file.name, error)) from None
+    raw = _Raw(file, values, key_lines(text))
+    for section, table in values.items():
+        for key in table if isinstance(table, dict) else ():
+            raw.sources[f"{section}.{key}"] = f"{file.name}:{line_of(raw.lines, (section, key))}"
+    for section, key in _EMPTY_MEANS_DEFAULT:
+        table = values.get(section)
+        if isinstance(table, dict) and table.get(key) == "":
+            del table[key]
+            raw.sources.pop(f"{section}.{key}")
+    return raw
+
+
+def syntax_message(name: str, error: tomllib.TOMLDecodeError) -> str:
+    """`file:line: what the TOML reader found`, from the reader's own message."""
+    match = _SYNTAX.fullmatch(str(error))
+    if match is None:
+        return f"{name}: is not valid TOML: {error}"
+    line = f":{match[2]}" if match[2] else ""
+    return f"{name}{line}: is not valid TOML: {match[1]}{'' if line else ' at its end'}"
+
+
+def _write_default(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with file.open("x", encoding="utf-8") as out:
+            out.write(default_text())
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise ConfigError(
+            f"{file}: cannot be written: {error.strerror}; name another with --config"
+        ) from None
+
+
+def _later_keys(raw: _Raw) -> list[str]:
+    problems = []
+    for path, feature in LATER.items():
+        table: Any = raw.values
+        for part in path[:-1]:
+            table = table.get(part) if isinstance(table, dict) else None
+        if isinstance(table, dict) and path[-1] in table:
+            del table[path[-1]]
+            problems.append(
+                f"{raw.place(path)}: {feature} is not supported by this version of kaged; remove it"
+            )
+    sandbox = raw.values.get("sandbox")
+    if isinstance(sandbox, dict) and sandbox.get("mode") == "disabled":
+        del sandbox["mode"]
+        what = "running without cages is not supported by this version of kaged; allowed: 'enabled'"
+        problems.append(f"{raw.place(('sandbox', 'mode'))}: {what}")
+    return problems
+
+
+def _overlay(raw: _Raw, flags: Flags, environ: Mapping[str, str]) -> None:
+    for name, (section, key) in ENVIRONMENT.items():
+        if value := environ.get(name):
+            raw.put(section, key, value, f"env {name}")
+    if flags.bind is not None:
+        raw.put("daemon", "bind", flags.bind, "flag")
+    if flags.insecure:
+        raw.put("auth", "mode", "insecure", "flag")
+
+
+def _combinations(config: Config, raw: _Raw, flags: Flags) -> list[str]:
+    problems = []
+    if flags.allow_remote_bind and config.insecure:
+        problems.append(
+            "--allow-remote-bind: refused together with insecure mode: everybody who reaches the port would "
+            "be the admin; use one of the two"
+        )
+    if not config.daemon.address.is_local and not flags.allow_remote_bind:
+        fix = "bind a loopback address and put a sidecar in front"
+        if not config.insecure:
+            fix += ", or start with --allow-remote-bind"
+        problems.append(
+            f"{raw.place(('daemon', 'bind'))}: {config.daemon.bind} can be reached from other machines; {fix}"
+        )
+    if config.ui.url and _origin(config.ui.url) != _origin(config.daemon.public_url):
+        problems.append(
+            f"{raw.place(('ui', 'url'))}: must have the origin of daemon.public_url "
+            f"({config.daemon.public_url or 'which is not set'})"
+        )
+    return problems
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+
+
+def _complete(config: Config, mode: Mode, raw: _Raw, environ: Mapping[str, str], root: Path) -> Loaded:
+    """Fill the empty paths in, so that every reader sees the effective value."""
+    home = config.daemon.home or places.default_home(mode, environ, root)
+    database = Path(config.storage.url.removeprefix("sqlite://")) if config.storage.url else home / "kaged.db"
+    audit = Path(config.logging.audit.removeprefix("file:")) if config.logging.audit else home / "audit.log"
+    complete = config.model_copy(
+        update={
+            "daemon": config.daemon.model_copy(update={"home": home}),
+            "storage": config.storage.model_copy(update={"url": f"sqlite://{database}"}),
+            "logging": config.logging.model_copy(update={"audit": f"file:{audit}"}),
+            "plugins": config.plugins.model_copy(update={"dir": config.plugins.dir or home / "plugins"}),
+            "projects": config.projects.model_copy(
+                update={"roots": config.projects.roots or [home / "projects"]}
+            ),
+            "terminals": config.terminals.model_copy(
+                update={"host": mode == "user" if config.terminals.host is None else config.terminals.host}
+            ),
+        }
+    )
+    names = [f"{s}.{key}" for s, table in complete for key in type(table).model_fields]
+    return Loaded(
+        config=complete,
+        mode=mode,
+        paths=Paths(
+            config_file=raw.file,
+            home=home,
+            runtime=places.runtime_dir(mode, environ, home, root),
+            database=database,
+            audit_log=audit,
+        ),
+        sources={name: raw.sources.get(name, "default") for name in names},
+    )

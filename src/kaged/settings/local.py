@@ -1,0 +1,307 @@
+"""local.toml: the operator's own name, aliases and model providers. Never committed, mode 0600."""
+
+import logging
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from kaged.core.errors import ConfigError, KagedError
+from kaged.settings.config import syntax_message
+from kaged.settings.locate import key_lines, line_of
+from kaged.settings.problems import collect
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+
+Driver = Literal["anthropic", "openai"]
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+BUILT_IN = "offline"
+LATER = (
+    "ui", "plugins", "system_plugins", "projects", "notifications", "tools", "budgets", "audit",
+    "observability", "auth",
+)  # fmt: skip
+"""Tables of the public design that this version refuses."""
+
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _base_url(text: str) -> str:
+    try:
+        url = urlsplit(text)
+        host, _port = url.hostname, url.port
+    except ValueError as error:
+        raise ValueError(f'{error}; allowed: a URL such as "http://127.0.0.1:11434/v1"') from None
+    if (
+        url.scheme not in ("http", "https")
+        or not host
+        or url.query
+        or url.fragment
+        or url.username is not None
+    ):
+        raise ValueError('allowed: a URL such as "http://127.0.0.1:11434/v1", without user or query')
+    return text.rstrip("/")
+
+
+def _env_name(text: str) -> str:
+    if not _ENV_NAME.fullmatch(text):
+        raise ValueError('must be the name of an environment variable, such as "ANTHROPIC_API_KEY"')
+    return text
+
+
+def _key(text: str) -> str:
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError("must be printable ASCII without spaces: was it pasted whole?")
+    return text
+
+
+class Provider(BaseModel):
+    """One `[providers.<name>]` table: how to reach a model service."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    driver: Driver
+    """Wire to speak: `anthropic` (Messages) or `openai` (Chat Completions, also Ollama, vLLM and others)."""
+    base_url: Annotated[str, AfterValidator(_base_url)] | None = None
+    """Where the service is, when it is not the maker's own."""
+    api_key_env: Annotated[str, AfterValidator(_env_name)] | None = None
+    """Name of the environment variable that holds the key; preferred to `api_key`."""
+    api_key: Annotated[str, AfterValidator(_key)] | None = Field(default=None, repr=False)
+    """The key itself. Not together with `api_key_env`."""
+    models: list[str] | None = None
+    """Model names to offer, when the service cannot list them."""
+    sends_usage: bool = True
+    """Whether the service reports token counts in its stream when asked to."""
+
+    @model_validator(mode="after")
+    def _one_key(self) -> "Provider":
+        if self.api_key is not None and self.api_key_env is not None:
+            raise ValueError("has both api_key and api_key_env; keep one")
+        return self
+
+
+class Local(BaseModel):
+    """The whole of local.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    operator_name: str = Field(default="", max_length=100)
+    """Name shown in greetings."""
+    aliases: dict[str, str] = Field(default_factory=dict)
+    """Short names of models: `smart = "anthropic:model-name"`. `default` is what agents use without one."""
+    providers: dict[str, Provider] = Field(default_factory=dict)
+    """Model services by name."""
+
+
+class LocalFile:
+    """Reads and edits local.toml. Edits keep comments and are atomic; the file is always 0600.
+
+    Methods do blocking file I/O of a few kilobytes. A reading is kept until the file changes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: tuple[int, ...] = ()
+        self._local = Local()
+
+    def load(self) -> Local:
+        """The checked content; an absent file is an empty one. Raises ConfigError with a line per problem."""
+        try:
+            stat = self.path.stat()
+        except FileNotFoundError:
+            self._seen, self._local = (), Local()
+            return self._local
+        except OSError as error:
+            raise ConfigError(f"{self.path}: cannot be read: {error.strerror}") from None
+        seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size, stat.st_ctime_ns)
+        if seen != self._seen:
+            self._tighten(stat.st_mode)
+            self._local = parse_local(self._text(), self.path.name)
+            self._seen = seen
+        return self._local
+
+    def set_provider(self, name: str, provider: Provider) -> Local:
+        """Add or replace one provider; comments and keys elsewhere stay."""
+        _require_name("provider", name)
+
+        def edit(document: "TOMLDocument") -> None:
+            table = _table(document, "providers")
+            old = table.get(name)
+            values = provider.model_dump(exclude_none=True, exclude_defaults=True) | {
+                "driver": provider.driver
+            }
+            if old is None:
+                table[name] = values
+                return
+            for key in [key for key in old if key not in values]:
+                del old[key]
+            for key, value in values.items():
+                old[key] = value
+
+        return self._edit(edit)
+
+    def remove_provider(self, name: str) -> Local:
+        """Remove one provider and the aliases that point to it; KagedError not_found when it is not here."""
+
+        def edit(document: "TOMLDocument") -> None:
+            if name not in document.get("providers", {}):
+                raise KagedError("not_found", f"there is no provider {name!r} in {self.path.name}")
+            del document["providers"][name]
+            aliases = document.get("aliases", {})
+            for alias in [alias for alias, target in aliases.items() if target.partition(":")[0] == name]:
+                del aliases[alias]
+
+        return self._edit(edit)
+
+    def set_alias(self, alias: str, target: str | None) -> Local:
+        """Point an alias at `provider:model`, or remove it with None."""
+        _require_name("alias", alias)
+        if target is not None and (problem := _target_problem(target)):
+            raise KagedError("validation_failed", f"{alias}: {problem}", {"field": "target"})
+
+        def edit(document: "TOMLDocument") -> None:
+            table = _table(document, "aliases")
+            if target is not None:
+                table[alias] = target
+            elif alias in table:
+                del table[alias]
+
+        return self._edit(edit)
+
+    def _edit(self, change: "Callable[[TOMLDocument], None]") -> Local:
+        import tomlkit
+
+        self.load()
+        document = tomlkit.parse(self._text() if self.path.exists() else "")
+        change(document)
+        text = tomlkit.dumps(document)
+        # Checked before it is written: an edit never leaves a file behind that does not load.
+        local = parse_local(text, self.path.name)
+        self._write(text)
+        return local
+
+    def _write(self, text: str) -> None:
+        folder = self.path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor, name = tempfile.mkstemp(prefix=".local.", dir=folder)
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+                    out.write(text)
+                    out.flush()
+                    os.fsync(out.fileno())
+                Path(name).replace(self.path)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise KagedError("unavailable", f"{self.path} cannot be written: {error.strerror}") from error
+
+    def _text(self) -> str:
+        try:
+            return self.path.read_bytes().decode("utf-8")
+        except UnicodeDecodeError:
+            raise ConfigError(f"{self.path.name}: is not UTF-8 text; save it as UTF-8") from None
+        except OSError as error:
+            raise ConfigError(f"{self.path}: cannot be read: {error.strerror}") from None
+
+    def _tighten(self, mode: int) -> None:
+        if mode & 0o077:
+            try:
+                self.path.chmod(0o600)
+            except OSError as error:
+                raise ConfigError(
+                    f"{self.path}: other accounts can read it and its mode cannot be changed "
+                    f"({error.strerror}); run: chmod 600 {self.path}"
+                ) from None
+            logging.getLogger(__name__).warning("%s could be read by other accounts; set to 0600", self.path)
+
+
+def parse_local(text: str, name: str) -> Local:
+    """Check a local.toml text. Raises ConfigError: one `file:line: key: what is wrong` per problem."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(syntax_message(name, error)) from None
+    lines = key_lines(text)
+
+    def place(loc: tuple[int | str, ...]) -> str:
+        line = line_of(lines, loc)
+        return f"{name}{'' if line is None else f':{line}'}: {'.'.join(map(str, loc))}"
+
+    problems = [
+        f"{place((key,))}: is not supported by this version of kaged; remove it"
+        for key in LATER
+        if key in values
+    ]
+    checked = {key: value for key, value in values.items() if key not in LATER}
+    _default_drivers(checked)
+    problems += _name_problems(checked, place)
+    try:
+        local = Local.model_validate(checked)
+    except ValidationError as error:
+        problems += collect(error.errors(include_url=False), Local, place)
+        raise ConfigError("\n".join(problems)) from None
+    for alias, target in local.aliases.items():
+        if problem := _target_problem(target):
+            problems.append(f"{place(('aliases', alias))}: {problem}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return local
+
+
+def _default_drivers(values: dict[str, Any]) -> None:
+    """A provider named after a driver need not say which driver it uses."""
+    providers = values.get("providers")
+    for name, table in providers.items() if isinstance(providers, dict) else ():
+        if isinstance(table, dict) and name in ("anthropic", "openai"):
+            table.setdefault("driver", name)
+
+
+def _name_problems(values: dict[str, Any], place: "Callable[[tuple[int | str, ...]], str]") -> list[str]:
+    problems = []
+    for section, kind in (("providers", "provider"), ("aliases", "alias")):
+        table = values.get(section)
+        for name in table if isinstance(table, dict) else ():
+            if problem := name_problem(kind, name):
+                problems.append(f"{place((section, name))}: {problem}")
+    return problems
+
+
+def name_problem(kind: str, name: str) -> str | None:
+    """Why `name` cannot name a provider or an alias, or None when it can."""
+    if name == BUILT_IN:
+        return f"{BUILT_IN!r} is built in and cannot be redefined; choose another {kind} name"
+    if not NAME.fullmatch(name):
+        which = f"{'an' if kind == 'alias' else 'a'} {kind}"
+        return f"{name!r} cannot name {which}; allowed: a-z, 0-9, '-' and '_', at most 63 characters"
+    return None
+
+
+def _require_name(kind: str, name: str) -> None:
+    if problem := name_problem(kind, name):
+        raise KagedError("validation_failed", problem, {"field": "name"})
+
+
+def _target_problem(target: str) -> str | None:
+    provider, separator, model = target.partition(":")
+    if target == BUILT_IN or (
+        separator and NAME.fullmatch(provider) and re.fullmatch(r"[!-~]{1,200}", model)
+    ):
+        return None
+    return f'{target!r} does not name a model; allowed: "provider:model", or "{BUILT_IN}"'
+
+
+def _table(document: "TOMLDocument", name: str) -> Any:
+    import tomlkit
+
+    if name not in document:
+        document[name] = tomlkit.table(is_super_table=name == "providers")
+    return document[name]

@@ -1,0 +1,236 @@
+"""The sections and keys of config.toml: name, type, default and meaning, each once."""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from kaged.settings.bind import Bind, parse_bind
+
+_PEER_UID = re.compile(r"uid:[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
+_USER_ID = re.compile(r"[!#%&'*+\-./0-9:;=?@A-Z\[\]^_`a-z|~]{1,255}")
+
+
+def _bind(text: str) -> str:
+    return str(parse_bind(text))
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path")
+    return path
+
+
+def _public_url(text: str) -> str:
+    if not text:
+        return text
+    problem = 'allowed: an origin with an optional path, such as "https://kaged.example.com"'
+    try:
+        url = urlsplit(text)
+        host, _port = url.hostname, url.port
+    except ValueError as error:
+        raise ValueError(f"{error}; {problem}") from None
+    if url.scheme not in ("http", "https") or not host:
+        raise ValueError(f"must begin with https:// or http:// and name a host; {problem}")
+    if url.username is not None or url.query or url.fragment or "?" in text or "#" in text:
+        raise ValueError(f"must have no user, query or fragment; {problem}")
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError(f"must be printable ASCII without spaces; {problem}")
+    return text.rstrip("/")
+
+
+def _storage_url(text: str) -> str:
+    scheme, separator, path = text.partition("://")
+    if not text:
+        return text
+    if separator and scheme in ("postgres", "postgresql"):
+        raise ValueError("PostgreSQL is not supported by this version of kaged; use sqlite:///absolute/path")
+    if scheme != "sqlite" or not separator or not re.fullmatch(r"/[^/\0].*", path):
+        raise ValueError('allowed: "sqlite:///absolute/path/kaged.db", or "" for <home>/kaged.db')
+    return text
+
+
+def _log_target(text: str) -> str:
+    if text == "stderr" or re.fullmatch(r"file:/.+", text):
+        return text
+    raise ValueError('allowed: "stderr" or "file:/absolute/path"')
+
+
+def _audit_target(text: str) -> str:
+    if not text or re.fullmatch(r"file:/.+", text):
+        return text
+    raise ValueError('allowed: "file:/absolute/path", or "" for <home>/audit.log')
+
+
+def _no_plugins(names: list[str]) -> list[str]:
+    if names:
+        raise ValueError("plugins are not supported by this version of kaged; leave the list empty")
+    return names
+
+
+def _peer(text: str) -> str:
+    if _PEER_UID.fullmatch(text):
+        return text
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError(
+            f'{text!r} is not a peer; allowed: "uid:<account>" or an address such as "10.0.0.5"'
+        ) from None
+
+
+def _admin(text: str) -> str:
+    if _USER_ID.fullmatch(text):
+        return text
+    raise ValueError(f"{text!r} is not a user id; allowed: what the sidecar sends as X-Kaged-User-Id")
+
+
+AbsolutePath = Annotated[Path, Field(strict=False), AfterValidator(_absolute)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class Daemon(_Section):
+    """`[daemon]`: where it listens and where it lives."""
+
+    bind: Annotated[str, AfterValidator(_bind)] = "127.0.0.1:7777"
+    """Address to listen on: `host:port`, `[v6]:port` or `unix:/path`. Port 0 takes any free port. Anything
+    but loopback or a socket needs `kaged start --allow-remote-bind`. In user mode, when this is not set
+    and the port is taken, the next free one is used and remembered."""
+
+    home: AbsolutePath | None = None
+    """Folder for the database, the audit log and projects. Empty: `/var/lib/kaged` in system mode,
+    `$XDG_DATA_HOME/kaged` in user mode."""
+
+    public_url: Annotated[str, AfterValidator(_public_url)] = ""
+    """The address people type, such as `https://kaged.example.com`, with a path when served below one."""
+
+    @property
+    def address(self) -> Bind:
+        """`bind`, parsed."""
+        return parse_bind(self.bind)
+
+
+class Auth(_Section):
+    """`[auth]`: who may use it."""
+
+    mode: Literal["secure", "insecure"] = "secure"
+    """`secure`: a sidecar's headers in system mode, the launch URL in user mode. `insecure`: anybody who
+    reaches the port is the admin; loopback only."""
+
+    admins: list[Annotated[str, AfterValidator(_admin)]] = Field(default_factory=list)
+    """User ids (`X-Kaged-User-Id`) that may load projects, run agents and change settings."""
+
+    sidecar_peers: list[Annotated[str, AfterValidator(_peer)]] = Field(default_factory=list)
+    """Who may speak as the sidecar: `uid:<account>` or an exact address. Empty: any local process."""
+
+
+class Storage(_Section):
+    """`[storage]`: the database."""
+
+    url: Annotated[str, AfterValidator(_storage_url)] = ""
+    """`sqlite:///absolute/path`. Empty: `<home>/kaged.db`."""
+
+
+class Sandbox(_Section):
+    """`[sandbox]`: the cages."""
+
+    mode: Literal["enabled"] = "enabled"
+    """Agents run in cages, always."""
+
+    default_seccomp: Literal["default", "relaxed"] = "default"
+    """System call filter of cages whose project file names none; `relaxed` lets debuggers trace."""
+
+
+class Logging(_Section):
+    """`[logging]`: operational log and audit log."""
+
+    operational: Annotated[str, AfterValidator(_log_target)] = "stderr"
+    """`stderr`, or `file:/absolute/path` (JSON lines; reopened when the file is moved away)."""
+
+    audit: Annotated[str, AfterValidator(_audit_target)] = ""
+    """`file:/absolute/path`. Empty: `<home>/audit.log`."""
+
+    level: Literal["debug", "info", "warn", "error"] = "info"
+    """Least important lines to keep. Stack traces are written at `debug` only."""
+
+
+class Plugins(_Section):
+    """`[plugins]`: accepted as in the deployment guide."""
+
+    dir: AbsolutePath | None = None
+    """Folder of plugins. Empty: `<home>/plugins`."""
+
+    enabled: Annotated[list[str], AfterValidator(_no_plugins)] = Field(default_factory=list)
+    """Must be empty: plugins are not supported by this version of kaged."""
+
+
+class Ui(_Section):
+    """`[ui]`: the page."""
+
+    serve: bool = True
+    """Whether the daemon serves the page itself."""
+
+    url: Annotated[str, AfterValidator(_public_url)] = ""
+    """Address of the page when a proxy serves it; shares the origin of `daemon.public_url`."""
+
+
+class Projects(_Section):
+    """`[projects]`: where project folders may lie."""
+
+    roots: list[AbsolutePath] = Field(default_factory=list)
+    """System mode: projects are loaded only from below these folders. Empty: `<home>/projects`."""
+
+
+class Terminals(_Section):
+    """`[terminals]`: shells."""
+
+    host: bool | None = None
+    """Whether admins may open shells outside of any cage. Absent: yes in user mode, no in system mode."""
+
+
+class Limits(_Section):
+    """`[limits]`: bounds an operator may want to move."""
+
+    keeper_grace_s: int = Field(default=600, ge=0, le=86_400)
+    """Seconds that commands and terminals go on without a daemon before they are ended."""
+
+    tool_output_chars: int = Field(default=30_000, ge=1_000, le=1_000_000)
+    """Characters of a command's output that the model sees; the rest is kept in a file in the cage."""
+
+    message_bytes: int = Field(default=1_048_576, ge=1_024, le=16_777_216)
+    """Largest message a user may send, in bytes."""
+
+
+class Config(BaseModel):
+    """Everything in config.toml, validated. After `load`, paths are filled in and absolute."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    daemon: Daemon = Field(default_factory=Daemon)
+    auth: Auth = Field(default_factory=Auth)
+    storage: Storage = Field(default_factory=Storage)
+    sandbox: Sandbox = Field(default_factory=Sandbox)
+    logging: Logging = Field(default_factory=Logging)
+    plugins: Plugins = Field(default_factory=Plugins)
+    ui: Ui = Field(default_factory=Ui)
+    projects: Projects = Field(default_factory=Projects)
+    terminals: Terminals = Field(default_factory=Terminals)
+    limits: Limits = Field(default_factory=Limits)
+
+    @property
+    def insecure(self) -> bool:
+        """Whether authentication is off."""
+        return self.auth.mode == "insecure"
+
+
+LATER: dict[tuple[str, ...], str] = {
+    ("auth", "sharedsso"): "shared sign-on",
+    ("retention",): "retention",
+}
+"""Keys of the public design that this version refuses, with what they stand for."""

@@ -1,0 +1,162 @@
+"""The sidecar's nonces: where they may come from, what is accepted, and how they are read again.
+
+A nonce is what proves that a request crossed the sidecar: whoever knows it can be any user. Values never
+appear in messages or in the `repr` of anything here.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kaged.core.errors import ConfigError
+
+CURRENT = "KAGED_AUTH_SIDECAR_NONCE"
+PREVIOUS = "KAGED_AUTH_SIDECAR_NONCE_PREVIOUS"
+FILE = "KAGED_AUTH_SIDECAR_NONCE_FILE"
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
+CREDENTIAL_NAME = "sidecar-nonce"
+
+MIN_CHARS = 32
+MAX_CHARS = 512
+
+_HOW = "make one with: openssl rand -hex 32"
+_PLACEHOLDERS = (
+    "$(",
+    "${",
+    "openssl",
+    "changeme",
+    "change-me",
+    "change_me",
+    "replace",
+    "example",
+    "placeholder",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Nonces:
+    """The accepted nonces and where they came from; both None when none is configured."""
+
+    current: str | None = field(default=None, repr=False)
+    previous: str | None = field(default=None, repr=False)
+    source: str = "none"
+    """`environment`, `file <path>`, `credential` or `none`; for people, never a value."""
+    file: Path | None = None
+    """What is read again at reload, when the nonces came from a file or credential."""
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """Every nonce that a request may carry, the current one first."""
+        return tuple(value for value in (self.current, self.previous) if value is not None)
+
+    def reload(self, env_file: Path) -> "Nonces":
+        """Read the same source again: the file or credential, else the two keys in `env_file`.
+
+        Raises ConfigError and changes nothing when the new values are not usable.
+        """
+        if self.file is not None:
+            return _from_file(self.file, self.source)
+        if self.source != "environment":
+            return self
+        values = parse_env_file(_read(env_file), env_file.name)
+        if CURRENT not in values:
+            raise ConfigError(f"{env_file}: has no {CURRENT}; the nonces in use were kept")
+        return _checked(values[CURRENT], values.get(PREVIOUS) or None, "environment", str(env_file))
+
+
+def read_nonces(environ: Mapping[str, str], *, required: bool, env_file: Path | None = None) -> Nonces:
+    """The nonces from the environment, a file or a systemd credential.
+
+    Raises ConfigError when more than one source is given, when a value is unusable, or when `required` and
+    there is none. `env_file` is only named in that message.
+    """
+    sources = [name for name in (CURRENT, FILE) if environ.get(name)]
+    credential = _credential(environ)
+    if credential is not None:
+        sources.append(f"systemd credential {CREDENTIAL_NAME}")
+    if len(sources) > 1:
+        raise ConfigError(f"{sources[0]}: the nonce is given twice, also as {sources[1]}; keep one of them")
+    if environ.get(CURRENT):
+        return _checked(environ[CURRENT], environ.get(PREVIOUS) or None, "environment", None)
+    if environ.get(PREVIOUS):
+        raise ConfigError(f"{PREVIOUS}: is set without {CURRENT}; set both, or neither")
+    if path := environ.get(FILE):
+        return _from_file(Path(path), f"file {path}")
+    if credential is not None:
+        return _from_file(credential, "credential")
+    if required:
+        where = "" if env_file is None else f" in {env_file}"
+        raise ConfigError(
+            f"{CURRENT}: is not set, and system mode needs it; set it{where} to the value that the sidecar "
+            f"sends as X-Kaged-Auth-Nonce; {_HOW}"
+        )
+    return Nonces()
+
+
+def check_nonce(value: str) -> str | None:
+    """Why `value` cannot serve as a nonce, or None when it can."""
+    if len(value) < MIN_CHARS:
+        return f"is {len(value)} characters long; at least {MIN_CHARS} are needed; {_HOW}"
+    if len(value) > MAX_CHARS:
+        return f"is longer than {MAX_CHARS} characters; {_HOW}"
+    lowered = value.lower()
+    if any(word in lowered for word in _PLACEHOLDERS):
+        return f"is an example or an unexpanded command, not a secret; {_HOW}"
+    if not re.fullmatch(r"[!-~]+", value):
+        return f"has white space or characters that are not printable ASCII; {_HOW}"
+    if (value + value).find(value, 1) < len(value) or len(set(lowered)) < 8:
+        return f"repeats itself and can be guessed; {_HOW}"
+    return None
+
+
+def parse_env_file(text: str, name: str) -> dict[str, str]:
+    """The variables of a systemd EnvironmentFile: `NAME=value` lines, quotes optional, `#` and `;` comments.
+
+    Raises ConfigError naming the line of anything else.
+    """
+    values: dict[str, str] = {}
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip()
+        if not line or line[0] in "#;":
+            continue
+        key, separator, value = line.partition("=")
+        if not separator or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key.strip()):
+            raise ConfigError(f"{name}:{number}: is not a NAME=value line")
+        value = value.strip()
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
+        values[key.strip()] = value
+    return values
+
+
+def _credential(environ: Mapping[str, str]) -> Path | None:
+    folder = environ.get(CREDENTIALS)
+    path = Path(folder) / CREDENTIAL_NAME if folder else None
+    return path if path is not None and path.exists() else None
+
+
+def _from_file(path: Path, source: str) -> Nonces:
+    text = _read(path)
+    lines = text[:-1].split("\n") if text[-1:] == "\n" else text.split("\n")
+    if len(lines) > 2:
+        raise ConfigError(f"{path}: has {len(lines)} lines; at most two: the nonce and the previous one")
+    return _checked(lines[0], lines[1] if len(lines) == 2 else None, source, str(path), file=path)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not text") from None
+
+
+def _checked(
+    current: str, previous: str | None, source: str, where: str | None, *, file: Path | None = None
+) -> Nonces:
+    for name, value in ((CURRENT, current), (PREVIOUS, previous)):
+        if value is not None and (problem := check_nonce(value)) is not None:
+            raise ConfigError(f"{where or name}: {'' if where is None else name + ' '}{problem}")
+    return Nonces(current, previous if previous != current else None, source, file)

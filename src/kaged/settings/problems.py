@@ -1,0 +1,87 @@
+"""Turn pydantic's errors into sentences that say what is wrong and what is allowed."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from kaged.core.nearest import did_you_mean
+
+_TYPES: Mapping[str, str] = {
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "string_type": 'text in quotes, such as "…"',
+    "path_type": 'a path in quotes, such as "/var/lib/kaged"',
+    "list_type": "a list, such as []",
+    "model_type": "a table of keys",
+    "dict_type": "a table of keys",
+}
+
+
+def sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
+    """What is wrong with one value and what is allowed there, without its place."""
+    kind, given = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        return unknown_key(str(error["loc"][-1]), keys_at(model, error["loc"][:-1]))
+    if kind == "missing":
+        return "is missing"
+    if kind in _TYPES:
+        return f"{shown(given)} is not allowed; expected {_TYPES[kind]}"
+    context: Mapping[str, Any] = error.get("ctx", {})
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "literal_error":
+        return f"{shown(given)} is not allowed; allowed: {context['expected']}"
+    if kind in ("greater_than_equal", "less_than_equal"):
+        bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
+        return f"{shown(given)} is out of range; allowed: {bound}"
+    return error["msg"]
+
+
+def unknown_key(name: str, known: Iterable[str]) -> str:
+    """The sentence for a key that does not exist."""
+    names = list(known)
+    listed = f"; allowed: {', '.join(names)}" if names else ""
+    return f"is not a key that kaged knows{did_you_mean(name, names)}{listed}"
+
+
+def shown(value: Any) -> str:
+    """A value as short text for a message."""
+    text = "true" if value is True else "false" if value is False else repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """The known keys of the table at `loc`; none where any key is allowed."""
+    annotation: Any = model
+    for part in loc:
+        annotation = _step(annotation, str(part))
+    table = _model_in(annotation)
+    return [] if table is None else [field.alias or name for name, field in table.model_fields.items()]
+
+
+def _step(annotation: Any, part: str) -> Any:
+    """The type of what lies under `part` in a value of type `annotation`."""
+    if get_origin(annotation) in (dict, list):
+        return get_args(annotation)[-1]
+    if (table := _model_in(annotation)) is not None:
+        named = {field.alias or name: field for name, field in table.model_fields.items()}
+        return named[part].annotation if part in named else None
+    return next((found for inner in get_args(annotation) if (found := _step(inner, part)) is not None), None)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (dict, list):
+        return None
+    found = (_model_in(part) for part in get_args(annotation))
+    return next((model for model in found if model is not None), None)
+
+
+def collect(
+    errors: Iterable[ErrorDetails], model: type[BaseModel], place: Callable[[tuple[int | str, ...]], str]
+) -> list[str]:
+    """One line per error: `place(loc)` gives its beginning, `file:line: key`."""
+    return [f"{place(error['loc'])}: {sentence(error, model)}" for error in errors]

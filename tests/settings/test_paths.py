@@ -1,0 +1,62 @@
+"""Paths of both modes."""
+
+from pathlib import Path
+
+import pytest
+
+from kaged.core.errors import ConfigError
+from kaged.settings import paths
+
+
+def test_user_paths_follow_xdg() -> None:
+    environ = {
+        "HOME": "/home/ada",
+        "XDG_CONFIG_HOME": "/cfg",
+        "XDG_DATA_HOME": "/data",
+        "XDG_RUNTIME_DIR": "/run/user/7",
+    }
+    root = Path("/")
+    assert paths.config_file("user", environ, root) == Path("/cfg/kaged/config.toml")
+    home = paths.default_home("user", environ, root)
+    assert home == Path("/data/kaged")
+    assert paths.runtime_dir("user", environ, home, root) == Path("/run/user/7/kaged")
+
+
+def test_relative_xdg_values_are_ignored() -> None:
+    environ = {"HOME": "/home/ada", "XDG_CONFIG_HOME": "cfg", "XDG_DATA_HOME": "d", "XDG_RUNTIME_DIR": "r"}
+    root = Path("/")
+    assert paths.config_file("user", environ, root) == Path("/home/ada/.config/kaged/config.toml")
+    home = paths.default_home("user", environ, root)
+    assert home == Path("/home/ada/.local/share/kaged")
+    assert paths.runtime_dir("user", environ, home, root) == home / "run"
+
+
+def test_system_paths_and_the_folders_that_systemd_names() -> None:
+    root = Path("/")
+    assert paths.config_file("system", {}, root) == Path("/etc/kaged/config.toml")
+    assert paths.config_file("system", {"KAGED_CONFIG_DIR": "/opt/k"}, root) == Path("/opt/k/config.toml")
+    home = paths.default_home("system", {}, root)
+    assert paths.runtime_dir("system", {}, home, root) == Path("/run/kaged")
+    assert paths.runtime_dir("system", {"RUNTIME_DIRECTORY": "/run/k2:/run/x"}, home, root) == Path("/run/k2")
+
+
+def test_a_runtime_folder_too_long_for_sockets_is_refused() -> None:
+    with pytest.raises(ConfigError, match="XDG_RUNTIME_DIR"):
+        paths.runtime_dir("user", {"XDG_RUNTIME_DIR": "/r" * 60}, Path("/h"), Path("/"))
+
+
+def test_without_home_the_account_decides() -> None:
+    import os
+    import pwd
+
+    assert paths.user_home({}) == Path(pwd.getpwuid(os.getuid()).pw_dir)
+
+
+def test_everything_lies_in_its_folder() -> None:
+    value = paths.Paths(
+        Path("/c/config.toml"), Path("/h"), Path("/r"), Path("/h/kaged.db"), Path("/h/audit.log")
+    )
+    assert [p.parent for p in (value.local_file, value.env_file)] == [Path("/c")] * 2
+    sockets = (value.auth_cookie, value.launch_url, value.control_socket, value.keeper_socket)
+    assert [p.parent for p in sockets] == [Path("/r")] * 4
+    assert [p.parent for p in (value.projects_dir, value.lock_file, value.port_file)] == [Path("/h")] * 3
