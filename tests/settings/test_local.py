@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kaged.core.errors import ConfigError, KagedError
-from kaged.settings.local import Local, LocalFile, Provider, parse_local
+from kaged.settings.local import Local, LocalFile, Provider, checked_provider, parse_local
 
 TEXT = """# my models
 operator_name = "Ada"
@@ -30,8 +30,8 @@ def file(tmp_path: Path) -> LocalFile:
     return LocalFile(tmp_path / "config" / "local.toml")
 
 
-def test_an_absent_file_is_empty(file: LocalFile) -> None:
-    assert file.load() == Local()
+async def test_an_absent_file_is_empty(file: LocalFile) -> None:
+    assert await file.load() == Local()
 
 
 def test_reading(file: LocalFile) -> None:
@@ -43,18 +43,18 @@ def test_reading(file: LocalFile) -> None:
     assert local.providers["ollama"].sends_usage is False
 
 
-def test_edits_keep_comments_and_the_file_is_private(file: LocalFile) -> None:
+async def test_edits_keep_comments_and_the_file_is_private(file: LocalFile) -> None:
     file.path.parent.mkdir()
     file.path.write_text(TEXT)
     file.path.chmod(0o644)
-    file.load()
+    await file.load()
     assert file.path.stat().st_mode & 0o777 == 0o600
-    file.set_provider(
+    await file.set_provider(
         "ollama", Provider(driver="openai", base_url="http://127.0.0.1:1/v1", api_key="secret-1")
     )
-    file.set_provider("second", Provider(driver="anthropic", api_key_env="KEY"))
-    local = file.set_alias("default", "second:m")
-    assert local == file.load() == LocalFile(file.path).load()
+    await file.set_provider("second", Provider(driver="anthropic", api_key_env="KEY"))
+    local = await file.set_alias("default", "second:m")
+    assert local == await file.load() == LocalFile(file.path).read()
     text = file.path.read_text()
     assert all(comment in text for comment in ("# my models", "# the good one", "# on this machine"))
     assert local.providers["ollama"] == Provider(
@@ -65,65 +65,73 @@ def test_edits_keep_comments_and_the_file_is_private(file: LocalFile) -> None:
     assert [p.name for p in file.path.parent.iterdir()] == ["local.toml"]
 
 
-def test_a_first_edit_makes_the_file(file: LocalFile) -> None:
-    file.set_alias("smart", "a:b")
+async def test_a_first_edit_makes_the_file(file: LocalFile) -> None:
+    await file.set_alias("smart", "a:b")
     assert file.path.stat().st_mode & 0o777 == 0o600
-    assert file.load().aliases == {"smart": "a:b"}
-    file.set_provider("anthropic", Provider(driver="anthropic", api_key="k" * 8))
-    assert list(file.load().providers) == ["anthropic"]
+    assert (await file.load()).aliases == {"smart": "a:b"}
+    await file.set_provider("anthropic", Provider(driver="anthropic", api_key="k" * 8))
+    assert list((await file.load()).providers) == ["anthropic"]
 
 
-def test_removing_a_provider_takes_its_aliases_along(file: LocalFile) -> None:
+async def test_removing_a_provider_takes_its_aliases_along(file: LocalFile) -> None:
     file.path.parent.mkdir()
     file.path.write_text(TEXT)
-    local = file.remove_provider("anthropic")
+    local = await file.remove_provider("anthropic")
     assert (list(local.providers), local.aliases) == (["ollama"], {})
     with pytest.raises(KagedError) as caught:
-        file.remove_provider("anthropic")
+        await file.remove_provider("anthropic")
     assert caught.value.code == "not_found"
-    file.set_alias("x", "ollama:tiny")
-    assert file.set_alias("x", None).aliases == {}
+    await file.set_alias("x", "ollama:tiny")
+    assert (await file.set_alias("x", None)).aliases == {}
 
 
-def test_a_change_by_hand_is_seen(file: LocalFile) -> None:
-    file.set_alias("smart", "a:b")
+async def test_a_change_by_hand_is_seen(file: LocalFile) -> None:
+    await file.set_alias("smart", "a:b")
     file.path.write_text('operator_name = "Eve"\n')
-    assert file.load().operator_name == "Eve"
+    assert (await file.load()).operator_name == "Eve"
     file.path.unlink()
-    assert file.load() == Local()
+    assert await file.load() == Local()
 
 
-def test_an_edit_of_a_broken_file_changes_nothing(file: LocalFile) -> None:
+async def test_an_edit_of_a_broken_file_changes_nothing(file: LocalFile) -> None:
     file.path.parent.mkdir()
     file.path.write_text("nonsense")
     with pytest.raises(ConfigError):
-        file.set_alias("smart", "a:b")
+        await file.set_alias("smart", "a:b")
     assert file.path.read_text() == "nonsense"
 
 
 @pytest.mark.parametrize(
     ("name", "target"), [("offline", "a:b"), ("UP", "a:b"), ("x", "no-colon"), ("x", "a:"), ("x", "A b:c")]
 )
-def test_bad_aliases_are_refused(file: LocalFile, name: str, target: str) -> None:
+async def test_bad_aliases_are_refused(file: LocalFile, name: str, target: str) -> None:
     with pytest.raises(KagedError) as caught:
-        file.set_alias(name, target)
+        await file.set_alias(name, target)
     assert caught.value.code == "validation_failed"
 
 
-def test_a_bad_provider_name_is_refused(file: LocalFile) -> None:
+async def test_a_bad_provider_name_is_refused(file: LocalFile) -> None:
     with pytest.raises(KagedError, match="built in"):
-        file.set_provider("offline", Provider(driver="openai"))
+        await file.set_provider("offline", Provider(driver="openai"))
     assert not file.path.exists()
 
 
-def test_a_folder_that_cannot_be_written(file: LocalFile) -> None:
+async def test_a_folder_that_cannot_be_written(file: LocalFile) -> None:
     file.path.parent.write_text("a file")
     with pytest.raises((KagedError, ConfigError), match="cannot be"):
-        file.set_alias("x", "a:b")
+        await file.set_alias("x", "a:b")
 
 
 def test_secrets_do_not_print_themselves() -> None:
     assert "hush" not in repr(Provider(driver="openai", api_key="hush-hush"))
+
+
+def test_a_provider_from_outside_is_checked_with_sentences() -> None:
+    assert checked_provider(driver="openai", api_key=None).driver == "openai"
+    with pytest.raises(KagedError, match="driver: 'x' is not allowed; allowed: 'anthropic' or 'openai'"):
+        checked_provider(driver="x")
+    with pytest.raises(KagedError, match=r"^has both api_key and api_key_env"):
+        checked_provider(driver="openai", api_key="a", api_key_env="B")
 
 
 X = "[providers.x]\n"

@@ -1,5 +1,6 @@
 """local.toml: the operator's own name, aliases and model providers. Never committed, mode 0600."""
 
+import asyncio
 import logging
 import os
 import re
@@ -87,6 +88,15 @@ class Provider(BaseModel):
         return self
 
 
+def checked_provider(**values: Any) -> Provider:
+    """A provider from outside values; KagedError validation_failed with a sentence per bad field."""
+    try:
+        return Provider.model_validate(values)
+    except ValidationError as error:
+        problems = collect(error.errors(include_url=False), Provider, lambda loc: ".".join(map(str, loc)))
+        raise KagedError("validation_failed", "; ".join(p.removeprefix(": ") for p in problems)) from None
+
+
 class Local(BaseModel):
     """The whole of local.toml."""
 
@@ -103,16 +113,25 @@ class Local(BaseModel):
 class LocalFile:
     """Reads and edits local.toml. Edits keep comments and are atomic; the file is always 0600.
 
-    Methods do blocking file I/O of a few kilobytes. A reading is kept until the file changes.
+    A reading is kept until the file changes. The coroutines do their file work in a thread, one at a time.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._one = asyncio.Lock()
         self._seen: tuple[int, ...] = ()
         self._local = Local()
 
-    def load(self) -> Local:
-        """The checked content; an absent file is an empty one. Raises ConfigError with a line per problem."""
+    async def load(self) -> Local:
+        """`read`, without blocking the loop."""
+        async with self._one:
+            return await asyncio.to_thread(self.read)
+
+    def read(self) -> Local:
+        """The checked content; an absent file is an empty one. Raises ConfigError with a line per problem.
+
+        Blocking, for a few kilobytes at most once per change of the file.
+        """
         try:
             stat = self.path.stat()
         except FileNotFoundError:
@@ -127,7 +146,7 @@ class LocalFile:
             self._seen = seen
         return self._local
 
-    def set_provider(self, name: str, provider: Provider) -> Local:
+    async def set_provider(self, name: str, provider: Provider) -> Local:
         """Add or replace one provider; comments and keys elsewhere stay."""
         _require_name("provider", name)
 
@@ -145,9 +164,9 @@ class LocalFile:
             for key, value in values.items():
                 old[key] = value
 
-        return self._edit(edit)
+        return await self._edit(edit)
 
-    def remove_provider(self, name: str) -> Local:
+    async def remove_provider(self, name: str) -> Local:
         """Remove one provider and the aliases that point to it; KagedError not_found when it is not here."""
 
         def edit(document: "TOMLDocument") -> None:
@@ -158,9 +177,9 @@ class LocalFile:
             for alias in [alias for alias, target in aliases.items() if target.partition(":")[0] == name]:
                 del aliases[alias]
 
-        return self._edit(edit)
+        return await self._edit(edit)
 
-    def set_alias(self, alias: str, target: str | None) -> Local:
+    async def set_alias(self, alias: str, target: str | None) -> Local:
         """Point an alias at `provider:model`, or remove it with None."""
         _require_name("alias", alias)
         if target is not None and (problem := _target_problem(target)):
@@ -173,12 +192,16 @@ class LocalFile:
             elif alias in table:
                 del table[alias]
 
-        return self._edit(edit)
+        return await self._edit(edit)
 
-    def _edit(self, change: "Callable[[TOMLDocument], None]") -> Local:
+    async def _edit(self, change: "Callable[[TOMLDocument], None]") -> Local:
+        async with self._one:
+            return await asyncio.to_thread(self._edit_now, change)
+
+    def _edit_now(self, change: "Callable[[TOMLDocument], None]") -> Local:
         import tomlkit
 
-        self.load()
+        self.read()
         document = tomlkit.parse(self._text() if self.path.exists() else "")
         change(document)
         text = tomlkit.dumps(document)
