@@ -1,0 +1,131 @@
+"""The journal as other rooms use it: append, read, subscribe, fold."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from kaged.core.errors import KagedError
+from kaged.core.events import LIFECYCLE, SHAPES, Event, NewEvent
+from kaged.journal import folding, rows
+from kaged.journal.rows import Also, Appended, Entry, Fence
+from kaged.journal.subscription import MAX_BYTES, Source, Subscription
+from kaged.storage.database import Database
+
+EVENTS_CHANNEL = "events"
+SESSION_PREFIX = "session:"
+_encode = msgspec.json.Encoder().encode
+
+
+class Journal:
+    """The log of all sessions over one database. Lives on that database's event loop."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._sessions: dict[str, set[Subscription]] = {}
+        self._watchers: set[Subscription] = set()
+
+    async def append(
+        self,
+        session: str,
+        events: Sequence[NewEvent],
+        *,
+        fence: Fence | None = None,
+        also: Also | None = None,
+    ) -> list[Event]:
+        """Commit `events` to the session's log and return them numbered; durable when this returns.
+
+        They are delivered to subscribers in commit order, after the commit. `also` runs first in the same
+        transaction and writes projections (it may insert the session's own row). Raises `StaleEpoch` when
+        the fence's run has another epoch, `KagedError("not_found")` when the session has no row,
+        `KagedError("unavailable")` when nothing could be written, whatever `also` raises, and `ValueError`
+        for an event type that does not exist. Cancelling may leave the events appended (and delivered), in
+        whole or not at all. The events' data must not be changed afterwards.
+        """
+        encoded = []
+        for event in events:
+            if event.type not in SHAPES:
+                raise ValueError(f"{event.type!r} is no event type")
+            encoded.append((event.type, event.data, _encode(event.data).decode()))
+        entry = Entry(session, encoded, fence, also)
+        if also is None:
+            done = await self._db.write_batched(rows.append_batch, entry, on_commit=self._publish)
+        else:
+            done = await self._db.write(
+                lambda connection: rows.append_one(connection, entry), on_commit=self._publish
+            )
+        return done.events
+
+    async def read(self, session: str, *, after: int = 0, limit: int = 500) -> list[Event]:
+        """The session's events after number `after`, oldest first; empty at its end."""
+        return await self._db.read(lambda connection: rows.session_page(connection, session, after, limit))
+
+    async def head(self, session: str) -> int:
+        """Number of the session's last event; 0 when there is none."""
+        return await self._db.read(lambda connection: rows.session_head(connection, session))
+
+    async def read_lifecycle(self, *, after: int, limit: int) -> list[Event]:
+        """Events of the `events` channel with a commit number above `after`, in commit order."""
+        return await self._db.read(lambda connection: rows.lifecycle_page(connection, after, limit))
+
+    async def commit_head(self) -> int:
+        """The last commit number of the whole journal."""
+        return await self._db.read(rows.commit_head)
+
+    def subscribe(self, channel: str, after: int) -> Subscription:
+        """Follow `session:<id>` by sequence number or `events` by commit number, from after `after`.
+
+        The subscription must be closed (it is a context manager). Raises `KagedError("bad_request")` for
+        any other channel or a negative `after`.
+        """
+        if after < 0:
+            raise KagedError("bad_request", "`after` is the number of the last event seen, 0 for none.")
+        if channel == EVENTS_CHANNEL:
+            return self._watch(after)
+        kind, _, session = channel.partition(":")
+        if f"{kind}:" != SESSION_PREFIX or not session:
+            raise KagedError("bad_request", "Channels are `session:<id>` and `events`.")
+        return self._follow(session, after)
+
+    async def fold_deltas(self, session: str, message_id: str) -> int:
+        """Drop the text of a finished message's deltas, whose whole text is in its `message.end`.
+
+        Their numbers stay, so resuming stays exact; `text` becomes empty and `folded` true. Returns how many
+        were folded: 0 when the message has not ended or was folded before.
+        """
+        return await folding.fold(self._db, session, message_id)
+
+    def _follow(self, session: str, after: int) -> Subscription:
+        async def page(position: int, limit: int) -> list[Event]:
+            return await self._db.read(
+                lambda connection: rows.session_page(connection, session, position, limit, MAX_BYTES)
+            )
+
+        def leave(subscription: Subscription) -> None:
+            followers.discard(subscription)
+            if not followers and self._sessions.get(session) is followers:
+                del self._sessions[session]
+
+        followers = self._sessions.setdefault(session, set())
+        source = Source(lambda event: event.seq, page, lambda: self.head(session), leave)
+        subscription = Subscription(source, after)
+        followers.add(subscription)
+        return subscription
+
+    def _watch(self, after: int) -> Subscription:
+        async def page(position: int, limit: int) -> list[Event]:
+            return await self.read_lifecycle(after=position, limit=limit)
+
+        source = Source(lambda event: event.commit, page, self.commit_head, self._watchers.discard)
+        subscription = Subscription(source, after)
+        self._watchers.add(subscription)
+        return subscription
+
+    def _publish(self, done: Appended) -> None:
+        """On the loop, in commit order: hand committed events to those who follow."""
+        for event, size in zip(done.events, done.sizes, strict=True):
+            for subscription in self._sessions.get(event.session, ()):
+                subscription.offer(event, size)
+            if self._watchers and event.type in LIFECYCLE:
+                told = rows.with_origin(event, done.project)
+                for subscription in self._watchers:
+                    subscription.offer(told, size)

@@ -1,0 +1,178 @@
+"""The SQL of the journal: appending a batch, reading pages. Runs on the storage room's threads."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+import msgspec
+
+from kaged.core import clock
+from kaged.core.errors import KagedError
+from kaged.core.events import LIFECYCLE, Event
+
+Also = Callable[[apsw.Connection], None]
+
+_PAGE = "SELECT session, seq, at, type, data, commit_no FROM events"
+_LIFECYCLE_TYPES = ", ".join(f"'{name}'" for name in sorted(LIFECYCLE))
+_LIFECYCLE_PAGE = (
+    "SELECT e.session, e.seq, e.at, e.type, e.data, e.commit_no, s.project FROM events e "
+    "INDEXED BY events_lifecycle "
+    f"JOIN sessions s ON s.id = e.session WHERE e.commit_no > ? AND e.type IN ({_LIFECYCLE_TYPES}) "
+    "ORDER BY e.commit_no LIMIT ?"
+)
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class StaleEpoch(KagedError):
+    """The run was taken over by a newer epoch: whoever appends for the old one must stop."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            "conflict", "This run is being continued by a newer start of kaged.", {"run": run_id}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Appends for a run are refused with `StaleEpoch` unless its epoch is still this one."""
+
+    run_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One call of `append`: its events with their data as JSON text."""
+
+    session: str
+    events: Sequence[tuple[str, dict[str, Any], str]]
+    fence: Fence | None
+    also: Also | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What one call of `append` committed."""
+
+    project: str
+    events: list[Event]
+    sizes: list[int]
+    """Bytes of each event's data, about: what it costs a subscriber's memory."""
+
+
+def append_batch(connection: apsw.Connection, entries: Sequence[Entry]) -> list[Appended | KagedError]:
+    """Number and insert the events of entries that have no `also`; refuses stale and unknown ones singly."""
+    epochs = _epochs(connection, {entry.fence.run_id for entry in entries if entry.fence is not None})
+    heads = _heads(connection, {entry.session for entry in entries})
+    commit = _last_commit(connection)
+    at = clock.iso()
+    rows: list[tuple[int, str, int, str, str, str]] = []
+    moved: dict[str, int] = {}
+    outcomes: list[Appended | KagedError] = []
+    for entry in entries:
+        fence = entry.fence
+        if fence is not None and epochs.get(fence.run_id) != fence.epoch:
+            outcomes.append(StaleEpoch(fence.run_id))
+            continue
+        known = heads.get(entry.session)
+        if known is None:
+            outcomes.append(unknown_session(entry.session))
+            continue
+        head, project = known
+        events, sizes = [], []
+        for type_, data, text in entry.events:
+            head, commit = head + 1, commit + 1
+            rows.append((commit, entry.session, head, at, type_, text))
+            events.append(Event(entry.session, head, at, type_, data, commit))
+            sizes.append(len(text))
+        heads[entry.session] = (head, project)
+        moved[entry.session] = head
+        outcomes.append(Appended(project, events, sizes))
+    connection.executemany(
+        "INSERT INTO events (commit_no, session, seq, at, type, data) VALUES (?, ?, ?, ?, ?, ?)", rows
+    )
+    connection.executemany("UPDATE sessions SET head = ?2 WHERE id = ?1", moved.items())
+    return outcomes
+
+
+def append_one(connection: apsw.Connection, entry: Entry) -> Appended:
+    """`append_batch` for one entry whose `also` runs first, in the same transaction."""
+    fence = entry.fence
+    if fence is not None and _epochs(connection, {fence.run_id}).get(fence.run_id) != fence.epoch:
+        raise StaleEpoch(fence.run_id)
+    if entry.also is not None:
+        entry.also(connection)
+    outcome = append_batch(connection, [Entry(entry.session, entry.events, None)])[0]
+    if isinstance(outcome, KagedError):
+        raise outcome
+    return outcome
+
+
+def unknown_session(session: str) -> KagedError:
+    """The refusal of an event for a session that has no row."""
+    return KagedError("not_found", f"There is no session {session}.", {"session": session})
+
+
+def _epochs(connection: apsw.Connection, runs: Iterable[str]) -> dict[str, int]:
+    found = {}
+    for run in runs:
+        epoch = connection.execute("SELECT epoch FROM runs WHERE id = ?", (run,)).get
+        if epoch is not None:
+            found[run] = epoch
+    return found
+
+
+def _heads(connection: apsw.Connection, sessions: Iterable[str]) -> dict[str, tuple[int, str]]:
+    found = {}
+    for session in sessions:
+        row = connection.execute("SELECT head, project FROM sessions WHERE id = ?", (session,)).fetchone()
+        if row is not None:
+            found[session] = row
+    return found
+
+
+def _last_commit(connection: apsw.Connection) -> int:
+    return connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").get or 0
+
+
+def session_head(connection: apsw.Connection, session: str) -> int:
+    """Number of the session's last event; 0 when it has none."""
+    return connection.execute("SELECT head FROM sessions WHERE id = ?", (session,)).get or 0
+
+
+def commit_head(connection: apsw.Connection) -> int:
+    """The last commit number given out; 0 in an empty journal."""
+    return _last_commit(connection)
+
+
+def session_page(
+    connection: apsw.Connection, session: str, after: int, limit: int, max_bytes: int | None = None
+) -> list[Event]:
+    """Up to `limit` events after `after`; ends early, never empty, once `max_bytes` are read."""
+    rows = connection.execute(
+        f"{_PAGE} WHERE session = ? AND seq > ? ORDER BY seq LIMIT ?", (session, after, limit)
+    )
+    page = []
+    for name, seq, at, type_, data, commit in rows:
+        page.append(Event(name, seq, at, type_, _decode(data), commit))
+        if max_bytes is not None:
+            max_bytes -= len(data)
+            if max_bytes <= 0:
+                break
+    return page
+
+
+def lifecycle_page(connection: apsw.Connection, after: int, limit: int) -> list[Event]:
+    """Up to `limit` lifecycle events after commit number `after`, with session and project in their data."""
+    rows = connection.execute(_LIFECYCLE_PAGE, (after, limit))
+    return [
+        with_origin(Event(session, seq, at, type_, _decode(data), commit), project)
+        for session, seq, at, type_, data, commit, project in rows
+    ]
+
+
+def with_origin(event: Event, project: str) -> Event:
+    """The event as the `events` channel carries it."""
+    data = {**event.data, "session": event.session, "project": project}
+    return Event(event.session, event.seq, event.at, event.type, data, event.commit)
