@@ -1,0 +1,122 @@
+"""What this machine offers a cage: read once, so that everything after it is a pure function."""
+
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import get_args
+
+from kaged.cage.syscalls import Machine
+from kaged.core.errors import KagedError
+
+OLDEST_PYTHON = (3, 9)
+SYSTEM_PYTHON = Path("/usr/bin/python3")
+BASE_DIRS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+ETC_NAMES = (
+    "alternatives", "ca-certificates", "ca-certificates.conf", "pki/ca-trust", "pki/tls/cert.pem",
+    "pki/tls/certs", "pki/tls/openssl.cnf", "ssl/cert.pem", "ssl/certs", "ssl/openssl.cnf", "ld.so.cache",
+    "ld.so.conf", "ld.so.conf.d", "localtime", "timezone", "mime.types", "os-release", "protocols",
+    "services", "rpc", "shells", "terminfo", "host.conf", "gitconfig",
+)  # fmt: skip
+"""What of /etc exists inside; never a folder that holds private keys beside public ones."""
+ETC_GLOBS = ("python3*", "java-*-openjdk")
+NEEDED_OPTIONS = frozenset({"--args", "--unshare-user", "--seccomp", "--info-fd", "--perms", "--clearenv"})
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """The parts of the machine that a plan depends on.
+
+    `base` lists the top-level directories of the system as `(path, link target or None)`; `python` is the
+    interpreter that runs inside and `python_prefix` the folder to bind for it, None when /usr holds it.
+    """
+
+    machine: Machine
+    bwrap: str
+    options: frozenset[str]
+    base: tuple[tuple[str, str | None], ...]
+    etc: tuple[str, ...]
+    shell: str
+    python: str
+    python_prefix: str | None
+    init: str
+
+    def has(self, option: str) -> bool:
+        """Whether this bubblewrap knows `option`."""
+        return option in self.options
+
+
+@cache
+def host_facts() -> HostFacts:
+    """Look at the machine (a few milliseconds, once a process).
+
+    Raises `KagedError("unavailable")` when bubblewrap is missing or the processor is not supported.
+    """
+    machine = platform.machine()
+    if machine not in get_args(Machine):
+        known = " and ".join(get_args(Machine))
+        raise KagedError("unavailable", f"cages need {known}; this machine is {machine}")
+    bwrap = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin:/run/current-system/sw/bin")
+    if bwrap is None:
+        raise KagedError("unavailable", "bubblewrap (bwrap) is not installed; install the package bubblewrap")
+    python, prefix = interpreter()
+    return HostFacts(
+        machine="x86_64" if machine == "x86_64" else "aarch64",
+        bwrap=bwrap,
+        options=_options(bwrap),
+        base=_base_dirs(Path("/")),
+        etc=_etc_entries(Path("/etc")),
+        shell="/bin/bash" if Path("/bin/bash").exists() else "/bin/sh",
+        python=python,
+        python_prefix=prefix,
+        init=str(Path(__file__).resolve().parent.parent / "keeper" / "init.py"),
+    )
+
+
+def _options(bwrap: str) -> frozenset[str]:
+    done = subprocess.run([bwrap, "--help"], capture_output=True, text=True, check=False, timeout=10)
+    options = frozenset(re.findall(r"^\s+(--[a-z0-9-]+)", done.stdout + done.stderr, re.M))
+    if missing := NEEDED_OPTIONS - options:
+        raise KagedError(
+            "unavailable",
+            f"{bwrap} is too old: it lacks {', '.join(sorted(missing))}; install bubblewrap 0.5 or later",
+        )
+    return options
+
+
+def _base_dirs(root: Path) -> tuple[tuple[str, str | None], ...]:
+    found: list[tuple[str, str | None]] = []
+    for name in BASE_DIRS:
+        path = root / name
+        if path.is_symlink():
+            found.append((f"/{name}", str(path.readlink())))
+        elif path.is_dir():
+            found.append((f"/{name}", None))
+    return tuple(found)
+
+
+def _etc_entries(etc: Path) -> tuple[str, ...]:
+    names = {name for name in ETC_NAMES if (etc / name).exists()}
+    names |= {path.name for pattern in ETC_GLOBS for path in etc.glob(pattern)}
+    return tuple(sorted(names))
+
+
+def interpreter(system: Path = SYSTEM_PYTHON) -> tuple[str, str | None]:
+    """The Python for inside: the system's when new enough, else this process's own, with its folder."""
+    named = re.fullmatch(r"python3\.([0-9]+)", system.resolve().name) if system.exists() else None
+    if named is not None and (3, int(named[1])) >= OLDEST_PYTHON:
+        return str(system), None
+    prefix = Path(sys.base_prefix).resolve()
+    own = prefix / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    if not own.exists():
+        raise KagedError(
+            "unavailable",
+            f"cages need a Python of their own: {SYSTEM_PYTHON} is missing or older than 3.9 and {own} does "
+            "not exist; install the package python3",
+        )
+    inside_usr = prefix == Path("/usr") or Path("/usr") in prefix.parents
+    return str(own), None if inside_usr else str(prefix)

@@ -1,0 +1,89 @@
+"""Runs a plan under bubblewrap directly, without a keeper: what the options alone are worth."""
+
+import base64
+import os
+import subprocess
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from kaged.cage.compile import compile_plan
+from kaged.cage.host import host_facts
+from kaged.cage.plan import CagePlan
+from kaged.cage.tree import create_placeholders, remove_placeholders
+from kaged.projects.cage_spec import CageSpec
+
+SOURCE = Path(__file__)
+
+
+def plan_for(root: Path, **spec: Any) -> CagePlan:
+    """A plan for `root` whose init is a file that surely exists."""
+    return compile_plan(
+        CageSpec.model_validate(spec),
+        root,
+        name="test",
+        environ={},
+        host=replace(host_facts(), init=str(SOURCE)),
+    )
+
+
+def start(plan: CagePlan, argv: Sequence[str], **popen: Any) -> "subprocess.Popen[str]":
+    """Start `argv` in a cage made from the plan's wire form."""
+    wire = plan.to_wire()
+    fds: list[int] = []
+
+    def memory(content: bytes) -> int:
+        fd = os.memfd_create("cage", 0)
+        os.write(fd, content)
+        os.lseek(fd, 0, os.SEEK_SET)
+        fds.append(fd)
+        return fd
+
+    args = [
+        arg if isinstance(arg, str) else str(memory(base64.b64decode(wire["data"][arg["data"]])))
+        for arg in wire["args"]
+    ]
+    listed = memory("\0".join(args).encode("utf-8", "surrogateescape") + b"\0")
+    environment = [part for name, value in wire["env"].items() for part in (f"{name}={value}",)]
+    try:
+        return subprocess.Popen(
+            [plan.host.bwrap, "--args", str(listed), "--", "/usr/bin/env", *environment, *argv],
+            env={"PATH": "/usr/bin:/bin"},
+            pass_fds=fds,
+            text=True,
+            **{
+                "stdin": subprocess.DEVNULL,
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.PIPE,
+                **popen,
+            },
+        )
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def run(plan: CagePlan, argv: Sequence[str], timeout: float = 60) -> "subprocess.CompletedProcess[str]":
+    """Run `argv` to its end in a cage, with the placeholders it needs made before and removed after."""
+    create_placeholders(plan.placeholders)
+    try:
+        with start(plan, argv) as process:
+            out, err = process.communicate(timeout=timeout)
+            return subprocess.CompletedProcess(list(argv), process.returncode, out, err)
+    finally:
+        remove_placeholders(plan.placeholders)
+
+
+def sh(plan: CagePlan, script: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
+    """Run a shell script in a cage."""
+    return run(plan, ["/bin/sh", "-c", script], timeout)
+
+
+def python(plan: CagePlan, script: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
+    """Run a Python script in a cage, with the interpreter the plan chose."""
+    return run(plan, [plan.host.python, "-I", "-c", script], timeout)
+
+
+__all__ = ["plan_for", "python", "run", "sh", "start"]
