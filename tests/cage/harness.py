@@ -3,7 +3,6 @@
 import base64
 import os
 import subprocess
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
