@@ -14,8 +14,17 @@ _TYPES: Mapping[str, str] = {
     "string_type": 'text in quotes, such as "…"',
     "path_type": 'a path in quotes, such as "/var/lib/kaged"',
     "list_type": "a list, such as []",
+    "tuple_type": "a list, such as []",
+    "float_type": "a number",
     "model_type": "a table of keys",
     "dict_type": "a table of keys",
+}
+
+_BOUNDS: Mapping[str, str] = {
+    "ge": "at least {}",
+    "le": "at most {}",
+    "gt": "more than {}",
+    "max_length": "at most {} characters",
 }
 
 
@@ -33,9 +42,11 @@ def sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
         return str(context["error"])
     if kind == "literal_error":
         return f"{shown(given)} is not allowed; allowed: {context['expected']}"
-    if kind in ("greater_than_equal", "less_than_equal"):
-        bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
-        return f"{shown(given)} is out of range; allowed: {bound}"
+    for limit, words in _BOUNDS.items():
+        if limit in context:
+            return f"{shown(given)} is out of range; allowed: {words.format(context[limit])}"
+    if kind == "string_pattern_mismatch":
+        return f"{shown(given)} does not match; expected {context['pattern']}"
     return error["msg"]
 
 
@@ -63,8 +74,8 @@ def keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
 
 def _step(annotation: Any, part: str) -> Any:
     """The type of what lies under `part` in a value of type `annotation`."""
-    if get_origin(annotation) in (dict, list):
-        return get_args(annotation)[-1]
+    if (origin := get_origin(annotation)) in (dict, list, tuple):
+        return get_args(annotation)[0 if origin is tuple else -1]
     if (table := _model_in(annotation)) is not None:
         named = {field.alias or name: field for name, field in table.model_fields.items()}
         return named[part].annotation if part in named else None
@@ -74,7 +85,7 @@ def _step(annotation: Any, part: str) -> Any:
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if get_origin(annotation) in (dict, list):
+    if get_origin(annotation) in (dict, list, tuple):
         return None
     found = (_model_in(part) for part in get_args(annotation))
     return next((model for model in found if model is not None), None)

@@ -1,0 +1,129 @@
+"""Read and create files below a folder without ever leaving it, whatever an agent puts there meanwhile.
+
+A name is resolved by the kernel (`openat2` with RESOLVE_BENEATH), so a link that leads out, or one that is
+swapped in between a check and its use, cannot make the daemon open a file of the host.
+"""
+
+import ctypes
+import errno
+import functools
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from kaged.core.errors import KagedError
+
+_OPENAT2 = 437
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_NO_SYMLINKS = 0x04
+_RESOLVE_BENEATH = 0x08
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _open(folder: int, name: str, flags: int, *, mode: int = 0, links: bool) -> int:
+    resolve = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS | (0 if links else _RESOLVE_NO_SYMLINKS)
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    raw = os.fsencode(name)
+    result: int = _libc().syscall(
+        ctypes.c_long(_OPENAT2),
+        ctypes.c_int(folder),
+        raw,
+        ctypes.byref(how),
+        ctypes.c_size_t(ctypes.sizeof(how)),
+    )
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), name)
+    return result
+
+
+@contextmanager
+def _folder(root: Path) -> Iterator[int]:
+    descriptor = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read_text(root: Path, name: str, *, max_bytes: int) -> str | None:
+    """The text of the file `name` below `root`; None when there is no such file.
+
+    Links are followed as long as they stay below `root`. Raises KagedError bad_request with a sentence when
+    it is not a regular file, leads out, is longer than `max_bytes`, is not UTF-8 or cannot be read.
+    """
+    try:
+        with _folder(root) as folder:
+            # Not blocking: opening a FIFO would otherwise wait for its writer.
+            descriptor = _open(folder, name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, links=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise KagedError("bad_request", f"{name}: {_reason(error)}") from None
+    with closing(os.fdopen(descriptor, "rb", buffering=0)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise KagedError("bad_request", f"{name}: is not a regular file")
+        data = _read_up_to(file.fileno(), max_bytes + 1)
+    if len(data) > max_bytes:
+        raise KagedError("bad_request", f"{name}: is longer than {max_bytes // 1024} KiB")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise KagedError("bad_request", f"{name}: is not UTF-8 text (byte {error.start})") from None
+
+
+def create_text(root: Path, name: str, text: str) -> bool:
+    """Write a new file `name` below `root`, making its folders; False when it exists already.
+
+    Follows no link. Raises KagedError bad_request with a sentence.
+    """
+    try:
+        with _folder(root) as folder:
+            parts = name.split("/")
+            for end in range(1, len(parts)):
+                _make_folder(folder, "/".join(parts[:end]))
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            descriptor = _open(folder, name, flags, mode=0o644, links=False)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise KagedError("bad_request", f"{root / name}: cannot be written: {_reason(error)}") from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    return True
+
+
+def _make_folder(root: int, name: str) -> None:
+    above, _, last = name.rpartition("/")
+    parent = _open(root, above or ".", os.O_PATH | os.O_DIRECTORY, links=False)
+    try:
+        os.mkdir(last, 0o755, dir_fd=parent)
+    except FileExistsError:
+        return
+    finally:
+        os.close(parent)
+
+
+def _read_up_to(descriptor: int, limit: int) -> bytes:
+    data = b""
+    while len(data) < limit and (more := os.read(descriptor, limit - len(data))):
+        data += more
+    return data
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.EXDEV:
+        return "leads out of the project"
+    if error.errno == errno.ELOOP:
+        return "is or passes through a symbolic link"
+    return (error.strerror or "cannot be opened").lower()

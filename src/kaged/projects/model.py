@@ -1,0 +1,115 @@
+"""The shape of a project file: what may be written in `.kaged/project.yaml`."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from kaged.core.nearest import did_you_mean
+from kaged.projects.cage_spec import CageSpec
+
+BUILT_IN_TOOLS = (
+    "shell",
+    "file.read",
+    "file.write",
+    "file.edit",
+    "search.grep",
+    "search.find",
+    "ask",
+)
+"""The tools that every agent has unless its `tools` say otherwise."""
+
+PREFIXES = ("project:/", "config:/")
+SLUG = r"^[a-z0-9][a-z0-9-]{0,62}[a-z0-9]$"
+
+_MODEL = re.compile(r"[!-~]{1,200}")
+
+
+def _prompt_path(text: str) -> str:
+    prefix, separator, rest = text.partition(":/")
+    if separator and prefix in ("git", "https"):
+        raise ValueError(f"{prefix}:/ is not supported by this version of kaged; use project:/ or config:/")
+    if not separator or f"{prefix}:/" not in PREFIXES:
+        raise ValueError("expected project:/PATH (below the project) or config:/PATH (below .kaged)")
+    if not rest or any(part in ("", ".", "..") for part in rest.split("/")) or "\0" in rest:
+        raise ValueError("expected one plain path after the prefix, without `.`, `..` or `//`")
+    return text
+
+
+def _model(text: str) -> str:
+    if not _MODEL.fullmatch(text):
+        raise ValueError('expected an alias such as "default", or "provider:model"')
+    return text
+
+
+def _tool_names(tools: dict[str, "ToolSetting | None"]) -> dict[str, "ToolSetting | None"]:
+    for name in tools:
+        if name != "*" and name not in BUILT_IN_TOOLS:
+            known = ", ".join(("*", *BUILT_IN_TOOLS))
+            raise ValueError(f"{name!r} is not a tool{did_you_mean(name, BUILT_IN_TOOLS)}; known: {known}")
+    return tools
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class ToolSetting(_Part):
+    """How one tool is offered to the agent."""
+
+    enabled: bool = True
+    """Whether the agent sees the tool."""
+
+
+class AgentSpec(_Part):
+    """One agent: its model, its instructions, its tools and its cage."""
+
+    model: Annotated[str, AfterValidator(_model)] = "default"
+    """An alias of local.toml, `provider:model`, `default` or `offline`."""
+
+    system_prompt: Annotated[str, AfterValidator(_prompt_path)]
+    """The file with the instructions: `config:/prompts/default.md` in `.kaged`, or `project:/…` elsewhere."""
+
+    description: Annotated[str, Field(max_length=280)] | None = None
+    """What the agent is for, in a sentence."""
+
+    tools: Annotated[dict[str, ToolSetting | None], AfterValidator(_tool_names)] = {}
+    """Tools by name; `"*"` stands for those not named. Every built-in tool is on unless switched off here."""
+
+    cage: CageSpec = CageSpec()
+    """What the agent can reach. By default: this project, and nothing else."""
+
+    max_steps: int = Field(default=100, ge=1, le=10_000)
+    """Model calls in one run before it is ended."""
+
+    max_output_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Longest answer of one model call; absent, the model's own limit."""
+
+    def enabled_tools(self) -> tuple[str, ...]:
+        """The built-in tools this agent has, in their order."""
+        rest = self.tools.get("*") or ToolSetting()
+        return tuple(name for name in BUILT_IN_TOOLS if (self.tools.get(name) or rest).enabled)
+
+
+class ProjectFile(_Part):
+    """A whole project file, overlay merged in."""
+
+    version: Literal[1]
+    """Version of this format."""
+
+    project: str = Field(pattern=SLUG)
+    """The project's short name (slug): 2 to 64 characters of a-z, 0-9 and `-`."""
+
+    description: Annotated[str, Field(max_length=280)] | None = None
+    """What the project is, in a sentence."""
+
+    primary: AgentSpec
+    """The agent that sessions talk to."""
+
+
+LATER: dict[str, tuple[str, ...]] = {
+    "": ("plugins", "workflows", "tasks"),
+    "primary": ("subagents", "budget", "compaction", "plugins", "mcp", "parameters"),
+    "primary.tools.*": ("approval", "description", "parameters"),
+}
+"""Keys of the public design that this version refuses by name, by the path of the object they are in."""

@@ -1,0 +1,98 @@
+"""Which folders may be projects."""
+
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+
+from kaged.core.errors import KagedError
+from kaged.settings.config import Loaded
+
+KERNEL = (Path("/proc"), Path("/sys"), Path("/dev"), Path("/run"))
+
+
+@dataclass(frozen=True, slots=True)
+class RootRules:
+    """The folders that a project must stay clear of, and in system mode the ones it must lie in.
+
+    Every path is resolved when the rules are made and when they are applied.
+    """
+
+    inside_refused: tuple[Path, ...]
+    """No project is one of these, above one of these or inside one of these."""
+    above_refused: tuple[Path, ...]
+    """No project is one of these or above one of these."""
+    own: Path
+    """kaged's own projects: folders directly in here are allowed although the home is not."""
+    roots: tuple[Path, ...] | None
+    """Where projects must lie; None in user mode, anywhere else."""
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> "RootRules":
+        """The rules of a configuration."""
+        paths = loaded.paths
+        try:
+            account = [Path(pwd.getpwuid(os.geteuid()).pw_dir)]
+        except KeyError:
+            account = []
+        above = [Path("/"), paths.config_dir, paths.config_file, paths.audit_log, paths.database, *account]
+        roots = loaded.config.projects.roots if loaded.mode == "system" else None
+        return cls(
+            inside_refused=tuple(p.resolve() for p in (*KERNEL, paths.home, paths.runtime)),
+            above_refused=tuple(p.resolve() for p in above),
+            own=paths.projects_dir.resolve(),
+            roots=None if roots is None else tuple(p.resolve() for p in roots),
+        )
+
+    def check(self, path: Path) -> Path:
+        """The resolved folder, or KagedError (bad_request, not_found, forbidden) that says what to choose."""
+        if not path.is_absolute() or "\0" in str(path):
+            raise KagedError("bad_request", f"{path} is not an absolute path; name the folder from / on")
+        try:
+            folder = path.resolve(strict=True)
+            info = folder.stat()
+        except (OSError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or "is a loop of links"
+            raise KagedError("not_found", f"{path}: {reason.lower()}; name a folder that exists") from None
+        if not folder.is_dir():
+            raise KagedError("bad_request", f"{folder} is a file; name the folder of the project")
+        self._check_place(folder)
+        if info.st_uid != os.geteuid():
+            raise KagedError(
+                "forbidden",
+                f"{folder} belongs to {_account(info.st_uid)}, and kaged runs as {_account(os.geteuid())}; "
+                "a project must belong to the account that runs kaged",
+            )
+        return folder
+
+    def _check_place(self, folder: Path) -> None:
+        mine = folder.parent == self.own
+        for refused in self.inside_refused:
+            if refused.is_relative_to(folder) or (folder.is_relative_to(refused) and not mine):
+                raise _forbidden(folder, refused)
+        for refused in self.above_refused:
+            if refused.is_relative_to(folder):
+                raise _forbidden(folder, refused)
+        if self.roots is not None and not any(
+            folder != root and folder.is_relative_to(root) for root in self.roots
+        ):
+            listed = ", ".join(map(str, self.roots))
+            raise KagedError(
+                "forbidden",
+                f"{folder} is outside of the folders for projects ({listed}); move it, or add its parent "
+                "to [projects] roots in config.toml",
+            )
+
+
+def _forbidden(folder: Path, refused: Path) -> KagedError:
+    relation = "is" if folder == refused else "contains" if refused.is_relative_to(folder) else "lies in"
+    return KagedError(
+        "forbidden", f"{folder} {relation} {refused}, which no agent may reach; choose a folder of its own"
+    )
+
+
+def _account(uid: int) -> str:
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+    except KeyError:
+        return f"uid {uid}"
