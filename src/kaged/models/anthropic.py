@@ -1,0 +1,269 @@
+"""The Anthropic Messages wire, without I/O: requests out, server-sent events in."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from kaged.core.events import Part, TextPart, ToolCallPart
+from kaged.models.errors import Site, from_stream, garbage, truncated
+from kaged.models.history import Exchange, turns, wire_id, wire_name
+from kaged.models.reader import Draft, Reader
+from kaged.models.sse import ServerEvent
+from kaged.models.types import ModelEvent, ModelRequest, StopReason, ToolMessage, ToolSpec, Usage
+
+VERSION = "2023-06-01"
+BINDING_BETA = "thinking-binding-controls-2026-08-01"
+DEFAULT_MAX_TOKENS = 32_000
+FOREIGN_SIGNATURE = "openai:"
+"""Thinking signed so came over the other wire; it means nothing here."""
+
+_CACHE = {"type": "ephemeral"}
+_FAMILY = re.compile(r"claude-(?:opus|sonnet|haiku|fable|mythos)-(\d{1,2})(?:-(\d{1,2}))?(?!\d)")
+_STOP: dict[str, StopReason] = {
+    "end_turn": "end",
+    "stop_sequence": "end",
+    "pause_turn": "end",
+    "tool_use": "tools",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "refusal",
+}
+
+
+def generation(model: str) -> tuple[int, int]:
+    """Version of a Claude model by its name: `claude-sonnet-5-5` is (5, 5); unknown names are (0, 0)."""
+    found = _FAMILY.search(model)
+    return (int(found[1]), int(found[2] or 0)) if found else (0, 0)
+
+
+def binds_thinking(model: str) -> bool:
+    """Whether the model refuses its earlier thinking when something before it has changed."""
+    return generation(model) >= (5, 1)
+
+
+def build(request: ModelRequest, *, official: bool) -> dict[str, Any]:
+    """The body of `POST /v1/messages`. `official` is Anthropic's own API, not a compatible one."""
+    body: dict[str, Any] = {
+        "model": request.model,
+        "max_tokens": request.max_output_tokens or DEFAULT_MAX_TOKENS,
+        "stream": True,
+        "messages": _messages(request),
+    }
+    if request.system:
+        body["system"] = [{"type": "text", "text": request.system, "cache_control": _CACHE}]
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
+    if generation(request.model) >= (4, 6):
+        # These think by themselves, but keep it to themselves unless asked to show it.
+        body["thinking"] = {"type": "adaptive", "display": "summarized"}
+        if official and binds_thinking(request.model):
+            # A changed system prompt or tool list must cost old thinking, not the session.
+            body["thinking"]["block_binding"] = {"prefix_mismatch_behavior": "drop_block"}
+    return body
+
+
+def headers(request: ModelRequest, *, official: bool) -> dict[str, str]:
+    """The headers that belong to the wire (the key is not among them)."""
+    out = {"anthropic-version": VERSION}
+    if official and binds_thinking(request.model):
+        out["anthropic-beta"] = BINDING_BETA
+    return out
+
+
+def _tool(tool: ToolSpec) -> dict[str, Any]:
+    return {"name": wire_name(tool.name), "description": tool.description, "input_schema": tool.schema}
+
+
+def _messages(request: ModelRequest) -> list[dict[str, Any]]:
+    out: list[dict[str, Any]] = []
+    for turn in turns(request.messages):
+        if isinstance(turn, Exchange):
+            content = [block for part in turn.answer.parts for block in _block(part)]
+            out.append({"role": "assistant", "content": content})
+            if turn.results:
+                out.append({"role": "user", "content": [_result(result) for result in turn.results]})
+        elif out and out[-1]["role"] == "user":
+            out[-1]["content"].append({"type": "text", "text": turn.text})
+        else:
+            out.append({"role": "user", "content": [{"type": "text", "text": turn.text}]})
+    if out:
+        out[-1]["content"][-1]["cache_control"] = _CACHE
+    return out
+
+
+def _block(part: Part) -> list[dict[str, Any]]:
+    if isinstance(part, TextPart):
+        return [{"type": "text", "text": part.text}]
+    if isinstance(part, ToolCallPart):
+        block = {
+            "type": "tool_use",
+            "id": wire_id(part.call_id),
+            "name": wire_name(part.tool),
+            "input": part.args,
+        }
+        return [block]
+    if part.redacted is not None:
+        return [{"type": "redacted_thinking", "data": part.redacted}]
+    if part.signature is None or part.signature[: len(FOREIGN_SIGNATURE)] == FOREIGN_SIGNATURE:
+        return []
+    return [{"type": "thinking", "thinking": part.text, "signature": part.signature}]
+
+
+def _result(result: ToolMessage) -> dict[str, Any]:
+    block: dict[str, Any] = {"type": "tool_result", "tool_use_id": wire_id(result.call_id)}
+    if result.output:
+        block["content"] = result.output
+    if not result.ok:
+        block["is_error"] = True
+    return block
+
+
+class _Tokens(msgspec.Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+
+
+class _Message(msgspec.Struct):
+    usage: _Tokens | None = None
+
+
+class _Block(msgspec.Struct):
+    type: str = ""
+    id: str = ""
+    name: str = ""
+    text: str = ""
+    thinking: str = ""
+    signature: str = ""
+    data: str = ""
+    input: Any = None
+
+
+class _Delta(msgspec.Struct):
+    type: str = ""
+    text: str = ""
+    thinking: str = ""
+    signature: str = ""
+    partial_json: str = ""
+    stop_reason: str | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str
+    index: int = 0
+    delta: _Delta | None = None
+    content_block: _Block | None = None
+    message: _Message | None = None
+    usage: _Tokens | None = None
+    error: Any = None
+
+
+_decoder = msgspec.json.Decoder(_Event)
+
+
+class AnthropicReader(Reader):
+    """Reads the events of one `POST /v1/messages` with `stream: true`."""
+
+    def __init__(self, request: ModelRequest, site: Site) -> None:
+        super().__init__(request, site)
+        self._blocks: dict[int, Draft] = {}
+        self._tokens = _Tokens()
+        self._stop: str | None = None
+
+    def feed(self, event: ServerEvent) -> None:
+        try:
+            message = _decoder.decode(event.data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self.failed(garbage(self.site, f"an event that cannot be read: {error}")) from None
+        if message.type == "content_block_delta":
+            if message.delta is not None:
+                self._delta(message.index, message.delta)
+        elif message.type == "content_block_start":
+            if message.content_block is not None:
+                self._start(message.index, message.content_block)
+        elif message.type == "content_block_stop":
+            self._blocks.pop(message.index, None)
+        elif message.type == "message_start":
+            self._count(message.message.usage if message.message else None)
+        elif message.type == "message_delta":
+            self._count(message.usage)
+            if message.delta is not None and message.delta.stop_reason is not None:
+                self._stop = message.delta.stop_reason
+        elif message.type == "message_stop":
+            self.complete = self._stop is not None
+        elif message.type == "error":
+            body = {"error": message.error}
+            raise self.failed(from_stream(self.site, self.request.model, body))
+
+    def finish(self) -> list[ModelEvent]:
+        if not self.complete:
+            raise self.failed(truncated(self.site, "no message_stop with a stop reason"))
+        return self._ending(_STOP.get(self._stop or "", "end"))
+
+    def usage(self) -> Usage:
+        seen = self._tokens
+        told = self.complete and seen.input_tokens is not None and seen.output_tokens is not None
+        guess = None if told else self._estimated()
+        return Usage(
+            input=guess.input if guess and seen.input_tokens is None else seen.input_tokens or 0,
+            output=max(guess.output if guess else 0, seen.output_tokens or 0),
+            cache_read=seen.cache_read_input_tokens or 0,
+            cache_write=seen.cache_creation_input_tokens or 0,
+            estimated=not told,
+        )
+
+    def _start(self, index: int, block: _Block) -> None:
+        if block.type == "tool_use":
+            draft = self._open("tool", call_id=block.id, tool=self.names.canonical(block.name))
+            if isinstance(block.input, dict) and block.input:
+                self._grow(draft, msgspec.json.encode(block.input).decode())
+        elif block.type == "redacted_thinking":
+            draft = self._open("thinking")
+            draft.redacted = block.data
+        elif block.type in ("text", "thinking"):
+            # Numbered at its first content: an empty block is no part of the answer.
+            draft = Draft(block.type, -1)
+            self._blocks[index] = draft
+            first = block.text if block.type == "text" else block.thinking
+            if first:
+                self._more(draft, first)
+            draft.signature = block.signature or None
+            return
+        else:
+            return
+        self._blocks[index] = draft
+
+    def _delta(self, index: int, delta: _Delta) -> None:
+        draft = self._blocks.get(index)
+        if draft is None:
+            return
+        if delta.type == "text_delta":
+            self._more(draft, delta.text)
+        elif delta.type == "thinking_delta":
+            self._more(draft, delta.thinking)
+        elif delta.type == "input_json_delta":
+            if delta.partial_json:
+                self._grow(draft, delta.partial_json)
+        elif delta.type == "signature_delta":
+            self._number(draft)
+            draft.signature = (draft.signature or "") + delta.signature
+
+    def _more(self, draft: Draft, text: str) -> None:
+        if text:
+            self._number(draft)
+            self._grow(draft, text)
+
+    def _number(self, draft: Draft) -> None:
+        if draft.number < 0:
+            draft.number = len(self.drafts)
+            self.drafts.append(draft)
+
+    def _count(self, tokens: _Tokens | None) -> None:
+        """Counts are cumulative: a later one replaces an earlier one, an absent one does not."""
+        if tokens is None:
+            return
+        for field in _Tokens.__struct_fields__:
+            if (value := getattr(tokens, field)) is not None:
+                setattr(self._tokens, field, value)

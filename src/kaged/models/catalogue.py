@@ -1,0 +1,56 @@
+"""The services kaged knows by name, and where their addresses, keys and model lists are."""
+
+from collections.abc import Mapping
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+Driver = Literal["anthropic", "openai"]
+
+OFFLINE = "offline"
+ANTHROPIC_MODEL = "claude-sonnet-5-5"
+OPENAI_MODEL = "gpt-5.6"
+"""What `default` means with nothing but a key in the environment. OpenAI's later models take tools only over
+its Responses API."""
+
+PREFERRED = (ANTHROPIC_MODEL, "claude-opus-5-5", OPENAI_MODEL)
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A service that needs no address because everybody's is the same."""
+
+    driver: Driver
+    base_url: str
+    env_key: str | None = None
+    env_url: str | None = None
+    default_model: str | None = None
+
+
+KNOWN: Mapping[str, Known] = {
+    "anthropic": Known(
+        "anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", ANTHROPIC_MODEL
+    ),
+    "openai": Known("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL", OPENAI_MODEL),
+    "ollama": Known("openai", "http://127.0.0.1:11434/v1"),
+    "vllm": Known("openai", "http://127.0.0.1:8000/v1"),
+    "lmstudio": Known("openai", "http://127.0.0.1:1234/v1"),
+    "llamacpp": Known("openai", "http://127.0.0.1:8080/v1"),
+}
+FROM_ENVIRONMENT = tuple(name for name, known in KNOWN.items() if known.env_key)
+_OFFICIAL = {"anthropic": "api.anthropic.com", "openai": "api.openai.com"}
+
+
+def normal_url(driver: Driver, url: str) -> str:
+    """The address below which the endpoints lie, from whatever form people write it in."""
+    url = url.strip().rstrip("/")
+    for ending in ("/chat/completions", "/messages", "/models"):
+        url = url.removesuffix(ending)
+    if driver == "anthropic":
+        return url.removesuffix("/v1") + "/v1"
+    return url if urlsplit(url).path.strip("/") else url + "/v1"
+
+
+def official(driver: Driver, url: str) -> bool:
+    """Whether this is the maker's own API, which is stricter about some fields than compatible servers."""
+    return urlsplit(url).hostname == _OFFICIAL[driver]

@@ -1,0 +1,213 @@
+"""The I/O shell of both wires: one HTTP client for all providers, and the pump from socket to reader."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from kaged.models.errors import ModelError, Site, from_status, garbage, truncated, unreachable
+from kaged.models.reader import Reader
+from kaged.models.sse import SSEOverflow, SSEParser
+from kaged.models.types import ModelEvent
+
+if TYPE_CHECKING:
+    import httpx2
+
+CONNECT_S = 15.0
+SILENCE_S = 300.0
+"""How long a server may send nothing at all: models that think without pings need minutes."""
+TAIL_S = 0.25
+"""How long to wait, after the answer is whole, for the server to end it, so the connection can be reused."""
+MAX_BODY = 256 * 1024
+AHEAD = 256 * 1024
+"""Bytes read ahead of a slow consumer before the socket is left alone."""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One POST that answers with a stream. Its headers hold the key, so it has no repr."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Call({self.url!r})"
+
+
+def make_client() -> "httpx2.AsyncClient":
+    """The client that all providers share. Proxies come from the environment, as usual."""
+    import httpx2
+
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=30.0)
+    timeout = httpx2.Timeout(SILENCE_S, connect=CONNECT_S, write=60.0, pool=None)
+    return httpx2.AsyncClient(limits=limits, timeout=timeout, follow_redirects=False)
+
+
+class HttpClient:
+    """Creates the client at its first use, in a thread: the import and the TLS context take 0.1 s."""
+
+    def __init__(self, factory: "Callable[[], httpx2.AsyncClient]" = make_client) -> None:
+        self._factory = factory
+        self._client: httpx2.AsyncClient | None = None
+        self._lock = asyncio.Lock()
+
+    async def get(self) -> "httpx2.AsyncClient":
+        """The client; the same one at every call until `aclose`."""
+        async with self._lock:
+            if self._client is None:
+                self._client = await asyncio.to_thread(self._factory)
+            return self._client
+
+    async def aclose(self) -> None:
+        """Close every idle connection; a later `get` makes a new client."""
+        async with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+
+async def stream(
+    http: HttpClient, call: Call, reader: Reader, site: Site
+) -> AsyncGenerator[ModelEvent, None]:
+    """Post and yield the reader's events; one batch for each read of the socket.
+
+    Raises `ModelError`. Closing the generator cancels the pump, which closes the connection at once.
+    """
+    pump = _Pump(http, call, reader, site)
+    task = asyncio.create_task(pump.run(), name=f"model stream {site.name}")
+    task.add_done_callback(lambda _: pump.wake.set())
+    try:
+        while not task.done():
+            await pump.wake.wait()
+            pump.wake.clear()
+            for event in pump.taken():
+                yield event
+        task.result()
+        for event in reader.finish():
+            yield event
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # retrieved: either raised above or of no interest to who closed the stream
+
+
+class _Pump:
+    """Reads one response into the reader, in its own task, so that what one read of the socket brought is
+    handed on merged, and so that the HTTP library's cancel scopes never span a yield."""
+
+    def __init__(self, http: HttpClient, call: Call, reader: Reader, site: Site) -> None:
+        self._http = http
+        self._call = call
+        self._reader = reader
+        self._site = site
+        self._parser = SSEParser()
+        self._ahead = 0
+        self._room = asyncio.Event()
+        self._begun = False
+        self.wake = asyncio.Event()
+
+    def taken(self) -> list[ModelEvent]:
+        """What has come since the last call."""
+        self._ahead = 0
+        self._room.set()
+        return self._reader.drain()
+
+    async def run(self) -> None:
+        """Send, read to the end, feed. Raises `ModelError`."""
+        import httpx2
+
+        try:
+            await self._exchange()
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            problem = translate(error, self._site, begun=self._begun)
+            raise self._reader.failed(problem) from error
+        except SSEOverflow as error:
+            raise self._reader.failed(garbage(self._site, str(error))) from error
+
+    async def _exchange(self) -> None:
+        client = await self._http.get()
+        call = self._call
+        async with client.stream("POST", call.url, headers=call.headers, content=call.body) as response:
+            kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
+            if response.status_code != 200 or kind in ("text/html", "application/json"):
+                raise await self._refusal(response)
+            self._begun = True
+            chunks = response.aiter_bytes()
+            async for chunk in chunks:
+                await self._take(chunk)
+                if self._reader.complete:
+                    await _skip_tail(chunks)
+                    return
+        for event in self._parser.finish():
+            self._reader.feed(event)
+
+    async def _take(self, chunk: bytes) -> None:
+        for event in self._parser.feed(chunk):
+            self._reader.feed(event)
+        self.wake.set()
+        self._ahead += len(chunk)
+        if self._ahead > AHEAD:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _refusal(self, response: "httpx2.Response") -> ModelError:
+        body = await read_some(response)
+        if response.status_code == 200 and b'"error"' not in body[:4096]:
+            if body.lstrip()[:1] == b"<":
+                return from_status(self._site, self._reader.request.model, 200, response.headers, body)
+            return garbage(self._site, f"JSON instead of a stream: {body[:200].decode('utf-8', 'replace')}")
+        status = 400 if response.status_code == 200 else response.status_code
+        return from_status(self._site, self._reader.request.model, status, response.headers, body)
+
+
+async def read_some(response: "httpx2.Response") -> bytes:
+    """The body, or its beginning when it is larger than an error has any reason to be."""
+    body = b""
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_BODY:
+            break
+    return body
+
+
+async def _skip_tail(chunks: AsyncGenerator[bytes, None]) -> None:
+    try:
+        async with asyncio.timeout(TAIL_S):
+            async for _ in chunks:
+                pass
+    except TimeoutError:
+        pass  # it keeps the connection open after its last word: not ours to reuse, then
+
+
+def translate(error: Exception, site: Site, *, begun: bool) -> ModelError:
+    """The sentence for a failure of the connection; `begun` says that the answer had started."""
+    import httpx2
+
+    if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
+        text = (
+            f"{site.name} has an address that cannot be used: {site.base_url}; write base_url as http(s)://…"
+        )
+        return ModelError("bad_request", text)
+    if begun:
+        if isinstance(error, httpx2.TimeoutException):
+            return truncated(site, f"nothing came for {SILENCE_S:.0f} s")
+        return truncated(site, "the connection was lost")
+    if isinstance(error, httpx2.ConnectTimeout):
+        return unreachable(site, f"no connection within {CONNECT_S:.0f} s")
+    if isinstance(error, httpx2.TimeoutException):
+        return unreachable(site, f"no answer within {SILENCE_S:.0f} s")
+    if isinstance(error, httpx2.ProxyError):
+        return unreachable(site, f"the proxy refused: {error}")
+    return unreachable(site, _plain(error))
+
+
+def _plain(error: Exception) -> str:
+    """The operating system's reason, which the HTTP library keeps below its own exception."""
+    deepest: BaseException = error
+    while (cause := deepest.__cause__ or deepest.__context__) is not None:
+        deepest = cause
+    if isinstance(deepest, OSError) and deepest.strerror:
+        return deepest.strerror
+    return str(error) or type(error).__name__

@@ -1,0 +1,296 @@
+"""The OpenAI Chat Completions wire, without I/O, as OpenAI and the many compatible servers speak it."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from kaged.core import ids
+from kaged.core.events import TextPart, ThinkingPart, ToolCallPart
+from kaged.models.anthropic import FOREIGN_SIGNATURE
+from kaged.models.errors import Site, from_stream, garbage, truncated
+from kaged.models.history import Exchange, parse_args, turns, wire_id, wire_name
+from kaged.models.reader import Draft, Reader
+from kaged.models.sse import ServerEvent
+from kaged.models.types import (
+    AssistantMessage,
+    ModelEvent,
+    ModelRequest,
+    StopReason,
+    ToolSpec,
+    Usage,
+    UserMessage,
+)
+
+_STOP: dict[str, StopReason] = {
+    "stop": "end",
+    "tool_calls": "tools",
+    "function_call": "tools",
+    "length": "length",
+    "content_filter": "refusal",
+}
+_NO_EFFORT_WITH_TOOLS = re.compile(r"gpt-5\.[4-9](?!\d)")
+_GOOD_ID = re.compile(r"[a-zA-Z0-9_-]{12,64}")
+
+
+def build(request: ModelRequest, *, official: bool, sends_usage: bool = True) -> dict[str, Any]:
+    """The body of `POST …/chat/completions`. `official` is OpenAI's own API, not a compatible server."""
+    body: dict[str, Any] = {"model": request.model, "messages": _messages(request, official), "stream": True}
+    if sends_usage:
+        body["stream_options"] = {"include_usage": True}
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
+        body["tool_choice"] = "auto"
+        if official and _NO_EFFORT_WITH_TOOLS.match(request.model):
+            # These refuse function tools on this wire unless reasoning is switched off by name.
+            body["reasoning_effort"] = "none"
+    if request.max_output_tokens is not None:
+        body["max_completion_tokens" if official else "max_tokens"] = request.max_output_tokens
+    return body
+
+
+def _tool(tool: ToolSpec) -> dict[str, Any]:
+    function = {"name": wire_name(tool.name), "description": tool.description, "parameters": tool.schema}
+    return {"type": "function", "function": function}
+
+
+def _messages(request: ModelRequest, official: bool) -> list[dict[str, Any]]:
+    out: list[dict[str, Any]] = []
+    if request.system:
+        out.append({"role": "system", "content": request.system})
+    steps = turns(request.messages)
+    last_user = max((i for i, turn in enumerate(steps) if isinstance(turn, UserMessage)), default=-1)
+    for index, turn in enumerate(steps):
+        if isinstance(turn, Exchange):
+            out.append(_answer(turn.answer, in_loop=index > last_user and not official))
+            out += [
+                {"role": "tool", "tool_call_id": wire_id(result.call_id), "content": result.output}
+                for result in turn.results
+            ]
+        else:
+            out.append({"role": "user", "content": turn.text})
+    return out
+
+
+def _answer(answer: AssistantMessage, *, in_loop: bool) -> dict[str, Any]:
+    text = "".join(part.text for part in answer.parts if isinstance(part, TextPart))
+    message: dict[str, Any] = {"role": "assistant", "content": text or None}
+    calls = [_call(part) for part in answer.parts if isinstance(part, ToolCallPart)]
+    if calls:
+        message["tool_calls"] = calls
+    if in_loop:
+        # Servers that think between tool calls want their thinking back under the name they used for it.
+        for part in answer.parts:
+            if isinstance(part, ThinkingPart) and (field := _field_of(part)):
+                message[field] = message.get(field, "") + part.text
+    return message
+
+
+def _field_of(part: ThinkingPart) -> str | None:
+    signature = part.signature or ""
+    if signature[: len(FOREIGN_SIGNATURE)] != FOREIGN_SIGNATURE:
+        return None
+    return signature[len(FOREIGN_SIGNATURE) :]
+
+
+def _call(part: ToolCallPart) -> dict[str, Any]:
+    raw = part.raw if part.raw is not None else msgspec.json.encode(part.args).decode()
+    if part.args_error is not None:
+        raw = "{}"  # strict servers refuse a history with broken JSON; the result says what was wrong
+    function = {"name": wire_name(part.tool), "arguments": raw}
+    return {"id": wire_id(part.call_id), "type": "function", "function": function}
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | dict[str, Any] | None = None
+
+
+class _ToolDelta(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_ToolDelta] | None = None
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _Tokens(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: _Tokens | None = None
+    error: Any = None
+    object: str | None = None
+    message: Any = None
+
+
+_decoder = msgspec.json.Decoder(_Chunk)
+
+
+class OpenAIReader(Reader):
+    """Reads the chunks of one `POST …/chat/completions` with `stream: true`.
+
+    The answer is whole when a finish reason has come and, if usage was asked for, also usage or `[DONE]`.
+    """
+
+    def __init__(self, request: ModelRequest, site: Site, *, sends_usage: bool = True) -> None:
+        super().__init__(request, site)
+        self._sends_usage = sends_usage
+        self._current: Draft | None = None
+        self._calls = _Calls(self)
+        self._tokens: _Tokens | None = None
+        self._stop: str | None = None
+        self._refused = False
+        self._done = False
+
+    def feed(self, event: ServerEvent) -> None:
+        if event.data == b"[DONE]":
+            self._done = True
+            self.complete = self._whole()
+            return
+        try:
+            chunk = _decoder.decode(event.data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self.failed(garbage(self.site, f"a chunk that cannot be read: {error}")) from None
+        if chunk.error is not None or chunk.object == "error" or event.event == "error":
+            body = {"error": chunk.error if chunk.error is not None else {"message": chunk.message}}
+            raise self.failed(from_stream(self.site, self.request.model, body))
+        if chunk.usage is not None:
+            self._tokens = chunk.usage
+        for choice in chunk.choices or ():
+            if choice.index == 0:
+                self._choice(choice)
+
+    def finish(self) -> list[ModelEvent]:
+        if not self._whole():
+            why = "no finish_reason" if self._stop is None else "neither usage nor [DONE] after finish_reason"
+            raise self.failed(truncated(self.site, why))
+        self.complete = True
+        return self._ending("refusal" if self._refused else _STOP.get(self._stop or "", "end"))
+
+    def usage(self) -> Usage:
+        seen = self._tokens
+        if seen is None or seen.prompt_tokens is None or seen.completion_tokens is None:
+            return self._estimated()
+        details = seen.prompt_tokens_details or _Details()
+        read, written = details.cached_tokens or 0, details.cache_write_tokens or 0
+        return Usage(
+            input=max(0, seen.prompt_tokens - read - written),
+            output=seen.completion_tokens,
+            cache_read=read,
+            cache_write=written,
+            estimated=self._stop is None,
+        )
+
+    def _whole(self) -> bool:
+        told = self._done or not self._sends_usage or self._tokens is not None
+        return self._stop is not None and told
+
+    def _choice(self, choice: _Choice) -> None:
+        delta = choice.delta
+        if delta is not None:
+            thinking = delta.reasoning_content or delta.reasoning
+            if thinking:
+                field = "reasoning_content" if delta.reasoning_content else "reasoning"
+                self._say("thinking", thinking).signature = FOREIGN_SIGNATURE + field
+            if delta.content:
+                self._say("text", delta.content)
+            if delta.refusal:
+                self._refused = True
+                self._say("text", delta.refusal)
+            for call in delta.tool_calls or ():
+                self._current = None
+                self._calls.take(call)
+        if choice.finish_reason == "error":
+            raise self.failed(from_stream(self.site, self.request.model, {"message": "finish_reason error"}))
+        if choice.finish_reason:
+            self._stop = choice.finish_reason
+
+    def _say(self, kind: str, text: str) -> Draft:
+        if self._current is None or self._current.kind != kind:
+            self._current = self._open(kind)
+        self._grow(self._current, text)
+        return self._current
+
+
+class _Calls:
+    """Which call a tool delta belongs to, also for servers that leave out or repeat `index` and `id`."""
+
+    def __init__(self, reader: OpenAIReader) -> None:
+        self._reader = reader
+        self._by_index: dict[int, Draft] = {}
+        self._by_id: dict[str, Draft] = {}
+        self._wire_ids: dict[int, str] = {}
+        self._last: Draft | None = None
+        self._taken = {
+            part.call_id
+            for message in reader.request.messages
+            if isinstance(message, AssistantMessage)
+            for part in message.parts
+            if isinstance(part, ToolCallPart)
+        }
+
+    def take(self, delta: _ToolDelta) -> None:
+        """Add one delta of `tool_calls`."""
+        name = (delta.function.name if delta.function else None) or ""
+        draft = self._find(delta, name)
+        if draft is None:
+            if not name and not delta.id:
+                return  # an empty keep-alive entry of some servers
+            draft = self._new(delta, name)
+        elif name and not draft.tool:
+            draft.tool = self._reader.names.canonical(name)
+        self._last = draft
+        args = delta.function.arguments if delta.function else None
+        if isinstance(args, dict):
+            args = msgspec.json.encode(args).decode()
+        if args:
+            self._reader._grow(draft, args)
+
+    def _find(self, delta: _ToolDelta, name: str) -> Draft | None:
+        if delta.id and delta.id in self._by_id:
+            return self._by_id[delta.id]
+        at = self._last if delta.index is None else self._by_index.get(delta.index)
+        if at is None or not name:
+            return at or (self._last if not name and not delta.id else None)
+        known = self._wire_ids.get(at.number)
+        if delta.id and known:
+            return None  # another id and a name: another call, whatever the index says
+        if delta.index is None or (at.tool and at.text and parse_args(at.text)[1] is None):
+            return None  # a name after whole arguments: another call
+        return at
+
+    def _new(self, delta: _ToolDelta, name: str) -> Draft:
+        call_id = delta.id or ""
+        if not _GOOD_ID.fullmatch(call_id) or call_id in self._taken:
+            # Some servers count from 0 in every answer, but a call must be unique in its session.
+            call_id = f"call_{ids.new_ulid()}"
+        self._taken.add(call_id)
+        draft = self._reader._open("tool", call_id=call_id, tool=self._reader.names.canonical(name))
+        if delta.index is not None:
+            self._by_index[delta.index] = draft
+        if delta.id:
+            self._by_id[delta.id] = draft
+            self._wire_ids[draft.number] = delta.id
+        return draft

@@ -1,0 +1,267 @@
+"""Which provider and model a name means, and trying a provider out."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+
+from kaged.core import clock
+from kaged.core.errors import ConfigError, KagedError
+from kaged.core.nearest import did_you_mean
+from kaged.models.catalogue import FROM_ENVIRONMENT, KNOWN, OFFLINE, PREFERRED, Known
+from kaged.models.errors import ModelError
+from kaged.models.http import HttpClient
+from kaged.models.offline import OfflineProvider
+from kaged.models.provider import Connection, Secret, WireProvider
+from kaged.models.types import (
+    Finished,
+    ModelRequest,
+    Provider,
+    ProviderInfo,
+    Route,
+    TestResult,
+    UserMessage,
+)
+from kaged.settings.local import Local
+from kaged.settings.local import Provider as Saved
+
+__all__ = ["Models", "TestResult"]
+
+DEFAULT = "default"
+TRIAL_TOKENS = 256
+_MAX_CHAIN = 8
+
+
+class Models:
+    """Every model this daemon can use. Reads local.toml at each call, so an edit counts from the next run.
+
+    The environment is copied when this is made: the daemon may forget its keys afterwards.
+    """
+
+    def __init__(
+        self,
+        local: Callable[[], Local],
+        environ: Mapping[str, str],
+        *,
+        http: HttpClient | None = None,
+        offline: Provider | None = None,
+    ) -> None:
+        self._local = local
+        self._environ = dict(environ)
+        self._http = http or HttpClient()
+        self._offline = offline or OfflineProvider()
+
+    def __repr__(self) -> str:
+        return "Models()"
+
+    async def reload(self) -> None:
+        """Read local.toml now, off the event loop, so that the next `resolve` finds it read."""
+        await asyncio.to_thread(self._load)
+
+    async def aclose(self) -> None:
+        """Close idle connections to providers."""
+        await self._http.aclose()
+
+    def resolve(self, spec: str) -> Route:
+        """Where a name from a project file leads: an alias, `provider:model`, `default` or `offline`.
+
+        Raises KagedError `validation_failed`, naming what is known, for anything else.
+        """
+        local = self._load()
+        seen = [spec]
+        while True:
+            if spec == OFFLINE:
+                return Route(OFFLINE, OFFLINE, OFFLINE)
+            if spec not in local.aliases:
+                break
+            spec = local.aliases[spec]
+            if spec in seen or len(seen) > _MAX_CHAIN:
+                chain = " -> ".join([*seen, spec])
+                text = f"the alias {seen[0]!r} leads in a circle ({chain}); change it in local.toml"
+                raise _bad(text, seen[0])
+            seen.append(spec)
+        if spec == DEFAULT:
+            return self._default()
+        return self._named(local, spec)
+
+    def provider(self, name: str) -> Provider:
+        """The provider of that name; raises KagedError `not_found` that names the known ones."""
+        if name == OFFLINE:
+            return self._offline
+        local = self._load()
+        return WireProvider(self._connection(local, name), self._http)
+
+    async def test(self, name: str, model: str | None = None) -> TestResult:
+        """Ask a provider for its models and, when `model` is given, for one short answer."""
+        if name == OFFLINE:
+            text = "offline is built in; it follows plain commands and is no language model"
+            return TestResult(True, text, [OFFLINE], 0)
+        return await self._try(self._connection(self._load(), name), model)
+
+    async def try_provider(self, saved: Saved, model: str | None = None) -> TestResult:
+        """The same for a provider that is not in local.toml yet."""
+        name = next((n for n, k in KNOWN.items() if k.env_key and k.driver == saved.driver), saved.driver)
+        if saved.base_url is not None:
+            name = "the server"
+        return await self._try(self._from_saved(name, saved), model)
+
+    async def _try(self, connection: Connection, model: str | None) -> TestResult:
+        provider = WireProvider(connection, self._http)
+        started = clock.monotonic()
+        models: list[str] = []
+        try:
+            try:
+                models = await provider.list_models()
+            except ModelError as error:
+                # Some compatible servers have no list; a model that answers is proof enough.
+                if model is None or error.status not in (404, 405):
+                    raise
+            if model is not None:
+                await _one_answer(provider, model)
+        except ModelError as error:
+            return TestResult(False, error.message, models, _ms_since(started))
+        return TestResult(True, _verdict(connection.name, model, models), models, _ms_since(started))
+
+    def _load(self) -> Local:
+        try:
+            return self._local()
+        except ConfigError as error:
+            raise KagedError("validation_failed", f"local.toml cannot be used: {error}") from error
+
+    def _default(self) -> Route:
+        """`default` without an alias: the first provider with a key in the environment, else offline."""
+        for name in FROM_ENVIRONMENT:
+            known = KNOWN[name]
+            if known.default_model and self._environ.get(known.env_key or ""):
+                return _route(name, known.default_model)
+        return Route(OFFLINE, OFFLINE, OFFLINE)
+
+    def _named(self, local: Local, spec: str) -> Route:
+        name, colon, model = spec.partition(":")
+        if name == OFFLINE:
+            return Route(OFFLINE, OFFLINE, OFFLINE)
+        if colon and model:
+            self._connection(local, name)
+            return _route(name, model)
+        if name in local.providers or name in KNOWN:
+            saved = local.providers.get(name)
+            models = saved.models if saved and saved.models else []
+            known = KNOWN.get(name)
+            first = models[0] if models else known.default_model if known else None
+            if first is not None:
+                return _route(name, first)
+            raise _bad(f"{spec!r} names a provider without a model; write `{name}:MODEL`", spec)
+        aliases = sorted({*local.aliases, DEFAULT, OFFLINE})
+        raise _bad(
+            f"the model {spec!r} is not known{did_you_mean(spec, aliases)}; known aliases: "
+            f"{', '.join(aliases)}; or write `provider:model`, with one of the providers "
+            f"{', '.join(_names(local))}",
+            spec,
+        )
+
+    def _connection(self, local: Local, name: str) -> Connection:
+        saved = local.providers.get(name)
+        if saved is not None:
+            return self._from_saved(name, saved)
+        known = KNOWN.get(name)
+        if known is None:
+            names = _names(local)
+            raise KagedError(
+                "not_found",
+                f"there is no provider {name!r}{did_you_mean(name, names)}; known: {', '.join(names)}; "
+                f"add it in the console or in local.toml as [providers.{name}]",
+                {"provider": name},
+            )
+        return self._from_known(name, known)
+
+    def _from_known(self, name: str, known: Known) -> Connection:
+        key = self._environ.get(known.env_key or "") or None
+        hint = f"the variable {known.env_key}" if key else _how_to_give(name, known.env_key)
+        return Connection(name, known.driver, self._url(known), Secret(key) if key else None, hint)
+
+    def _from_saved(self, name: str, saved: Saved) -> Connection:
+        known = KNOWN.get(name)
+        if saved.base_url is not None:
+            url = saved.base_url
+        elif known is not None and known.driver == saved.driver:
+            url = self._url(known)
+        else:
+            url = self._url(KNOWN[saved.driver])
+        key, hint = self._key_of(name, saved)
+        return Connection(
+            name, saved.driver, url, Secret(key) if key else None, hint, sends_usage=saved.sends_usage
+        )
+
+    def _key_of(self, name: str, saved: Saved) -> tuple[str | None, str]:
+        if saved.api_key is not None:
+            return saved.api_key, "api_key in local.toml"
+        variable = saved.api_key_env
+        if variable is None and saved.base_url is None and name in FROM_ENVIRONMENT:
+            variable = KNOWN[name].env_key
+        key = self._environ.get(variable or "") or None
+        return key, f"the variable {variable}" if key else _how_to_give(name, variable)
+
+    def _url(self, known: Known) -> str:
+        return (self._environ.get(known.env_url) if known.env_url else None) or known.base_url
+
+    def list(self) -> list[ProviderInfo]:
+        """Every provider that can be used now, without its key."""
+        local = self._load()
+        infos = [_saved_info(name, saved) for name, saved in local.providers.items()]
+        for name in FROM_ENVIRONMENT:
+            known = KNOWN[name]
+            if name not in local.providers and self._environ.get(known.env_key or ""):
+                url = self._url(known)
+                infos.append(ProviderInfo(name, known.driver, url, f"env:{known.env_key}", "environment"))
+        infos.append(ProviderInfo(OFFLINE, OFFLINE, None, "none", "builtin", (OFFLINE,)))
+        return infos
+
+
+def _names(local: Local) -> list[str]:
+    return [*dict.fromkeys([*local.providers, *KNOWN, OFFLINE])]
+
+
+async def _one_answer(provider: Provider, model: str) -> None:
+    request = ModelRequest(
+        model=model,
+        system="",
+        messages=[UserMessage("Answer with the single word: ready")],
+        max_output_tokens=TRIAL_TOKENS,
+    )
+    async with aclosing(provider.stream(request)) as events:
+        async for event in events:
+            if isinstance(event, Finished):
+                return
+
+
+def _verdict(name: str, model: str | None, models: list[str]) -> str:
+    if model is not None:
+        return f"{name} answered with {model}"
+    if not models:
+        return f"{name} answers, but lists no models"
+    preferred = next((m for m in PREFERRED if m in models), models[0])
+    return f"{name} answers and lists {len(models)} models, such as {preferred}"
+
+
+def _saved_info(name: str, saved: Saved) -> ProviderInfo:
+    known = KNOWN.get(name)
+    maker = known if known and known.driver == saved.driver else KNOWN[saved.driver]
+    url = saved.base_url or maker.base_url
+    key = "set" if saved.api_key else f"env:{saved.api_key_env}" if saved.api_key_env else "none"
+    return ProviderInfo(name, saved.driver, url, key, "file", tuple(saved.models or ()))
+
+
+def _route(provider: str, model: str) -> Route:
+    return Route(provider, model, f"{provider}:{model}")
+
+
+def _how_to_give(name: str, variable: str | None) -> str:
+    where = f"set {variable} before kaged starts, or " if variable else ""
+    return f"{where}put api_key into [providers.{name}] of local.toml, or use Connect a model in the console"
+
+
+def _bad(message: str, spec: str) -> KagedError:
+    return KagedError("validation_failed", message, {"model": spec})
+
+
+def _ms_since(started: float) -> int:
+    return round((clock.monotonic() - started) * 1000)

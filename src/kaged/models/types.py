@@ -1,0 +1,156 @@
+"""What goes to a model and what comes back, the same for every provider."""
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from kaged.core.events import Part, ToolCallPart
+
+StopReason = Literal["end", "tools", "length", "refusal"]
+
+
+class ToolSpec(msgspec.Struct, frozen=True):
+    """A tool as the model is told of it: canonical name (`file.read`), JSON Schema of its arguments."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+
+
+class UserMessage(msgspec.Struct, frozen=True):
+    """What the operator wrote."""
+
+    text: str
+
+
+class AssistantMessage(msgspec.Struct, frozen=True):
+    """What the model answered, part by part, as journalled."""
+
+    parts: list[Part]
+
+
+class ToolMessage(msgspec.Struct, frozen=True):
+    """The result of one tool call of the assistant message before it."""
+
+    call_id: str
+    tool: str
+    output: str
+    ok: bool = True
+
+
+ChatMessage = UserMessage | AssistantMessage | ToolMessage
+
+
+class ModelRequest(msgspec.Struct, frozen=True):
+    """One question to a model. `max_output_tokens` None means the provider's usual limit."""
+
+    model: str
+    system: str
+    messages: list[ChatMessage]
+    tools: list[ToolSpec] = []
+    max_output_tokens: int | None = None
+
+
+class TextDelta(msgspec.Struct, frozen=True):
+    """More text of part number `part` (its index in `Finished.parts`)."""
+
+    part: int
+    text: str
+
+
+class ThinkingDelta(msgspec.Struct, frozen=True):
+    """More thinking of part number `part`."""
+
+    part: int
+    text: str
+
+
+class ToolStart(msgspec.Struct, frozen=True):
+    """The model begins a tool call; `call_id` is unique within the session."""
+
+    part: int
+    call_id: str
+    tool: str
+
+
+class ToolArgsDelta(msgspec.Struct, frozen=True):
+    """More of a call's arguments, as JSON text that is whole only at the end."""
+
+    part: int
+    call_id: str
+    text: str
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of one model call.
+
+    `input` leaves out what `cache_read` and `cache_write` count. `estimated` says that the provider did not
+    tell (the stream broke off or was closed, or the server never tells), and that characters were counted.
+    """
+
+    input: int
+    output: int
+    cache_read: int = 0
+    cache_write: int = 0
+    estimated: bool = False
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """The answer is whole. Always the last event, and only after `Usage`."""
+
+    parts: list[Part]
+    stop_reason: StopReason
+
+    @property
+    def tool_calls(self) -> list[ToolCallPart]:
+        """The calls to run, in the model's order."""
+        return [part for part in self.parts if isinstance(part, ToolCallPart)]
+
+
+ModelEvent = TextDelta | ThinkingDelta | ToolStart | ToolArgsDelta | Usage | Finished
+
+
+class Provider(Protocol):
+    """A way to reach models."""
+
+    @property
+    def name(self) -> str:
+        """The name used in `provider:model`."""
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Ask and yield events until `Finished`; raises `ModelError` for anything else.
+
+        Closing the generator (`aclose`, or cancelling the task that iterates and then closing) closes the
+        connection at once. Nothing is retried. Deltas that came in one read of the socket arrive merged.
+        """
+
+
+class Route(msgspec.Struct, frozen=True):
+    """Where a model name leads: provider, the model's name there, and how to show it to people."""
+
+    provider: str
+    model: str
+    label: str
+
+
+class ProviderInfo(msgspec.Struct, frozen=True):
+    """A provider as shown to people; `key` is `set`, `env:NAME` or `none`, never the key."""
+
+    name: str
+    driver: str
+    base_url: str | None
+    key: str
+    source: Literal["file", "environment", "builtin"]
+    models: tuple[str, ...] = ()
+
+
+class TestResult(msgspec.Struct, frozen=True):
+    """What trying a provider showed. `message` is one sentence for the operator."""
+
+    __test__ = False  # pytest: this is not a test class
+
+    ok: bool
+    message: str
+    models: list[str]
+    latency_ms: int
