@@ -1,0 +1,200 @@
+"""The ASGI middleware around the whole application: nothing reaches a route but through here."""
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kaged.core.errors import KagedError
+from kaged.identity import browser
+from kaged.identity.gate import Admission, Request, without_key
+from kaged.identity.headers import is_contract_name
+from kaged.identity.peers import Connection
+from kaged.identity.protocol import EXTENSION
+from kaged.identity.refusal import Refusal
+from kaged.identity.service import Identity
+from kaged.identity.sockets import CLOSE_TIMEOUT_S
+
+log = logging.getLogger(__name__)
+
+_KERNEL_PEER = re.compile(r"uid:([0-9]{1,10})")
+_OURS = frozenset(name for name, _ in browser.SECURITY_HEADERS)
+
+
+class IdentityMiddleware:
+    """Judges each request, then passes it on with its actor and without the contract's headers."""
+
+    def __init__(self, app: ASGIApp, identity: Identity) -> None:
+        self._app = app
+        self._identity = identity
+        self._warnings = [(b"x-kaged-warning", word.encode("ascii")) for word in identity.warnings]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = str(scope["path"])
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": self._headers(message, path)}
+            await send(message)
+
+        admission = await self._judge(_request(scope, "http"))
+        if isinstance(admission, Refusal):
+            status, headers, body = _answer(admission)
+            await guarded({"type": "http.response.start", "status": status, "headers": headers})
+            await guarded({"type": "http.response.body", "body": body})
+            return
+        await self._app(_admitted(scope, admission), receive, guarded)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        admission = await self._judge(_request(scope, "websocket"))
+        if isinstance(admission, Refusal):
+            await receive()
+            await self._refuse_handshake(admission, scope, send)
+            return
+        inner = _admitted(scope, admission)
+        socket = _Socket(_connection(scope), receive, send, self._warnings)
+        if _connection(scope).control:
+            await self._app(inner, socket.receive, socket.send)
+            return
+        async with self._identity.sockets.hold(inner, socket.end):
+            await self._app(inner, socket.receive, socket.send)
+
+    async def _judge(self, request: Request) -> Admission | Refusal:
+        try:
+            return await self._identity.judge(request)
+        except KagedError as error:
+            # Only storage and audit can fail here (a full disk): nobody is let in while they do.
+            log.error("a request could not be judged: %s", error.message)
+            return Refusal(error.code, error.message, "not_judged")
+
+    async def _refuse_handshake(self, refusal: Refusal, scope: Scope, send: Send) -> None:
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal.rule})
+            return
+        status, headers, body = _answer(refusal)
+        start = {"type": "websocket.http.response.start", "status": status, "headers": headers}
+        start["headers"] = self._headers(start, "")
+        await send(start)
+        await send({"type": "websocket.http.response.body", "body": body, "more_body": False})
+
+    def _headers(self, start: Mapping[str, Any], path: str) -> list[tuple[bytes, bytes]]:
+        """The answer's headers with ours in place of whatever the route set under the same names."""
+        kept = [(name.lower(), value) for name, value in start.get("headers", ())]
+        kept = [header for header in kept if header[0] not in _OURS]
+        named = any(name == b"cache-control" for name, _ in kept)
+        static = path.split("/")[1:2] not in (["api"], ["launch"]) and start["status"] < 400
+        if not (static and named):
+            kept = [header for header in kept if header[0] != b"cache-control"]
+            kept.append(browser.NO_STORE)
+        return [*kept, *browser.SECURITY_HEADERS, *self._warnings]
+
+
+class _Socket:
+    """One socket between server and route, which the identity room can end."""
+
+    def __init__(
+        self, connection: Connection, receive: Receive, send: Send, warnings: list[tuple[bytes, bytes]]
+    ) -> None:
+        self._connection = connection
+        self._receive = receive
+        self._send = send
+        self._warnings = warnings
+        self._ended = False
+
+    async def receive(self) -> Message:
+        """The next message; once ended, the disconnect and nothing that the client still sends."""
+        message = await self._receive()
+        if self._ended:
+            return {"type": "websocket.disconnect", "code": 1006}
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Pass on; once ended, OSError, as for any closed socket."""
+        if self._ended:
+            raise OSError("this socket was ended")
+        if message["type"] == "websocket.accept":
+            message = {**message, "headers": [*message.get("headers", ()), *self._warnings]}
+        await self._send(message)
+
+    async def end(self, code: int, reason: str) -> None:
+        """Close towards the client; one that does not read is cut off after a few seconds."""
+        self._ended = True
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        except TimeoutError:
+            if self._connection.abort is not None:
+                self._connection.abort()
+        except OSError:
+            log.debug("the client had left already")
+
+
+def _connection(scope: Scope) -> Connection:
+    """The server's own record of the connection, or what a plain server says of it.
+
+    A client `("uid:<n>", pid)` on a unix socket is the control socket's caller, by the kernel's word.
+    """
+    found = scope.get("extensions", {}).get(EXTENSION)
+    if isinstance(found, Connection):
+        return found
+    client, server = scope.get("client"), scope.get("server")
+    client, server = tuple(client) if client else None, tuple(server) if server else None
+    uid = _KERNEL_PEER.fullmatch(client[0]) if client and server and server[1] is None else None
+    if uid is not None:
+        # Only a server on a unix socket has an address without a port: no header can imitate that.
+        return Connection(control=True, client=client, server=server, peer_uid=int(uid[1]))
+    return Connection(client=client, server=server)
+
+
+def _request(scope: Scope, kind: Any) -> Request:
+    return Request(
+        kind=kind,
+        method=scope.get("method", "GET"),
+        path=scope["path"],
+        target_bytes=len(scope.get("raw_path") or b"") + len(scope.get("query_string", b"")),
+        headers=scope["headers"],
+        connection=_connection(scope),
+        subprotocols=scope.get("subprotocols", ()),
+    )
+
+
+def _admitted(scope: Scope, admission: Admission) -> Scope:
+    """The scope a route sees: its actor, and no header or subprotocol that is an identity secret."""
+    kept = [
+        (name, value)
+        for name, value in scope["headers"]
+        if not is_contract_name(name) and name.lower() != b"sec-websocket-protocol"
+    ]
+    inner = {**scope, "headers": kept, "state": dict(scope.get("state", {}))}
+    inner["state"]["actor"] = admission.actor
+    inner["state"]["browser"] = admission.browser
+    if scope["type"] == "websocket":
+        offered = without_key(scope.get("subprotocols", ()))
+        inner["subprotocols"] = offered
+        if offered:
+            kept.append((b"sec-websocket-protocol", ", ".join(offered).encode("latin-1")))
+    return inner
+
+
+def _answer(refusal: Refusal) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Status, headers and body. An unauthenticated caller learns nothing of the reason."""
+    error: dict[str, Any] = {"code": refusal.code, "message": refusal.message}
+    if refusal.code != "unauthenticated":
+        error["details"] = dict(refusal.details)
+    body = json.dumps({"error": error}, ensure_ascii=False).encode("utf-8")
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode("ascii"))]
+    if refusal.code == "unavailable":
+        headers.append((b"retry-after", b"5"))
+    return refusal.status, headers, body

@@ -1,0 +1,163 @@
+"""The server's two protocol classes, tightened so that what a route's headers say is what was sent as one.
+
+Three things that uvicorn leaves open are closed here: trailers after a chunked body are no headers; a head
+that never ends is answered with 431; a WebSocket handshake keeps its raw header list whatever its length
+(the WebSocket library reads lines of 8 KiB at most, and a sidecar's cookies are longer).
+"""
+
+import socket
+import struct
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from kaged.identity.peers import Connection
+
+MAX_HEAD = 64 * 1024
+"""Bytes of request line and headers together; oauth2-proxy's cookies alone may be 20 KiB."""
+
+MAX_HEADERS = 256
+MAX_WEBSOCKET_TARGET = 4096
+"""Bytes of a WebSocket handshake's target."""
+
+EXTENSION = "kaged.connection"
+"""Where a request's scope carries its `Connection`, below `extensions`."""
+
+_HANDSHAKE = frozenset({b"host", b"upgrade", b"connection", b"origin"})
+_HANDSHAKE_PREFIX = b"sec-websocket-"
+
+_TOO_LARGE = (
+    b'{"error":{"code":"headers_too_large","message":"The headers of this request are larger than kaged '
+    b"accepts (64 KiB); clear this site's cookies.\"}}"
+)
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """HTTP of the public listener (TCP, or a unix socket for a sidecar)."""
+
+    control = False
+
+    def connection_made(self, transport: Any) -> None:
+        """Note who connected, from the kernel."""
+        super().connection_made(transport)
+        self._connection = _describe(transport, self.client, self.server, control=self.control)
+        if self._connection.peer_uid is not None:
+            self.client = self._connection.client
+        self._head_bytes = 0
+        self._in_head = True
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; refuse a head that goes on past the limit before it can fill the memory."""
+        self._head_bytes += len(data) if self._in_head else 0
+        super().data_received(data)
+        if self._in_head and self._head_bytes > MAX_HEAD and not self.transport.is_closing():
+            self._refuse_head()
+
+    def on_message_begin(self) -> None:
+        """A new request begins: its head is counted anew."""
+        super().on_message_begin()
+        self._in_head = True
+        extensions: dict[str, dict[object, object]] = {EXTENSION: self._connection}  # type: ignore[dict-item]
+        self.scope["extensions"] = extensions
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; what comes after the head is a trailer, and dropped."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is over."""
+        self._in_head = False
+        self._head_bytes = 0
+        super().on_headers_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand over to the WebSocket protocol: to its library what it needs, to the scope what was sent."""
+        if len(self.url) > MAX_WEBSOCKET_TARGET:
+            self._refuse_head()
+            return
+        self.connections.discard(self)
+        headers = list(self.scope["headers"])
+        needed = [h for h in headers if h[0] in _HANDSHAKE or h[0].startswith(_HANDSHAKE_PREFIX)]
+        lines = [b"%s: %s\r\n" % header for header in needed]
+        method = self.scope["method"].encode("ascii")
+        kind = self.websocket_class()
+        protocol = kind(config=self.config, server_state=self.server_state, app_state=self.app_state)
+        protocol.adopt(self._connection, headers)
+        protocol.connection_made(self.transport)
+        protocol.data_received(b"".join([method, b" ", self.url, b" HTTP/1.1\r\n", *lines, b"\r\n"]))
+        self.transport.set_protocol(protocol)
+
+    def websocket_class(self) -> "type[WebSocketProtocol]":
+        """The protocol for this handshake: the server's configured one when it is one of ours."""
+        configured = self.ws_protocol_class
+        if isinstance(configured, type) and issubclass(configured, WebSocketProtocol):
+            return configured
+        return WebSocketProtocol
+
+    def _refuse_head(self) -> None:
+        self.transport.write(
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
+            b"cache-control: no-store\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s"
+            % (len(_TOO_LARGE), _TOO_LARGE)
+        )
+        self.transport.close()
+
+
+class ControlProtocol(HttpProtocol):
+    """HTTP of the control socket: callers are who the kernel says they are."""
+
+    control = True
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """WebSockets of either listener, taken over from an `HttpProtocol`."""
+
+    _connection: Connection
+    _raw_headers: list[tuple[bytes, bytes]]
+
+    def adopt(self, connection: Connection, headers: list[tuple[bytes, bytes]]) -> None:
+        """Keep what the HTTP side saw."""
+        self._connection, self._raw_headers = connection, headers
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; a handshake that the library cannot read is answered and closed."""
+        self.conn.receive_data(data)
+        if self.conn.parser_exc is not None:
+            if self.handshake_initiated:
+                self.handle_parser_exception()
+            else:
+                self.send_500_response()
+                self.transport.close()
+            return
+        self.handle_events()
+
+    def handle_connect(self, event: Request) -> None:
+        """Build the scope, with the raw headers and the connection in it."""
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            self.scope["headers"] = self._raw_headers
+            self.scope["client"] = self._connection.client
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[EXTENSION] = self._connection
+
+    async def send(self, message: Any) -> None:
+        """Send; a handshake refused with an HTTP answer is complete, and nothing to complain about."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
+
+
+def _describe(
+    transport: Any, client: tuple[str, int] | None, server: tuple[str, int | None] | None, *, control: bool
+) -> Connection:
+    connected = transport.get_extra_info("socket")
+    if connected is None or connected.family != socket.AF_UNIX:
+        return Connection(client=client, server=server, abort=transport.abort)
+    size = struct.calcsize("3i")
+    pid, uid, _ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return Connection(
+        control=control, client=(f"uid:{uid}", pid), server=server, peer_uid=uid, abort=transport.abort
+    )

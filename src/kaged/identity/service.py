@@ -1,0 +1,275 @@
+"""The room's one service: composed once by the daemon, asked by the middleware and a few routes."""
+
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from kaged.core import clock
+from kaged.core.actors import Actor
+from kaged.core.errors import KagedError
+from kaged.identity.browser import Site
+from kaged.identity.flood import FloodGate
+from kaged.identity.gate import Admission, Gate, Request
+from kaged.identity.loopback import Browser, Browsers, Launch, LaunchTokens, cookie_name, set_cookie
+from kaged.identity.nonces import NonceSet
+from kaged.identity.peers import Peers
+from kaged.identity.refusal import Refusal
+from kaged.identity.sockets import Sockets
+from kaged.settings.config import Loaded
+from kaged.storage.database import Database
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+log = logging.getLogger(__name__)
+
+_KNOWN_USERS = 1000
+_KNOWN_NAMES = 100
+_OBJECT_CHARS = 200
+
+
+class AuditPort(Protocol):
+    """What this room needs of the audit log."""
+
+    async def record(
+        self,
+        actor: Actor,
+        action: str,
+        object: str,  # noqa: A002  the audit record's own field name
+        outcome: Literal["allowed", "denied", "ok", "failed"],
+        details: Mapping[str, Any],
+    ) -> Any:
+        """Append one record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the configuration decides about identity.
+
+    `bound` is the TCP address really listened on, None when the public listener is a unix socket.
+    """
+
+    mode: Literal["user", "system"]
+    auth: Literal["secure", "insecure"]
+    bound: tuple[str, int] | None
+    public_url: str
+    admins: frozenset[str]
+    sidecar_peers: tuple[str, ...]
+    token_file: Path
+    url_file: Path
+
+    @classmethod
+    def of(cls, loaded: Loaded, bound: tuple[str, int] | None) -> "Policy":
+        """From the loaded configuration and the address the daemon bound."""
+        auth = loaded.config.auth
+        return cls(
+            mode=loaded.mode,
+            auth=auth.mode,
+            bound=bound,
+            public_url=loaded.config.daemon.public_url,
+            admins=frozenset(auth.admins),
+            sidecar_peers=tuple(auth.sidecar_peers),
+            token_file=loaded.paths.auth_cookie,
+            url_file=loaded.paths.launch_url,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A redeemed launch token: the `Set-Cookie` value, the browser's key, the browser."""
+
+    set_cookie: str
+    key: str
+    browser: Browser
+
+
+class Identity:
+    """Who calls. One instance a daemon; belongs to its event loop."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        nonces: NonceSet,
+        audit: AuditPort,
+        browsers: Browsers | None,
+        sockets: Sockets | None = None,
+    ) -> None:
+        port = policy.bound[1] if policy.bound else 0
+        self._policy = policy
+        self._audit = audit
+        self._browsers = browsers
+        self._cookie = cookie_name(port)
+        self._tokens = LaunchTokens(_base_url(policy), policy.token_file, policy.url_file)
+        self._flood = FloodGate()
+        self._seen_users: OrderedDict[str, None] = OrderedDict()
+        self._seen_names: set[str] = set()
+        self._gate = Gate(
+            site=Site.of(policy.public_url, policy.bound),
+            nonces=nonces,
+            peers=Peers.parse(policy.sidecar_peers),
+            admins=policy.admins,
+            insecure=policy.auth == "insecure",
+            daemon_uid=os.geteuid(),
+            browsers=browsers,
+            cookie=self._cookie,
+            slot_uses=[0] * len(nonces),
+        )
+        self.sockets = sockets or Sockets()
+        """Open WebSockets (the middleware holds each)."""
+        if nonces and not policy.public_url:
+            log.warning(
+                "daemon.public_url is not set: kaged cannot check under which name browsers reach the sidecar"
+            )
+
+    @classmethod
+    async def open(
+        cls,
+        policy: Policy,
+        *,
+        nonces: NonceSet,
+        db: Database,
+        audit: AuditPort,
+        sockets: Sockets | None = None,
+    ) -> "Identity":
+        """Compose it. In user mode the browsers signed in earlier are read back.
+
+        Raises ConfigError for a peer that names no account.
+        """
+        loopback = policy.mode == "user" and policy.auth == "secure"
+        browsers = await Browsers.open(db) if loopback else None
+        return cls(policy, nonces=nonces, audit=audit, browsers=browsers, sockets=sockets)
+
+    def middleware(self, app: "ASGIApp") -> "ASGIApp":
+        """`app` behind the front door."""
+        from kaged.identity.middleware import IdentityMiddleware
+
+        return IdentityMiddleware(app, self)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Words for `X-Kaged-Warning` on every answer."""
+        return ("insecure",) if self._policy.auth == "insecure" else ()
+
+    @property
+    def nonce_uses(self) -> tuple[int, ...]:
+        """Requests that each nonce slot matched since the start; slot 0 is the nonce in use."""
+        return tuple(self._gate.slot_uses)
+
+    async def judge(self, request: Request) -> Admission | Refusal:
+        """Decide about a request and write the decision down where it matters.
+
+        Raises KagedError when a sign-in cannot be recorded: then nobody is let in.
+        """
+        verdict = await self._gate.judge(request)
+        if isinstance(verdict, Refusal):
+            await self._refused(verdict, request)
+        else:
+            self._note_ignored(verdict.ignored)
+            if verdict.actor is not None and verdict.actor.source == "sidecar":
+                await self._signed_in(verdict.actor)
+        return verdict
+
+    async def issue_launch(self, actor: Actor) -> Launch:
+        """A fresh launch URL for `actor`, also written to the two files.
+
+        Raises KagedError `conflict` where there is no loopback sign-in.
+        """
+        self._loopback()
+        if self._policy.bound is None:
+            raise KagedError(
+                "conflict", "kaged listens on a unix socket, which no browser can open; set daemon.bind."
+            )
+        launch = self._tokens.issue()
+        await self._audit.record(
+            actor, "auth.launch_issued", "launch", "ok", {"expires_at": launch.expires_at}
+        )
+        return launch
+
+    async def redeem(self, token: str) -> Grant:
+        """Exchange a launch token for a signed-in browser.
+
+        Raises KagedError `unauthenticated` for a token that is wrong, used or too old, all alike.
+        """
+        browsers = self._loopback()
+        if not self._tokens.redeem(token):
+            await self._deny("bad_launch_token", "GET /launch", {})
+            raise KagedError(
+                "unauthenticated",
+                "This launch URL was used already, or is older than ten minutes. Run `kaged auth open` for a "
+                "fresh one.",
+            )
+        secrets, browser = await browsers.add()
+        local = Actor(id="local", source="loopback")
+        await self._audit.record(local, "auth.signed_in", f"browser:{browser.id}", "allowed", {})
+        return Grant(set_cookie(self._cookie, secrets.cookie), secrets.key, browser)
+
+    async def browsers(self, actor: Actor) -> list[Browser]:
+        """The signed-in browsers, for an admin; nobody else has any."""
+        return self._browsers.list() if self._browsers is not None and actor.is_admin else []
+
+    async def revoke(self, browser_id: str, actor: Actor) -> None:
+        """Sign a browser out: its next request is 401 and its sockets end at once.
+
+        Raises KagedError `not_found` for an unknown id, and for anybody but an admin.
+        """
+        known = self._browsers is not None and actor.is_admin and await self._browsers.revoke(browser_id)
+        if not known:
+            raise KagedError("not_found", "There is no such browser.")
+        ended = self.sockets.revoke(browser_id)
+        details = {"sockets": ended}
+        await self._audit.record(actor, "auth.signed_out", f"browser:{browser_id}", "ok", details)
+
+    def close(self) -> None:
+        """Remove the launch files; their token ends with this process."""
+        self._tokens.withdraw_files()
+
+    def _loopback(self) -> Browsers:
+        if self._browsers is None:
+            raise KagedError("conflict", "There is no launch URL here: users sign in through the sidecar.")
+        return self._browsers
+
+    async def _signed_in(self, actor: Actor) -> None:
+        if actor.id in self._seen_users:
+            self._seen_users.move_to_end(actor.id)
+            return
+        details = {"email": actor.email, "role": actor.role.value}
+        await self._audit.record(actor, "auth.signed_in", f"user:{actor.id}", "allowed", details)
+        self._seen_users[actor.id] = None
+        if len(self._seen_users) > _KNOWN_USERS:
+            self._seen_users.popitem(last=False)
+
+    async def _refused(self, refusal: Refusal, request: Request) -> None:
+        what = f"{request.kind} {request.method} {request.path}"[:_OBJECT_CHARS]
+        client = request.connection.client
+        await self._deny(refusal.rule, what, {"peer": client[0] if client else ""})
+
+    async def _deny(self, rule: str, what: str, details: Mapping[str, Any]) -> None:
+        held_back = self._flood.admit(rule, clock.monotonic())
+        if held_back is None:
+            return
+        log.warning("refused %r: %s", what, rule)
+        nobody = Actor(id="anonymous", source="none")
+        full = {"rule": rule, **details} | ({"held_back": held_back} if held_back else {})
+        try:
+            await self._audit.record(nobody, "auth.refused", what, "denied", full)
+        except KagedError as error:
+            # The refusal stands without its record: a full disk must not turn it into something else.
+            log.error("a refusal could not be recorded: %s", error.message)
+
+    def _note_ignored(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            if name not in self._seen_names and len(self._seen_names) < _KNOWN_NAMES:
+                self._seen_names.add(name)
+                log.warning("the header %r means nothing to kaged and is ignored", name[:_OBJECT_CHARS])
+
+
+def _base_url(policy: Policy) -> str:
+    host, port = policy.bound or ("", 0)
+    if host in ("", "0.0.0.0", "::"):
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
