@@ -42,6 +42,7 @@ class ModelError(Exception):
         retry_after_s: float | None = None,
         status: int | None = None,
     ) -> None:
+        message = message if message[-1:] in (".", "!", "?", "…") else f"{message}."
         super().__init__(message)
         self.kind: Kind = kind
         self.message = message

@@ -8,6 +8,7 @@ import msgspec
 from kaged.models.offline.steps import Done, Plan, Say, Task, ask_for
 from kaged.models.offline.words import NO_SHELL
 
+_RULE = re.compile(r"\[cage: (.+)\]")
 _REASON = re.compile(
     r"denied|not permitted|read-only|no such|not found|unreachable|refused|timed out|inappropriate|invalid|"
     r"cannot|failed",
@@ -82,9 +83,11 @@ def _verdict(done: Done) -> str:
 
 
 def _reason(done: Done) -> str:
-    """The line in which the system said no, as it said it."""
-    lines = [line.strip() for line in done.result.output.splitlines() if line.strip()]
-    telling = [line for line in lines if _REASON.search(line)]
+    """The sentence in which the cage, or the system inside it, said no."""
+    for line in done.lines:
+        if (rule := _RULE.fullmatch(line)) is not None:
+            return rule[1]
+    telling = [line for line in done.lines if line[0] != "[" and _REASON.search(line)]
     return telling[-1][:200] if telling else done.words
 
 

@@ -97,7 +97,7 @@ def _try_all(failure: Failure, path: str, source: str, names: list[str]) -> Plan
             break
         tried += 1
         yield Say(f"In `{path}`: {change.why}. I change that line.\n")
-        edit = yield from ask_for("file.edit", path=path, old=change.old, new=change.new)
+        edit = yield from ask_for("file.edit", path=path, old_string=change.old, new_string=change.new)
         if not edit.result.ok:
             yield Say(f"The edit was refused: {edit.words}")
             return
@@ -108,7 +108,7 @@ def _try_all(failure: Failure, path: str, source: str, names: list[str]) -> Plan
             return
         still = first_failure(run.result.output)
         yield Say(f"Still red: {still.reason if still else run.words}. I take the change back.\n")
-        back = yield from ask_for("file.edit", path=path, old=change.new, new=change.old)
+        back = yield from ask_for("file.edit", path=path, old_string=change.new, new_string=change.old)
         if not back.result.ok:
             yield Say(f"Taking it back was refused: {back.words}. Look at `{path}` before you go on.")
             return

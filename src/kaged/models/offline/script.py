@@ -45,14 +45,14 @@ def _write(path: str, first: str, rest: list[str]) -> Command:
     content = "\n".join([first, *rest] if first else rest)
     if content and content[-1] != "\n":
         content += "\n"
-    return Command(f"write {path}", [Call("file.write", {"path": path, "content": content})])
+    return Command(f"Writing `{path}`", [Call("file.write", {"path": path, "content": content})])
 
 
 def _command(line: str) -> Command | None:
     if match := _EDIT.fullmatch(line):
         path = match[1].strip()
-        edit = Call("file.edit", {"path": path, "old": match[2], "new": match[3]})
-        return Command(f"edit {path}", [Call("file.read", {"path": path}), edit])
+        edit = Call("file.edit", {"path": path, "old_string": match[2], "new_string": match[3]})
+        return Command(f"Editing `{path}`", [Call("file.read", {"path": path}), edit])
     match = _PREFIX.fullmatch(line)
     if match is None:
         return None
@@ -63,13 +63,13 @@ def _command(line: str) -> Command | None:
         return Command("", [_number(word, rest)])
     if not rest:
         return Command("", [Say(f"`{word}:` needs something after the colon.\n")])
-    calls = {
-        "run": Call("shell", {"command": rest}),
-        "read": Call("file.read", {"path": rest}),
-        "search": Call("search.grep", {"pattern": rest}),
-        "ask": Call("ask", {"question": rest}),
-    }
-    return Command(f"{word} {rest}", [calls[word]])
+    title, call = {
+        "run": (f"Running `{rest}`", Call("shell", {"command": rest})),
+        "read": (f"Reading `{rest}`", Call("file.read", {"path": rest})),
+        "search": (f"Searching for `{rest}`", Call("search.grep", {"pattern": rest})),
+        "ask": ("Asking you", Call("ask", {"question": rest})),
+    }[word]
+    return Command(title, [call])
 
 
 def _number(word: str, rest: str) -> Step:
@@ -88,10 +88,10 @@ def plan(task: Task, commands: Sequence[Command]) -> Plan:
             (s.tool for s in command.steps if isinstance(s, Call) and s.tool not in task.tools), None
         )
         if missing is not None:
-            yield Say(f"I cannot {command.title}: the tool {missing} is not enabled here.\n")
+            yield Say(f"{command.title} is not possible: the tool {missing} is not enabled here.\n")
             continue
         if command.title:
-            yield Say(f"I {command.title}.\n")
+            yield Say(f"{command.title}.\n")
         for step in command.steps:
             if not isinstance(step, Call):
                 yield step
@@ -99,18 +99,16 @@ def plan(task: Task, commands: Sequence[Command]) -> Plan:
             done = yield from ask_for(step.tool, **step.args)
             results.append(done)
             if step is command.steps[-1] or not done.result.ok:
-                yield Say(_comment(command.title, done))
+                yield Say(_comment(done))
             if not done.result.ok:
                 break
     yield Say(_closing(results))
 
 
-def _comment(title: str, done: Done) -> str:
-    if done.call.tool == "ask":
-        return f"You answered: {done.words}\n"
-    if done.result.ok:
-        return f"{title}: that worked.\n"
-    return f"{title}: that failed: {done.words}\n"
+def _comment(done: Done) -> str:
+    if not done.result.ok:
+        return f"That failed: {done.words}\n"
+    return f"You answered: {done.words}\n" if done.call.tool == "ask" else "That worked.\n"
 
 
 def _closing(done: Sequence[Done]) -> str:

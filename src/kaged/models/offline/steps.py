@@ -45,9 +45,15 @@ class Done(msgspec.Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """The most telling line of the result: the last that is not empty."""
-        lines = [line.strip() for line in self.result.output.splitlines() if line.strip()]
-        return lines[-1][:200] if lines else "no output"
+        """The most telling line of the result: the last of the output itself, else what the tool says."""
+        lines = self.lines
+        spoken = [line for line in lines if line[0] != "["]
+        return (spoken or lines or ["no output"])[-1][:200]
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of the result that are not empty."""
+        return [line.strip() for line in self.result.output.splitlines() if line.strip()]
 
 
 class Task(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """The longer texts of the offline model."""
 
 WHO_I_AM = """\
-I am the built-in **offline** model: no key, no network, and no intelligence. I follow plain commands through the \
+I am the built-in **offline** model: no key, no network, and no intelligence. I follow plain commands through \
 same tools and the same cage that a real model would use, so you can see all of kaged work.
 
 Write any of these, one a line:
@@ -18,8 +18,8 @@ For a real conversation, connect a model: open *Connect a model* on the first pa
 CONNECT = """\
 There are three ways to connect a real model:
 
-1. **In the console**: *Connect a model* on the first page (or *Models* in the settings). Choose the kind, paste a \
-key or the address of a server, press *Test*, and save. It is kept in `local.toml` on this machine, \
+1. **In the console**: *Connect a model* on the first page (or *Models* in the settings). Choose the kind, \
+paste a key or the address of a server, press *Test*, and save. It is kept in `local.toml` on this machine, \
 readable by your account only, and never shown again.
 2. **In `local.toml`**, in kaged's configuration folder (`kaged config path` prints it):
 ```toml

@@ -1,0 +1,130 @@
+"""What the model tests share."""
+
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from kaged.core.events import Part, TextPart, ThinkingPart, ToolCallPart
+from kaged.models.errors import ModelError, Site
+from kaged.models.http import HttpClient
+from kaged.models.provider import Connection, Secret, WireProvider
+from kaged.models.types import (
+    AssistantMessage,
+    ChatMessage,
+    Finished,
+    ModelEvent,
+    ModelRequest,
+    Provider,
+    TextDelta,
+    ThinkingDelta,
+    ToolArgsDelta,
+    ToolMessage,
+    ToolSpec,
+    ToolStart,
+    Usage,
+    UserMessage,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+KEY = "sk-test-0123456789abcdef"
+SITE = Site("example", "https://llm.example.com/v1", "api_key in local.toml", KEY)
+SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
+TOOLS = [
+    ToolSpec("file.read", "Reads a file.", SCHEMA),
+    ToolSpec("shell", "Runs a command.", {"type": "object", "properties": {"command": {"type": "string"}}}),
+]
+
+
+def ask(*messages: ChatMessage, model: str = "small", **more: Any) -> ModelRequest:
+    """A request with the usual tools."""
+    history = list(messages) or [UserMessage("hello")]
+    return ModelRequest(
+        **{"model": model, "system": "Be brief.", "messages": history, "tools": TOOLS, **more}
+    )
+
+
+def provider(
+    driver: Any, url: str, *, name: str = "example", key: str | None = KEY, **more: Any
+) -> WireProvider:
+    """A provider for a fake server. Its client belongs to it: close `provider._http`."""
+    secret = Secret(key) if key else None
+    return WireProvider(Connection(name, driver, url, secret, "api_key in local.toml", **more), HttpClient())
+
+
+async def collect(source: Provider, request: ModelRequest) -> list[ModelEvent]:
+    """Every event of an answer that ends well."""
+    async with aclosing(source.stream(request)) as events:
+        return [event async for event in events]
+
+
+async def fail(source: Provider, request: ModelRequest) -> tuple[list[ModelEvent], ModelError]:
+    """The events before the failure, and the failure."""
+    seen: list[ModelEvent] = []
+    try:
+        async with aclosing(source.stream(request)) as events:
+            async for event in events:
+                seen.append(event)
+    except ModelError as error:
+        return seen, error
+    raise AssertionError(f"no failure after {seen}")
+
+
+def rebuilt(events: list[ModelEvent]) -> dict[int, str]:
+    """What a consumer has from the deltas alone: text by part number."""
+    parts: dict[int, str] = {}
+    for event in events:
+        if isinstance(event, TextDelta | ThinkingDelta | ToolArgsDelta):
+            parts[event.part] = parts.get(event.part, "") + event.text
+        elif isinstance(event, ToolStart):
+            parts.setdefault(event.part, "")
+    return parts
+
+
+def written(part: Part) -> str:
+    """The text that the deltas of a finished part must add up to."""
+    if isinstance(part, ToolCallPart):
+        return part.raw if part.raw is not None else msgspec.json.encode(part.args).decode()
+    return part.text
+
+
+def finished(events: list[ModelEvent]) -> Finished:
+    """The last event."""
+    last = events[-1]
+    assert isinstance(last, Finished)
+    return last
+
+
+def usage(events: list[ModelEvent]) -> Usage:
+    """The usage of an answer."""
+    (found,) = (event for event in events if isinstance(event, Usage))
+    return found
+
+
+def conversation() -> list[ChatMessage]:
+    """A session that was resumed: thinking, parallel calls, a failure, an interrupted answer, a lost result."""
+    return [
+        UserMessage("Fix the test."),
+        AssistantMessage(
+            [
+                ThinkingPart("I should look.", "c2lnbmVk"),
+                ThinkingPart("", None, "b3BhcXVl"),
+                TextPart("Looking."),
+                ToolCallPart("toolu_01AAAAAAAAAA", "file.read", {"path": "a.py"}),
+                ToolCallPart("toolu_01BBBBBBBBBB", "shell", {"command": "make test"}),
+            ]
+        ),
+        ToolMessage("toolu_01BBBBBBBBBB", "shell", "1 failed", ok=False),
+        ToolMessage("toolu_01AAAAAAAAAA", "file.read", "x = 1"),
+        AssistantMessage([ThinkingPart("Half a tho"), TextPart("I will")]),
+        UserMessage("Stop."),
+        UserMessage("Now go on."),
+        AssistantMessage(
+            [
+                ThinkingPart("over there", "openai:reasoning_content"),
+                ToolCallPart("toolu_01CCCCCCCCCC", "shell", {"command": "ls"}),
+                ToolCallPart("toolu_01DDDDDDDDDD", "shell", {}, '{"comm', "the answer broke off"),
+            ]
+        ),
+    ]
