@@ -75,7 +75,7 @@ async def test_verifying_while_somebody_writes_finds_nothing_wrong(path: Path) -
     audit = await Audit.open(path)
 
     async def write() -> None:
-        for number in range(200):
+        for number in range(40):
             await audit.record(ALICE, "tool.call", str(number), "ok", {})
 
     async with asyncio.TaskGroup() as group:
