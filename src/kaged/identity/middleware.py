@@ -22,6 +22,8 @@ from kaged.identity.sockets import CLOSE_TIMEOUT_S
 log = logging.getLogger(__name__)
 
 _KERNEL_PEER = re.compile(r"uid:([0-9]{1,10})")
+_HIDDEN = frozenset({b"cookie", b"authorization", b"sec-websocket-protocol"})
+"""Headers that may hold a secret, of kaged or of the sidecar: no route has a use for them."""
 _OURS = frozenset(name for name, _ in browser.SECURITY_HEADERS)
 
 
@@ -175,7 +177,7 @@ def _admitted(scope: Scope, admission: Admission) -> Scope:
     kept = [
         (name, value)
         for name, value in scope["headers"]
-        if not is_contract_name(name) and name.lower() != b"sec-websocket-protocol"
+        if name.lower() not in _HIDDEN and not is_contract_name(name)
     ]
     inner = {**scope, "headers": kept, "state": dict(scope.get("state", {}))}
     inner["state"]["actor"] = admission.actor

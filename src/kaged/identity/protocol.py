@@ -25,7 +25,7 @@ MAX_WEBSOCKET_TARGET = 4096
 EXTENSION = "kaged.connection"
 """Where a request's scope carries its `Connection`, below `extensions`."""
 
-_HANDSHAKE = frozenset({b"host", b"upgrade", b"connection", b"origin"})
+_HANDSHAKE = frozenset({b"host", b"upgrade", b"connection"})
 _HANDSHAKE_PREFIX = b"sec-websocket-"
 
 _TOO_LARGE = (

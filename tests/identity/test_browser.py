@@ -1,0 +1,215 @@
+"""Host, Origin, CSRF and content-type rules as pure functions."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kaged.identity.browser import (
+    Ask,
+    Authority,
+    Origin,
+    Site,
+    check_content,
+    check_host,
+    check_origin,
+    parse_authority,
+    parse_origin,
+    path_problem,
+)
+
+PUBLIC = "https://kaged.example.com"
+BOUND = ("127.0.0.1", 7777)
+
+
+def ask(kind: str = "http", method: str = "GET", host: str = "127.0.0.1:7777", **more) -> Ask:
+    return Ask(kind=kind, method=method, hosts=[host.encode()], **more)  # type: ignore[arg-type]
+
+
+def host_ok(site: Site, host: str, *, nonce: bool = False) -> bool:
+    return check_host(site, ask(host=host, nonce_verified=nonce)) is None
+
+
+def origin_ok(site: Site, origin: str, host: str, *, nonce: bool = False, kind: str = "websocket") -> bool:
+    return check_origin(site, ask(kind, host=host, origins=[origin.encode()], nonce_verified=nonce)) is None
+
+
+LOCAL = [("127.0.0.1:7777"), ("localhost:7777"), ("[::1]:7777")]
+
+
+@pytest.mark.parametrize("nonce", [False, True])
+def test_with_a_public_url_it_and_the_bound_address_are_the_names(nonce: bool) -> None:
+    site = Site.of(PUBLIC, BOUND)
+    for host in [*LOCAL, "kaged.example.com", "KAGED.example.com", "kaged.example.com:443"]:
+        assert host_ok(site, host, nonce=nonce), host
+    for host in [
+        "kaged.example.com:80",
+        "kaged.example.com:7777",
+        "example.com",
+        "127.0.0.1",
+        "10.0.0.1:7777",
+    ]:
+        assert not host_ok(site, host, nonce=nonce), host
+    refused = check_host(site, ask(host="evil.example"))
+    assert refused and refused.status == 421 and PUBLIC in refused.message
+
+
+def test_without_a_public_url_only_a_nonce_allows_other_names() -> None:
+    site = Site.of("", BOUND)
+    assert all(host_ok(site, host) for host in LOCAL)
+    assert not host_ok(site, "kaged.example.com")
+    assert host_ok(site, "kaged.example.com", nonce=True)
+    assert not host_ok(site, "kaged.example.com/x", nonce=True)
+    assert not host_ok(Site.of("", None), "127.0.0.1:7777")
+
+
+def test_port_80_may_be_left_out_and_a_bound_address_is_a_name() -> None:
+    assert host_ok(Site.of("", ("127.0.0.1", 80)), "127.0.0.1")
+    assert host_ok(Site.of("", ("10.1.2.3", 7777)), "10.1.2.3:7777")
+    assert not host_ok(Site.of("", ("0.0.0.0", 7777)), "0.0.0.0:7777")
+    assert host_ok(Site.of("", ("::1", 7777)), "[::1]:7777")
+
+
+def test_no_host_and_two_hosts_are_refused() -> None:
+    site = Site.of("", BOUND)
+    for hosts in ([], [b"127.0.0.1:7777"] * 2):
+        assert check_host(site, Ask("http", "GET", hosts=hosts, nonce_verified=True))
+
+
+def test_origins_with_a_public_url() -> None:
+    site = Site.of(PUBLIC, BOUND)
+    assert origin_ok(site, PUBLIC, "kaged.example.com")
+    assert origin_ok(site, PUBLIC + ":443", "kaged.example.com")
+    # A sidecar that rewrites Host to where it connects (nginx does by default).
+    assert origin_ok(site, PUBLIC, "127.0.0.1:7777")
+    assert origin_ok(site, "http://127.0.0.1:7777", "127.0.0.1:7777")
+    assert origin_ok(site, "http://localhost:7777", "127.0.0.1:7777")
+    # What listens on the visitor's own loopback address is not the public site.
+    assert not origin_ok(site, "http://127.0.0.1:7777", "kaged.example.com")
+    for foreign in (
+        "http://kaged.example.com",
+        "https://kaged.example.com:7777",
+        "https://example.com",
+        "null",
+    ):
+        for host in ("kaged.example.com", "127.0.0.1:7777"):
+            assert not origin_ok(site, foreign, host), foreign
+
+
+def test_origins_without_a_public_url() -> None:
+    site = Site.of("", BOUND)
+    for nonce in (False, True):
+        assert origin_ok(site, "http://localhost:7777", "localhost:7777", nonce=nonce)
+        assert not origin_ok(site, "http://localhost:8000", "localhost:7777", nonce=nonce)
+        assert not origin_ok(site, "https://localhost:7777", "127.0.0.1:7777", nonce=nonce)
+    assert origin_ok(site, "https://any.example.com", "any.example.com", nonce=True)
+    assert origin_ok(site, "https://any.example.com:8443", "any.example.com:8443", nonce=True)
+    assert origin_ok(site, "http://any.example.com", "any.example.com:80", nonce=True)
+    assert not origin_ok(site, "https://any.example.com", "any.example.com:80", nonce=True)
+    assert not origin_ok(site, "https://any.example.com", "any.example.com")
+    assert not origin_ok(site, "https://other.example.com", "any.example.com", nonce=True)
+
+
+def test_reading_from_the_same_site_needs_no_origin_but_sockets_do() -> None:
+    site = Site.of("", BOUND)
+    for method in ("GET", "HEAD", "OPTIONS"):
+        assert check_origin(site, ask(method=method)) is None
+        assert check_origin(site, ask(method=method, fetch_sites=[b"cross-site"])) is None
+    for method in ("POST", "PUT", "PATCH", "DELETE", "TRACE", "QUERY", "get"):
+        refused = check_origin(site, ask(method=method))
+        assert refused and (refused.status, refused.rule) == (403, "missing_origin"), method
+    refused = check_origin(site, ask("websocket", fetch_sites=[b"same-origin"]))
+    assert refused and refused.rule == "missing_origin"
+
+
+def test_bodies_are_json() -> None:
+    def refused(*kinds: bytes, body: bool = True, method: str = "POST") -> bool:
+        return check_content(ask(method=method, content_types=kinds, has_body=body)) is not None
+
+    assert not refused(b"application/json") and not refused(b"Application/JSON ; charset=utf-8")
+    assert refused(b"text/plain") and refused() and refused(b"application/json", b"text/plain")
+    assert not refused(body=False) and not refused(b"text/plain", method="GET")
+
+
+@pytest.mark.parametrize(
+    "good", ["/", "/a", "/a/", "/a/b.c", "/a;x", "/ä", "/a b", "/.hidden", "/a..b", "/..."]
+)
+def test_plain_paths_pass(good: str) -> None:
+    assert path_problem(good) is None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "",
+        "*",
+        "a",
+        "//",
+        "//a",
+        "/a//b",
+        "/a//",
+        "/.",
+        "/..",
+        "/a/../b",
+        "/a/.",
+        "/a\\b",
+        "/a\n",
+        "/\x00",
+        "/\x7f",
+    ],
+)
+def test_odd_paths_do_not(odd: str) -> None:
+    refused = path_problem(odd)
+    assert refused and refused.status == 400
+
+
+@pytest.mark.parametrize(
+    ("raw", "read"),
+    [
+        (b"A.example.COM", Authority("a.example.com", None)),
+        (b"a:1", Authority("a", 1)),
+        (b"[::1]:65535", Authority("::1", 65535)),
+        (b"[0:0:0:0:0:0:0:1]", Authority("::1", None)),
+        (b"a:0", None),
+        (b"a:65536", None),
+        (b"a:", None),
+        (b":1", None),
+        (b"a b", None),
+        (b"a\n", None),
+        (b"u@a", None),
+        (b"[1]", None),
+        (b"::1", None),
+        (b"\xc3\xa4", None),
+    ],
+)
+def test_authorities(raw: bytes, read: Authority | None) -> None:
+    assert parse_authority(raw) == read
+
+
+def test_origins() -> None:
+    assert parse_origin(b"https://a.example.com") == Origin("https", "a.example.com", 443)
+    assert parse_origin(b"http://[::1]:7777") == Origin("http", "::1", 7777)
+    for bad in (
+        b"null",
+        b"",
+        b"ftp://a",
+        b"https://a/",
+        b"https://a?b",
+        b"https://u@a",
+        b"https:a",
+        b"https://a\n",
+    ):
+        assert parse_origin(bad) is None, bad
+
+
+def test_a_bad_public_url_is_an_error() -> None:
+    for bad in ("kaged.example.com", "ftp://kaged.example.com"):
+        with pytest.raises(ValueError, match="not an http"):
+            Site.of(bad, None)
+
+
+@given(st.binary(max_size=40), st.booleans())
+def test_only_its_own_names_are_its_names(raw: bytes, nonce: bool) -> None:
+    site = Site.of(PUBLIC, BOUND)
+    allowed = check_host(site, Ask("http", "GET", hosts=[raw], nonce_verified=nonce)) is None
+    names = {"kaged.example.com", "kaged.example.com:443", "127.0.0.1:7777", "localhost:7777", "[::1]:7777"}
+    assert allowed == (raw.decode("latin-1").lower() in names)
