@@ -10,7 +10,7 @@ import functools
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from kaged.core.errors import KagedError
@@ -70,10 +70,12 @@ def read_text(root: Path, name: str, *, max_bytes: int) -> str | None:
         return None
     except OSError as error:
         raise KagedError("bad_request", f"{name}: {_reason(error)}") from None
-    with closing(os.fdopen(descriptor, "rb", buffering=0)) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise KagedError("bad_request", f"{name}: is not a regular file")
-        data = _read_up_to(file.fileno(), max_bytes + 1)
+        data = _read_up_to(descriptor, max_bytes + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > max_bytes:
         raise KagedError("bad_request", f"{name}: is longer than {max_bytes // 1024} KiB")
     try:

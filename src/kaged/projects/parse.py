@@ -46,6 +46,8 @@ class Parsed:
 
     spec: ProjectFile
     canonical: str
+    prompt_at: Mark
+    """Where `primary.system_prompt` is written."""
 
 
 def parse(text: str, *, name: str = "project.yaml", overlay: str | None = None) -> ProjectFile:
@@ -60,9 +62,11 @@ def parse_full(text: str, *, name: str = "project.yaml", overlay: str | None = N
     if overlay is not None:
         over = _mapping(overlay, overlay_name(name))
         for key in LOCKED:
-            if over.value.pop(key, None) is not None:
+            if key in over.value:
                 what = f"{key}: cannot be changed by the overlay; it belongs to {name}"
                 problems.append((over.keys[(key,)], what))
+        if problems:
+            raise _all(problems, name)
         document = yaml_core.overlay(document, over)
     value = copy.deepcopy(document.value)
     problems += _later(value, document)
@@ -73,7 +77,9 @@ def parse_full(text: str, *, name: str = "project.yaml", overlay: str | None = N
         raise _all(problems, name) from None
     if problems:
         raise _all(problems, name)
-    return Parsed(spec, canonical_json(document.value))
+    return Parsed(
+        spec, canonical_json(document.value), _place(document, ("primary", "system_prompt"), key=False)
+    )
 
 
 def overlay_name(name: str) -> str:

@@ -82,7 +82,8 @@ test, change anything, or delete the folder: nothing else depends on it.
 """
 
 _AGENTS = """\
-Plain Python, standard library only. Run the tests with `python3 -m unittest`; they are right, the code is not.
+Plain Python, standard library only. Run the tests with `python3 -m unittest`.
+The tests are right; the code is not.
 """
 
 _PROJECT = """\

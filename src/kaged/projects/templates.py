@@ -24,7 +24,8 @@ shows you this project and the system's programs, and nothing else.
 GITIGNORE = "*.local.*\ntmp/\n"
 
 _PROJECT = """\
-# What agents may do in this project. `kaged dsl validate` checks this file, `kaged cage explain` says it in words.
+# What agents may do in this project. `kaged dsl validate` checks this file;
+# `kaged cage explain` says in words what it allows.
 version: 1
 project: {slug}
 

@@ -194,12 +194,16 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def overlay(base: Document, over: Document) -> Document:
     """The merged document of two mappings; each value keeps the place where it is written."""
-    replaced = [path for path in over.values if path and not isinstance(_at(over.value, path), dict)]
-    merged = Document(merge(base.value, over.value), dict(base.values), dict(base.keys))
-    for path in replaced:
-        for marks in (merged.values, merged.keys):
-            for old in [old for old in marks if old[: len(path)] == path]:
-                del marks[old]
+    replaced = {path for path in over.values if path and not isinstance(_at(over.value, path), dict)}
+
+    def kept(marks: dict[Path, Mark]) -> dict[Path, Mark]:
+        return {
+            path: mark
+            for path, mark in marks.items()
+            if not any(path[:end] in replaced for end in range(1, len(path) + 1))
+        }
+
+    merged = Document(merge(base.value, over.value), kept(base.values), kept(base.keys))
     merged.values.update(over.values)
     merged.keys.update(over.keys)
     return merged

@@ -1,0 +1,101 @@
+"""Read a project's files from its folder: project file, overlay, prompts, AGENTS.md."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kaged.core.errors import KagedError
+from kaged.projects import templates
+from kaged.projects.beneath import read_text
+from kaged.projects.errors import ProjectError
+from kaged.projects.model import ProjectFile
+from kaged.projects.parse import Parsed, parse_full, trust_hash
+
+MAX_FILE = 1024 * 1024
+MAX_PROMPT = 256 * 1024
+MAX_AGENTS_MD = 64 * 1024
+AGENTS_MD = "AGENTS.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """A file that trust covers: its path below the project, and its text."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What the files say. With problems, `spec` is None and `hash` is empty."""
+
+    spec: ProjectFile | None
+    problems: list[str]
+    hash: str = ""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    agents_md: str | None = None
+    reviewed: list[Reviewed] = field(default_factory=list)
+
+    @classmethod
+    def failed(cls, problems: list[str], reviewed: list[Reviewed] | None = None) -> "Content":
+        """Content that cannot be used, and what could be read of it."""
+        return cls(None, problems, reviewed=reviewed or [])
+
+
+def read_content(folder: Path) -> Content | None:
+    """Read everything that matters in `folder` (blocking); None when there is no project file.
+
+    Problems of the files are in the result, not raised.
+    """
+    reviewed: list[Reviewed] = []
+    try:
+        text = read_text(folder, templates.FILE, max_bytes=MAX_FILE)
+        if text is None:
+            return None
+        reviewed.append(Reviewed(templates.FILE, text))
+        overlay = read_text(folder, templates.OVERLAY, max_bytes=MAX_FILE)
+        if overlay is not None:
+            reviewed.append(Reviewed(templates.OVERLAY, overlay))
+        parsed = parse_full(text, name=templates.FILE, overlay=overlay)
+        prompts = _prompts(folder, parsed, reviewed)
+        agents_md = read_text(folder, AGENTS_MD, max_bytes=MAX_AGENTS_MD)
+    except ProjectError as error:
+        return Content.failed(error.problems, reviewed)
+    except KagedError as error:
+        return Content.failed([error.message], reviewed)
+    return Content(
+        spec=parsed.spec,
+        problems=[],
+        hash=trust_hash(parsed.canonical, prompts),
+        prompts=prompts,
+        agents_md=agents_md,
+        reviewed=reviewed,
+    )
+
+
+def _prompts(folder: Path, parsed: Parsed, reviewed: list[Reviewed]) -> dict[str, str]:
+    reference = parsed.spec.primary.system_prompt
+    for name in prompt_names(reference):
+        text = read_text(folder, name, max_bytes=MAX_PROMPT)
+        if text is None:
+            continue
+        reviewed.append(Reviewed(name, text))
+        if not text.strip():
+            raise ProjectError([f"{name}:1:1: is empty; write what the agent should do"])
+        return {reference: text}
+    missing = prompt_names(reference)[-1]
+    raise ProjectError([f"{parsed.prompt_at}: primary.system_prompt: there is no file {missing}; create it"])
+
+
+def prompt_names(reference: str) -> list[str]:
+    """The files below the project that a prompt reference may mean, the one that wins first.
+
+    For `config:/x.md` that is `.kaged/x.local.md` before `.kaged/x.md`.
+    """
+    prefix, _, name = reference.partition(":/")
+    if prefix == "project":
+        return [name]
+    folder, slash, last = name.rpartition("/")
+    stem, dot, suffix = last.rpartition(".")
+    local = f"{stem}.local.{suffix}" if dot and stem else f"{last}.local"
+    return [f".kaged/{folder}{slash}{local}", f".kaged/{name}"]

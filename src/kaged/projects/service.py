@@ -1,0 +1,202 @@
+"""Projects as the rest of kaged sees them: loaded, read anew from disk at each look, trusted or not."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from kaged.core.actors import Actor
+from kaged.core.errors import KagedError
+from kaged.projects import sample, templates
+from kaged.projects.beneath import create_text
+from kaged.projects.errors import ProjectError
+from kaged.projects.files import Content, Reviewed, read_content
+from kaged.projects.model import ProjectFile
+from kaged.projects.roots import RootRules
+from kaged.projects.schema import json_schema
+from kaged.projects.store import ProjectRow, ProjectStore
+from kaged.settings.config import Loaded
+from kaged.storage.database import Database
+
+Trust = Literal["trusted", "changed", "untrusted"]
+
+
+class AuditPort(Protocol):
+    """Where security-relevant acts are recorded."""
+
+    async def record(
+        self,
+        actor: Actor,
+        action: str,
+        object: str,  # noqa: A002 - named as in the audit log
+        outcome: Any,
+        details: dict[str, Any],
+    ) -> Any:
+        """Append one record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A loaded project and what its files say right now."""
+
+    slug: str
+    path: Path
+    spec: ProjectFile | None
+    """The checked project file; None while it has problems."""
+    problems: list[str]
+    trust: Trust
+    hash: str
+    """Of the content that trust covers; empty while the file has problems."""
+    prompts: Mapping[str, str]
+    """Text of each prompt file, by the reference the project file uses (`config:/prompts/default.md`)."""
+    agents_md: str | None
+    """`AGENTS.md` of the project's folder, for the context; not covered by trust."""
+    sample: bool
+    created_at: str
+    reviewed: list[Reviewed] = field(default_factory=list)
+
+
+class Projects:
+    """Load, look at, trust and forget projects. File work happens in threads."""
+
+    def __init__(self, db: Database, loaded: Loaded, audit: AuditPort | None = None) -> None:
+        self._store = ProjectStore(db)
+        self._loaded = loaded
+        self._rules = RootRules.of(loaded)
+        self._audit = audit
+
+    async def load(
+        self, path: str | Path, *, actor: Actor, trust: bool = False, create: bool = False
+    ) -> Project:
+        """Load the folder at `path` (absolute); loading it again is allowed and changes nothing but trust.
+
+        `trust` records the content as reviewed. `create` writes the proposed files when there is no project
+        file. Raises KagedError: project_missing with the proposal, dsl_invalid with every problem, forbidden
+        and friends for folders that may not be projects, conflict for a name that is taken.
+        """
+        folder = await asyncio.to_thread(self._rules.check, Path(path))
+        content = await asyncio.to_thread(self._read_or_create, folder, create)
+        if content.spec is None:
+            raise ProjectError(content.problems)
+        row = await self._store.add(content.spec.project, folder, created_by=actor.id)
+        await self._record(actor, "project.load", row.slug, {"path": str(folder), "hash": content.hash})
+        if trust:
+            row = await self._trust(row, content, actor)
+        return self._project(row, content)
+
+    async def get(self, slug: str) -> Project:
+        """One project, read from disk anew. KagedError not_found."""
+        return await self._look(await self._row(slug))
+
+    async def list(self, *, offset: int = 0, limit: int = 1000) -> Sequence[Project]:
+        """Projects in the order of their slugs, read from disk anew."""
+        rows = await self._store.list(offset=offset, limit=limit)
+        return [await self._look(row) for row in rows]
+
+    async def trust(self, slug: str, content_hash: str, *, actor: Actor) -> Project:
+        """Trust exactly the content with this hash; KagedError conflict when it is another one by now."""
+        row = await self._row(slug)
+        content = await asyncio.to_thread(self._content, row)
+        if content.spec is None:
+            raise ProjectError(content.problems)
+        if content.hash != content_hash:
+            raise KagedError(
+                "conflict",
+                f"the files of {slug} are not the ones you have seen; look at them again and trust those",
+                {"hash": content.hash},
+            )
+        return self._project(await self._trust(row, content, actor), content)
+
+    async def forget(self, slug: str, *, actor: Actor) -> None:
+        """Forget a project. Its files stay."""
+        await self._store.remove(slug)
+        await self._record(actor, "project.forget", slug, {})
+
+    async def reviewed_files(self, slug: str) -> Sequence[Reviewed]:
+        """The files that trust covers, as they are on disk now."""
+        return (await self.get(slug)).reviewed
+
+    async def create_sample(self, *, actor: Actor) -> Project:
+        """Write the sample project, load it and trust it: kaged wrote every byte of it."""
+        path = await asyncio.to_thread(sample.create_sample, self._loaded.paths.projects_dir)
+        return await self.load(path, actor=actor, trust=True)
+
+    async def propose(self, path: str | Path) -> str:
+        """The project file that `load(create=True)` would write into a folder."""
+        folder = await asyncio.to_thread(self._rules.check, Path(path))
+        return templates.project_yaml(templates.slug_for(folder.name))
+
+    def json_schema(self) -> dict[str, Any]:
+        """JSON Schema of the project file, for editors."""
+        return json_schema()
+
+    async def _row(self, slug: str) -> ProjectRow:
+        row = await self._store.get(slug)
+        if row is None:
+            raise KagedError("not_found", f"there is no project {slug}")
+        return row
+
+    async def _look(self, row: ProjectRow) -> Project:
+        return self._project(row, await asyncio.to_thread(self._content, row))
+
+    def _content(self, row: ProjectRow) -> Content:
+        """What is on disk for a stored project; a folder that is gone or moved is a problem, not an error."""
+        try:
+            folder = self._rules.check(row.path)
+            if folder != row.path:
+                return Content.failed(
+                    [f"{row.path}: leads to {folder} now; forget the project and load that"]
+                )
+            content = read_content(folder)
+        except KagedError as error:
+            return Content.failed([error.message])
+        if content is None:
+            return Content.failed([f"{row.path / templates.FILE}: is gone; restore it or forget the project"])
+        if content.spec is not None and content.spec.project != row.slug:
+            name = content.spec.project
+            return Content.failed(
+                [f"{templates.FILE}: project: is {name} now; forget {row.slug} and load the folder again"]
+            )
+        return content
+
+    def _read_or_create(self, folder: Path, create: bool) -> Content:
+        content = read_content(folder)
+        if content is not None:
+            return content
+        proposed = templates.proposed_files(folder)
+        if not create:
+            raise KagedError(
+                "project_missing",
+                f"{folder} has no {templates.FILE}; create it, or load with `create` to have it written",
+                {"path": str(folder), "file": templates.FILE, "proposal": proposed[templates.FILE]},
+            )
+        # The project file last: with it there, the folder is a project.
+        for name in sorted(proposed, key=lambda name: name == templates.FILE):
+            create_text(folder, name, proposed[name])
+        return read_content(folder) or Content.failed([f"{folder / templates.FILE}: is gone again"])
+
+    async def _trust(self, row: ProjectRow, content: Content, actor: Actor) -> ProjectRow:
+        updated = await self._store.set_trust(row.slug, content.hash, by=actor.id)
+        await self._record(actor, "project.trust", row.slug, {"hash": content.hash})
+        return updated
+
+    async def _record(self, actor: Actor, action: str, slug: str, details: dict[str, Any]) -> None:
+        if self._audit is not None:
+            await self._audit.record(actor, action, slug, "ok", details)
+
+    def _project(self, row: ProjectRow, content: Content) -> Project:
+        trusted = row.trust_hash is not None and row.trust_hash == content.hash
+        return Project(
+            slug=row.slug,
+            path=row.path,
+            spec=content.spec,
+            problems=content.problems,
+            trust="trusted" if trusted else "untrusted" if row.trust_hash is None else "changed",
+            hash=content.hash,
+            prompts=content.prompts,
+            agents_md=content.agents_md,
+            sample=row.path == self._rules.own / sample.SLUG,
+            created_at=row.created_at,
+            reviewed=content.reviewed,
+        )

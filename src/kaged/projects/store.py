@@ -1,0 +1,113 @@
+"""The list of loaded projects, in the database."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from kaged.core import clock
+from kaged.core.errors import KagedError
+from kaged.storage.database import Database
+
+_COLUMNS = "slug, path, created_at, created_by, trust_hash, trusted_by, trusted_at"
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRow:
+    """A loaded project as stored: where it is and which content was trusted, by whom."""
+
+    slug: str
+    path: Path
+    created_at: str
+    created_by: str
+    trust_hash: str | None
+    trusted_by: str | None
+    trusted_at: str | None
+
+
+class ProjectStore:
+    """Rows of the `projects` table. Every change is durable when its call returns."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def list(self, *, offset: int = 0, limit: int = 1000) -> list[ProjectRow]:
+        """Projects in the order of their slugs."""
+        query = f"SELECT {_COLUMNS} FROM projects ORDER BY slug LIMIT ? OFFSET ?"
+        return await self._db.read(lambda c: [_row(r) for r in c.execute(query, (limit, offset))])
+
+    async def get(self, slug: str) -> ProjectRow | None:
+        """One project, or None."""
+        return await self._db.read(lambda c: _one(c, "slug", slug))
+
+    async def at(self, path: Path) -> ProjectRow | None:
+        """The project loaded from `path`, or None."""
+        return await self._db.read(lambda c: _one(c, "path", str(path)))
+
+    async def add(self, slug: str, path: Path, *, created_by: str) -> ProjectRow:
+        """Store a project; the same slug and path again changes nothing. KagedError conflict otherwise."""
+        now = clock.iso()
+
+        def work(connection: apsw.Connection) -> ProjectRow:
+            for column, value in (("slug", slug), ("path", str(path))):
+                old = _one(connection, column, value)
+                if old is not None and (old.slug, old.path) != (slug, path):
+                    raise _conflict(old, slug, path)
+            connection.execute(
+                "INSERT INTO projects (slug, path, created_at, created_by) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (slug) DO NOTHING",
+                (slug, str(path), now, created_by),
+            )
+            return _present(connection, slug)
+
+        return await self._db.write(work)
+
+    async def set_trust(self, slug: str, content: str, *, by: str) -> ProjectRow:
+        """Record that `by` trusts the content with this hash."""
+        now = clock.iso()
+
+        def work(connection: apsw.Connection) -> ProjectRow:
+            connection.execute(
+                "UPDATE projects SET trust_hash = ?, trusted_by = ?, trusted_at = ? WHERE slug = ?",
+                (content, by, now, slug),
+            )
+            return _present(connection, slug)
+
+        return await self._db.write(work)
+
+    async def remove(self, slug: str) -> None:
+        """Forget a project; KagedError not_found when it is not there."""
+
+        def work(connection: apsw.Connection) -> None:
+            _present(connection, slug)
+            connection.execute("DELETE FROM projects WHERE slug = ?", (slug,))
+
+        await self._db.write(work)
+
+
+def _row(raw: tuple[object, ...]) -> ProjectRow:
+    slug, path, created_at, created_by, *trust = (None if v is None else str(v) for v in raw)
+    assert slug is not None and path is not None and created_at is not None and created_by is not None
+    return ProjectRow(slug, Path(path), created_at, created_by, trust[0], trust[1], trust[2])
+
+
+def _one(connection: apsw.Connection, column: str, value: str) -> ProjectRow | None:
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM projects WHERE {column} = ?", (value,))
+    return next((_row(row) for row in rows), None)
+
+
+def _present(connection: apsw.Connection, slug: str) -> ProjectRow:
+    row = _one(connection, "slug", slug)
+    if row is None:
+        raise KagedError(
+            "not_found", f"there is no project {slug}; `kaged project list` shows those there are"
+        )
+    return row
+
+
+def _conflict(old: ProjectRow, slug: str, path: Path) -> KagedError:
+    if old.slug == slug:
+        what = f"{path} calls itself {slug}, as {old.path} does already; change `project:` in one of them"
+    else:
+        what = f"{path} is loaded as {old.slug} and now calls itself {slug}; forget {old.slug} first"
+    return KagedError("conflict", what, {"slug": old.slug, "path": str(old.path)})
