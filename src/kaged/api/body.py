@@ -145,7 +145,10 @@ def _find(connection: apsw.Connection, slot: tuple[str, str]) -> tuple[str, str,
         "WHERE actor = ? AND key = ? AND created_at > ?",
         (*slot, clock.now_ms() - _KEPT_MS),
     ).fetchall()
-    return rows[0] if rows else None
+    if not rows:
+        return None
+    route, body_hash, status, text = rows[0]
+    return str(route), str(body_hash), int(str(status)), str(text)
 
 
 def _keep(

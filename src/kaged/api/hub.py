@@ -157,5 +157,4 @@ async def serve(socket: WebSocket, services: Services) -> None:
     """Accept and serve `GET /api/v1/ws`; identity and origin were checked before."""
     actor: Actor = socket.scope["state"]["actor"]
     await socket.accept(subprotocol=SUBPROTOCOL)
-    async with services.identity.sockets.hold(socket.scope, socket.close):
-        await Connection(socket, services, actor).serve()
+    await Connection(socket, services, actor).serve()

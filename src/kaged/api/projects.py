@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kaged.api.deps import Admin, Caller, Paged, Svc
 from kaged.api.services import Services
-from kaged.cage.compile import compile_plan
 from kaged.cage.plan import CagePlan
 from kaged.core.errors import KagedError
 from kaged.projects.service import Project
@@ -31,14 +30,14 @@ class TrustBody(BaseModel):
     hash: str = Field(min_length=1, max_length=128, description="`hash` of the project as it was reviewed.")
 
 
-def plan_of(project: Project) -> CagePlan | None:
-    """The cage of the project's primary agent, or None while its file has problems."""
+def _plan(services: Services, project: Project) -> tuple[CagePlan | None, list[str]]:
+    """The cage of the project's agent, and what stands in its way."""
     if project.spec is None:
-        return None
+        return None, []
     try:
-        return compile_plan(project.spec.primary.cage, project.path, name=project.slug)
-    except KagedError:
-        return None
+        return services.plan(project), []
+    except KagedError as error:
+        return None, [error.message]
 
 
 def _route(services: Services, project: Project) -> dict[str, str] | None:
@@ -53,14 +52,14 @@ def _route(services: Services, project: Project) -> dict[str, str] | None:
 
 def shape(services: Services, project: Project) -> dict[str, Any]:
     """A project as the API shows it."""
-    plan = plan_of(project)
+    plan, more = _plan(services, project)
     return {
         "slug": project.slug,
         "path": str(project.path),
         "description": project.spec.description if project.spec else None,
         "trust": project.trust,
         "hash": project.hash,
-        "problems": list(project.problems),
+        "problems": [*project.problems, *more],
         "model": project.spec.primary.model if project.spec else None,
         "route": _route(services, project),
         "cage": {"words": plan.words(), "explain": plan.explain()} if plan else None,
@@ -120,5 +119,5 @@ async def capabilities(services: Svc, actor: Caller, slug: str) -> dict[str, Any
     project = await services.projects.get(slug)
     if project.spec is None:
         raise KagedError("dsl_invalid", project.problems[0], {"problems": list(project.problems)})
-    plan = compile_plan(project.spec.primary.cage, project.path, name=project.slug)
+    plan = services.plan(project)
     return {"cage": {"words": plan.words(), "explain": plan.explain(), "hash": plan.hash()}}

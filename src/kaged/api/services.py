@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kaged.audit.log import Audit
+from kaged.cage.plan import CagePlan
 from kaged.identity.service import Identity
 from kaged.journal.journal import Journal
 from kaged.models.resolve import Models
-from kaged.projects.service import Projects
+from kaged.projects.service import Project, Projects
 from kaged.sessions.service import Sessions
 from kaged.settings.config import Loaded
 from kaged.settings.local import LocalFile
@@ -43,5 +44,7 @@ class Services:
     sessions: Sessions
     terminals: Terminals
     system: SystemPort
+    plan: Callable[[Project], CagePlan]
+    """The cage of a project's agent; raises KagedError `dsl_invalid` for a policy that cannot be kept."""
     web: Path
     """Folder of the built console; absent files answer with a page that says how to build it."""

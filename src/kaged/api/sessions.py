@@ -1,5 +1,8 @@
 """Sessions: messages, events, interrupt, resume, questions, transcript, usage."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -10,6 +13,7 @@ from kaged.api.deps import Admin, Caller, Paged, Svc
 from kaged.api.hub import frame
 from kaged.api.services import Services
 from kaged.core.errors import KagedError
+from kaged.core.events import Event
 from kaged.sessions.service import Attention, Session
 from kaged.sessions.transcript import to_markdown
 
@@ -92,6 +96,21 @@ async def _session(services: Services, slug: str, sid: str) -> Session:
     return session
 
 
+async def _first_after(services: Services, sid: str, after: int, seconds: float) -> None:
+    """Wait until the session has an event after `after`, at most `seconds`."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds), services.journal.subscribe(f"session:{sid}", after) as following:
+            await anext(following)
+
+
+async def _all(services: Services, sid: str) -> AsyncIterator[Event]:
+    after = 0
+    while page := await services.journal.read(sid, after=after, limit=1000):
+        for event in page:
+            yield event
+        after = page[-1].seq
+
+
 @router.get("")
 async def list_sessions(services: Svc, actor: Caller, slug: str, page: Paged) -> dict[str, Any]:
     """The project's sessions, newest first, archived ones left out."""
@@ -162,7 +181,7 @@ async def events(
     session = await _session(services, slug, sid)
     found = await services.journal.read(sid, after=after, limit=limit)
     if not found and wait and after <= session.head:
-        await services.journal.wait_past(sid, after, timeout_s=wait)
+        await _first_after(services, sid, after, wait)
         found = await services.journal.read(sid, after=after, limit=limit)
     items = [frame(f"session:{sid}", event) for event in found]
     return {"items": [_plain(item) for item in items], "next": found[-1].seq if found else after}
@@ -176,7 +195,7 @@ def _plain(item: Any) -> dict[str, Any]:
 async def transcript(services: Svc, actor: Caller, slug: str, sid: str) -> str:
     """The whole conversation as Markdown."""
     session = await _session(services, slug, sid)
-    return to_markdown(session.title, await services.journal.read_all(sid))
+    return to_markdown(session.title, [event async for event in _all(services, sid)])
 
 
 @router.get("/{sid}/usage")
@@ -184,8 +203,8 @@ async def usage(services: Svc, actor: Caller, slug: str, sid: str) -> dict[str, 
     """Tokens counted in this session."""
     await _session(services, slug, sid)
     totals = {"input_tokens": 0, "output_tokens": 0, "cache_read_tokens": 0, "cache_write_tokens": 0}
-    for event in await services.journal.read_all(sid, types=("usage.recorded",)):
-        for name in totals:
+    async for event in _all(services, sid):
+        for name in totals if event.type == "usage.recorded" else ():
             totals[name] += int(event.data.get(name) or 0)
     return totals
 

@@ -77,5 +77,4 @@ async def serve(socket: WebSocket, services: Services, tid: str, after: int) -> 
     actor: Actor = socket.scope["state"]["actor"]
     link = await services.terminals.attach(tid, after=after, actor=actor)
     await socket.accept(subprotocol=SUBPROTOCOL)
-    async with services.identity.sockets.hold(socket.scope, socket.close):
-        await link.serve(socket.receive, socket.send)
+    await link.serve(socket.receive, socket.send)

@@ -1,0 +1,108 @@
+"""The start-up gates, in order: each a named check whose refusal says the one thing to do."""
+
+import logging
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kaged.audit.log import Audit
+from kaged.cage.client import KeeperClient
+from kaged.cage.probe import ProbeReport, probe
+from kaged.core.errors import GateError, KagedError
+from kaged.daemon import ports, process, server
+from kaged.settings.config import Loaded
+from kaged.storage.database import Database
+
+log = logging.getLogger(__name__)
+DEFAULT_PORT = 7777
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The public listener: its socket, and the TCP address it really has."""
+
+    socket: socket.socket
+    bound: tuple[str, int] | None
+    note: str | None
+
+    @property
+    def address(self) -> str:
+        """How to write it for people."""
+        if self.bound is None:
+            return f"unix:{self.socket.getsockname()}"
+        host, port = self.bound
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def folders(loaded: Loaded) -> None:
+    """Gate `home`: ours, and closed to other accounts."""
+    tightened = process.private_home(loaded.paths.home)
+    if tightened:
+        log.warning("%s", tightened)
+    process.private_folder(loaded.paths.runtime)
+    process.private_folder(loaded.paths.projects_dir)
+
+
+async def database(loaded: Loaded) -> Database:
+    """Gate `database`: opens and is migrated."""
+    try:
+        return await Database.open(loaded.paths.database)
+    except KagedError as error:
+        fix = f"make {loaded.paths.database} usable, then start again"
+        raise GateError("database", error.message, fix) from error
+
+
+async def cages(loaded: Loaded) -> tuple[KeeperClient, ProbeReport]:
+    """Gate `cage`: the keeper answers and one real cage holds. No cage, no agent, no daemon."""
+    paths = loaded.paths
+    try:
+        client = await KeeperClient.connect(
+            paths.keeper_socket, paths.runtime, grace_s=loaded.config.limits.keeper_grace_s
+        )
+    except KagedError as error:
+        fix = f"see {paths.runtime / 'keeper.log'}; `kaged stop` ends it"
+        raise GateError("keeper", error.message, fix) from error
+    try:
+        report = await probe(client)
+    except BaseException:
+        await client.close()
+        raise
+    for check in report.checks:
+        if not check.ok:
+            await client.close()
+            raise GateError("cage", f"{check.name}: {check.detail}", check.fix or "run `kaged doctor`")
+    return client, report
+
+
+def listener(loaded: Loaded) -> Listening:
+    """Gate `bind`: the configured address; in user mode the default port gives way to the next free one."""
+    bind = loaded.config.daemon.address
+    if bind.unix is not None:
+        bind.unix.parent.mkdir(parents=True, exist_ok=True)
+        return Listening(server.listen_unix(bind.unix, mode=0o660), None, None)
+    chosen = loaded.sources["daemon.bind"] != "default"
+    if chosen or loaded.mode == "system":
+        found, note = ports.listen_fixed(bind.host, bind.port), None
+    else:
+        found, note = ports.listen_near(bind.host, bind.port, loaded.paths.port_file)
+    return Listening(found, (bind.host, found.getsockname()[1]), note)
+
+
+async def audit_log(loaded: Loaded) -> Audit:
+    """Gate `audit`: writable, and its chain unbroken."""
+    return await Audit.open(loaded.paths.audit_log)
+
+
+def account(environ: Mapping[str, str]) -> list[str]:
+    """Warnings about the account kaged runs as."""
+    if os.geteuid() != 0:
+        return []
+    return ["running as root: a mistake in a cage costs more than it has to; an ordinary account is enough"]
+
+
+async def all_checks(client: KeeperClient, *, attacks: bool) -> ProbeReport:
+    """The probes that `kaged doctor` shows."""
+    return await probe(client, attacks=attacks)
+
+

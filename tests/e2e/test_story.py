@@ -1,0 +1,172 @@
+"""The browser story: a new user's first minutes, with a crash in the middle."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from e2e.harness import Daemon, daemon, events, until, wait_event
+
+pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(300)]
+SHOTS = Path(__file__).resolve().parents[2] / "artifacts" / "screenshots"
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+PHONE = {"width": 390, "height": 844}
+LAPTOP = {"width": 1440, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    os.environ.setdefault("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
+    with sync_playwright() as playwright:
+        it = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        yield it
+        it.close()
+
+
+@pytest.fixture
+def kaged(short_tmp: Path) -> Iterator[Daemon]:
+    with daemon(short_tmp) as it:
+        yield it
+
+
+def open_console(browser: Browser, it: Daemon, size: dict[str, int] = LAPTOP, **options: str) -> Page:
+    context = browser.new_context(viewport=size, service_workers="block", reduced_motion="reduce", **options)
+    page = context.new_page()
+    page.goto(it.launch_url)
+    expect(page.get_by_test_id("composer")).to_be_visible()
+    return page
+
+
+def shot(page: Page, name: str) -> None:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png")
+
+
+def say(page: Page, text: str) -> None:
+    page.get_by_test_id("composer").fill(text)
+    page.get_by_test_id("send").click()
+
+
+def sample_session(api: httpx2.Client) -> str:
+    sessions = api.get("/api/v1/projects/sample/sessions").json()["items"]
+    return str(sessions[0]["id"])
+
+
+def test_fix_the_failing_test_to_green(browser: Browser, kaged: Daemon) -> None:
+    page = open_console(browser, kaged)
+    shot(page, "1-first-page")
+    expect(page.get_by_test_id("cage-words")).to_contain_text(
+        "reads and writes this project; reaches nothing"
+    )
+    page.get_by_test_id("offer-fix").click()
+    cards = page.get_by_test_id("tool-card")
+    expect(cards.first).to_be_visible(timeout=30_000)
+    expect(page.get_by_test_id("run-state")).to_contain_text("done", ignore_case=True, timeout=60_000)
+    with kaged.api() as api:
+        session = sample_session(api)
+        results = [e["data"] for e in events(api, "sample", session) if e["type"] == "tool.result"]
+    tests = [r for r in results if r["tool"] == "shell"]
+    assert tests[0]["detail"]["exit_code"] != 0, "the sample's test fails at first"
+    assert tests[-1]["detail"]["exit_code"] == 0, "and is green at the end"
+    assert any(r["tool"] == "file.edit" and r["ok"] for r in results)
+    expect(page.locator('[data-testid=tool-card][data-tool="file.edit"]')).to_contain_text("+")
+    shot(page, "2-fixed")
+
+
+def test_ten_escapes_are_denied_live(browser: Browser, kaged: Daemon) -> None:
+    page = open_console(browser, kaged)
+    page.get_by_test_id("offer-escape").click()
+    with kaged.api() as api:
+        session = sample_session(api)
+        wait_event(api, "sample", session, "run.ended")
+        results = [e["data"] for e in events(api, "sample", session) if e["type"] == "tool.result"]
+    assert len(results) >= 10
+    assert all(r["detail"]["exit_code"] != 0 for r in results), "an exit status of 0 is an escape"
+    expect(page.get_by_test_id("run-state")).to_contain_text("done", ignore_case=True)
+    expect(page.get_by_test_id("message-assistant").last).not_to_contain_text("ESCAPED")
+    shot(page, "3-escapes")
+
+
+def test_reload_in_mid_stream_loses_and_repeats_nothing(browser: Browser, kaged: Daemon) -> None:
+    page = open_console(browser, kaged)
+    words = " ".join(f"word{n}" for n in range(400))
+    say(page, f"say: {words}")
+    expect(page.get_by_test_id("message-assistant").last).to_contain_text("word20")
+    page.reload()
+    expect(page.get_by_test_id("message-assistant").last).to_contain_text("word399", timeout=30_000)
+    text = page.get_by_test_id("message-assistant").last.inner_text()
+    assert [w for w in text.split() if w[:4] == "word"] == words.split()
+
+
+def test_the_daemon_dies_in_mid_run_and_the_command_goes_on(browser: Browser, kaged: Daemon) -> None:
+    page = open_console(browser, kaged)
+    say(page, "run: for n in $(seq 600); do echo tick $n; sleep 0.1; done; echo all-ticks-done")
+    card = page.get_by_test_id("tool-card").last
+    expect(card).to_contain_text("tick 5", timeout=30_000)
+    port = int(kaged.origin.rpartition(":")[2])
+    kaged.kill()
+    keeper = [line for line in kaged.processes() if "keeper" in line]
+    assert keeper, "the keeper outlives the daemon"
+    kaged.start(port=port)
+    expect(page.get_by_test_id("resume")).to_be_visible(timeout=30_000)
+    shot(page, "4-interrupted")
+    with kaged.api() as api:
+        session = sample_session(api)
+        state = api.get(f"/api/v1/projects/sample/sessions/{session}").json()
+        assert state["run"]["state"] == "interrupted"
+        interrupted = [e for e in events(api, "sample", session) if e["type"] == "run.interrupted"]
+        assert interrupted[-1]["data"]["running"], "the command that still runs is named"
+        before = len(events(api, "sample", session))
+        until(lambda: len(events(api, "sample", session)) > before, "more output of the running command")
+        page.get_by_test_id("resume").click()
+        ended = wait_event(api, "sample", session, "run.ended", after=interrupted[-1]["seq"])
+        assert ended["data"]["outcome"] == "success", ended
+        seen = events(api, "sample", session)
+        assert [e["seq"] for e in seen] == list(range(1, len(seen) + 1))
+        output = "".join(e["data"]["text"] for e in seen if e["type"] == "tool.output")
+    ticks = [int(line.split()[1]) for line in output.splitlines() if line[:5] == "tick "]
+    assert ticks == list(range(1, 601)), "every line of the command, once"
+    expect(page.get_by_test_id("tool-card").last).to_contain_text("all-ticks-done")
+    shot(page, "5-resumed")
+
+
+def test_interrupt_stops_within_a_second_and_says_what(browser: Browser, kaged: Daemon) -> None:
+    page = open_console(browser, kaged)
+    say(page, "run: echo started; sleep 1000")
+    expect(page.get_by_test_id("tool-card").last).to_contain_text("started", timeout=30_000)
+    page.get_by_test_id("interrupt").click()
+    expect(page.get_by_test_id("interrupt")).to_be_hidden()
+    with kaged.api() as api:
+        ended = wait_event(api, "sample", sample_session(api), "run.ended")
+    assert ended["data"]["outcome"] == "cancelled"
+    assert ended["data"]["stopped"]
+    until(lambda: not [p for p in kaged.processes() if "sleep 1000" in p], "the command's end")
+
+
+def test_a_terminal_in_the_cage(browser: Browser, kaged: Daemon) -> None:
+    page = open_console(browser, kaged)
+    page.get_by_test_id("new-terminal").first.click()
+    terminal = page.get_by_test_id("terminal")
+    expect(terminal).to_be_visible()
+    terminal.click()
+    page.keyboard.type("echo in-the-$(hostname)\n")
+    expect(terminal).to_contain_text("in-the-cage", timeout=20_000)
+    page.keyboard.type("seq 20000; echo flood-is-over\n")
+    expect(terminal).to_contain_text("flood-is-over", timeout=60_000)
+    shot(page, "6-terminal")
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_the_same_page_on_a_phone(browser: Browser, kaged: Daemon, scheme: str) -> None:
+    page = open_console(browser, kaged, PHONE, color_scheme=scheme)
+    page.get_by_test_id("offer-fix").click()
+    expect(page.get_by_test_id("run-state")).to_contain_text("done", ignore_case=True, timeout=60_000)
+    wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    assert not wide, "no sideways scrolling at 390 pixels"
+    shot(page, f"7-phone-{scheme}")
