@@ -290,8 +290,8 @@ DENIED_BY_KERNEL = {
     **dict.fromkeys(
         [
             "tiocsti", "tiocsti high bits", "unshare user", "clone user", "mount", "umount", "setns",
-            "chroot", "ptrace", "process_vm_readv", "keyctl", "add_key", "bpf", "perf", "userfaultfd", "clock_settime",
-            "personality", "setuid bit",
+            "chroot", "ptrace", "process_vm_readv", "keyctl", "add_key", "bpf", "perf", "userfaultfd",
+            "clock_settime", "personality", "setuid bit",
         ],
         "EPERM",
     ),

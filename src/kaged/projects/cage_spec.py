@@ -85,12 +85,14 @@ def _pattern(pattern: str) -> str:
 def _env_name(name: str) -> str:
     if _ENV_NAME.fullmatch(name) is None:
         raise ValueError(f"{name!r} is not the name of an environment variable")
+    if name[:6].upper() == "KAGED_":
+        raise ValueError(f"{name} belongs to kaged itself and does not enter a cage")
     return name
 
 
 def _passed_name(name: str) -> str:
     _env_name(name)
-    if name[:6] == "KAGED_" or _SECRET_NAME.search(name):
+    if _SECRET_NAME.search(name):
         raise ValueError(f"{name} looks like a secret, and secrets do not enter a cage through `env.pass`")
     return name
 
