@@ -1,0 +1,342 @@
+"""The client of the keeper: cages, processes and files, as the rest of the daemon sees them."""
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol, Self
+
+from kaged.cage import launch
+from kaged.cage.connection import Connection
+from kaged.cage.process import Process
+from kaged.cage.ring import Ring
+from kaged.core.errors import KagedError
+from kaged.core.keeper_stream import Stream
+from kaged.core.keeper_wire import WIRE_VERSION, Exit, Frame, peer
+
+__all__ = [
+    "ANY", "Any_", "CageInfo", "DirEntry", "Exit", "FileRead", "FileWrite", "KeeperClient", "KeeperState",
+    "Process", "ProcessInfo", "Ring",
+]  # fmt: skip
+
+
+class Any_(str):
+    """Type of `ANY`."""
+
+
+ANY: Final = Any_("any")
+"""`expect_sha256` of a write that replaces whatever is there."""
+
+FileKind = Literal["file", "dir", "missing", "other"]
+
+
+class Plan(Protocol):
+    """What the keeper needs of a cage plan."""
+
+    def to_wire(self) -> dict[str, Any]:
+        """The plan as the keeper's protocol has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CageInfo:
+    """A cage that is ready; `started_at` in seconds since the epoch."""
+
+    id: str
+    plan_hash: str
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    """A process the keeper knows; `cage` is None for one on the host."""
+
+    id: str
+    cage: str | None
+    argv: tuple[str, ...]
+    pty: bool
+    started_at: float
+    exit: Exit | None
+
+    @property
+    def running(self) -> bool:
+        """Whether the command itself still runs."""
+        return self.exit is None
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperState:
+    """Everything the keeper holds."""
+
+    pid: int
+    version: int
+    cages: tuple[CageInfo, ...]
+    processes: tuple[ProcessInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """A file in a cage. `data` holds at most what was asked for, `size` is that of the whole file.
+
+    `sha256` is that of the whole file, and empty for anything but a file of up to 32 MiB. `kind` is
+    `missing` for what does not exist and `other` for what is never opened (FIFOs, devices, sockets).
+    """
+
+    data: bytes
+    size: int
+    sha256: str
+    mtime_ns: int
+    mode: int
+    kind: FileKind
+
+
+@dataclass(frozen=True, slots=True)
+class FileWrite:
+    """What a write left behind."""
+
+    sha256: str
+    size: int
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DirEntry:
+    """An entry of a directory; `kind` is `file`, `dir`, `link` (not followed) or `other`."""
+
+    name: str
+    kind: str
+    size: int
+    mtime_ns: int
+
+
+class KeeperClient:
+    """One connection to the keeper, safe for any number of concurrent callers of one event loop.
+
+    Every method raises `KagedError`: the keeper's refusal in its own words, or `unavailable` once the
+    connection is lost (`closed` is set then, and every process has ended as `cage_lost`). Cancelling a
+    call never undoes what the keeper was asked to do.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.pid, _ = peer(sock)
+        self._processes: dict[str, Process] = {}
+        self._connection = Connection(sock, self._event, self._lost, self._adopt)
+        self.closed = self._connection.closed
+
+    @classmethod
+    async def connect(
+        cls, socket_path: Path, runtime: Path, *, grace_s: float = 600, start: bool = True
+    ) -> Self:
+        """Attach to the keeper at `socket_path`, starting it when there is none (and `start`).
+
+        Raises `KagedError`: `conflict` when another daemon is attached or the keeper speaks another
+        version, `unavailable` when there is none or it does not start.
+        """
+        sock = launch.dial(socket_path)
+        if sock is None and start:
+            await launch.start(socket_path, runtime, grace_s)
+            sock = launch.dial(socket_path)
+        if sock is None:
+            raise KagedError("unavailable", f"no keeper listens at {socket_path}")
+        _, uid = peer(sock)
+        if uid not in (os.geteuid(), 0):
+            sock.close()
+            raise KagedError(
+                "forbidden", f"the keeper's socket {socket_path} belongs to uid {uid}, not to us"
+            )
+        client = cls(sock)
+        try:
+            await client._connection.request("hello", version=WIRE_VERSION, grace=grace_s)
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+    async def state(self) -> KeeperState:
+        """Everything the keeper holds now."""
+        fields = await self._ask("state")
+        return KeeperState(
+            pid=fields["pid"],
+            version=WIRE_VERSION,
+            cages=tuple(CageInfo(**cage) for cage in fields["cages"]),
+            processes=tuple(_info(process) for process in fields["processes"]),
+        )
+
+    # -- cages ----------------------------------------------------------------------------------------
+
+    async def ensure_cage(self, cage_id: str, plan: Plan) -> CageInfo:
+        """The cage of that id under that plan, made when needed.
+
+        A cage with another plan is replaced when nothing runs in it; otherwise `conflict`. When the cage
+        cannot be made: `unavailable`, with bubblewrap's own words in `details["stderr"]`.
+        """
+        return CageInfo(**await self._ask("ensure_cage", id=cage_id, plan=plan.to_wire()))
+
+    async def drop_cage(self, cage_id: str) -> None:
+        """End a cage and all that runs in it; returns when nothing of it is left. Unknown ids are fine."""
+        await self._ask("drop_cage", id=cage_id)
+
+    # -- processes ------------------------------------------------------------------------------------
+
+    async def run(
+        self,
+        cage_id: str,
+        process_id: str,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bool = False,
+        pty: tuple[int, int] | None = None,
+        walltime_s: float | None = None,
+    ) -> Process:
+        """Start a command in a cage, or return what already runs (or ran) under `process_id`.
+
+        `cwd` defaults to the plan's working directory, `env` is added to the plan's, `pty` is (columns,
+        rows), `walltime_s` defaults to the plan's (terminals: to none). Without `stdin` or `pty` its
+        input is empty. Raises `not_found` for an unknown program or folder.
+        """
+        await self._ask(
+            "run", cage=cage_id, id=process_id, argv=list(argv), cwd=cwd, env=dict(env or {}), stdin=stdin,
+            pty=pty, walltime_s=walltime_s,
+        )  # fmt: skip
+        return self._process(process_id)
+
+    async def run_host(
+        self,
+        process_id: str,
+        argv: Sequence[str],
+        *,
+        cwd: str,
+        env: Mapping[str, str] | None = None,
+        pty: tuple[int, int] | None = None,
+    ) -> Process:
+        """Start a command outside any cage, in a clean environment: only for what an admin switched on."""
+        await self._ask(
+            "run_host", id=process_id, argv=list(argv), cwd=cwd, env=dict(env or {}), pty=pty, stdin=False
+        )
+        return self._process(process_id)
+
+    async def attach(self, process_id: str) -> Process:
+        """A process by id, with its output as far as it is kept; `not_found` when there is none."""
+        if process_id not in self._processes:
+            await self._ask("attach", id=process_id)
+        return self._process(process_id)
+
+    async def forget(self, process_id: str) -> None:
+        """Drop an ended process and its output; `conflict` while it runs. Unknown ids are fine.
+
+        Programs it left behind go on; what they still put out is thrown away.
+        """
+        process = self._processes.get(process_id)
+        if process is not None and process.running:
+            raise KagedError("conflict", f"process {process_id} still runs: end it before it is forgotten")
+        self._processes.pop(process_id, None)
+        if process is not None:
+            process.close()
+        await self._ask("forget", id=process_id)
+
+    async def signal(self, process_id: str, number: int, *, tree: bool) -> None:
+        """Deliver a signal (see `Process.signal`)."""
+        await self._ask("signal", id=process_id, sig=int(number), tree=tree)
+
+    async def close_stdin(self, process_id: str) -> None:
+        """Close the keeper's end of the input (see `Process.close_stdin`)."""
+        await self._ask("close_stdin", id=process_id)
+
+    # -- files ----------------------------------------------------------------------------------------
+
+    async def read_file(self, cage_id: str, path: str, *, max_bytes: int) -> FileRead:
+        """Look at a path inside a cage and read up to `max_bytes` (at most 32 MiB) when it is a file."""
+        frame = await self._connection.request("read", cage=cage_id, path=path, limit=max_bytes)
+        return FileRead(data=frame.payload, **frame.header["ok"])
+
+    async def write_file(
+        self,
+        cage_id: str,
+        path: str,
+        data: bytes,
+        *,
+        expect_sha256: str | None = ANY,
+        make_parents: bool = False,
+    ) -> FileWrite:
+        """Replace a file inside a cage in one step, keeping its mode.
+
+        `expect_sha256` is the hash it must have now, None when it must not exist, or `ANY`; `conflict`
+        when that does not hold, and nothing is changed then. At most 32 MiB.
+        """
+        frame = await self._connection.request(
+            "write", data, cage=cage_id, path=path, expect=expect_sha256, parents=make_parents
+        )
+        return FileWrite(**frame.header["ok"])
+
+    async def list_dir(self, cage_id: str, path: str, limit: int) -> list[DirEntry]:
+        """The first `limit` entries of a directory inside a cage, sorted by name."""
+        fields = await self._ask("list", cage=cage_id, path=path, limit=limit)
+        return [DirEntry(*entry) for entry in fields["entries"]]
+
+    # -- end ------------------------------------------------------------------------------------------
+
+    async def shutdown(self) -> None:
+        """End the keeper and everything in it; returns when nothing is left."""
+        await self._ask("shutdown")
+        await self.closed.wait()
+
+    def close(self) -> None:
+        """Detach: everything goes on in the keeper, and its output is kept there."""
+        self._connection.close()
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    async def _ask(self, op: str, **fields: Any) -> dict[str, Any]:
+        frame = await self._connection.request(op, **fields)
+        answer: dict[str, Any] = frame.header["ok"]
+        return answer
+
+    def _process(self, process_id: str) -> Process:
+        try:
+            return self._processes[process_id]
+        except KeyError:
+            raise KagedError("gone", f"process {process_id} was forgotten meanwhile") from None
+
+    def _adopt(self, frame: Frame) -> None:
+        """Take over what came with an answer: from now on this process is the reader of the output."""
+        fields = frame.header["ok"]
+        if not frame.fds:
+            return
+        process_id = fields["id"]
+        if process_id in self._processes:
+            for fd in frame.fds:
+                os.close(fd)
+            return
+        fds = dict(zip(fields["names"], frame.fds, strict=True))
+        stage = (fds["stage_read"], fds["stage_write"]) if "stage_read" in fds else None
+        stream = Stream(fds["ring"], fds.get("source"), stage, fields["capacity"])
+        ring = Ring(stream, lambda: self._connection.tell("drained", id=process_id))
+        master = os.dup(fds["source"]) if stage else None
+        process = Process(
+            process_id,
+            tuple(fields["argv"]),
+            ring,
+            self,
+            master=master,
+            stdin=fds.get("stdin"),
+            pty=fields["pty"],
+        )
+        self._processes[process_id] = process
+        if fields["exit"] is not None:
+            process.ended(Exit.from_wire(fields["exit"]))
+
+    def _event(self, fields: dict[str, Any]) -> None:
+        process = self._processes.get(fields["id"]) if fields["ev"] == "exit" else None
+        if process is not None:
+            process.ended(Exit.from_wire(fields["exit"]))
+
+    def _lost(self) -> None:
+        for process in self._processes.values():
+            process.lost()
+
+
+def _info(fields: dict[str, Any]) -> ProcessInfo:
+    exit_ = Exit.from_wire(fields["exit"]) if fields["exit"] else None
+    return ProcessInfo(**{**fields, "argv": tuple(fields["argv"]), "exit": exit_})

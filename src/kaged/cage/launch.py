@@ -1,0 +1,76 @@
+"""Finding the keeper, or starting it: a detached process with a clean environment."""
+
+import asyncio
+import os
+import socket
+import sys
+from pathlib import Path
+
+import kaged
+from kaged.core.errors import KagedError
+
+_PASSED = ("PATH", "LANG", "HOME", "TERM")
+_START_LIMIT_S = 20.0
+_LOG_LIMIT = 1024 * 1024
+
+
+def dial(path: Path) -> socket.socket | None:
+    """Connect to a keeper that listens there; None when there is none."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        sock.close()
+        return None
+    except OSError as error:
+        sock.close()
+        raise KagedError("unavailable", f"the keeper's socket {path} cannot be reached: {error}") from error
+    sock.setblocking(False)
+    return sock
+
+
+async def start(path: Path, runtime: Path, grace_s: float) -> None:
+    """Start a keeper and wait until its socket takes connections.
+
+    Nothing of the daemon's environment but a few harmless names goes with it. Its messages go to
+    `<runtime>/keeper.log`. Raises `KagedError` (`unavailable`) with what it said when it does not start.
+    """
+    main = Path(kaged.__file__).parent / "keeper" / "main.py"
+    log = runtime / "keeper.log"
+    errors = _open_log(log)
+    try:
+        before = os.fstat(errors).st_size
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", str(main), "--socket", str(path), "--grace", str(grace_s)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            env={name: os.environ[name] for name in _PASSED if name in os.environ},
+            cwd="/",
+            start_new_session=True,
+        )
+    finally:
+        os.close(errors)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(_START_LIMIT_S):
+            said = await process.stdout.read()
+            await process.wait()
+    except TimeoutError:
+        raise KagedError("unavailable", f"the keeper was not ready in time: see {log}") from None
+    if said.split()[:1] not in ([b"ready"], [b"running"]):
+        words = _last_words(log, before)
+        raise KagedError("unavailable", f"the keeper did not start: {words or 'it said nothing'} (see {log})")
+
+
+def _open_log(log: Path) -> int:
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_LIMIT:
+        log.unlink()
+    return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _last_words(log: Path, since: int) -> str:
+    with log.open("rb") as file:
+        file.seek(since)
+        return file.read()[-2000:].decode("utf-8", "replace").strip()

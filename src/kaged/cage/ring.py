@@ -1,0 +1,152 @@
+"""The daemon's side of a process's output: read from its source while attached, readable by offset."""
+
+import asyncio
+from collections.abc import Callable
+
+from kaged.core.errors import KagedError
+from kaged.core.keeper_stream import ROUNDS, Stream
+
+_PTY_QUIET_S = 0.02
+_PTY_QUIET_LOOKS = 2
+_PTY_MOST_LOOKS = 50
+
+
+class Ring:
+    """Output bytes of one process, counted from 0 since it began; everybody reads from here by offset.
+
+    While it flows this object is the one reader of the source. Back-pressure: between `pause` and
+    `resume` nothing is read, so that the program blocks as it would on a slow terminal.
+    """
+
+    def __init__(self, stream: Stream, on_end: Callable[[], None] = lambda: None) -> None:
+        self._stream = stream
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._watched: int | None = None
+        self._paused = False
+        self._closed = False
+        self._waiters: list[asyncio.Future[None]] = []
+        self._flow()
+
+    @property
+    def start(self) -> int:
+        """The oldest offset that is still kept."""
+        return self._stream.start
+
+    @property
+    def head(self) -> int:
+        """Bytes put out so far."""
+        return self._stream.head
+
+    @property
+    def ended(self) -> bool:
+        """Whether no byte can follow any more."""
+        return self._stream.ended
+
+    def read(self, after: int, limit: int) -> tuple[int, bytes]:
+        """Up to `limit` bytes from offset `after`, or from `start` when that is gone: (offset, bytes).
+
+        Raises `KagedError` (`gone`) once the process was forgotten.
+        """
+        if self._closed:
+            raise KagedError("gone", "this output is not kept any more")
+        return self._stream.read(after, limit)
+
+    async def wait_past(self, offset: int) -> bool:
+        """Wait until `head` is past `offset`; False when the output ended before that."""
+        while self._stream.head <= offset:
+            if self._stream.ended:
+                return False
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+        return True
+
+    def pause(self) -> None:
+        """Stop reading the source."""
+        self._paused = True
+        self._unwatch()
+
+    def resume(self) -> None:
+        """Go on reading the source."""
+        self._paused = False
+        self._flow()
+
+    def _flow(self) -> None:
+        source = self._stream.source
+        if source is not None and not self._stream.ended and not self._paused and self._watched is None:
+            self._watched = source
+            self._loop.add_reader(source, self._readable)
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            self._loop.remove_reader(self._watched)
+            self._watched = None
+
+    def _readable(self) -> None:
+        self._pump(ROUNDS)
+
+    def _pump(self, rounds: int) -> int:
+        moved = self._stream.pump(rounds)
+        if self._stream.ended:
+            self._end()
+        elif moved:
+            self._wake()
+        return moved
+
+    def _end(self) -> None:
+        self._unwatch()
+        open_until_now = self._stream.source is not None
+        self._stream.close_source()
+        self._wake()
+        if open_until_now:
+            self._on_end()
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def settle(self, done: Callable[[], None]) -> None:
+        """Call `done` once all that was put out before this moment is in the ring, even when paused.
+
+        The source of an ended command may stay open in programs it left behind: this does not wait for
+        them. A pipe tells how much it holds; a PTY only that it is quiet.
+        """
+        if self._stream.stage is not None:
+            self._settle_pty(_PTY_QUIET_LOOKS, _PTY_MOST_LOOKS, done)
+            return
+        target = self._stream.head + self._stream.waiting()
+        while self._stream.head < target and not self._stream.ended:
+            if not self._pump(1):
+                break
+        if not self._stream.ended and self._stream.waiting() == 0:
+            self._pump(1)  # most often the end itself
+        done()
+
+    def _settle_pty(self, quiet: int, most: int, done: Callable[[], None]) -> None:
+        """Look until nothing came `quiet` times, but no more than `most` times: others may go on writing."""
+        if not self._pump(ROUNDS):
+            quiet -= 1
+        if self._stream.ended or quiet < 0 or most <= 0:
+            done()
+            return
+        self._loop.call_later(_PTY_QUIET_S, self._settle_pty, quiet, most - 1, done)
+
+    def stop(self) -> None:
+        """Read no more: somebody else does, or nobody. What is in the ring stays readable."""
+        self._unwatch()
+        self._stream.close_source()
+        self._wake()
+
+    def close(self) -> None:
+        """Give up the ring itself."""
+        if not self._closed:
+            self._closed = True
+            self.stop()
+            self._stream.close()

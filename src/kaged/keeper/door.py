@@ -1,0 +1,156 @@
+"""The one spawn door: every process of the keeper starts here, a cage or a named uncaged kind.
+
+Runs on the main thread only: `--die-with-parent` follows the thread that started the cage.
+"""
+
+import contextlib
+import ctypes
+import os
+import pwd
+import resource
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kaged.core.keeper_wire import KeeperError
+from kaged.keeper import init
+from kaged.keeper.plan import DataArg, Plan
+
+_PR_SET_CHILD_SUBREAPER = 36
+_SYSTEM_PATH = "/usr/bin:/bin:/usr/local/bin"
+_HOST_ENV = ("PATH", "LANG", "HOME", "TERM")
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A bwrap that waits at its block-fd; the holder owns all descriptors."""
+
+    pid: int
+    info: int
+    block: int
+    errors: int
+    channel: socket.socket
+
+
+def find_bwrap() -> str:
+    """Path of bubblewrap; raises `KeeperError` when it is not installed."""
+    for folder in f"{_SYSTEM_PATH}:{os.environ.get('PATH', '')}".split(":"):
+        path = f"{folder}/bwrap"
+        if folder and os.access(path, os.X_OK):
+            return path
+    raise KeeperError("unavailable", "bubblewrap is not installed: install the package `bubblewrap`")
+
+
+def start_cage(plan: Plan) -> Started:
+    """Start bwrap for a plan. Its init runs only after a byte was written to `block`."""
+    bwrap = find_bwrap()
+    with contextlib.ExitStack() as given, contextlib.ExitStack() as kept:
+        info = _pipe(read_into=kept, write_into=given)
+        block = _pipe(read_into=given, write_into=kept)
+        errors = _pipe(read_into=kept, write_into=given)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        kept.enter_context(ours)
+        given.enter_context(theirs)
+        words = []
+        inherited = [info[1], block[0], theirs.fileno()]
+        for arg in plan.args:
+            if isinstance(arg, DataArg):
+                inherited.append(_memory_file(plan.data.get(arg.name), arg.name, given))
+                words.append(str(inherited[-1]))
+            else:
+                words.append(arg)
+        words += ["--info-fd", str(info[1]), "--block-fd", str(block[0]), "--as-pid-1", ""]
+        arguments = _memory_file("\0".join(words).encode("utf-8", "surrogateescape"), "args", given)
+        for fd in [*inherited, arguments]:
+            os.set_inheritable(fd, True)
+        command = [bwrap, "--args", str(arguments), "--", *plan.init, str(theirs.fileno())]
+        pid = _start_bwrap(command, errors[1])
+        os.set_blocking(info[0], False)
+        os.set_blocking(errors[0], False)
+        kept.pop_all()
+    return Started(pid, info[0], block[1], errors[0], ours)
+
+
+def _start_bwrap(command: list[str], errors: int) -> int:
+    # Whatever is in this environment can be read inside, from /proc/1/environ: so there is nothing.
+    env = {"PATH": "/usr/bin:/bin"}
+    null = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0)
+    actions: list[Any] = [null, (os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, errors, 2)]
+    try:
+        return os.posix_spawn(command[0], command, env, file_actions=actions, setsigdef=init.RESET_SIGNALS)
+    except OSError as error:
+        raise KeeperError("unavailable", f"{command[0]} could not be started: {error.strerror}") from error
+
+
+def _pipe(*, read_into: contextlib.ExitStack, write_into: contextlib.ExitStack) -> tuple[int, int]:
+    read, write = os.pipe()
+    read_into.callback(os.close, read)
+    write_into.callback(os.close, write)
+    return read, write
+
+
+def _memory_file(data: bytes | None, name: str, owner: contextlib.ExitStack) -> int:
+    if data is None:
+        raise KeeperError("bad_request", f"the plan names data {name!r} that it does not hold")
+    fd = os.memfd_create("kaged-cage", os.MFD_CLOEXEC)
+    owner.callback(os.close, fd)
+    with os.fdopen(os.dup(fd), "wb") as file:
+        file.write(data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+class HostDoor:
+    """Starts the uncaged kinds: host terminals and commands that an admin switched on."""
+
+    def __init__(self) -> None:
+        self._nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def start(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: str,
+        tag: int,
+        *,
+        out: int | None,
+        stdin: int | None,
+        pty: Sequence[int] | None,
+    ) -> tuple[int, int | None]:
+        """As `init.spawn`, from a clean environment and with the limits this process began with."""
+        ours = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._nofile)
+        try:
+            return init.spawn(argv, {**host_env(), **env}, cwd, tag, out=out, stdin=stdin, pty=pty)
+        except init.Refused as error:
+            raise KeeperError(error.code, error.message) from error
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, ours)
+
+
+def host_env() -> dict[str, str]:
+    """The environment every uncaged process starts from: an allow-list and what the account says."""
+    env = {name: os.environ[name] for name in _HOST_ENV if name in os.environ}
+    try:
+        account = pwd.getpwuid(os.geteuid())
+    except KeyError:  # an account without a name: containers do that
+        return env
+    return {"HOME": account.pw_dir, **env, "USER": account.pw_name, "LOGNAME": account.pw_name} | {
+        "SHELL": account.pw_shell or "/bin/sh"
+    }
+
+
+def prepare() -> HostDoor:
+    """Make this process the keeper of its descendants; called once, before anything is started.
+
+    Orphans come to us instead of to the system's init, so that an end leaves no process; the limit of
+    open files is raised, because each process with its ring takes up to five.
+    """
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "the keeper could not become the reaper of its descendants")
+    door = HostDoor()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    bound = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (bound, hard))
+    return door

@@ -1,0 +1,61 @@
+"""Start of the keeper: `python -I -S …/kaged/keeper/main.py --socket PATH --grace SECONDS`.
+
+Detaches from whoever started it. On standard output comes one line, `ready PID`, once the socket takes
+connections, or `running` when another keeper holds it already; then standard output is closed.
+"""
+
+import contextlib
+import fcntl
+import getopt
+import os
+import sys
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str]) -> int:
+    """Be the keeper, in a process of its own; returns at once in the process that called."""
+    # `-I -S` leaves only the standard library; kaged itself comes last, so that it can hide nothing.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    try:
+        options = dict(getopt.getopt(argv, "", ["socket=", "grace="])[0])
+        path, grace = options["--socket"], float(options["--grace"])
+    except (getopt.GetoptError, KeyError, ValueError):
+        return 2
+    if os.fork():
+        return 0
+    os.setsid()
+    os.chdir("/")
+    lock = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _say("running")
+        return 0
+    serve(path, grace)
+    return 0
+
+
+def serve(path: str, grace: float) -> None:
+    """Serve until the end; the caller holds the lock."""
+    from kaged.keeper.loop import Loop
+    from kaged.keeper.requests import handle
+    from kaged.keeper.server import Server
+
+    loop = Loop()
+    Server(loop, path, grace, handle)
+    _say(f"ready {os.getpid()}")
+    loop.run()
+
+
+def _say(text: str) -> None:
+    """The one line for whoever started us; nobody may be left to read it."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(1, f"{text}\n".encode())
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,86 @@
+"""Empty mount points that plans had to create in a project, and their removal once no cage needs them.
+
+A protected path that does not exist (`.envrc`, say) can only be covered by a mount when something is
+there to mount on. Removing it while another cage has it covered would uncover it, so it stays until the
+last such cage is gone. The list survives the keeper in a file.
+"""
+
+import os
+import stat
+from collections.abc import Iterable
+
+
+class Placeholders:
+    """What is to be removed some day. The paths are absolute and free of symbolic links."""
+
+    def __init__(self, record: str) -> None:
+        self._record = record
+        self._paths: set[str] = set()
+
+    def load(self) -> None:
+        """Take over what an earlier keeper could not remove."""
+        try:
+            with open(self._record, encoding="utf-8", errors="surrogateescape") as file:
+                self._paths = {path for path in file.read().split("\0") if path}
+        except FileNotFoundError:
+            return
+
+    def add(self, paths: Iterable[str]) -> None:
+        """Remember paths that a new cage's plan created."""
+        before = len(self._paths)
+        self._paths.update(paths)
+        if len(self._paths) != before:
+            self._save()
+
+    def sweep(self, used: Iterable[frozenset[str]]) -> None:
+        """Remove what no living cage mentions; `used` holds the paths of each living cage."""
+        cages = list(used)
+        free = [path for path in self._paths if not any(path in paths for paths in cages)]
+        for path in sorted(free, key=len, reverse=True):  # the inner ones first
+            remove_empty(path)
+            self._paths.discard(path)
+        if free:
+            self._save()
+
+    def _save(self) -> None:
+        if not self._paths:
+            _unlink(self._record)
+            return
+        temporary = self._record + ".new"
+        with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write("\0".join(sorted(self._paths)))
+        os.rename(temporary, self._record)
+
+
+def remove_empty(path: str) -> bool:
+    """Remove an empty file or directory without following any link on the way; False when it stays.
+
+    The agent owns the project: a folder of the path may have become a link to somewhere else.
+    """
+    *folders, name = [part for part in path.split("/") if part]
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    here = os.open("/", flags)
+    try:
+        for part in folders:
+            inner = os.open(part, flags, dir_fd=here)
+            os.close(here)
+            here = inner
+        found = os.stat(name, dir_fd=here, follow_symlinks=False)
+        if stat.S_ISDIR(found.st_mode):
+            os.rmdir(name, dir_fd=here)
+        elif stat.S_ISREG(found.st_mode) and found.st_size == 0:
+            os.unlink(name, dir_fd=here)
+        else:
+            return False
+    except OSError:  # not there, not empty, not ours: then it is not a placeholder any more
+        return False
+    finally:
+        os.close(here)
+    return True
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
