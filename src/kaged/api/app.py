@@ -51,4 +51,7 @@ def _sockets(app: FastAPI, services: Services) -> None:
 
     @app.websocket("/api/v1/terminals/{tid}/ws")
     async def _terminal(socket: WebSocket, tid: str, after: Annotated[int, Query(ge=0)] = 0) -> None:
-        await terminals.serve(socket, services, tid, after)
+        try:
+            await terminals.serve(socket, services, tid, after)
+        except KagedError as error:
+            await socket.send_denial_response(errors.response(error))

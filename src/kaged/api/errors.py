@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from kaged.core.errors import STATUS, KagedError
+from kaged.core.errors import STATUS, ConfigError, KagedError
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(KagedError)
     async def _kaged(_: Request, error: KagedError) -> JSONResponse:
         return response(error)
+
+    @app.exception_handler(ConfigError)
+    async def _config(_: Request, error: ConfigError) -> JSONResponse:
+        return JSONResponse(body("validation_failed", str(error)), status_code=400)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:

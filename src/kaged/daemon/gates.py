@@ -66,11 +66,11 @@ async def cages(loaded: Loaded) -> tuple[KeeperClient, ProbeReport]:
     try:
         report = await probe(client)
     except BaseException:
-        await client.close()
+        client.close()
         raise
     for check in report.checks:
         if not check.ok:
-            await client.close()
+            client.close()
             raise GateError("cage", f"{check.name}: {check.detail}", check.fix or "run `kaged doctor`")
     return client, report
 
@@ -104,5 +104,3 @@ def account(environ: Mapping[str, str]) -> list[str]:
 async def all_checks(client: KeeperClient, *, attacks: bool) -> ProbeReport:
     """The probes that `kaged doctor` shows."""
     return await probe(client, attacks=attacks)
-
-

@@ -1,0 +1,157 @@
+"""The composition root: every port of every room bound to its real implementation, in one place."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import kaged
+from kaged.agents.runner import AgentRunner
+from kaged.api.services import Services, SystemPort
+from kaged.audit.log import Audit
+from kaged.cage.client import KeeperClient
+from kaged.cage.compile import compile_plan
+from kaged.cage.plan import CagePlan
+from kaged.cage.probe import ProbeReport
+from kaged.core import clock
+from kaged.core.actors import DAEMON
+from kaged.core.errors import KagedError
+from kaged.daemon.gates import Listening
+from kaged.identity.nonces import NonceSet
+from kaged.identity.service import Identity, Policy
+from kaged.journal.journal import Journal
+from kaged.models.resolve import Models
+from kaged.projects.service import Project, Projects
+from kaged.sessions.service import Sessions
+from kaged.settings.config import Loaded
+from kaged.settings.local import LocalFile
+from kaged.settings.nonces import Nonces
+from kaged.storage.database import Database
+from kaged.terminals.service import Terminals
+from kaged.tools.toolbox import Toolbox
+
+
+@dataclass(slots=True)
+class Life:
+    """The daemon's own state, shared between the API's `system` routes and the life cycle."""
+
+    started_at: str = field(default_factory=clock.iso)
+    ready: bool = False
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    stop_keeper: bool = False
+
+    def stop_all(self) -> None:
+        """Shut down, keeper included."""
+        self.stop_keeper = True
+        self.stop.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the gates opened."""
+
+    loaded: Loaded
+    environ: Mapping[str, str]
+    nonces: Nonces
+    db: Database
+    audit: Audit
+    keeper: KeeperClient
+    report: ProbeReport
+    listening: Listening
+
+
+def planner(loaded: Loaded, environ: Mapping[str, str]) -> Callable[[Project], CagePlan]:
+    """How a project's cage is compiled: no cage ever shows kaged's own folders."""
+    paths = loaded.paths
+    never = (paths.config_dir, paths.home, paths.runtime, paths.audit_log)
+    seccomp = loaded.config.sandbox.default_seccomp
+
+    def plan(project: Project) -> CagePlan:
+        if project.spec is None:
+            raise KagedError("dsl_invalid", project.problems[0], {"problems": list(project.problems)})
+        return compile_plan(
+            project.spec.primary.cage,
+            project.path,
+            name=project.slug,
+            default_seccomp=seccomp,
+            never=never,
+            environ=environ,
+        )
+
+    return plan
+
+
+@contextlib.asynccontextmanager
+async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
+    """Every service, started; on leaving they are stopped in reverse, runs left for the next daemon."""
+    loaded, db, audit, keeper = parts.loaded, parts.db, parts.audit, parts.keeper
+    journal = Journal(db)
+    plan = planner(loaded, parts.environ)
+    local = LocalFile(loaded.paths.local_file)
+    models = Models(local.read, parts.environ)
+    projects = Projects(db, loaded, audit)
+    runner = AgentRunner(
+        journal, models, Toolbox(), audit, output_chars=loaded.config.limits.tool_output_chars
+    )
+    identity = await Identity.open(
+        Policy.of(loaded, parts.listening.bound),
+        nonces=NonceSet.of(*parts.nonces.accepted),
+        db=db,
+        audit=audit,
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(models.aclose)
+        stack.callback(identity.close)
+        sessions = await stack.enter_async_context(
+            Sessions(
+                db, journal, projects=projects, models=models, runner=runner, keeper=keeper, plan=plan,
+                audit=audit, message_bytes=loaded.config.limits.message_bytes,
+            )
+        )  # fmt: skip
+        terminals = await stack.enter_async_context(
+            Terminals(
+                db, keeper, audit=audit, ensure_cage=sessions.ensure_cage,
+                host=loaded.config.terminals.host is True,
+            )
+        )  # fmt: skip
+        built = Services(
+            loaded=loaded, db=db, journal=journal, audit=audit, identity=identity, projects=projects,
+            models=models, local=local, sessions=sessions, terminals=terminals, plan=plan,
+            system=SystemPort(
+                describe=partial(_describe, parts, life), stop=life.stop_all, ready=lambda: life.ready
+            ),
+            web=Path(kaged.__file__).parent / "web",
+        )  # fmt: skip
+        yield built
+
+
+async def first_project(built: Services) -> None:
+    """A new home begins with the sample project and a session in it, so that there is something to try."""
+    if await built.projects.list(limit=1):
+        return
+    project = await built.projects.create_sample(actor=DAEMON)
+    await built.sessions.create(project.slug, title="Welcome to kaged", actor=DAEMON)
+
+
+async def _describe(parts: Parts, life: Life) -> dict[str, object]:
+    state = await parts.keeper.state()
+    return {
+        "daemon": {
+            "pid": os.getpid(),
+            "started_at": life.started_at,
+            "version": kaged.__version__,
+            "mode": parts.loaded.mode,
+            "bind": parts.listening.address,
+            "home": str(parts.loaded.paths.home),
+        },
+        "keeper": {"pid": state.pid, "version": state.version},
+        "cages": [{"id": cage.id, "started_at": clock.iso(cage.started_at)} for cage in state.cages],
+        "running": sum(process.running for process in state.processes),
+        "checks": [
+            {"name": check.name, "ok": check.ok, "detail": check.detail, "fix": check.fix}
+            for check in parts.report.checks
+        ],
+    }

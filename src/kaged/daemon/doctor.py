@@ -1,0 +1,82 @@
+"""`kaged doctor` while no daemon runs: the gates that can be tried without taking the home."""
+
+import dataclasses
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import click
+
+from kaged.cage.client import KeeperClient
+from kaged.cage.probe import Check, probe
+from kaged.core.errors import KagedError
+from kaged.settings.config import Loaded
+
+PROGRAMS = {
+    "bwrap": ("bubblewrap", "agents cannot run without it"),
+    "rg": ("ripgrep", "the search tools need it"),
+    "git": ("git", "projects are usually repositories"),
+}
+
+
+async def examine(loaded: Loaded, *, attacks: bool, as_json: bool) -> int:
+    """Print every check; 0 when all of them hold, 1 otherwise."""
+    checks = [*_programs(), *_settings(loaded), *await _cage(attacks=attacks)]
+    if as_json:
+        click.echo(json.dumps({"checks": [dataclasses.asdict(check) for check in checks]}, indent=2))
+    else:
+        for check in checks:
+            click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+            if not check.ok and check.fix:
+                click.echo(f"      fix: {check.fix}")
+    return 0 if all(check.ok for check in checks) else 1
+
+
+def _programs() -> list[Check]:
+    found = []
+    for program, (package, why) in PROGRAMS.items():
+        where = shutil.which(program)
+        detail = where or f"not installed; {why}"
+        fix = "" if where else f"sudo apt-get install -y {package}"
+        found.append(Check(name=f"program {program}", ok=where is not None, detail=detail, fix=fix))
+    return found
+
+
+def _settings(loaded: Loaded) -> list[Check]:
+    config = loaded.config
+    checks = [Check(name="configuration", ok=True, detail=str(loaded.paths.config_file), fix="")]
+    if loaded.mode == "system":
+        checks.append(
+            Check(
+                name="public address",
+                ok=bool(config.daemon.public_url),
+                detail=config.daemon.public_url or "not set: the name in the Host header cannot be checked",
+                fix="set [daemon] public_url to the address people type",
+            )
+        )
+        checks.append(
+            Check(
+                name="sidecar peers",
+                ok=bool(config.auth.sidecar_peers),
+                detail=", ".join(config.auth.sidecar_peers)
+                or "any local process may try to speak as the sidecar",
+                fix='set [auth] sidecar_peers, for example ["uid:oauth2-proxy"]',
+            )
+        )
+    return checks
+
+
+async def _cage(*, attacks: bool) -> list[Check]:
+    """A keeper of its own in a folder of its own, so that a running one is left alone."""
+    with tempfile.TemporaryDirectory(prefix="kaged-doctor-") as folder:
+        runtime = Path(folder)
+        try:
+            client = await KeeperClient.connect(runtime / "keeper.sock", runtime, grace_s=5)
+        except KagedError as error:
+            return [Check(name="keeper", ok=False, detail=error.message, fix="see the message")]
+        try:
+            return list((await probe(client, attacks=attacks)).checks)
+        finally:
+            await client.shutdown()
+            client.close()

@@ -1,0 +1,187 @@
+"""The life of the daemon: gates, services, signals, an orderly end."""
+
+import asyncio
+import contextlib
+import enum
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import click
+
+import kaged
+from kaged.api.app import build
+from kaged.api.services import Services
+from kaged.core.actors import DAEMON
+from kaged.core.errors import ConfigError, GateError, KagedError
+from kaged.daemon import compose, doctor, gates, process, ready, server
+from kaged.settings.config import Flags, Loaded, load, scrub_environ
+from kaged.settings.nonces import Nonces, read_nonces
+from kaged.telemetry import logs
+
+log = logging.getLogger(__name__)
+EXIT_CONFIG = 78
+EXIT_GATE = 69
+_LEFT_BY = (signal.SIGTERM, signal.SIGHUP)
+
+
+class End(enum.Enum):
+    """Why the daemon stopped serving."""
+
+    ASKED = "asked"
+    KEEPER_LOST = "keeper lost"
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", type=click.Path(path_type=Path), help="Another config.toml.")
+@click.option("--mode", type=click.Choice(["user", "system"]), help="Which set of paths and which sign-in.")
+@click.option("--bind", help="host:port or unix:/path to listen on.")
+@click.option("--insecure", is_flag=True, help="No sign-in at all: whoever reaches the port is the admin.")
+@click.option("--allow-remote-bind", is_flag=True, help="Listen on an address that other machines reach.")
+@click.option("--doctor", "examine", is_flag=True, help="Check this host and exit, without serving.")
+@click.option("--attacks", is_flag=True, help="With --doctor: run every escape probe.")
+@click.option("--json", "as_json", is_flag=True, help="With --doctor: print JSON.")
+def main(
+    config: Path | None, mode: str | None, bind: str | None, insecure: bool, allow_remote_bind: bool,
+    examine: bool, attacks: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Run the kaged daemon in the foreground (use `kaged start`)."""
+    environ = dict(os.environ)
+    flags = Flags(config=config, mode=mode, bind=bind, insecure=insecure, allow_remote_bind=allow_remote_bind)
+    try:
+        loaded = load(flags=flags, environ=environ)
+        if examine:
+            sys.exit(asyncio.run(doctor.examine(loaded, attacks=attacks, as_json=as_json)))
+        nonces = _nonces(loaded, environ)
+        scrub_environ(os.environ)
+        process.harden()
+        with logs.configured(loaded.config.logging, secrets=nonces.accepted):
+            end = _run(loaded, environ, nonces)
+    except ConfigError as error:
+        click.echo(f"kaged: {error}", err=True)
+        sys.exit(EXIT_CONFIG)
+    except GateError as error:
+        click.echo(f"kaged cannot start.\n\n  {error.gate}: {error.problem}\n  fix: {error.fix}\n", err=True)
+        sys.exit(EXIT_GATE)
+    if end is End.KEEPER_LOST:
+        # Everything that must survive is on disk: a fresh start is the one tested way to pick it up.
+        os.execve(sys.executable, [sys.executable, "-m", "kaged.daemon", *sys.argv[1:]], environ)
+
+
+def _nonces(loaded: Loaded, environ: Mapping[str, str]) -> Nonces:
+    required = loaded.mode == "system" and not loaded.config.insecure
+    return read_nonces(environ, required=required, env_file=loaded.paths.env_file)
+
+
+def _run(loaded: Loaded, environ: Mapping[str, str], nonces: Nonces) -> End:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(loaded, environ, nonces))
+
+
+async def _serve(loaded: Loaded, environ: Mapping[str, str], nonces: Nonces) -> End:
+    life = compose.Life()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, life.stop_all)
+    for number in _LEFT_BY:
+        loop.add_signal_handler(number, life.stop.set)
+    async with _gates(loaded, environ, nonces) as parts, compose.services(parts, life) as built:
+        # From here on a broken start is a bug, not a gate: runs found interrupted are told to their sessions.
+        await built.sessions.recover()
+        await built.terminals.recover()
+        if loaded.mode == "user":
+            await compose.first_project(built)
+        await _audit_start(built)
+        end = await _listen(parts, built, life)
+        await built.audit.record(DAEMON, "daemon.stop", "daemon", "ok", {"keeper": life.stop_keeper})
+    return end
+
+
+@contextlib.asynccontextmanager
+async def _gates(loaded: Loaded, environ: Mapping[str, str], nonces: Nonces) -> AsyncIterator[compose.Parts]:
+    """Every gate in order; what they opened is closed in reverse."""
+    async with contextlib.AsyncExitStack() as stack:
+        gates.folders(loaded)
+        stack.callback(process.take_lock(loaded.paths.lock_file).close)
+        db = await gates.database(loaded)
+        stack.push_async_callback(db.close)
+        keeper, report = await gates.cages(loaded)
+        stack.callback(keeper.close)
+        listening = gates.listener(loaded)
+        stack.callback(listening.socket.close)
+        audit = await gates.audit_log(loaded)
+        stack.push_async_callback(audit.close)
+        yield compose.Parts(loaded, environ, nonces, db, audit, keeper, report, listening)
+
+
+async def _audit_start(built: Services) -> None:
+    details = {"version": kaged.__version__, "mode": built.loaded.mode, "pid": os.getpid()}
+    await built.audit.record(DAEMON, "daemon.start", "daemon", "ok", details)
+
+
+async def _listen(parts: compose.Parts, built: Services, life: compose.Life) -> End:
+    """Serve until asked to stop, or until the keeper is lost."""
+    app = build(built)
+    public, control = server.server(app, control=False), server.server(app, control=True)
+    path = parts.loaded.paths.control_socket
+    try:
+        async with asyncio.TaskGroup() as group:
+            serving = [
+                group.create_task(public.serve([parts.listening.socket])),
+                group.create_task(control.serve([server.listen_unix(path, mode=0o600)])),
+            ]
+            life.ready = True
+            await _announce(parts, built)
+            end = await _until_over(life, parts)
+            life.ready = False
+            process.notify("STOPPING=1", parts.environ.get("NOTIFY_SOCKET"))
+            public.should_exit = control.should_exit = True
+            await asyncio.wait(serving)
+            if life.stop_keeper and end is End.ASKED:
+                await parts.keeper.shutdown()
+    finally:
+        path.unlink(missing_ok=True)
+    return end
+
+
+async def _until_over(life: compose.Life, parts: compose.Parts) -> End:
+    asked = asyncio.create_task(life.stop.wait())
+    lost = asyncio.create_task(parts.keeper.closed.wait())
+    try:
+        await asyncio.wait({asked, lost}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        asked.cancel()
+        lost.cancel()
+    if life.stop.is_set():
+        return End.ASKED
+    log.error("the keeper ended, and with it every cage and command; kaged starts anew")
+    return End.KEEPER_LOST
+
+
+async def _announce(parts: compose.Parts, built: Services) -> None:
+    loaded, environ = parts.loaded, parts.environ
+    launch = None
+    if loaded.mode == "user" and not loaded.config.insecure and parts.listening.bound:
+        launch = (await built.identity.issue_launch(DAEMON)).url
+    try:
+        model = built.models.resolve("default").label
+    except KagedError as error:
+        model = error.message
+    notes = [parts.listening.note] if parts.listening.note else []
+    if loaded.config.insecure:
+        notes.append("insecure: no sign-in; whoever reaches the port may do everything")
+    shown = ready.Ready(
+        version=kaged.__version__,
+        address=parts.listening.address,
+        launch_url=launch or (parts.listening.address if loaded.config.insecure else None),
+        public_url=loaded.config.daemon.public_url,
+        model="offline (needs no key; connect a real one in the console)" if model == "offline" else model,
+        cage=f"works ({len(parts.report.checks)} checks in a real one)",
+        warnings=[*notes, *gates.account(environ)],
+    )
+    click.echo(ready.block(shown, environ), err=True)
+    process.notify(f"READY=1\nMAINPID={os.getpid()}", environ.get("NOTIFY_SOCKET"))
