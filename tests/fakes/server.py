@@ -104,6 +104,10 @@ class FakeServer:
         """Set when a client closed its connection before an answer had ended."""
         self.streaming = asyncio.Event()
         """Set when the first piece of an answer has been written."""
+        self.arrived = asyncio.Event()
+        """Set when a request has arrived whole."""
+        self.connections = 0
+        """How many connections there have been."""
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -146,6 +150,7 @@ class FakeServer:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        self.connections += 1
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 first = b""
@@ -166,6 +171,7 @@ class FakeServer:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         request = Recorded(method, path.split("?")[0], headers, body)
         self.requests.append(request)
+        self.arrived.set()
         return await self._answer(self.choose(request), reader, writer)
 
     def choose(self, request: Recorded) -> Answer:

@@ -103,7 +103,7 @@ def usage(events: list[ModelEvent]) -> Usage:
 
 
 def conversation() -> list[ChatMessage]:
-    """A session that was resumed: thinking, parallel calls, a failure, an interrupted answer, a lost result."""
+    """A resumed session: thinking, parallel calls, a failure, an interrupted answer, a lost result."""
     return [
         UserMessage("Fix the test."),
         AssistantMessage(

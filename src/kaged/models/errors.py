@@ -155,7 +155,7 @@ def from_stream(site: Site, model: str, body: Any) -> ModelError:
 
 def _judge(site: Site, model: str, status: int, said: _Said, wait: float | None) -> ModelError:
     words = site.clean(said.text)
-    tail = f": {words}" if words else ""
+    tail = f" (it said: {words})" if words else ""
     if _QUOTA.search(said.all) or status == 402:
         text = f"{site.name} has no credit or quota left for this key; check the account's billing{tail}"
         return ModelError("rate_limit", text, status=status)

@@ -1,6 +1,9 @@
 """The I/O shell of both wires: one HTTP client for all providers, and the pump from socket to reader."""
 
 import asyncio
+import os
+import socket
+import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -140,8 +143,7 @@ class _Pump:
                 if self._reader.complete:
                     await _skip_tail(chunks)
                     return
-        for event in self._parser.finish():
-            self._reader.feed(event)
+        self._reader.feed_rest(self._parser.finish())
 
     async def _take(self, chunk: bytes) -> None:
         for event in self._parser.feed(chunk):
@@ -208,6 +210,12 @@ def _plain(error: Exception) -> str:
     deepest: BaseException = error
     while (cause := deepest.__cause__ or deepest.__context__) is not None:
         deepest = cause
-    if isinstance(deepest, OSError) and deepest.strerror:
-        return deepest.strerror
+    if isinstance(deepest, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {deepest.verify_message}"
+    if isinstance(deepest, ssl.SSLError):
+        return f"no TLS there: {deepest.reason or deepest}"
+    if isinstance(deepest, socket.gaierror):
+        return "its name is not known here"
+    if isinstance(deepest, OSError) and deepest.errno:
+        return os.strerror(deepest.errno)
     return str(error) or type(error).__name__

@@ -1,6 +1,7 @@
 """What the two wire readers share: parts under construction, merged deltas, and the partial answer."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import msgspec
 
@@ -88,6 +89,15 @@ class Reader(ABC):
     @abstractmethod
     def feed(self, event: ServerEvent) -> None:
         """Take one event; raises `ModelError` for an error event or something that is not this wire."""
+
+    def feed_rest(self, events: Sequence[ServerEvent]) -> None:
+        """Take what the connection's end left over: an event that was cut there is no garbage."""
+        for event in events:
+            try:
+                self.feed(event)
+            except ModelError as error:
+                if error.kind != "garbage":
+                    raise
 
     @abstractmethod
     def finish(self) -> list[ModelEvent]:

@@ -1,8 +1,8 @@
 """The longer texts of the offline model."""
 
 WHO_I_AM = """\
-I am the built-in **offline** model: no key, no network, and no intelligence. I follow plain commands through \
-same tools and the same cage that a real model would use, so you can see all of kaged work.
+I am the built-in **offline** model: no key, no network, and no intelligence. I follow plain commands \
+through the same tools and the same cage that a real model would use, so you can see all of kaged work.
 
 Write any of these, one a line:
 
