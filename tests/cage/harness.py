@@ -1,6 +1,7 @@
 """Runs a plan under bubblewrap directly, without a keeper: what the options alone are worth."""
 
 import base64
+import contextlib
 import os
 import subprocess
 from collections.abc import Sequence
@@ -11,7 +12,6 @@ from typing import Any
 from kaged.cage.compile import compile_plan
 from kaged.cage.host import host_facts
 from kaged.cage.plan import CagePlan
-from kaged.cage.tree import create_placeholders, remove_placeholders
 from kaged.projects.cage_spec import CageSpec
 
 SOURCE = Path(__file__)
@@ -69,14 +69,15 @@ def start(
 
 
 def run(plan: CagePlan, argv: Sequence[str], timeout: float = 60) -> "subprocess.CompletedProcess[str]":
-    """Run `argv` to its end in a cage, with the placeholders it needs made before and removed after."""
-    create_placeholders(plan.placeholders)
+    """Run `argv` to its end in a cage, and remove the placeholders afterwards."""
     try:
         with start(plan, argv) as process:
             out, err = process.communicate(timeout=timeout)
             return subprocess.CompletedProcess(list(argv), process.returncode, out, err)
     finally:
-        remove_placeholders(plan.placeholders)
+        for path in plan.placeholders:
+            with contextlib.suppress(OSError):
+                Path(path).rmdir()
 
 
 def sh(plan: CagePlan, script: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":

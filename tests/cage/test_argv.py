@@ -32,7 +32,7 @@ PLAN = CagePlan(
     protect=(".envrc",),
     mounts=(
         Mount("rw", "/srv/p"),
-        Mount("ro", "/srv/p/.envrc", placeholder=True),
+        Mount("hide-dir", "/srv/p/.envrc", placeholder=True),
         Mount("pin", "/srv/p/.git"),
         Mount("hide-dir", "/srv/p/secrets"),
         Mount("hide-file", "/srv/p/key"),
@@ -62,7 +62,7 @@ GOLDEN = shlex.split("""
 --dir /run --symlink /run /var/run --dir /var/tmp
 --ro-bind /opt/kaged/init.py /run/kaged/init.py
 --bind /srv/p /srv/p
---ro-bind /srv/p/.envrc /srv/p/.envrc
+--perms 1755 --dir /srv/p/.envrc --size 4096 --perms 0555 --tmpfs /srv/p/.envrc --remount-ro /srv/p/.envrc
 --bind /srv/p/.git /srv/p/.git
 --size 4096 --perms 0555 --tmpfs /srv/p/secrets --remount-ro /srv/p/secrets
 --ro-bind /dev/null /srv/p/key

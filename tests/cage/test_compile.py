@@ -15,7 +15,7 @@ from cage.harness import plan_for
 from kaged.cage.compile import compile_plan
 from kaged.cage.host import host_facts
 from kaged.cage.plan import CagePlan, Mount
-from kaged.cage.tree import MARK_NS, create_placeholders, remove_placeholders
+from kaged.cage.tree import PLACEHOLDER_MODE
 from kaged.core.errors import KagedError
 from kaged.projects.cage_spec import PROTECTED, CageSpec
 
@@ -53,9 +53,9 @@ def test_the_default_policy_is_the_project_alone(repo: Path) -> None:
     plan = plan_for(repo)
     mounts = by_path(plan)
     assert mounts["."] == Mount("rw", str(repo))
-    assert {name for name, mount in mounts.items() if mount.kind == "ro"} == {
-        ".kaged", ".git/hooks", ".git/config", ".git/info/attributes", ".gitmodules", ".envrc", ".vscode",
-        ".idea",
+    assert {name for name, mount in mounts.items() if mount.kind == "ro"} == {".git/hooks", ".git/config"}
+    assert {name for name, mount in mounts.items() if mount.placeholder} == {
+        ".kaged", ".git/info/attributes", ".gitmodules", ".envrc", ".vscode", ".idea",
     }  # fmt: skip
     assert {name for name, mount in mounts.items() if mount.kind == "pin"} == {".git", ".git/info"}
     assert plan.workdir == plan.root == str(repo)
@@ -80,7 +80,7 @@ def test_a_folder_comes_before_what_is_in_it(repo: Path) -> None:
 
 def test_without_a_repository_none_can_be_made(root: Path) -> None:
     mounts = by_path(plan_for(root))
-    assert mounts[".git"] == Mount("ro", str(root / ".git"), placeholder=True)
+    assert mounts[".git"] == Mount("hide-dir", str(root / ".git"), placeholder=True)
     assert not any(name.split("/")[0] == ".git" and name != ".git" for name in mounts)
 
 
@@ -94,7 +94,7 @@ def test_protection_can_be_changed_but_not_for_the_policy(root: Path) -> None:
     plan = plan_for(root, protect={"add": ["infra/**", "Makefile"], "remove": [".envrc", ".vscode/**"]})
     mounts = by_path(plan)
     assert mounts["infra"].kind == "ro" and not mounts["infra"].placeholder
-    assert mounts["Makefile"] == Mount("ro", str(root / "Makefile"), placeholder=True)
+    assert mounts["Makefile"] == Mount("hide-dir", str(root / "Makefile"), placeholder=True)
     assert ".envrc" not in mounts and ".vscode" not in mounts and ".kaged" in mounts
     with pytest.raises(ValueError, match="always stays protected"):
         CageSpec.model_validate({"protect": {"remove": [".kaged/**"]}})
@@ -129,7 +129,9 @@ def test_hidden_files_and_folders_are_covered(root: Path) -> None:
 
 def test_a_placeholder_left_by_a_crash_is_one_again(root: Path) -> None:
     plan = plan_for(root)
-    create_placeholders(plan.placeholders)
+    for path in map(Path, plan.placeholders):
+        path.mkdir()
+        path.chmod(PLACEHOLDER_MODE)
     again = plan_for(root)
     assert again.placeholders == plan.placeholders and again.hash() == plan.hash()
     (root / ".envrc").rmdir()
@@ -138,31 +140,13 @@ def test_a_placeholder_left_by_a_crash_is_one_again(root: Path) -> None:
     later = plan_for(root)
     assert str(root / ".envrc") not in later.placeholders and str(root / ".vscode") not in later.placeholders
     assert later.hash() == plan.hash()
-    remove_placeholders(plan.placeholders)
-    assert sorted(p.name for p in root.iterdir()) == [".envrc", ".vscode"]
 
 
-def test_an_empty_folder_of_the_operator_is_never_removed(root: Path) -> None:
+def test_an_empty_folder_of_the_operator_is_no_placeholder(root: Path) -> None:
     (root / ".vscode").mkdir()
     plan = plan_for(root)
     assert str(root / ".vscode") not in plan.placeholders
-    remove_placeholders([*plan.placeholders, root / ".vscode"])
-    assert (root / ".vscode").is_dir()
-
-
-def test_placeholders_do_not_disturb_git(repo: Path) -> None:
-    plan = plan_for(repo)
-    create_placeholders(plan.placeholders)
-    status = subprocess.run(
-        ["git", "-C", repo, "status", "--porcelain"], capture_output=True, text=True, check=True
-    )
-    assert status.stdout == "" and status.stderr == ""
-    remove_placeholders(plan.placeholders)
-
-
-def test_a_place_that_takes_no_placeholder_is_said(root: Path) -> None:
-    with pytest.raises(KagedError, match=r"\.envrc could not be made"):
-        create_placeholders([root / "missing" / ".envrc"])
+    assert by_path(plan)[".vscode"].kind == "ro"
 
 
 @pytest.mark.parametrize("name", [".envrc", ".git", ".vscode", ".kaged"])
@@ -227,6 +211,7 @@ def test_overlapping_rules_are_refused(root: Path) -> None:
     )
     refused(root, "cage.fs[1].path", "does not exist", fs=fs(("project:/", "ro"), ("project:/c", "rw")))
     refused(root, "cage.fs[1].path", "does not exist", fs=fs(base, ("project:/c/d", "hidden")))
+    refused(root, "cage.fs[1].path", "does not exist", fs=fs(("project:/", "ro"), ("project:/c", "hidden")))
     (root / ".vscode").mkdir()
     refused(root, "cage.protect", "a rule makes", fs=fs(("project:/", "ro"), ("project:/.vscode", "rw")))
 
@@ -339,4 +324,3 @@ def test_t37_no_path_becomes_an_option_or_leaves_the_project(parts: list[str], m
 
 def test_every_default_is_compiled(root: Path) -> None:
     assert plan_for(root).protect == PROTECTED
-    assert MARK_NS % 10**9 == 0

@@ -6,6 +6,7 @@ one is refused here. Everything bubblewrap reads from a descriptor is named and 
 
 from kaged.cage.plan import GID, HOME, INIT_INSIDE, UID, CagePlan, Mount
 from kaged.cage.seccomp import filter_for
+from kaged.cage.tree import PLACEHOLDER_MODE
 from kaged.core.errors import KagedError
 
 Arg = str | dict[str, str]
@@ -117,7 +118,8 @@ def _mount(plan: CagePlan, mount: Mount) -> list[Arg]:
         case "hide-file":
             return ["--ro-bind", "/dev/null", mount.path]
         case "hide-dir":
-            return [*_tmpfs(plan, 4096, "0555", mount.path), "--remount-ro", mount.path]
+            made = ["--perms", f"{PLACEHOLDER_MODE:o}", "--dir", mount.path] if mount.placeholder else []
+            return [*made, *_tmpfs(plan, 4096, "0555", mount.path), "--remount-ro", mount.path]
 
 
 def _environment(plan: CagePlan) -> list[Arg]:

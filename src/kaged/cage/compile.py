@@ -163,9 +163,10 @@ class _Mounts:
         found = look(base, path.relative_to(base).parts)
         self._refuse_unmountable(found, path, key, "it")
         if found.kind == "missing" or not found.whole:
-            if mode == "rw" or not found.whole:
+            cover = _cover(path, self._rules, strictly=True)
+            if mode == "rw" or not found.whole or cover is None or self._rules[cover] != "rw":
                 raise _refuse(key, f"{path} does not exist; create it, or remove the rule")
-            self._cover_with(found.at, "ro" if mode == "ro" else "hide-dir", placeholder=True)
+            self._cover_with(path, "hide-dir", placeholder=True)
         elif mode == "hidden":
             self._cover_with(path, "hide-dir" if found.kind == "dir" else "hide-file")
         else:
@@ -185,7 +186,8 @@ class _Mounts:
             return
         found = look(self._root, relative.split("/"))
         self._refuse_unmountable(found, path, key, f"it (pattern {pattern})")
-        self._cover_with(found.at, "ro", placeholder=found.kind == "missing")
+        missing = found.kind == "missing"
+        self._cover_with(found.at, "hide-dir" if missing else "ro", placeholder=missing)
         self._pin(found)
 
     def add_read_only(self, path: Path) -> None:

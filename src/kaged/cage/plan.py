@@ -25,7 +25,7 @@ class Mount:
 
     `pin` is a writable folder bound onto itself: a mount point cannot be renamed, so nobody inside can
     move a folder away to get rid of the protected file in it. `hide-dir` and `hide-file` cover what is
-    there. `placeholder` says that the path is missing outside and needs an empty folder to mount on.
+    there. `placeholder` says that the path is missing outside: bubblewrap makes an empty folder to mount on.
     """
 
     kind: MountKind
@@ -72,7 +72,7 @@ class CagePlan:
 
     @property
     def placeholders(self) -> tuple[str, ...]:
-        """Host paths of the empty folders that this plan mounts on and that did not exist before."""
+        """Host paths of the empty folders that starting the cage makes, to be removed after its end."""
         return tuple(mount.path for mount in self.mounts if mount.placeholder)
 
     @property

@@ -1,11 +1,10 @@
-"""How a path below the project looks on disk, without ever following a symbolic link; and placeholders.
+"""How a path below the project looks on disk, without ever following a symbolic link.
 
-A path that must not appear inside needs something to mount on. For a missing one that is an empty folder:
-version control does not see it, and removing it can only ever remove an empty folder.
+A path that must not appear inside needs something to mount on. For a missing one that is a placeholder:
+an empty folder with an unusual mode, which bubblewrap makes and the keeper removes. Version control does
+not see it, and removing it can only ever remove an empty folder.
 """
 
-import contextlib
-import os
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from typing import Literal
 
 from kaged.core.errors import KagedError
 
-MARK_NS = 315_619_200 * 10**9
-"""The modification time that marks a placeholder (1980-01-02): adding to the folder changes it."""
+PLACEHOLDER_MODE = 0o1755
+"""The sticky bit on a folder that only its owner writes means nothing, so nobody sets it."""
 
 Kind = Literal["dir", "file", "missing", "link", "other"]
 
@@ -24,8 +23,8 @@ Kind = Literal["dir", "file", "missing", "link", "other"]
 class Found:
     """What stands at a path: `at` is the path itself, or the first part on the way that ends the walk.
 
-    `parents` are the real folders between the root and `at`, both excluded. `marked` says that `at` is a
-    placeholder (one of a live cage, or one left over by a crash); its kind is then `missing`.
+    `parents` are the real folders between the root and `at`, both excluded. A placeholder (of a live cage,
+    or left over by a crash) counts as `missing`.
     """
 
     kind: Kind
@@ -63,30 +62,8 @@ def _kind(path: Path) -> Kind:
         return "file"
     if not stat.S_ISDIR(status.st_mode):
         return "other"
-    return "missing" if status.st_mtime_ns == MARK_NS else "dir"
+    return "missing" if _is_placeholder(path, status.st_mode) else "dir"
 
 
-def create_placeholders(paths: Iterable[str | Path]) -> None:
-    """Make the empty folders that a plan mounts on; those that are there already stay.
-
-    Raises `KagedError("unavailable")` when the disk does not let it.
-    """
-    for path in map(Path, paths):
-        try:
-            path.mkdir(mode=0o755)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise KagedError(
-                "unavailable",
-                f"{path} could not be made ({error.strerror}); the cage needs it to keep that path protected",
-            ) from error
-        os.utime(path, ns=(MARK_NS, MARK_NS))
-
-
-def remove_placeholders(paths: Iterable[str | Path]) -> None:
-    """Remove placeholders that are still empty; anything else at those paths is left alone."""
-    for path in map(Path, paths):
-        with contextlib.suppress(OSError):
-            if _kind(path) == "missing":
-                path.rmdir()
+def _is_placeholder(path: Path, mode: int) -> bool:
+    return stat.S_IMODE(mode) == PLACEHOLDER_MODE and next(path.iterdir(), None) is None
