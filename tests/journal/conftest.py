@@ -1,5 +1,6 @@
 """A journal over a real database, with sessions to append to."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,14 @@ class Home:
     db: Database
     journal: Journal
     open_session: Callable[[str], Awaitable[None]]
+
+    async def next_live(self, follower: Subscription, session: str, *events: NewEvent) -> Event | Lagged:
+        """The next item of a follower that certainly waits at the head when `events` are appended."""
+        waiting = asyncio.create_task(anext(follower))
+        while not follower._live:
+            await self.db.read(lambda connection: None)
+        await self.journal.append(session, events)
+        return await waiting
 
 
 @pytest.fixture

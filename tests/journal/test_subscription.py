@@ -25,9 +25,7 @@ async def test_storage_first_then_live(home: Home) -> None:
     await home.journal.append("s", [text(n) for n in range(PAGE + 3)])
     async with home.journal.subscribe("session:s", 1) as follower:
         assert seqs(await take(follower, PAGE + 2)) == list(range(2, PAGE + 4))
-        waiting = asyncio.create_task(anext(follower))
-        await home.journal.append("s", [text(1)])
-        assert (await waiting).seq == PAGE + 4
+        assert (await home.next_live(follower, "s", text(1))).seq == PAGE + 4
         assert follower.position == PAGE + 4
 
 
@@ -54,12 +52,9 @@ async def test_nothing_is_missed_or_repeated_while_others_append(home: Home) -> 
 
 async def test_a_slow_consumer_is_told_once_and_continues_from_storage(home: Home) -> None:
     async with home.journal.subscribe("session:s", 0) as slow, home.journal.subscribe("session:s", 0) as fast:
-        first = [asyncio.create_task(anext(follower)) for follower in (slow, fast)]
-        await home.journal.append("s", [text(0)])
-        assert seqs(await asyncio.gather(*first)) == [1, 1]
-        waiting = asyncio.create_task(anext(slow))
-        await home.journal.append("s", [text(1)])
-        assert (await waiting).seq == 2
+        assert (await home.next_live(slow, "s", text(0))).seq == 1
+        assert (await home.next_live(slow, "s", text(1))).seq == 2
+        assert seqs(await take(fast, 1)) == [1]
         total = 3 * MAX_EVENTS
         reading = asyncio.create_task(take(fast, total + 1))
         for start in range(0, total, 100):
@@ -73,9 +68,7 @@ async def test_a_slow_consumer_is_told_once_and_continues_from_storage(home: Hom
 async def test_memory_is_bounded_by_bytes_too(home: Home) -> None:
     size = 100_000
     async with home.journal.subscribe("session:s", 0) as slow:
-        waiting = asyncio.create_task(anext(slow))
-        await home.journal.append("s", [text(0)])
-        await waiting
+        await home.next_live(slow, "s", text(0))
         for n in range(30):
             await home.journal.append("s", [text(n, size)])
             assert slow.buffered * size <= 1024 * 1024
@@ -88,9 +81,7 @@ async def test_memory_is_bounded_by_bytes_too(home: Home) -> None:
 
 async def test_an_event_larger_than_the_bound_is_delivered(home: Home) -> None:
     async with home.journal.subscribe("session:s", 0) as follower:
-        waiting = asyncio.create_task(anext(follower))
-        await home.journal.append("s", [text(1)])
-        await waiting
+        await home.next_live(follower, "s", text(1))
         await home.journal.append("s", [text(2, 2_000_000)])
         assert await anext(follower) == Lagged(1)
         event = await anext(follower)
@@ -137,9 +128,7 @@ async def test_a_position_beyond_the_head_is_said(home: Home) -> None:
                 await anext(follower)
             assert caught.value.code == "gone"
     async with home.journal.subscribe("session:s", 1) as follower:
-        waiting = asyncio.create_task(anext(follower))
-        await home.journal.append("s", [text(2)])
-        assert (await waiting).seq == 2
+        assert (await home.next_live(follower, "s", text(2))).seq == 2
 
 
 @pytest.mark.parametrize(
@@ -156,9 +145,7 @@ async def test_the_events_channel_resumes_by_commit_number(home: Home) -> None:
     await home.journal.append("s", [UPDATED, text(1), UPDATED])
     async with home.journal.subscribe("events", 1) as watcher:
         first = await anext(watcher)
-        waiting = asyncio.create_task(anext(watcher))
-        await home.journal.append("t", [text(1), UPDATED])
-        second = await waiting
+        second = await home.next_live(watcher, "t", text(1), UPDATED)
     stored = await home.journal.read_lifecycle(after=0, limit=10)
     assert [first, second] == stored[1:], "live and stored events are the same"
     assert second.data == {"title": "u", "session": "t", "project": "demo"}

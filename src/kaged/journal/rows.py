@@ -13,6 +13,9 @@ from kaged.core.events import LIFECYCLE, Event
 
 Also = Callable[[apsw.Connection], None]
 
+_INSERT = "INSERT INTO events (commit_no, session, seq, at, type, data) VALUES (?, ?, ?, ?, ?, ?)"
+_PLACES = "SELECT id, head, project FROM sessions WHERE id IN (SELECT value FROM json_each(?))"
+_MOVE_HEAD = "UPDATE sessions SET head = ?2 WHERE id = ?1"
 _PAGE = "SELECT session, seq, at, type, data, commit_no FROM events"
 _LIFECYCLE_TYPES = ", ".join(f"'{name}'" for name in sorted(LIFECYCLE))
 _LIFECYCLE_PAGE = (
@@ -21,6 +24,7 @@ _LIFECYCLE_PAGE = (
     f"JOIN sessions s ON s.id = e.session WHERE e.commit_no > ? AND e.type IN ({_LIFECYCLE_TYPES}) "
     "ORDER BY e.commit_no LIMIT ?"
 )
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -41,58 +45,49 @@ class Fence:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One call of `append`: its events with their data as JSON text."""
 
     session: str
-    events: Sequence[tuple[str, dict[str, Any], str]]
+    events: list[tuple[str, dict[str, Any], str]]
     fence: Fence | None
     also: Also | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """What one call of `append` committed."""
+class Appended(msgspec.Struct, frozen=True):
+    """What one call of `append` committed: each event with the bytes of its data, about."""
 
     project: str
     events: list[Event]
     sizes: list[int]
-    """Bytes of each event's data, about: what it costs a subscriber's memory."""
 
 
 def append_batch(connection: apsw.Connection, entries: Sequence[Entry]) -> list[Appended | KagedError]:
     """Number and insert the events of entries that have no `also`; refuses stale and unknown ones singly."""
     epochs = _epochs(connection, {entry.fence.run_id for entry in entries if entry.fence is not None})
-    heads = _heads(connection, {entry.session for entry in entries})
-    commit = _last_commit(connection)
+    places = _places(connection, {entry.session for entry in entries})
+    commit = commit_head(connection)
     at = clock.iso()
     rows: list[tuple[int, str, int, str, str, str]] = []
-    moved: dict[str, int] = {}
+    heads: dict[str, int] = {}
     outcomes: list[Appended | KagedError] = []
     for entry in entries:
-        fence = entry.fence
-        if fence is not None and epochs.get(fence.run_id) != fence.epoch:
-            outcomes.append(StaleEpoch(fence.run_id))
+        if (refusal := _refusal(entry, epochs, places)) is not None:
+            outcomes.append(refusal)
             continue
-        known = heads.get(entry.session)
-        if known is None:
-            outcomes.append(unknown_session(entry.session))
-            continue
-        head, project = known
+        session = entry.session
+        seq, project = places[session]
         events, sizes = [], []
         for type_, data, text in entry.events:
-            head, commit = head + 1, commit + 1
-            rows.append((commit, entry.session, head, at, type_, text))
-            events.append(Event(entry.session, head, at, type_, data, commit))
+            seq += 1
+            commit += 1
+            rows.append((commit, session, seq, at, type_, text))
+            events.append(Event(session, seq, at, type_, data, commit))
             sizes.append(len(text))
-        heads[entry.session] = (head, project)
-        moved[entry.session] = head
+        heads[session], places[session] = seq, (seq, project)
         outcomes.append(Appended(project, events, sizes))
-    connection.executemany(
-        "INSERT INTO events (commit_no, session, seq, at, type, data) VALUES (?, ?, ?, ?, ?, ?)", rows
-    )
-    connection.executemany("UPDATE sessions SET head = ?2 WHERE id = ?1", moved.items())
+    connection.executemany(_INSERT, rows)
+    connection.executemany(_MOVE_HEAD, heads.items())
     return outcomes
 
 
@@ -123,27 +118,26 @@ def _epochs(connection: apsw.Connection, runs: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def _heads(connection: apsw.Connection, sessions: Iterable[str]) -> dict[str, tuple[int, str]]:
-    found = {}
-    for session in sessions:
-        row = connection.execute("SELECT head, project FROM sessions WHERE id = ?", (session,)).fetchone()
-        if row is not None:
-            found[session] = row
-    return found
+def _refusal(entry: Entry, epochs: dict[str, int], places: dict[str, tuple[int, str]]) -> KagedError | None:
+    if entry.fence is not None and epochs.get(entry.fence.run_id) != entry.fence.epoch:
+        return StaleEpoch(entry.fence.run_id)
+    return None if entry.session in places else unknown_session(entry.session)
 
 
-def _last_commit(connection: apsw.Connection) -> int:
+def _places(connection: apsw.Connection, sessions: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """Head and project of each session that exists."""
+    names = _encode(list(sessions)).decode()
+    return {name: (head, project) for name, head, project in connection.execute(_PLACES, (names,))}
+
+
+def commit_head(connection: apsw.Connection) -> int:
+    """The last commit number given out; 0 in an empty journal."""
     return connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").get or 0
 
 
 def session_head(connection: apsw.Connection, session: str) -> int:
     """Number of the session's last event; 0 when it has none."""
     return connection.execute("SELECT head FROM sessions WHERE id = ?", (session,)).get or 0
-
-
-def commit_head(connection: apsw.Connection) -> int:
-    """The last commit number given out; 0 in an empty journal."""
-    return _last_commit(connection)
 
 
 def session_page(

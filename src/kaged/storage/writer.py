@@ -18,7 +18,7 @@ import apsw
 from kaged.core.errors import KagedError
 from kaged.storage.failures import translate
 
-MAX_GROUP = 512
+MAX_GROUP = 256
 """Jobs committed together at most: bounds how long the first of them waits for the last."""
 
 I = TypeVar("I")  # noqa: E741
