@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, Self
@@ -119,6 +119,8 @@ class KeeperClient:
 
     def __init__(self, sock: socket.socket) -> None:
         self.pid, _ = peer(sock)
+        self.on_cage_gone: Callable[[str, str, str], None] = lambda cage_id, reason, words: None
+        """Called with (cage id, reason, last words) when a cage has ended, for whatever reason."""
         self._processes: dict[str, Process] = {}
         self._connection = Connection(sock, self._event, self._lost, self._adopt)
         self.closed = self._connection.closed
@@ -328,8 +330,9 @@ class KeeperClient:
             process.ended(Exit.from_wire(fields["exit"]))
 
     def _event(self, fields: dict[str, Any]) -> None:
-        process = self._processes.get(fields["id"]) if fields["ev"] == "exit" else None
-        if process is not None:
+        if fields["ev"] == "cage_gone":
+            self.on_cage_gone(fields["id"], fields["reason"], fields["words"])
+        elif (process := self._processes.get(fields["id"])) is not None:
             process.ended(Exit.from_wire(fields["exit"]))
 
     def _lost(self) -> None:

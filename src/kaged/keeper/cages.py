@@ -16,6 +16,7 @@ from typing import Any
 from kaged.core import clock
 from kaged.core.keeper_wire import Frame, KeeperError
 from kaged.keeper import door
+from kaged.keeper.guard import Guard
 from kaged.keeper.link import Link
 from kaged.keeper.loop import Loop, Timer
 from kaged.keeper.plan import Plan
@@ -71,6 +72,7 @@ class Cage:
         self.bwrap_pid = self._started.pid
         self._open = {self._started.info, self._started.block, self._started.errors}
         self._link: Link | None = None
+        self._guard: Guard | None = None
         self._timer: Timer | None = loop.later(START_LIMIT_S, self._too_slow)
         loop.add_reader(self._started.info, self._read_info)
         loop.add_reader(self._started.errors, self._read_errors)
@@ -93,6 +95,7 @@ class Cage:
         try:
             self.init_pid = int(json.loads(self._info)["child-pid"])
             self._pidfd = os.pidfd_open(self.init_pid)
+            self._guard = Guard(self._loop, self.init_pid, self.plan.guards, self._uncovered)
             os.write(self._started.block, b"x")
         except (OSError, ValueError, KeyError) as error:
             self._errors += f"bwrap's answer could not be used: {error}".encode()
@@ -108,9 +111,19 @@ class Cage:
             self.kill()
             return
         self._stop_timer()
+        if self._guard is not None:
+            self._guard.check()
+        if self.state is not State.STARTING:
+            return
         self.state = State.READY
         self._was_ready = True
         self._settle(None)
+
+    def _uncovered(self, path: str) -> None:
+        self._errors += f"{path} was replaced outside while the cage had it covered".encode(
+            "utf-8", "surrogateescape"
+        )
+        self.kill()
 
     def _too_slow(self) -> None:
         self._errors += f"it was not ready after {START_LIMIT_S:.0f} seconds".encode()
@@ -121,7 +134,7 @@ class Cage:
         if self.state is State.STARTING:
             self._waiting.append(done)
         else:
-            done(None if self.state is State.READY else self._gone_error())
+            done(None if self.state is State.READY else self.gone_error())
 
     def _settle(self, error: KeeperError | None) -> None:
         waiting, self._waiting = self._waiting, []
@@ -140,7 +153,7 @@ class Cage:
     ) -> None:
         """Ask the init; `done` gets its frame or the refusal, also when the cage ends meanwhile."""
         if self._link is None or not self._link.open:
-            done(self._gone_error())
+            done(self.gone_error())
             return
         self._numbers += 1
         self._pending[self._numbers] = done
@@ -212,10 +225,12 @@ class Cage:
             self._link.close("the cage has ended")
         else:
             self._started.channel.close()
+        if self._guard is not None:
+            self._guard.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None
-        error = self._gone_error() if self._was_ready else self._start_error(code, number)
+        error = self.gone_error() if self._was_ready else self._start_error(code, number)
         self._settle(error)
         pending, self._pending = self._pending, {}
         for done in pending.values():
@@ -225,17 +240,19 @@ class Cage:
             mourn()
 
     def _start_error(self, code: int | None, number: int | None) -> KeeperError:
-        words = self._words()
+        words = self.words()
         how = f"exit code {code}" if number is None else f"signal {number}"
         text = f"the cage could not be made: {words or 'bubblewrap said nothing'} ({how})"
         return KeeperError("unavailable", text, {"stderr": words, "exit": code, "signal": number})
 
-    def _gone_error(self) -> KeeperError:
-        words = self._words()
+    def gone_error(self) -> KeeperError:
+        """What to say to whoever still wants something of it."""
+        words = self.words()
         text = f"the cage {self.id} has ended" + (f": {words}" if words else "")
         return KeeperError("unavailable", text, {"stderr": words})
 
-    def _words(self) -> str:
+    def words(self) -> str:
+        """The last words of bwrap and of the init, and what went wrong here."""
         return self._errors.decode("utf-8", "replace").strip()
 
     # -- small change ---------------------------------------------------------------------------------

@@ -50,6 +50,9 @@ class Plan:
     workdir: str
     limits: Limits
     placeholders: tuple[str, ...]
+    """Empty mount points that bwrap makes in the project; removed when no cage needs them any more."""
+    guards: tuple[str, ...]
+    """Mount points without which the cage must not go on."""
 
     def paths(self) -> frozenset[str]:
         """Every absolute path among the arguments: what this cage's mounts may rest on."""
@@ -75,6 +78,7 @@ def parse(raw: object) -> Plan:
             walltime_s=seconds(limits.get("walltime_s"), "plan.limits.walltime_s"),
         ),
         placeholders=strings(plan.get("placeholders"), "plan.placeholders"),
+        guards=strings(plan.get("guards", []), "plan.guards"),
     )
 
 

@@ -196,7 +196,7 @@ class Server:
             del self.cages[cage.id]
         self.table.cage_gone(cage)
         self.sweep()
-        self.event({"ev": "cage_gone", "id": cage.id, "reason": cage.end_reason})
+        self.event({"ev": "cage_gone", "id": cage.id, "reason": cage.end_reason, "words": cage.words()})
 
     def sweep(self) -> None:
         """Remove the mount points that no cage needs any more."""
