@@ -18,7 +18,7 @@ def judged(status: int, message: str = "", **error: Any) -> ModelError:
 @pytest.mark.parametrize(
     ("error", "kind", "retryable", "words"),
     [
-        (judged(401, "Incorrect API key provided"), "auth", False, "does not accept the API key (api_key in local"),
+        (judged(401, "Incorrect API key provided"), "auth", False, "the API key (api_key in local"),
         (judged(403, "not in your region"), "auth", False, "not in your region"),
         (
             judged(429, "You exceeded your current quota", code="insufficient_quota"),
@@ -26,22 +26,22 @@ def judged(status: int, message: str = "", **error: Any) -> ModelError:
         ),
         (judged(402, "pay", type="billing_error"), "rate_limit", False, "billing"),
         (judged(400, "Your credit balance is too low"), "rate_limit", False, "billing"),
-        (judged(429, "slow down"), "rate_limit", True, "wait a little: slow down"),
+        (judged(429, "slow down"), "rate_limit", True, "wait a little (it said: slow down)"),
         (judged(400, "prompt is too long: 9 > 8"), "context", False, "start a new session"),
         (judged(400, "x", code="context_length_exceeded"), "context", False, "big-model"),
         (judged(400, "the request exceeds the available context size"), "context", False, "too long"),
         (judged(413), "context", False, "too long"),
-        (judged(404, "model: big-model", type="not_found_error"), "bad_request", False, "know the model 'big-model'"),
-        (judged(404, "The model does not exist", code="model_not_found"), "bad_request", False, "know the model"),
+        (judged(404, "model: big-model", type="not_found_error"), "bad_request", False, "'big-model'"),
+        (judged(404, "It does not exist", code="model_not_found"), "bad_request", False, "know the"),
         (judged(404, "no route"), "bad_request", False, "check base_url"),
-        (judged(400, 'model "big-model" not found, try pulling it first'), "bad_request", False, "know the model"),
+        (judged(400, 'model "big-model" not found, pull it'), "bad_request", False, "know the"),
         (
             judged(400, "Function tools are not supported in /v1/chat/completions. Please use /v1/responses"),
             "bad_request", False, "choose another model",
         ),
         (judged(400, "The block is bound to a different conversation."), "bad_request", False, "new session"),
-        (judged(400, "unknown field"), "bad_request", False, "refused the request (status 400): unknown field"),
-        (judged(500, "oops"), "server", True, "failed on its side (status 500): oops"),
+        (judged(400, "unknown field"), "bad_request", False, "(status 400) (it said: unknown field)"),
+        (judged(500, "oops"), "server", True, "failed on its side (status 500)"),
         (judged(529, "Overloaded"), "overloaded", True, "overloaded (status 529)"),
     ],
 )  # fmt: skip

@@ -93,7 +93,7 @@ def test_a_broken_local_file_is_said_so() -> None:
     def broken() -> Local:
         raise ConfigError("local.toml:3: providers.x: is wrong")
 
-    with pytest.raises(KagedError, match="local.toml:3"):
+    with pytest.raises(KagedError, match=r"local\.toml:3"):
         Models(broken, {}).resolve("default")
 
 
