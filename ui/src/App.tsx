@@ -1,0 +1,59 @@
+import { type ReactNode, useCallback, useEffect, useState } from "react";
+import { api } from "./api/client.ts";
+import { ApiError, type Gate, sentence, watchGate } from "./api/http.ts";
+import { Toasts } from "./design/Toasts.tsx";
+import { Member, SessionGone, SignedOut, Unreachable } from "./pages/Gates.tsx";
+import { Shell } from "./shell/Shell.tsx";
+import { useStore } from "./state/store.ts";
+import { me, startWorkspace } from "./state/workspace.ts";
+import { socket } from "./ws/browser.ts";
+
+const RETRY_MS = 2500;
+
+/** Finds out who is asking, and shows the console or the page that says why not. */
+export function App(): ReactNode {
+  const who = useStore(me);
+  const [gate, setGate] = useState<Gate | null>(null);
+  const [failure, setFailure] = useState<string | null>(null);
+
+  const identify = useCallback(async (): Promise<void> => {
+    try {
+      me.set(await api.me());
+      setFailure(null);
+    } catch (error) {
+      const gated = error instanceof ApiError && error.status === 401;
+      setFailure(gated ? null : sentence(error));
+    }
+  }, []);
+
+  useEffect(() => {
+    watchGate(setGate);
+    void identify();
+  }, [identify]);
+
+  useEffect(() => {
+    if (failure === null) return undefined;
+    const timer = setInterval(() => void identify(), RETRY_MS);
+    return () => clearInterval(timer);
+  }, [failure, identify]);
+
+  const admitted = who?.role === "admin" && gate === null;
+  useEffect(() => {
+    if (!admitted) return undefined;
+    socket.start();
+    startWorkspace();
+    return () => socket.stop();
+  }, [admitted]);
+
+  if (gate === "session-gone") return <SessionGone />;
+  if (gate === "signed-out") return <SignedOut />;
+  if (failure !== null) return <Unreachable message={failure} />;
+  if (who === null) return null;
+  if (who.role !== "admin") return <Member me={who} />;
+  return (
+    <>
+      <Shell me={who} />
+      <Toasts />
+    </>
+  );
+}

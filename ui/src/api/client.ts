@@ -1,0 +1,94 @@
+import { ApiError, call } from "./http.ts";
+import type {
+  AuditRecord,
+  Driver,
+  Local,
+  Me,
+  Page,
+  Project,
+  ProjectFiles,
+  ProviderTest,
+  Session,
+  SystemReport,
+  Terminal,
+  Versions,
+} from "./types.ts";
+
+const seg = encodeURIComponent;
+const sessionPath = (project: string, session: string): string => `projects/${seg(project)}/sessions/${seg(session)}`;
+
+export interface ProviderDraft {
+  driver: Driver;
+  base_url?: string;
+  api_key?: string;
+  api_key_env?: string;
+  model?: string;
+}
+
+export const api = {
+  me: () => call<Me>("me"),
+  versions: () => call<Versions>("versions"),
+
+  projects: () => call<Page<Project>>("projects?limit=200"),
+  loadProject: (body: { path: string; trust?: boolean; create?: boolean }) =>
+    call<Project>("projects/load", { method: "POST", body }),
+  forgetProject: (slug: string) => call<void>(`projects/${seg(slug)}`, { method: "DELETE" }),
+  trustProject: (slug: string, hash: string) =>
+    call<Project>(`projects/${seg(slug)}/trust`, { method: "POST", body: { hash } }),
+  projectFiles: (slug: string) => call<ProjectFiles>(`projects/${seg(slug)}/dsl`),
+
+  sessions: (slug: string, cursor?: string | null) =>
+    call<Page<Session>>(`projects/${seg(slug)}/sessions?limit=30${cursor ? `&cursor=${seg(cursor)}` : ""}`),
+  session: (slug: string, sid: string) => call<Session>(sessionPath(slug, sid)),
+  createSession: (slug: string, title?: string, idempotencyKey?: string) =>
+    call<Session>(`projects/${seg(slug)}/sessions`, {
+      method: "POST",
+      body: title === undefined ? {} : { title },
+      ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    }),
+  renameSession: (slug: string, sid: string, title: string) =>
+    call<Session>(sessionPath(slug, sid), { method: "PATCH", body: { title } }),
+  archiveSession: (slug: string, sid: string) => call<void>(sessionPath(slug, sid), { method: "DELETE" }),
+  send: (slug: string, sid: string, text: string, idempotencyKey: string) =>
+    call<{ message_id: string; run_id: string }>(`${sessionPath(slug, sid)}/messages`, {
+      method: "POST",
+      body: { text },
+      idempotencyKey,
+    }),
+  interrupt: (slug: string, sid: string) =>
+    call<{ run_id: string; stopped: string[] }>(`${sessionPath(slug, sid)}/interrupt`, { method: "POST", body: {} }),
+  resume: (slug: string, sid: string) =>
+    call<{ run_id: string }>(`${sessionPath(slug, sid)}/resume`, { method: "POST", body: {} }),
+  answer: (slug: string, sid: string, attention: string, answer: string) =>
+    call<unknown>(`${sessionPath(slug, sid)}/attention/${seg(attention)}`, { method: "POST", body: { answer } }),
+
+  terminals: (session: string | null) =>
+    call<Page<Terminal>>(`terminals?limit=100${session === null ? "" : `&session=${seg(session)}`}`),
+  terminal: (id: string) => call<Terminal>(`terminals/${seg(id)}`),
+  createTerminal: (body: {
+    kind: "cage" | "host";
+    project?: string;
+    session?: string;
+    cols: number;
+    rows: number;
+  }) => call<Terminal>("terminals", { method: "POST", body }),
+  closeTerminal: (id: string) => call<void>(`terminals/${seg(id)}`, { method: "DELETE" }),
+
+  local: () => call<Local>("local"),
+  tryProvider: (draft: ProviderDraft) => call<ProviderTest>("local/test", { method: "POST", body: draft }),
+  testProvider: (name: string) => call<ProviderTest>(`local/providers/${seg(name)}/test`, { method: "POST", body: {} }),
+  saveProvider: (name: string, draft: ProviderDraft & { make_default?: boolean }) =>
+    call<unknown>(`local/providers/${seg(name)}`, { method: "PUT", body: draft }),
+  removeProvider: (name: string) => call<void>(`local/providers/${seg(name)}`, { method: "DELETE" }),
+  setAlias: (alias: string, target: string) =>
+    call<unknown>(`local/aliases/${seg(alias)}`, { method: "PUT", body: { target } }),
+
+  audit: (cursor?: string | null) =>
+    call<Page<AuditRecord>>(`audit?limit=100${cursor ? `&cursor=${seg(cursor)}` : ""}`),
+  verifyAudit: () => call<Record<string, unknown>>("audit/verify"),
+  system: () => call<SystemReport>("system"),
+};
+
+export function isCode(error: unknown, code: string): error is ApiError {
+  return error instanceof ApiError && error.code === code;
+}

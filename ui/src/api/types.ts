@@ -1,0 +1,119 @@
+/** The shapes of the HTTP API that the console uses. */
+
+export interface Me {
+  id: string;
+  name: string | null;
+  email: string | null;
+  role: "admin" | "member";
+  mode: "user" | "system";
+  auth: string;
+  /** Whether this caller may open a terminal on the host, outside every cage. */
+  host_terminals: boolean;
+  warnings: string[];
+  operator_name: string | null;
+}
+
+export interface Page<T> {
+  items: T[];
+  next: string | null;
+}
+
+export interface Route {
+  provider: string;
+  model: string;
+  label: string;
+}
+
+export interface Project {
+  slug: string;
+  path: string;
+  description: string | null;
+  trust: "trusted" | "changed" | "untrusted";
+  hash: string | null;
+  problems: string[];
+  model: string | null;
+  route: Route | null;
+  cage: { words: string; explain: string[] } | null;
+  sample: boolean;
+  created_at: string;
+}
+
+export type SessionState = "idle" | "running" | "waiting" | "archived";
+
+export interface Session {
+  id: string;
+  project: string;
+  title: string;
+  state: SessionState;
+  run: { id: string; state: string; model: string | null; provider: string | null } | null;
+  head: number;
+  created_at: string;
+  updated_at: string;
+  created_by: string;
+}
+
+export interface Terminal {
+  id: string;
+  kind: "cage" | "host";
+  project: string | null;
+  session: string | null;
+  title: string;
+  cols: number;
+  rows: number;
+  state: "open" | "exited";
+  exit_code: number | null;
+  created_at: string;
+}
+
+export type Driver = "anthropic" | "openai";
+
+export interface Provider {
+  name: string;
+  driver: string;
+  base_url: string | null;
+  key: string;
+  source: "file" | "environment" | "builtin";
+}
+
+export interface Local {
+  operator_name: string | null;
+  aliases: Record<string, string>;
+  providers: Provider[];
+  default: Route | null;
+}
+
+export interface ProviderTest {
+  ok: boolean;
+  message: string;
+  models: string[];
+  latency_ms: number | null;
+}
+
+export interface ProjectFiles {
+  files: { path: string; text: string }[];
+  diff?: string | null;
+}
+
+export interface AuditRecord {
+  seq: number;
+  at: string;
+  actor: unknown;
+  action: string;
+  object: string;
+  outcome: "allowed" | "denied" | "ok" | "failed";
+  details: Record<string, unknown>;
+}
+
+export interface SystemReport {
+  daemon: { pid: number; started_at: string; version: string; mode: string; bind: string };
+  keeper: { pid: number; version: string } | null;
+  cages: Record<string, unknown>[];
+  running: number;
+  checks: { name: string; ok: boolean; detail: string; fix: string | null }[];
+}
+
+export interface Versions {
+  kaged: string;
+  api: string;
+  ui: string | null;
+}

@@ -1,0 +1,45 @@
+import { type ReactNode, useEffect, useId, useRef } from "react";
+import { useOnLeave } from "../state/router.ts";
+import { IconButton } from "./Button.tsx";
+import { CloseIcon } from "./icons.tsx";
+
+interface DialogProps {
+  title: string;
+  onClose: () => void;
+  wide?: boolean;
+  children: ReactNode;
+  foot?: ReactNode;
+}
+
+/** A modal dialog: the browser keeps the focus inside, Escape and the scrim close it. */
+export function Dialog({ title, onClose, wide, children, foot }: DialogProps): ReactNode {
+  const ref = useRef<HTMLDialogElement>(null);
+  const titleId = useId();
+  useOnLeave(onClose);
+  useEffect(() => {
+    const dialog = ref.current;
+    if (dialog !== null && !dialog.open) dialog.showModal();
+  }, []);
+  return (
+    // The scrim is part of the dialog element; a click on it is a click on the dialog itself.
+    // oxlint-disable-next-line jsx-a11y/no-noninteractive-element-interactions, jsx-a11y/click-events-have-key-events
+    <dialog
+      ref={ref}
+      className={wide ? "dialog wide" : "dialog"}
+      aria-labelledby={titleId}
+      onClose={onClose}
+      onMouseDown={(event) => {
+        if (event.target === ref.current) ref.current?.close();
+      }}
+    >
+      <div className="dialog-head">
+        <h2 id={titleId}>{title}</h2>
+        <IconButton label="Close" onClick={() => ref.current?.close()}>
+          <CloseIcon size={17} />
+        </IconButton>
+      </div>
+      <div className="dialog-body">{children}</div>
+      {foot === undefined ? null : <div className="dialog-foot">{foot}</div>}
+    </dialog>
+  );
+}

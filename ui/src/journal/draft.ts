@@ -1,0 +1,149 @@
+import { type Item, NO_USAGE, type Run, type TextItem, type ToolItem, type Transcript } from "./model.ts";
+
+/** Live output kept of one call, in characters; the whole of it stays in the journal. */
+export const OUTPUT_KEPT = 200_000;
+
+/**
+ * A transcript being advanced by a batch of events. Arrays and records are copied once a batch, rows when they
+ * change, so rows that did not change keep their identity and are not rendered again.
+ */
+export class Draft {
+  seq: number;
+  title: string;
+  archived: boolean;
+  runId: string | null;
+  usage: Transcript["usage"];
+  readonly #base: Transcript;
+  #items: Item[] | null = null;
+  #runs: Record<string, Run> | null = null;
+
+  constructor(base: Transcript) {
+    this.#base = base;
+    this.seq = base.seq;
+    this.title = base.title;
+    this.archived = base.archived;
+    this.runId = base.runId;
+    this.usage = base.usage;
+  }
+
+  finish(): Transcript {
+    return {
+      seq: this.seq,
+      title: this.title,
+      archived: this.archived,
+      items: this.items,
+      runs: this.#runs ?? this.#base.runs,
+      runId: this.runId,
+      usage: this.usage,
+    };
+  }
+
+  get items(): readonly Item[] {
+    return this.#items ?? this.#base.items;
+  }
+
+  #own(): Item[] {
+    this.#items ??= [...this.#base.items];
+    return this.#items;
+  }
+
+  push(item: Item): void {
+    this.#own().push(item);
+  }
+
+  replaceAt<T extends Item>(index: number, changed: T): void {
+    this.#own()[index] = changed;
+  }
+
+  splice(at: number, remove: number, ...insert: Item[]): void {
+    this.#own().splice(at, remove, ...insert);
+  }
+
+  run(id: string): Run | undefined {
+    return (this.#runs ?? this.#base.runs)[id];
+  }
+
+  setRun(id: string, change: Partial<Run>): void {
+    this.#runs ??= { ...this.#base.runs };
+    this.#runs[id] = { ...(this.#runs[id] ?? emptyRun(id)), ...change };
+  }
+
+  /** Rows are looked for from the end: what changes is nearly always among the last few. */
+  findTool(callId: string): { index: number; item: ToolItem } | null {
+    for (let index = this.items.length - 1; index >= 0; index--) {
+      const item = this.items[index];
+      if (item?.kind === "tool" && item.callId === callId) return { index, item };
+    }
+    return null;
+  }
+
+  findPart(messageId: string, part: number): { index: number; item: TextItem | ToolItem } | null {
+    for (let index = this.items.length - 1; index >= 0; index--) {
+      const item = this.items[index];
+      if (item === undefined || !("messageId" in item)) continue;
+      if (item.messageId === messageId && item.part === part) return { index, item };
+    }
+    return null;
+  }
+
+  /** Every row of a run, newest first. */
+  changeRun(runId: string, change: (item: Item) => Item): void {
+    for (let index = this.items.length - 1; index >= 0; index--) {
+      const item = this.items[index];
+      if (item === undefined || item.kind === "user" || item.runId !== runId) continue;
+      const changed = change(item);
+      if (changed !== item) this.replaceAt(index, changed);
+    }
+  }
+}
+
+function emptyRun(id: string): Run {
+  return {
+    id,
+    state: "running",
+    model: "",
+    provider: "",
+    cage: "",
+    startedAt: "",
+    endedAt: "",
+    reason: "",
+    actor: "",
+    stopped: [],
+    stillRunning: [],
+    usage: NO_USAGE,
+  };
+}
+
+export function newTool(callId: string, tool: string, runId: string, messageId: string, part: number): ToolItem {
+  return {
+    kind: "tool",
+    key: `call:${callId}`,
+    runId,
+    messageId,
+    part,
+    callId,
+    tool,
+    args: {},
+    rawArgs: "",
+    argsError: "",
+    state: "writing",
+    startedAt: "",
+    durationMs: null,
+    output: "",
+    outputCut: 0,
+    result: "",
+    detail: {},
+    deniedReason: "",
+    attention: null,
+  };
+}
+
+/** Appends live output and keeps its tail, cut at a line where one is near. */
+export function withOutput(item: ToolItem, text: string): ToolItem {
+  const whole = item.output + text;
+  if (whole.length <= OUTPUT_KEPT) return { ...item, output: whole };
+  let from = whole.length - OUTPUT_KEPT;
+  const line = whole.indexOf("\n", from);
+  if (line !== -1 && line - from < 4096) from = line + 1;
+  return { ...item, output: whole.slice(from), outputCut: item.outputCut + from };
+}

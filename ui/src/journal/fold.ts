@@ -1,0 +1,334 @@
+import { Draft, newTool, withOutput } from "./draft.ts";
+import { actorName, type Frame, list, names, num, record, str } from "./events.ts";
+import type { Item, TextItem, ToolItem, Transcript, Usage } from "./model.ts";
+
+type Data = Record<string, unknown>;
+type Handler = (draft: Draft, data: Data, frame: Frame) => void;
+
+/** One event onto a transcript. An event that is already in it (by number) changes nothing. */
+export function fold(transcript: Transcript, frame: Frame): Transcript {
+  return foldAll(transcript, [frame]);
+}
+
+/** A batch of events in order. Returns the same object when there was nothing new. */
+export function foldAll(transcript: Transcript, frames: readonly Frame[]): Transcript {
+  let draft: Draft | null = null;
+  for (const frame of frames) {
+    if (frame.seq <= (draft?.seq ?? transcript.seq)) continue;
+    draft ??= new Draft(transcript);
+    draft.seq = frame.seq;
+    HANDLERS[frame.type]?.(draft, frame.data, frame);
+  }
+  return draft?.finish() ?? transcript;
+}
+
+function addUsage(usage: Usage, data: Data): Usage {
+  return {
+    input: usage.input + num(data, "input_tokens"),
+    output: usage.output + num(data, "output_tokens"),
+    cacheRead: usage.cacheRead + num(data, "cache_read_tokens"),
+    cacheWrite: usage.cacheWrite + num(data, "cache_write_tokens"),
+    estimated: usage.estimated || data["estimated"] === true,
+  };
+}
+
+function newText(kind: "text" | "thinking", data: Data, frame: Frame, part: number): TextItem {
+  return {
+    kind,
+    key: `part:${str(data, "message_id")}:${part}`,
+    runId: str(data, "run_id"),
+    messageId: str(data, "message_id"),
+    part,
+    at: frame.at,
+    endedAt: "",
+    text: "",
+    streaming: true,
+    interrupted: false,
+  };
+}
+
+/** Something of the run came after its notices, so the retry they announced was made. */
+function settleNotices(draft: Draft, runId: string): void {
+  const last = draft.items.at(-1);
+  if (last?.kind !== "notice" || last.settled || last.runId !== runId) return;
+  draft.changeRun(runId, (item) => (item.kind === "notice" && !item.settled ? { ...item, settled: true } : item));
+}
+
+const messageDelta: Handler = (draft, data, frame) => {
+  if (data["folded"] === true) return;
+  const part = num(data, "part");
+  const text = str(data, "text");
+  const kind = str(data, "kind");
+  settleNotices(draft, str(data, "run_id"));
+  const found = draft.findPart(str(data, "message_id"), part);
+  if (kind === "tool_args") {
+    if (found?.item.kind === "tool") {
+      draft.replaceAt(found.index, { ...found.item, rawArgs: found.item.rawArgs + text });
+      return;
+    }
+    const callId = str(data, "call_id") || `${str(data, "message_id")}:${part}`;
+    const tool = newTool(callId, str(data, "tool"), str(data, "run_id"), str(data, "message_id"), part);
+    draft.push({ ...tool, rawArgs: text, startedAt: frame.at });
+    return;
+  }
+  if (found !== null && found.item.kind !== "tool") {
+    draft.replaceAt(found.index, { ...found.item, text: found.item.text + text, endedAt: frame.at });
+    return;
+  }
+  if (text === "") return;
+  draft.push({ ...newText(kind === "thinking" ? "thinking" : "text", data, frame, part), text, endedAt: frame.at });
+};
+
+/** The finished message decides: its rows are rebuilt from `parts`, keeping what calls already know. */
+const messageEnd: Handler = (draft, data, frame) => {
+  const messageId = str(data, "message_id");
+  const runId = str(data, "run_id");
+  const old = new Map<number, Item>();
+  let at = -1;
+  for (let index = draft.items.length - 1; index >= 0; index--) {
+    const item = draft.items[index];
+    if (item === undefined || !("messageId" in item) || item.messageId !== messageId) continue;
+    old.set(item.part, item);
+    draft.splice(index, 1);
+    at = index;
+  }
+  const rows: Item[] = [];
+  list(data, "parts").forEach((raw, part) => {
+    const row = finishedPart(record(raw), part, old.get(part), { ...data, run_id: runId }, frame);
+    if (row !== null) rows.push(row);
+  });
+  if (at === -1) for (const row of rows) draft.push(row);
+  else draft.splice(at, 0, ...rows);
+};
+
+function finishedPart(raw: Data, part: number, old: Item | undefined, data: Data, frame: Frame): Item | null {
+  const kind = str(raw, "kind");
+  if (kind === "tool_call") {
+    const callId = str(raw, "call_id");
+    const kept = old?.kind === "tool" ? old : null;
+    const base = kept ?? newTool(callId, "", str(data, "run_id"), str(data, "message_id"), part);
+    return {
+      ...base,
+      key: `call:${callId}`,
+      callId,
+      tool: str(raw, "tool"),
+      args: record(raw["args"]),
+      rawArgs: str(raw, "raw"),
+      argsError: str(raw, "args_error"),
+      state: base.state === "writing" ? (data["interrupted"] === true ? "stopped" : "ready") : base.state,
+      startedAt: base.startedAt || frame.at,
+    };
+  }
+  const text = str(raw, "text");
+  if (text === "") return null;
+  const base =
+    old?.kind === "text" || old?.kind === "thinking"
+      ? old
+      : newText(kind === "thinking" ? "thinking" : "text", data, frame, part);
+  return {
+    ...base,
+    kind: kind === "thinking" ? "thinking" : "text",
+    text,
+    streaming: false,
+    endedAt: base.endedAt || frame.at,
+    interrupted: data["interrupted"] === true,
+  };
+}
+
+function changeTool(draft: Draft, callId: string, change: (item: ToolItem) => ToolItem): boolean {
+  const found = draft.findTool(callId);
+  if (found === null) return false;
+  draft.replaceAt(found.index, change(found.item));
+  return true;
+}
+
+const toolCall: Handler = (draft, data, frame) => {
+  const callId = str(data, "call_id");
+  const started = (item: ToolItem): ToolItem => ({
+    ...item,
+    tool: str(data, "tool"),
+    args: record(data["args"]),
+    state: "running",
+    startedAt: frame.at,
+  });
+  if (changeTool(draft, callId, started)) return;
+  draft.push(started(newTool(callId, "", str(data, "run_id"), str(data, "message_id"), -1)));
+};
+
+const toolResult: Handler = (draft, data) => {
+  const detail = record(data["detail"]);
+  changeTool(draft, str(data, "call_id"), (item) => ({
+    ...item,
+    state: item.state === "denied" ? "denied" : resultState(data["ok"] === true, detail),
+    result: str(data, "output"),
+    durationMs: num(data, "duration_ms"),
+    detail,
+  }));
+};
+
+function resultState(ok: boolean, detail: Data): ToolItem["state"] {
+  if (ok) return "ok";
+  const reason = str(detail, "reason");
+  if (reason === "interrupted" || reason === "killed") return "stopped";
+  if (reason === "unknown") return "unknown";
+  return "failed";
+}
+
+const attentionRequired: Handler = (draft, data) => {
+  changeTool(draft, str(data, "call_id"), (item) => ({
+    ...item,
+    state: "waiting",
+    attention: {
+      id: str(data, "attention_id"),
+      kind: str(data, "kind"),
+      question: str(data, "question"),
+      options: list(data, "options").map((option) =>
+        typeof option === "string" ? option : str(record(option), "label") || str(record(option), "value"),
+      ),
+      state: "open",
+      answer: "",
+      actor: "",
+    },
+  }));
+  draft.setRun(str(data, "run_id"), { state: "waiting" });
+};
+
+const attentionResolved: Handler = (draft, data) => {
+  const withdrawn = data["withdrawn"] === true;
+  const answer = data["answer"];
+  changeTool(draft, str(data, "call_id"), (item) => ({
+    ...item,
+    state: item.state === "waiting" ? (withdrawn ? "stopped" : "running") : item.state,
+    attention:
+      item.attention === null
+        ? null
+        : {
+            ...item.attention,
+            state: withdrawn ? "withdrawn" : "answered",
+            answer: typeof answer === "string" ? answer : answer === null ? "" : JSON.stringify(answer),
+            actor: actorName(data["actor"]),
+          },
+  }));
+  const run = draft.run(str(data, "run_id"));
+  if (run?.state === "waiting") draft.setRun(run.id, { state: "running" });
+};
+
+/** Ends what still looked alive in a run: streaming text, and calls except those for which `keep` holds. */
+function quiet(draft: Draft, runId: string, end: "stopped" | "unknown", keep: (item: ToolItem) => boolean): void {
+  draft.changeRun(runId, (item) => {
+    if (item.kind === "text" || item.kind === "thinking") {
+      return item.streaming ? { ...item, streaming: false, interrupted: true } : item;
+    }
+    if (item.kind === "notice") return item.settled ? item : { ...item, settled: true };
+    if (item.kind !== "tool" || !["writing", "ready", "running", "waiting"].includes(item.state)) return item;
+    return keep(item) ? item : { ...item, state: end };
+  });
+}
+
+const runEnded: Handler = (draft, data, frame) => {
+  const runId = str(data, "run_id");
+  const outcome = str(data, "outcome");
+  quiet(draft, runId, "stopped", () => false);
+  draft.setRun(runId, {
+    state: outcome === "success" || outcome === "cancelled" ? outcome : "failed",
+    endedAt: frame.at,
+    reason: str(data, "reason"),
+    actor: actorName(data["actor"]),
+    stopped: names(list(data, "stopped")),
+    stillRunning: [],
+  });
+  draft.push({ kind: "end", key: `end:${frame.seq}`, runId, at: frame.at });
+};
+
+const runInterrupted: Handler = (draft, data, frame) => {
+  const runId = str(data, "run_id");
+  const running = list(data, "running");
+  const alive = new Set(running.map((entry) => (typeof entry === "string" ? entry : str(record(entry), "call_id"))));
+  const commands: string[] = [];
+  const keep = (item: ToolItem): boolean => {
+    const lives = alive.has(item.callId) || alive.has(str(item.args, "command"));
+    if (lives && item.state === "running") commands.unshift(str(item.args, "command") || item.tool);
+    return (lives && item.state === "running") || item.state === "waiting";
+  };
+  quiet(draft, runId, "unknown", keep);
+  draft.setRun(runId, {
+    state: "interrupted",
+    endedAt: frame.at,
+    reason: str(data, "reason"),
+    stillRunning: commands.length > 0 ? commands : names(running),
+  });
+};
+
+const HANDLERS: Readonly<Record<string, Handler>> = {
+  "session.created": (draft, data) => {
+    draft.title = str(data, "title");
+  },
+  "session.updated": (draft, data) => {
+    if (typeof data["title"] === "string") draft.title = data["title"];
+  },
+  "session.archived": (draft) => {
+    draft.archived = true;
+  },
+  "message.user": (draft, data, frame) => {
+    const key = `user:${str(data, "message_id") || frame.seq}`;
+    draft.push({ kind: "user", key, at: frame.at, text: str(data, "text"), actor: actorName(data["actor"]) });
+  },
+  "run.started": (draft, data, frame) => {
+    const runId = str(data, "run_id");
+    const cage = data["cage"];
+    draft.setRun(runId, {
+      state: "running",
+      model: str(data, "model"),
+      provider: str(data, "provider"),
+      cage: typeof cage === "string" ? cage : str(record(cage), "words"),
+      startedAt: frame.at,
+    });
+    draft.runId = runId;
+  },
+  "message.start": (draft, data) => settleNotices(draft, str(data, "run_id")),
+  "message.delta": messageDelta,
+  "message.end": messageEnd,
+  "tool.call": toolCall,
+  "tool.denied": (draft, data) => {
+    changeTool(draft, str(data, "call_id"), (item) => ({
+      ...item,
+      state: "denied",
+      deniedReason: str(data, "reason"),
+    }));
+  },
+  "tool.output": (draft, data) => {
+    // Output of a call that was given up for lost says that it lives.
+    changeTool(draft, str(data, "call_id"), (item) => ({
+      ...withOutput(item, str(data, "text")),
+      state: item.state === "unknown" || item.state === "ready" ? "running" : item.state,
+    }));
+  },
+  "tool.result": toolResult,
+  "attention.required": attentionRequired,
+  "attention.resolved": attentionResolved,
+  "usage.recorded": (draft, data) => {
+    draft.usage = addUsage(draft.usage, data);
+    const run = draft.run(str(data, "run_id"));
+    if (run !== undefined) draft.setRun(run.id, { usage: addUsage(run.usage, data) });
+  },
+  "run.ended": runEnded,
+  "run.interrupted": runInterrupted,
+  "run.recovered": (draft, data) => {
+    draft.setRun(str(data, "run_id"), { state: "running", endedAt: "", reason: "", stillRunning: [] });
+    draft.runId = str(data, "run_id");
+  },
+  error: (draft, data, frame) => {
+    const retry = data["retry_in_s"];
+    draft.push({
+      kind: "notice",
+      key: `notice:${frame.seq}`,
+      runId: str(data, "run_id"),
+      at: frame.at,
+      code: str(data, "code"),
+      message: str(data, "message"),
+      attempt: num(data, "attempt"),
+      retryInS: typeof retry === "number" ? retry : null,
+      settled: false,
+    });
+  },
+};

@@ -1,0 +1,149 @@
+/** What a session looks like after its events: a flat list of rows, plus runs and totals. */
+
+export type CallState =
+  | "writing"
+  | "ready"
+  | "running"
+  | "waiting"
+  | "ok"
+  | "failed"
+  | "denied"
+  | "stopped"
+  | "unknown";
+
+export interface Attention {
+  id: string;
+  kind: string;
+  question: string;
+  options: string[];
+  state: "open" | "answered" | "withdrawn";
+  answer: string;
+  actor: string;
+}
+
+export interface ToolItem {
+  kind: "tool";
+  key: string;
+  runId: string;
+  messageId: string;
+  part: number;
+  callId: string;
+  tool: string;
+  args: Record<string, unknown>;
+  /** Arguments as they stream in, before they are whole. */
+  rawArgs: string;
+  argsError: string;
+  state: CallState;
+  startedAt: string;
+  durationMs: number | null;
+  /** Live output; only the tail is kept, `outputCut` counts what went. */
+  output: string;
+  outputCut: number;
+  /** What the model was given. */
+  result: string;
+  detail: Record<string, unknown>;
+  deniedReason: string;
+  attention: Attention | null;
+}
+
+export interface UserItem {
+  kind: "user";
+  key: string;
+  at: string;
+  text: string;
+  actor: string;
+}
+
+export interface TextItem {
+  kind: "text" | "thinking";
+  key: string;
+  runId: string;
+  messageId: string;
+  part: number;
+  at: string;
+  endedAt: string;
+  text: string;
+  streaming: boolean;
+  interrupted: boolean;
+}
+
+export interface NoticeItem {
+  kind: "notice";
+  key: string;
+  runId: string;
+  at: string;
+  code: string;
+  message: string;
+  attempt: number;
+  retryInS: number | null;
+  /** Something came after it: the retry was made. */
+  settled: boolean;
+}
+
+export interface EndItem {
+  kind: "end";
+  key: string;
+  runId: string;
+  at: string;
+}
+
+export type Item = UserItem | TextItem | ToolItem | NoticeItem | EndItem;
+
+export interface Usage {
+  input: number;
+  output: number;
+  cacheRead: number;
+  cacheWrite: number;
+  estimated: boolean;
+}
+
+export type RunState = "running" | "waiting" | "interrupted" | "success" | "failed" | "cancelled";
+
+export interface Run {
+  id: string;
+  state: RunState;
+  model: string;
+  provider: string;
+  cage: string;
+  startedAt: string;
+  endedAt: string;
+  reason: string;
+  actor: string;
+  /** What an interrupt stopped. */
+  stopped: string[];
+  /** Commands that went on while the daemon was away. */
+  stillRunning: string[];
+  usage: Usage;
+}
+
+export interface Transcript {
+  /** Number of the last event folded in. */
+  seq: number;
+  title: string;
+  archived: boolean;
+  items: readonly Item[];
+  runs: Readonly<Record<string, Run>>;
+  /** The newest run. */
+  runId: string | null;
+  usage: Usage;
+}
+
+export const NO_USAGE: Usage = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, estimated: false };
+
+export const EMPTY: Transcript = {
+  seq: 0,
+  title: "",
+  archived: false,
+  items: [],
+  runs: {},
+  runId: null,
+  usage: NO_USAGE,
+};
+
+export function currentRun(transcript: Transcript): Run | null {
+  return transcript.runId === null ? null : (transcript.runs[transcript.runId] ?? null);
+}
+
+export function isActive(run: Run | null): boolean {
+  return run?.state === "running" || run?.state === "waiting";
+}

@@ -1,0 +1,27 @@
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import "./styles/tokens.css";
+import "./styles/base.css";
+import "./styles/controls.css";
+import "./styles/shell.css";
+import "./styles/pages.css";
+import "./styles/session.css";
+import "./styles/tools.css";
+import "./styles/text.css";
+import { adoptKeyFromFragment } from "./api/key.ts";
+import { App } from "./App.tsx";
+import { startRouter } from "./state/router.ts";
+import { startTheme } from "./state/theme.ts";
+
+adoptKeyFromFragment();
+startTheme();
+startRouter();
+
+const root = document.getElementById("root");
+if (root !== null) {
+  createRoot(root).render(
+    <StrictMode>
+      <App />
+    </StrictMode>,
+  );
+}

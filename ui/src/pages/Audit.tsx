@@ -1,0 +1,123 @@
+import { Fragment, type ReactNode, useCallback, useEffect, useState } from "react";
+import { api } from "../api/client.ts";
+import { sentence } from "../api/http.ts";
+import type { AuditRecord } from "../api/types.ts";
+import { Button } from "../design/Button.tsx";
+import { AuditIcon, CageIcon } from "../design/icons.tsx";
+import { Badge, Empty, Notice, Skeleton } from "../design/parts.tsx";
+import { actorName, num, str } from "../journal/events.ts";
+import { Header } from "../shell/Header.tsx";
+
+const TONES: Readonly<Record<string, "ok" | "bad" | undefined>> = { denied: "bad", failed: "bad" };
+const stamp = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+export default function AuditPage({ onMenu }: { onMenu: () => void }): ReactNode {
+  const [records, setRecords] = useState<AuditRecord[] | null>(null);
+  const [next, setNext] = useState<string | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  const [verdict, setVerdict] = useState<{ ok: boolean; text: string } | null>(null);
+  const [busy, setBusy] = useState(false);
+
+  const look = useCallback(async (cursor: string | null): Promise<void> => {
+    try {
+      const page = await api.audit(cursor);
+      setRecords((held) => (cursor === null ? page.items : [...(held ?? []), ...page.items]));
+      setNext(page.next);
+    } catch (error) {
+      setProblem(sentence(error));
+    }
+  }, []);
+  useEffect(() => void look(null), [look]);
+
+  const verify = async (): Promise<void> => {
+    setBusy(true);
+    try {
+      setVerdict(verdictOf(await api.verifyAudit()));
+    } catch (error) {
+      setVerdict({ ok: false, text: sentence(error) });
+    } finally {
+      setBusy(false);
+    }
+  };
+
+  return (
+    <>
+      <Header title="Audit" onMenu={onMenu}>
+        <Button onClick={() => void verify()} busy={busy}>
+          {busy ? null : <CageIcon size={15} aria-hidden />} Verify the chain
+        </Button>
+      </Header>
+      <div className="page">
+        <div className="page-column wide">
+          {verdict === null ? null : <Notice tone={verdict.ok ? "ok" : "bad"}>{verdict.text}</Notice>}
+          {problem === null ? null : <Notice tone="bad">{problem}</Notice>}
+          {records === null && problem === null ? <Skeleton lines={8} /> : null}
+          {records?.length === 0 ? (
+            <Empty icon={<AuditIcon size={26} />} title="Nothing recorded yet" />
+          ) : null}
+          {records === null || records.length === 0 ? null : <Table records={records} />}
+          {next === null ? null : <Button onClick={() => void look(next)}>Older records</Button>}
+        </div>
+      </div>
+    </>
+  );
+}
+
+function verdictOf(report: Record<string, unknown>): { ok: boolean; text: string } {
+  const ok = report["ok"] === true;
+  const records = num(report, "records") || num(report, "count") || num(report, "checked");
+  const fallback = ok
+    ? `The chain is whole${records > 0 ? `: ${records} records` : ""}. Nothing was changed or removed.`
+    : "The chain is broken: the log was changed from outside.";
+  return { ok, text: str(report, "message") || str(report, "problem") || fallback };
+}
+
+function Table({ records }: { records: AuditRecord[] }): ReactNode {
+  const [open, setOpen] = useState<number | null>(null);
+  return (
+    <div className="card table-frame">
+      <table className="table">
+        <thead>
+          <tr>
+            <th scope="col">When</th>
+            <th scope="col">Who</th>
+            <th scope="col">Did</th>
+            <th scope="col">To</th>
+            <th scope="col">Outcome</th>
+          </tr>
+        </thead>
+        <tbody>
+          {records.map((record) => (
+            <Fragment key={record.seq}>
+              <tr data-open={open === record.seq}>
+                <td>
+                  <button
+                    type="button"
+                    className="row-button"
+                    aria-expanded={open === record.seq}
+                    onClick={() => setOpen(open === record.seq ? null : record.seq)}
+                  >
+                    {stamp.format(new Date(record.at))}
+                  </button>
+                </td>
+                <td>{actorName(record.actor)}</td>
+                <td className="mono">{record.action}</td>
+                <td className="mono table-object">{record.object}</td>
+                <td>
+                  <Badge tone={TONES[record.outcome]}>{record.outcome}</Badge>
+                </td>
+              </tr>
+              {open === record.seq ? (
+                <tr className="table-detail">
+                  <td colSpan={5}>
+                    <pre>{JSON.stringify({ seq: record.seq, at: record.at, ...record.details }, null, 2)}</pre>
+                  </td>
+                </tr>
+              ) : null}
+            </Fragment>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}

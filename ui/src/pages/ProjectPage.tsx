@@ -1,0 +1,188 @@
+import { type ReactNode, useEffect } from "react";
+import { api } from "../api/client.ts";
+import type { Project, Session } from "../api/types.ts";
+import { Button, IconButton } from "../design/Button.tsx";
+import { CageIcon, MoreIcon, PlusIcon, QuestionIcon, RemoveIcon } from "../design/icons.tsx";
+import { Badge, Dot, Empty, Notice, Skeleton } from "../design/parts.tsx";
+import { MenuItem, Popover } from "../design/Popover.tsx";
+import { Header } from "../shell/Header.tsx";
+import { overlay } from "../shell/overlay.ts";
+import { dotState, useNewSession } from "../shell/RailProject.tsx";
+import { go, linkTo, sessionPlace } from "../state/router.ts";
+import { useStore } from "../state/store.ts";
+import { toast, toastError } from "../state/toasts.ts";
+import { findProject, refreshProjects, workspace } from "../state/workspace.ts";
+import { when } from "../text/format.ts";
+
+export function ProjectPage({ slug, onMenu }: { slug: string; onMenu: () => void }): ReactNode {
+  const space = useStore(workspace);
+  const project = findProject(space, slug);
+  const sessions = space.sessions[slug]?.items ?? [];
+  const { start, busy } = useNewSession(slug);
+  // The project file may have changed on disk since the list was read.
+  useEffect(() => void refreshProjects().catch(() => {}), [slug]);
+
+  if (project === null) {
+    return (
+      <>
+        <Header title={slug} onMenu={onMenu} />
+        {space.loaded ? (
+          <Empty icon={<QuestionIcon size={26} />} title="No such project">
+            <p>
+              <code>{slug}</code> is not loaded here. Load its folder from the menu on the left.
+            </p>
+          </Empty>
+        ) : (
+          <div className="page">
+            <Skeleton lines={5} />
+          </div>
+        )}
+      </>
+    );
+  }
+  return (
+    <>
+      <Header title={project.slug} below={<div className="header-path ellipsis">{project.path}</div>} onMenu={onMenu}>
+        <ProjectMenu project={project} />
+        <Button look="primary" onClick={start} busy={busy}>
+          {busy ? null : <PlusIcon size={15} aria-hidden />} New session
+        </Button>
+      </Header>
+      <div className="page">
+        <div className="page-column">
+          <Trust project={project} />
+          {project.description ? <p className="lead">{project.description}</p> : null}
+          <section className="card facts" aria-label="Project">
+            <Fact name="Model">{project.route?.label ?? project.model ?? "none"}</Fact>
+            <Fact name="Cage">
+              <span className="fact-cage">
+                <CageIcon size={15} aria-hidden /> {project.cage?.words ?? "Not known until the project file is in order"}
+              </span>
+              {project.cage === null ? null : (
+                <ul>
+                  {project.cage.explain.map((line) => (
+                    <li key={line}>{line}</li>
+                  ))}
+                </ul>
+              )}
+            </Fact>
+          </section>
+          <h2 className="page-title">Sessions</h2>
+          {sessions.length === 0 ? (
+            <p className="muted">No session yet. The first message of a new one starts the agent.</p>
+          ) : (
+            <ul role="list" className="card list">
+              {sessions.map((session) => (
+                <SessionLine key={session.id} session={session} />
+              ))}
+            </ul>
+          )}
+        </div>
+      </div>
+    </>
+  );
+}
+
+function Fact({ name, children }: { name: string; children: ReactNode }): ReactNode {
+  return (
+    <div className="fact">
+      <div className="fact-name">{name}</div>
+      <div className="fact-value">{children}</div>
+    </div>
+  );
+}
+
+function Trust({ project }: { project: Project }): ReactNode {
+  if (project.problems.length > 0) {
+    return (
+      <Notice tone="bad">
+        The project file needs attention before an agent can run:
+        <ul className="problems">
+          {project.problems.map((problem) => (
+            <li key={problem}>{problem}</li>
+          ))}
+        </ul>
+      </Notice>
+    );
+  }
+  if (project.trust === "trusted") return null;
+  return (
+    <Notice tone="accent">
+      <div className="notice-line">
+        <span className="grow">
+          {project.trust === "changed"
+            ? "The project file or a prompt changed since it was trusted."
+            : "This project is not trusted yet."}{" "}
+          Nothing of it runs until you have looked at it.
+        </span>
+        <Button small onClick={() => overlay.set({ kind: "trust", slug: project.slug })}>
+          Review
+        </Button>
+      </div>
+    </Notice>
+  );
+}
+
+function ProjectMenu({ project }: { project: Project }): ReactNode {
+  const forget = async (): Promise<void> => {
+    try {
+      await api.forgetProject(project.slug);
+      await refreshProjects();
+      go({ page: "home" });
+      toast(`${project.slug} is forgotten. Its files are where they were.`);
+    } catch (error) {
+      toastError(error);
+    }
+  };
+  return (
+    <Popover
+      end
+      menu
+      label="Project"
+      anchor={(attributes) => (
+        <IconButton label="More" {...attributes}>
+          <MoreIcon size={17} />
+        </IconButton>
+      )}
+    >
+      {(close) => (
+        <>
+          <MenuItem
+            icon={<CageIcon size={15} />}
+            onClick={() => {
+              close();
+              overlay.set({ kind: "trust", slug: project.slug });
+            }}
+          >
+            Review its files
+          </MenuItem>
+          <MenuItem
+            icon={<RemoveIcon size={15} />}
+            onClick={() => {
+              close();
+              void forget();
+            }}
+          >
+            Forget (files stay)
+          </MenuItem>
+        </>
+      )}
+    </Popover>
+  );
+}
+
+function SessionLine({ session }: { session: Session }): ReactNode {
+  const state = dotState(session);
+  return (
+    <li>
+      <a className="list-line" {...linkTo(sessionPlace(session.project, session.id))}>
+        <Dot state={state} />
+        <span className="grow ellipsis">{session.title || "Untitled session"}</span>
+        {state === "idle" ? null : <Badge tone={state === "interrupted" ? "bad" : "accent"}>{state}</Badge>}
+        <time className="muted" dateTime={session.updated_at}>
+          {when(session.updated_at)}
+        </time>
+      </a>
+    </li>
+  );
+}

@@ -1,0 +1,115 @@
+import { type ReactNode, useCallback, useEffect, useState } from "react";
+import { api } from "../api/client.ts";
+import { sentence } from "../api/http.ts";
+import type { SystemReport, Versions } from "../api/types.ts";
+import { Button } from "../design/Button.tsx";
+import { AlertIcon, CheckIcon, RetryIcon } from "../design/icons.tsx";
+import { Notice, Skeleton } from "../design/parts.tsx";
+import { str } from "../journal/events.ts";
+import { Header } from "../shell/Header.tsx";
+
+const stamp = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+export default function SystemPage({ onMenu }: { onMenu: () => void }): ReactNode {
+  const [report, setReport] = useState<SystemReport | null>(null);
+  const [versions, setVersions] = useState<Versions | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  const [busy, setBusy] = useState(true);
+  const look = useCallback(async (): Promise<void> => {
+    setBusy(true);
+    try {
+      const [system, found] = await Promise.all([api.system(), api.versions()]);
+      setReport(system);
+      setVersions(found);
+      setProblem(null);
+    } catch (error) {
+      setProblem(sentence(error));
+    } finally {
+      setBusy(false);
+    }
+  }, []);
+  useEffect(() => void look(), [look]);
+
+  return (
+    <>
+      <Header title="System" onMenu={onMenu}>
+        <Button busy={busy} onClick={() => void look()}>
+          {busy ? null : <RetryIcon size={14} aria-hidden />} Check again
+        </Button>
+      </Header>
+      <div className="page">
+        <div className="page-column">
+          {problem === null ? null : <Notice tone="bad">{problem}</Notice>}
+          {report === null && problem === null ? <Skeleton lines={6} /> : null}
+          {report === null ? null : (
+            <>
+              <Processes report={report} versions={versions} />
+              <h2 className="page-title">Checks</h2>
+              <Checks checks={report.checks} />
+              <h2 className="page-title">Cages</h2>
+              <Cages cages={report.cages} />
+            </>
+          )}
+        </div>
+      </div>
+    </>
+  );
+}
+
+function Processes({ report, versions }: { report: SystemReport; versions: Versions | null }): ReactNode {
+  const { daemon, keeper, running } = report;
+  const started = new Date(daemon.started_at);
+  const rows: [string, string][] = [
+    ["kaged", `${versions?.kaged ?? daemon.version}, API ${versions?.api ?? "v1"}, ${daemon.mode} mode`],
+    ["Daemon", `process ${daemon.pid}, since ${Number.isNaN(started.getTime()) ? "?" : stamp.format(started)}`],
+    ["Listens on", daemon.bind],
+    ["Keeper", keeper === null ? "not connected" : `process ${keeper.pid}, version ${keeper.version}`],
+    ["Runs going on", String(running)],
+  ];
+  return (
+    <dl className="card facts">
+      {rows.map(([name, value]) => (
+        <div key={name} className="fact">
+          <dt className="fact-name">{name}</dt>
+          <dd className="fact-value">{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function Checks({ checks }: { checks: SystemReport["checks"] }): ReactNode {
+  if (checks.length === 0) return <p className="muted">No checks were made.</p>;
+  return (
+    <ul role="list" className="card list">
+      {checks.map((check) => (
+        <li key={check.name} className="check" data-ok={check.ok}>
+          {check.ok ? <CheckIcon size={16} aria-label="ok" /> : <AlertIcon size={16} aria-label="not ok" />}
+          <div className="grow">
+            <div>{check.name}</div>
+            {check.detail ? <div className="muted">{check.detail}</div> : null}
+            {!check.ok && check.fix ? <div className="check-fix">{check.fix}</div> : null}
+          </div>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Cages({ cages }: { cages: Record<string, unknown>[] }): ReactNode {
+  if (cages.length === 0) return <p className="muted">No cage is open. One opens with the first tool an agent uses.</p>;
+  return (
+    <ul role="list" className="card list">
+      {cages.map((cage) => {
+        const id = str(cage, "id");
+        const started = new Date(str(cage, "started_at"));
+        return (
+          <li key={id} className="list-line">
+            <span className="mono grow ellipsis">{id}</span>
+            <span className="muted">{Number.isNaN(started.getTime()) ? "" : `since ${stamp.format(started)}`}</span>
+          </li>
+        );
+      })}
+    </ul>
+  );
+}

@@ -1,0 +1,87 @@
+import { type ReactNode, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { Button } from "../design/Button.tsx";
+import { isTyping, useKeys } from "../design/hooks.ts";
+import { SendIcon } from "../design/icons.tsx";
+import { useSession } from "./context.ts";
+
+interface ComposerProps {
+  /** Stands in an empty composer that has no draft. */
+  suggestion: string;
+  /** Why nothing can be sent now; typing goes on. */
+  reason: string | null;
+  busy: boolean;
+  onSend: (text: string) => Promise<boolean>;
+}
+
+const STORAGE = "kaged.draft.";
+
+export function Composer({ suggestion, reason, busy, onSend }: ComposerProps): ReactNode {
+  const { session } = useSession();
+  const area = useRef<HTMLTextAreaElement>(null);
+  const [draft, setDraft] = useState<string | null>(() => localStorage.getItem(STORAGE + session));
+  const text = draft ?? suggestion;
+
+  useEffect(() => {
+    if (draft === null) return;
+    if (draft === "") localStorage.removeItem(STORAGE + session);
+    else localStorage.setItem(STORAGE + session, draft);
+  }, [draft, session]);
+
+  useLayoutEffect(() => {
+    const element = area.current;
+    if (element === null) return;
+    element.style.height = "0";
+    element.style.height = `${Math.min(element.scrollHeight, window.innerHeight * 0.4)}px`;
+  }, [text]);
+
+  useKeys((event) => {
+    if (event.key !== "/" || isTyping(event) || event.metaKey || event.ctrlKey || event.altKey) return false;
+    area.current?.focus();
+    return true;
+  });
+
+  const sendable = text.trim() !== "" && reason === null && !busy;
+  const send = async (): Promise<void> => {
+    if (!sendable) return;
+    if (await onSend(text.trim())) setDraft("");
+    area.current?.focus();
+  };
+
+  return (
+    <form
+      className="composer"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void send();
+      }}
+    >
+      <textarea
+        ref={area}
+        data-testid="composer"
+        aria-label="Message"
+        aria-describedby="composer-reason"
+        rows={1}
+        placeholder="Message the agent"
+        value={text}
+        onChange={(event) => setDraft(event.target.value)}
+        onKeyDown={(event) => {
+          if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
+          event.preventDefault();
+          void send();
+        }}
+      />
+      <Button
+        type="submit"
+        look="primary"
+        className="square send"
+        data-testid="send"
+        aria-label="Send"
+        title={reason ?? "Send (Enter)"}
+        busy={busy}
+        disabled={!sendable}
+      >
+        {busy ? null : <SendIcon size={17} strokeWidth={2.4} />}
+      </Button>
+    </form>
+  );
+}

@@ -1,0 +1,214 @@
+import { type ReactNode, useEffect, useRef, useState } from "react";
+import { api } from "../api/client.ts";
+import type { Project, Session } from "../api/types.ts";
+import { IconButton } from "../design/Button.tsx";
+import { copyText } from "../design/CopyButton.tsx";
+import { ArchiveIcon, CageIcon, CopyIcon, MoreIcon, RenameIcon, TerminalIcon, TranscriptIcon } from "../design/icons.tsx";
+import { Badge, Dot } from "../design/parts.tsx";
+import { MenuItem, Popover } from "../design/Popover.tsx";
+import { isActive, type Run, type Transcript } from "../journal/model.ts";
+import { asText } from "../journal/text.ts";
+import { Header } from "../shell/Header.tsx";
+import { go, linkTo, type Place, type View } from "../state/router.ts";
+import { toast, toastError } from "../state/toasts.ts";
+import { placeSession, refreshSessions } from "../state/workspace.ts";
+import { useSession } from "./context.ts";
+import { runWords } from "./runWords.ts";
+
+interface SessionHeaderProps {
+  title: string;
+  project: Project | null;
+  session: Session | null;
+  run: Run | null;
+  view: View;
+  transcript: Transcript;
+  onMenu: () => void;
+}
+
+export function SessionHeader(props: SessionHeaderProps): ReactNode {
+  const { title, project, run, view, transcript, onMenu } = props;
+  const scope = useSession();
+  const [renaming, setRenaming] = useState(false);
+  const words = runWords(run);
+  const model = (isActive(run) ? run?.model : null) || project?.route?.label || run?.model || "";
+  const place: Place = { page: "session", project: scope.project, session: scope.session, view, terminal: null };
+
+  const archive = async (): Promise<void> => {
+    try {
+      await api.archiveSession(scope.project, scope.session);
+      await refreshSessions(scope.project);
+      go({ page: "project", project: scope.project });
+      toast("The session is archived. Its journal is kept.");
+    } catch (error) {
+      toastError(error);
+    }
+  };
+
+  return (
+    <Header
+      onMenu={onMenu}
+      title={<Title title={title} editing={renaming} onEdit={setRenaming} />}
+      below={
+        <div className="session-facts">
+          <CageWords project={project} run={run} />
+          {model === "" ? null : <span className="session-model">{model}</span>}
+        </div>
+      }
+    >
+      <span className="run-state" data-testid="run-state" data-state={run?.state ?? "idle"}>
+        <Badge tone={words.tone}>
+          <Dot state={words.dot} /> <span>{words.label}</span>
+        </Badge>
+      </span>
+      <div className="segments" role="group" aria-label="View">
+        <a
+          className="segment"
+          aria-current={view === "transcript" ? "page" : undefined}
+          {...linkTo({ ...place, view: "transcript" })}
+        >
+          <TranscriptIcon size={15} aria-hidden /> <span>Transcript</span>
+        </a>
+        <a
+          className="segment"
+          data-testid="terminal-tab"
+          aria-current={view === "terminal" ? "page" : undefined}
+          {...linkTo({ ...place, view: "terminal" })}
+        >
+          <TerminalIcon size={15} aria-hidden /> <span>Terminal</span>
+        </a>
+      </div>
+      <Popover
+        end
+        menu
+        label="Session"
+        anchor={(attributes) => (
+          <IconButton label="More" {...attributes}>
+            <MoreIcon size={17} />
+          </IconButton>
+        )}
+      >
+        {(close) => (
+          <>
+            <MenuItem
+              icon={<RenameIcon size={15} />}
+              onClick={() => {
+                close();
+                setRenaming(true);
+              }}
+            >
+              Rename
+            </MenuItem>
+            <MenuItem
+              icon={<CopyIcon size={15} />}
+              onClick={() => {
+                close();
+                void copyText(asText(transcript)).then((done) => done && toast("The transcript is copied."));
+              }}
+            >
+              Copy the transcript
+            </MenuItem>
+            <MenuItem
+              icon={<ArchiveIcon size={15} />}
+              onClick={() => {
+                close();
+                void archive();
+              }}
+            >
+              Archive
+            </MenuItem>
+          </>
+        )}
+      </Popover>
+    </Header>
+  );
+}
+
+interface TitleProps {
+  title: string;
+  editing: boolean;
+  onEdit: (editing: boolean) => void;
+}
+
+function Title({ title, editing, onEdit }: TitleProps): ReactNode {
+  const scope = useSession();
+  const input = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    if (editing) input.current?.select();
+  }, [editing]);
+
+  const save = async (): Promise<void> => {
+    const next = input.current?.value.trim() ?? "";
+    onEdit(false);
+    if (next === "" || next === title) return;
+    try {
+      placeSession(await api.renameSession(scope.project, scope.session, next));
+    } catch (error) {
+      toastError(error);
+    }
+  };
+
+  if (!editing) {
+    return (
+      <h1 className="session-title ellipsis">
+        <button type="button" title="Rename" onClick={() => onEdit(true)}>
+          {title || "Untitled session"}
+        </button>
+      </h1>
+    );
+  }
+  return (
+    <form
+      className="session-title"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void save();
+      }}
+    >
+      <input
+        ref={input}
+        className="input"
+        aria-label="Title"
+        defaultValue={title}
+        maxLength={200}
+        onBlur={() => void save()}
+        onKeyDown={(event) => {
+          if (event.key !== "Escape") return;
+          event.stopPropagation();
+          if (input.current !== null) input.current.value = title;
+          onEdit(false);
+        }}
+      />
+    </form>
+  );
+}
+
+/** What the cage allows, in words, always in sight; opens to the whole explanation. */
+function CageWords({ project, run }: { project: Project | null; run: Run | null }): ReactNode {
+  const words = (isActive(run) ? run?.cage : "") || project?.cage?.words || run?.cage || "";
+  if (words === "") return null;
+  return (
+    <Popover
+      label="What the cage allows"
+      anchor={(attributes) => (
+        <button type="button" className="cage-words" data-testid="cage-words" title={words} {...attributes}>
+          <CageIcon size={14} aria-hidden />
+          <span>{words}</span>
+        </button>
+      )}
+    >
+      {() => (
+        <div className="cage-explain">
+          <h2>The cage of this agent</h2>
+          <ul>
+            {(project?.cage?.explain ?? [words]).map((line) => (
+              <li key={line}>{line}</li>
+            ))}
+          </ul>
+          <p className="muted">
+            Everything the agent runs is inside: commands, file tools, searches, and terminals opened here.
+          </p>
+        </div>
+      )}
+    </Popover>
+  );
+}

@@ -1,0 +1,103 @@
+import { lazy, type ReactNode, Suspense, useEffect, useMemo } from "react";
+import { isTyping, useKeys } from "../design/hooks.ts";
+import { Empty, Skeleton } from "../design/parts.tsx";
+import { QuestionIcon } from "../design/icons.tsx";
+import { currentRun, isActive } from "../journal/model.ts";
+import { Header } from "../shell/Header.tsx";
+import { liveSession } from "../state/live.ts";
+import { go, type Place } from "../state/router.ts";
+import { useStore } from "../state/store.ts";
+import { findProject, findSession, workspace } from "../state/workspace.ts";
+import { interrupt } from "./acts.ts";
+import { SessionContext } from "./context.ts";
+import { Dock } from "./Dock.tsx";
+import { SessionHeader } from "./SessionHeader.tsx";
+import { TranscriptView } from "./TranscriptView.tsx";
+
+const TerminalView = lazy(() => import("../terminal/SessionTerminals.tsx"));
+
+const ESCAPE_TWICE_MS = 600;
+
+interface SessionPageProps {
+  place: Extract<Place, { page: "session" }>;
+  onMenu: () => void;
+}
+
+export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
+  const { project: slug, session: id } = place;
+  const live = useMemo(() => liveSession(id), [id]);
+  useEffect(() => live.enter(), [live]);
+  const { transcript, ready, refused } = useStore(live.state);
+  const space = useStore(workspace);
+  const project = findProject(space, slug);
+  const session = findSession(space, slug, id);
+  const run = currentRun(transcript);
+  const active = isActive(run);
+  const title = transcript.title || session?.title || "";
+  const scope = useMemo(() => ({ project: slug, session: id, live }), [slug, id, live]);
+  useInterruptKeys(slug, id, active, place);
+
+  useEffect(() => {
+    document.title = title === "" ? "kaged" : `${title} · kaged`;
+    return () => {
+      document.title = "kaged";
+    };
+  }, [title]);
+
+  if (refused !== null) {
+    return (
+      <>
+        <Header title="Session" onMenu={onMenu} />
+        <Empty icon={<QuestionIcon size={26} />} title="This session cannot be shown">
+          <p>{refused}</p>
+        </Empty>
+      </>
+    );
+  }
+  return (
+    <SessionContext value={scope}>
+      <SessionHeader
+        title={title}
+        project={project}
+        session={session}
+        run={run}
+        view={place.view}
+        transcript={transcript}
+        onMenu={onMenu}
+      />
+      {place.view === "transcript" ? (
+        <>
+          <TranscriptView transcript={transcript} ready={ready} sample={project?.sample === true} />
+          <Dock transcript={transcript} ready={ready} project={project} archived={transcript.archived} />
+        </>
+      ) : (
+        <Suspense fallback={<Skeleton lines={6} />}>
+          <TerminalView project={slug} session={id} terminal={place.terminal} />
+        </Suspense>
+      )}
+    </SessionContext>
+  );
+}
+
+/** Escape twice or ⌘/Ctrl + full stop stops what runs; T goes between transcript and terminal. */
+function useInterruptKeys(slug: string, id: string, active: boolean, place: SessionPageProps["place"]): void {
+  const last = useMemo(() => ({ escape: 0 }), []);
+  useKeys((event) => {
+    if (active && event.key === "." && (event.metaKey || event.ctrlKey)) {
+      void interrupt(slug, id);
+      return true;
+    }
+    if (active && event.key === "Escape" && place.view === "transcript") {
+      const now = event.timeStamp;
+      const twice = now - last.escape < ESCAPE_TWICE_MS;
+      last.escape = twice ? 0 : now;
+      if (twice) void interrupt(slug, id);
+      return twice;
+    }
+    if (event.key === "t" && !isTyping(event) && !event.metaKey && !event.ctrlKey && !event.altKey) {
+      go({ ...place, view: place.view === "transcript" ? "terminal" : "transcript", terminal: null });
+      return true;
+    }
+    return false;
+  });
+}

@@ -1,0 +1,73 @@
+import { memo, type ReactNode, useEffect } from "react";
+import { Button } from "../design/Button.tsx";
+import { isTyping, useKeys } from "../design/hooks.ts";
+import { JumpIcon } from "../design/icons.tsx";
+import { Skeleton } from "../design/parts.tsx";
+import type { Item, Run, Transcript } from "../journal/model.ts";
+import { EndRow, NoticeRow, TextRow, ThinkingRow, UserRow } from "./rows.tsx";
+import { ToolCard } from "./tools/ToolCard.tsx";
+import { useStick } from "./useStick.ts";
+import { Welcome } from "./Welcome.tsx";
+
+interface TranscriptViewProps {
+  transcript: Transcript;
+  ready: boolean;
+  sample: boolean;
+}
+
+export function TranscriptView({ transcript, ready, sample }: TranscriptViewProps): ReactNode {
+  const { scroller, content, away, jump } = useStick();
+  const asked = transcript.items.filter((item) => item.kind === "user").length;
+  // A message of one's own is always worth seeing.
+  useEffect(() => {
+    if (asked > 0) jump();
+  }, [asked, jump]);
+  useKeys((event) => {
+    if (event.key.toLowerCase() !== "g" || isTyping(event) || event.metaKey || event.ctrlKey || event.altKey) return false;
+    jump();
+    return true;
+  });
+  return (
+    <div className="transcript-frame">
+      {/* Keyboards scroll what has the focus. */}
+      {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
+      <div className="transcript" ref={scroller} tabIndex={0} role="region" aria-label="Transcript">
+        <div className="column" ref={content}>
+          {ready ? null : <Skeleton lines={7} />}
+          {ready && transcript.items.length === 0 ? <Welcome sample={sample} /> : null}
+          {ready || transcript.items.length > 0
+            ? transcript.items.map((item) => (
+                <Row key={item.key} item={item} run={"runId" in item ? transcript.runs[item.runId] : undefined} />
+              ))
+            : null}
+        </div>
+      </div>
+      {away ? (
+        <Button small className="jump" onClick={jump}>
+          <JumpIcon size={14} aria-hidden /> Jump to the latest
+        </Button>
+      ) : null}
+    </div>
+  );
+}
+
+const Row = memo(
+  function Row({ item, run }: { item: Item; run: Run | undefined }): ReactNode {
+    switch (item.kind) {
+      case "user":
+        return <UserRow item={item} />;
+      case "text":
+        return <TextRow item={item} />;
+      case "thinking":
+        return <ThinkingRow item={item} />;
+      case "tool":
+        return <ToolCard item={item} />;
+      case "notice":
+        return <NoticeRow item={item} />;
+      default:
+        return run === undefined ? null : <EndRow item={item} run={run} />;
+    }
+  },
+  // Only the last row of a run shows the run itself.
+  (before, after) => before.item === after.item && (after.item.kind !== "end" || before.run === after.run),
+);

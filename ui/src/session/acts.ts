@@ -1,0 +1,36 @@
+import { api } from "../api/client.ts";
+import { toast, toastError } from "../state/toasts.ts";
+
+/** A key that no other request has; works on plain HTTP too, where `randomUUID` does not exist. */
+export function freshKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Sends a message; true when the daemon has it. */
+export async function sendMessage(project: string, session: string, text: string): Promise<boolean> {
+  try {
+    await api.send(project, session, text, freshKey());
+    return true;
+  } catch (error) {
+    toastError(error);
+    return false;
+  }
+}
+
+export async function interrupt(project: string, session: string): Promise<void> {
+  try {
+    const { stopped } = await api.interrupt(project, session);
+    toast(stopped.length === 0 ? "Stopped." : `Stopped: ${stopped.join(", ")}.`);
+  } catch (error) {
+    toastError(error);
+  }
+}
+
+export async function resume(project: string, session: string): Promise<void> {
+  try {
+    await api.resume(project, session);
+  } catch (error) {
+    toastError(error);
+  }
+}

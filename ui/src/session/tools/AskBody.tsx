@@ -1,0 +1,71 @@
+import { type FormEvent, type ReactNode, useState } from "react";
+import { api } from "../../api/client.ts";
+import { Button } from "../../design/Button.tsx";
+import { str } from "../../journal/events.ts";
+import type { ToolItem } from "../../journal/model.ts";
+import { toastError } from "../../state/toasts.ts";
+import { useSession } from "../context.ts";
+import { argsOf } from "./describe.tsx";
+
+/** The agent's question: its options as buttons, free text always, the answer once it is given. */
+export function AskBody({ item }: { item: ToolItem }): ReactNode {
+  const { project, session } = useSession();
+  const [text, setText] = useState("");
+  const [busy, setBusy] = useState(false);
+  const { attention } = item;
+  const question = attention?.question || str(argsOf(item), "question");
+
+  const answer = async (value: string): Promise<void> => {
+    if (attention === null) return;
+    setBusy(true);
+    try {
+      await api.answer(project, session, attention.id, value);
+    } catch (error) {
+      toastError(error);
+    } finally {
+      setBusy(false);
+    }
+  };
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    if (text.trim() !== "") void answer(text.trim());
+  };
+
+  return (
+    <div className="ask" data-testid="ask">
+      <p className="ask-question">{question}</p>
+      {attention?.state === "open" ? (
+        <>
+          {attention.options.length === 0 ? null : (
+            <div className="ask-options">
+              {attention.options.map((option) => (
+                <Button key={option} data-testid="ask-option" disabled={busy} onClick={() => void answer(option)}>
+                  {option}
+                </Button>
+              ))}
+            </div>
+          )}
+          <form className="ask-free" onSubmit={submit}>
+            <input
+              className="input"
+              data-testid="ask-text"
+              aria-label="Your answer"
+              placeholder={attention.options.length === 0 ? "Your answer" : "Or say it in your own words"}
+              value={text}
+              onChange={(event) => setText(event.target.value)}
+            />
+            <Button type="submit" look="primary" busy={busy} disabled={text.trim() === ""} data-testid="ask-send">
+              Answer
+            </Button>
+          </form>
+        </>
+      ) : null}
+      {attention?.state === "answered" ? (
+        <p className="ask-answer">
+          <span className="muted">{attention.actor || "You"} answered</span> {attention.answer}
+        </p>
+      ) : null}
+      {attention?.state === "withdrawn" ? <p className="muted">The question was withdrawn.</p> : null}
+    </div>
+  );
+}

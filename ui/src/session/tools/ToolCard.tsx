@@ -1,0 +1,127 @@
+import { type ReactNode, useId, useState } from "react";
+import { DiffCount } from "../../design/DiffView.tsx";
+import { useNow } from "../../design/hooks.ts";
+import { ChevronIcon, DeniedIcon } from "../../design/icons.tsx";
+import { Spinner } from "../../design/parts.tsx";
+import { str } from "../../journal/events.ts";
+import type { ToolItem } from "../../journal/model.ts";
+import { type FileDiff, parseDiff } from "../../text/diff.ts";
+import { duration, elapsed } from "../../text/format.ts";
+import { useSession } from "../context.ts";
+import { AskBody } from "./AskBody.tsx";
+import { ChangeBody, Facts, HitsBody, PlainBody, ShellBody } from "./bodies.tsx";
+import { describe } from "./describe.tsx";
+
+/** Kinds whose body is the point of them; the others open when asked. */
+const OPEN_AT_FIRST = new Set(["shell", "file.edit", "file.write", "ask"]);
+
+export function ToolCard({ item }: { item: ToolItem }): ReactNode {
+  const [chosen, setChosen] = useState<boolean | null>(null);
+  const bodyId = useId();
+  const what = describe(item);
+  const diffs = typeof item.detail["diff"] === "string" ? parseDiff(item.detail["diff"]) : [];
+  const open = chosen ?? (OPEN_AT_FIRST.has(item.tool) || item.state === "failed" || item.state === "denied");
+  const shown = item.state === "writing" || item.state === "ready" ? "pending" : item.state;
+  const lines = what.object.split("\n");
+  return (
+    <section
+      className="row tool"
+      data-testid="tool-card"
+      data-tool={item.tool}
+      data-state={shown}
+      aria-label={`${item.tool} ${lines[0] ?? ""}`}
+    >
+      <button type="button" className="tool-head" aria-expanded={open} aria-controls={bodyId} onClick={() => setChosen(!open)}>
+        <span className="tool-icon">{shown === "denied" ? <DeniedIcon size={15} aria-hidden /> : what.icon}</span>
+        {what.verb === "" ? null : <span className="tool-verb">{what.verb}</span>}
+        <code className="tool-object grow">
+          {item.tool === "ask" ? "" : lines[0]}
+          {lines.length > 1 ? <span className="muted"> +{lines.length - 1} lines</span> : null}
+        </code>
+        {diffs[0] === undefined ? null : <DiffCount file={diffs[0]} />}
+        <Status item={item} />
+        <ChevronIcon size={15} aria-hidden className="turn" />
+      </button>
+      <div id={bodyId} className="tool-body" hidden={!open}>
+        {open ? <Body item={item} diffs={diffs} /> : null}
+      </div>
+    </section>
+  );
+}
+
+function Body({ item, diffs }: { item: ToolItem; diffs: FileDiff[] }): ReactNode {
+  const { rest, object } = describe(item);
+  return (
+    <>
+      <Facts rest={rest} long={item.tool === "ask" || !object.includes("\n") ? "" : object} />
+      {item.argsError === "" ? null : <p className="tool-reason bad">{item.argsError}</p>}
+      {item.deniedReason === "" ? null : <p className="tool-reason bad">{item.deniedReason}</p>}
+      <Kind item={item} diffs={diffs} />
+      {item.state === "unknown" ? (
+        <p className="tool-reason">kaged was restarted while this ran; whether it finished is not known.</p>
+      ) : null}
+    </>
+  );
+}
+
+function Kind({ item, diffs }: { item: ToolItem; diffs: FileDiff[] }): ReactNode {
+  switch (item.tool) {
+    case "shell":
+      return <ShellBody item={item} />;
+    case "file.edit":
+    case "file.write":
+      return <ChangeBody item={item} diffs={diffs} />;
+    case "search.grep":
+      return <HitsBody item={item} />;
+    case "ask":
+      return <AskBody item={item} />;
+    default:
+      return <PlainBody item={item} />;
+  }
+}
+
+function Status({ item }: { item: ToolItem }): ReactNode {
+  const { live } = useSession();
+  const running = item.state === "running" || item.state === "writing";
+  const now = useNow(running);
+  if (running) {
+    const since = now - live.skewMs - Date.parse(item.startedAt);
+    return (
+      <span className="tool-status running">
+        <Spinner />
+        <span className="hidden-text">running</span>
+        {since >= 1000 ? elapsed(since) : ""}
+      </span>
+    );
+  }
+  const took = item.durationMs === null || item.tool === "ask" ? "" : duration(item.durationMs);
+  return (
+    <span className={`tool-status ${item.state}`}>
+      <span>{stateWords(item)}</span>
+      {took === "" ? null : <span className="tool-time">{took}</span>}
+    </span>
+  );
+}
+
+function stateWords(item: ToolItem): string {
+  const { exit_code: exit, signal } = item.detail;
+  switch (item.state) {
+    case "ok":
+      if (item.tool === "shell" && typeof exit === "number") return `exit ${exit}`;
+      return item.tool === "ask" ? "answered" : "";
+    case "failed": {
+      const reason = str(item.detail, "reason");
+      if (reason === "walltime" || reason === "timeout") return "timed out";
+      if (reason === "memory") return "out of memory";
+      if (typeof exit === "number" && exit !== 0) return `exit ${exit}`;
+      if (typeof signal === "number" && signal !== 0) return `signal ${signal}`;
+      return "failed";
+    }
+    case "ready":
+      return "";
+    case "waiting":
+      return "waiting for you";
+    default:
+      return item.state;
+  }
+}

@@ -1,0 +1,139 @@
+import { type ReactNode, useState } from "react";
+import { AnsiText } from "../../design/AnsiText.tsx";
+import { Button } from "../../design/Button.tsx";
+import { Code } from "../../design/CodeBlock.tsx";
+import { CopyButton } from "../../design/CopyButton.tsx";
+import { DiffView } from "../../design/DiffView.tsx";
+import { num, str } from "../../journal/events.ts";
+import type { ToolItem } from "../../journal/model.ts";
+import type { FileDiff } from "../../text/diff.ts";
+import { bytes, count } from "../../text/format.ts";
+import { groupHits } from "../../text/hits.ts";
+import { languageOf } from "../../text/spans.ts";
+import { argsOf } from "./describe.tsx";
+
+const TAIL_LINES = 12;
+
+/** Arguments that the head has no room for. */
+export function Facts({ rest, long }: { rest: [string, string][]; long: string }): ReactNode {
+  if (rest.length === 0 && long === "") return null;
+  return (
+    <>
+      {long === "" ? null : (
+        <pre className="tool-command" tabIndex={0}>
+          {long}
+        </pre>
+      )}
+      {rest.length === 0 ? null : (
+        <dl className="tool-facts">
+          {rest.map(([name, value]) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>{value}</dd>
+            </div>
+          ))}
+        </dl>
+      )}
+    </>
+  );
+}
+
+/** Live output: its end while it runs and afterwards, the whole of it when asked for. */
+export function ShellBody({ item }: { item: ToolItem }): ReactNode {
+  const [all, setAll] = useState(false);
+  const text = item.output === "" ? item.result : item.output;
+  if (text === "") return item.state === "running" ? null : <p className="tool-reason muted">No output.</p>;
+  const total = lineCount(text);
+  const file = str(item.detail, "output_file");
+  const lost = num(item.detail, "truncated_bytes");
+  return (
+    <>
+      <div className="output-frame">
+        <pre className={all ? "output all" : "output"} tabIndex={0} aria-label="Output">
+          {all ? <AnsiText text={text} /> : <AnsiText text={text} lastLines={TAIL_LINES} />}
+        </pre>
+        <CopyButton text={() => text} label="Copy the output" />
+      </div>
+      {total > TAIL_LINES || item.outputCut > 0 || file !== "" ? (
+        <div className="output-foot">
+          {total > TAIL_LINES ? (
+            <Button small look="ghost" className="more" onClick={() => setAll(!all)}>
+              {all ? "Show the end only" : `Show all ${count(total, "line")}`}
+            </Button>
+          ) : null}
+          {item.outputCut > 0 ? <span className="muted">The first {bytes(item.outputCut)} are not shown.</span> : null}
+          {file === "" ? null : (
+            <span className="muted">
+              {lost > 0 ? `The model saw all but ${bytes(lost)}; ` : ""}the whole output is in <code>{file}</code>
+            </span>
+          )}
+        </div>
+      ) : null}
+    </>
+  );
+}
+
+function lineCount(text: string): number {
+  let lines = text.endsWith("\n") ? 0 : 1;
+  for (let index = text.indexOf("\n"); index !== -1; index = text.indexOf("\n", index + 1)) lines += 1;
+  return lines;
+}
+
+/** An edit or a new file, as a diff once it is made and as text while it is written. */
+export function ChangeBody({ item, diffs }: { item: ToolItem; diffs: FileDiff[] }): ReactNode {
+  if (diffs.length > 0) return diffs.map((file) => <DiffView key={file.path} file={file} />);
+  if (item.state === "failed" || item.state === "denied") return <PlainBody item={item} />;
+  const args = argsOf(item);
+  const text = str(args, "content") || str(args, "text") || str(args, "new") || str(args, "new_text");
+  if (text === "") return item.state === "ok" ? <PlainBody item={item} /> : null;
+  return <LongText text={text} language={languageOf(str(args, "path"))} />;
+}
+
+export function HitsBody({ item }: { item: ToolItem }): ReactNode {
+  const groups = groupHits(item.result);
+  if (groups === null) return <PlainBody item={item} />;
+  return (
+    <div className="hits">
+      {groups.map((group) => (
+        <div key={group.path}>
+          <div className="hits-path">{group.path}</div>
+          {group.hits.map((hit) => (
+            <div key={hit.line} className="hit">
+              <span className="diff-number">{hit.line}</span>
+              <span>{hit.text}</span>
+            </div>
+          ))}
+        </div>
+      ))}
+    </div>
+  );
+}
+
+export function PlainBody({ item }: { item: ToolItem }): ReactNode {
+  const text = item.output || item.result;
+  if (text === "") return item.durationMs === null ? null : <p className="tool-reason muted">No output.</p>;
+  return <LongText text={text} language={item.state === "ok" ? languageOf(str(item.args, "path")) : ""} />;
+}
+
+function LongText({ text, language }: { text: string; language: string }): ReactNode {
+  const [all, setAll] = useState(false);
+  const total = lineCount(text);
+  const shown = all || total <= TAIL_LINES * 2 ? text : text.split("\n", TAIL_LINES * 2).join("\n");
+  return (
+    <>
+      <div className="output-frame">
+        <pre className={all ? "output all" : "output"} tabIndex={0} aria-label="Text">
+          <Code text={shown} language={language} />
+        </pre>
+        <CopyButton text={() => text} />
+      </div>
+      {shown === text ? null : (
+        <div className="output-foot">
+          <Button small look="ghost" className="more" onClick={() => setAll(true)}>
+            Show all {count(total, "line")}
+          </Button>
+        </div>
+      )}
+    </>
+  );
+}

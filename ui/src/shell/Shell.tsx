@@ -1,0 +1,101 @@
+import { lazy, type ReactNode, Suspense, useCallback, useState } from "react";
+import type { Me } from "../api/types.ts";
+import { isTyping, useKeys } from "../design/hooks.ts";
+import { Skeleton } from "../design/parts.tsx";
+import { Home } from "../pages/Home.tsx";
+import { Lost } from "../pages/Lost.tsx";
+import { ModelsPage } from "../pages/Models.tsx";
+import { ProjectPage } from "../pages/ProjectPage.tsx";
+import { SessionPage } from "../session/SessionPage.tsx";
+import { useOnLeave, usePlace } from "../state/router.ts";
+import { useStore } from "../state/store.ts";
+import { overlay, type Overlay } from "./overlay.ts";
+import { LoadFolder } from "./LoadFolder.tsx";
+import { ProviderDialog } from "./ProviderDialog.tsx";
+import { Rail } from "./Rail.tsx";
+import { Shortcuts } from "./Shortcuts.tsx";
+import { TrustReview } from "./TrustReview.tsx";
+import { Warnings } from "./Warnings.tsx";
+
+const AuditPage = lazy(() => import("../pages/Audit.tsx"));
+const SystemPage = lazy(() => import("../pages/System.tsx"));
+const TerminalsPage = lazy(() => import("../pages/Terminals.tsx"));
+
+/** Rail, page, and what lies over them. */
+export function Shell({ me }: { me: Me }): ReactNode {
+  const [drawer, setDrawer] = useState(false);
+  const closeDrawer = useCallback(() => setDrawer(false), []);
+  useOnLeave(closeDrawer);
+  useKeys((event) => {
+    if (event.key === "?" && !isTyping(event)) {
+      overlay.set({ kind: "shortcuts" });
+      return true;
+    }
+    if (event.key === "Escape" && drawer) {
+      setDrawer(false);
+      return true;
+    }
+    return false;
+  });
+  return (
+    <div className="shell" data-drawer={drawer}>
+      <a className="skip" href="#main" onClick={focusMain}>
+        Skip to the page
+      </a>
+      <Warnings warnings={me.warnings} />
+      <Rail open={drawer} onClose={closeDrawer} />
+      {drawer ? <button type="button" className="drawer-scrim" aria-label="Close the menu" onClick={closeDrawer} /> : null}
+      <main id="main" className="main" tabIndex={-1}>
+        <Suspense fallback={<Skeleton lines={5} />}>
+          <Page onMenu={() => setDrawer(true)} />
+        </Suspense>
+      </main>
+      <Over />
+    </div>
+  );
+}
+
+/** Moves the focus, not the address: the router owns that. */
+function focusMain(event: { preventDefault(): void }): void {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}
+
+function Page({ onMenu }: { onMenu: () => void }): ReactNode {
+  const place = usePlace();
+  switch (place.page) {
+    case "home":
+      return <Home onMenu={onMenu} />;
+    case "project":
+      return <ProjectPage key={place.project} slug={place.project} onMenu={onMenu} />;
+    case "session":
+      return <SessionPage key={place.session} place={place} onMenu={onMenu} />;
+    case "terminals":
+      return <TerminalsPage terminal={place.terminal} onMenu={onMenu} />;
+    case "models":
+      return <ModelsPage onMenu={onMenu} />;
+    case "audit":
+      return <AuditPage onMenu={onMenu} />;
+    case "system":
+      return <SystemPage onMenu={onMenu} />;
+    default:
+      return <Lost path={place.path} onMenu={onMenu} />;
+  }
+}
+
+function Over(): ReactNode {
+  const open: Overlay | null = useStore(overlay);
+  const close = useCallback(() => overlay.set(null), []);
+  switch (open?.kind) {
+    case "load":
+      return <LoadFolder onClose={close} />;
+    case "provider":
+      return <ProviderDialog onClose={close} />;
+    case "shortcuts":
+      return <Shortcuts onClose={close} />;
+    case "trust":
+      return <TrustReview slug={open.slug} onClose={close} />;
+    default:
+      return null;
+  }
+}

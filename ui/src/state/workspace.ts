@@ -1,0 +1,97 @@
+import { api } from "../api/client.ts";
+import type { Me, Project, Session } from "../api/types.ts";
+import { type Frame, str } from "../journal/events.ts";
+import { socket } from "../ws/browser.ts";
+import { Store } from "./store.ts";
+import { toastError } from "./toasts.ts";
+
+/** What the rail shows: projects, and of each the newest sessions. Kept current by the `events` channel. */
+export interface Workspace {
+  loaded: boolean;
+  projects: Project[];
+  sessions: Record<string, { items: Session[]; next: string | null }>;
+}
+
+export const me = new Store<Me | null>(null);
+export const workspace = new Store<Workspace>({ loaded: false, projects: [], sessions: {} });
+
+export async function refreshProjects(): Promise<void> {
+  const projects = (await api.projects()).items;
+  workspace.set((state) => ({ ...state, projects }));
+  await Promise.all(projects.map((project) => refreshSessions(project.slug)));
+  workspace.set((state) => ({ ...state, loaded: true }));
+}
+
+export async function refreshSessions(slug: string): Promise<void> {
+  const page = await api.sessions(slug);
+  const items = page.items.filter((session) => session.state !== "archived");
+  workspace.set((state) => ({ ...state, sessions: { ...state.sessions, [slug]: { items, next: page.next } } }));
+}
+
+export async function moreSessions(slug: string): Promise<void> {
+  const held = workspace.get().sessions[slug];
+  if (!held?.next) return;
+  const page = await api.sessions(slug, held.next);
+  const known = new Set(held.items.map((session) => session.id));
+  const items = [...held.items, ...page.items.filter((session) => !known.has(session.id))];
+  workspace.set((state) => ({ ...state, sessions: { ...state.sessions, [slug]: { items, next: page.next } } }));
+}
+
+/** Puts one session into the rail at once, without waiting for the next look at the list. */
+export function placeSession(session: Session): void {
+  workspace.set((state) => {
+    const held = state.sessions[session.project] ?? { items: [], next: null };
+    const known = held.items.some((entry) => entry.id === session.id);
+    const items = known
+      ? held.items.map((entry) => (entry.id === session.id ? session : entry))
+      : [session, ...held.items];
+    return { ...state, sessions: { ...state.sessions, [session.project]: { ...held, items } } };
+  });
+}
+
+export function placeProject(project: Project): void {
+  workspace.set((state) => {
+    const known = state.projects.some((entry) => entry.slug === project.slug);
+    const projects = known
+      ? state.projects.map((entry) => (entry.slug === project.slug ? project : entry))
+      : [...state.projects, project];
+    return { ...state, projects };
+  });
+}
+
+export function findProject(state: Workspace, slug: string): Project | null {
+  return state.projects.find((project) => project.slug === slug) ?? null;
+}
+
+export function findSession(state: Workspace, slug: string, id: string): Session | null {
+  return state.sessions[slug]?.items.find((session) => session.id === id) ?? null;
+}
+
+const stale = new Set<string>();
+let timer: ReturnType<typeof setTimeout> | null = null;
+
+/** A burst of events costs one look at each list it touched. */
+function refreshSoon(slug: string): void {
+  stale.add(slug);
+  timer ??= setTimeout(() => {
+    timer = null;
+    const slugs = [...stale];
+    stale.clear();
+    const known = new Set(workspace.get().projects.map((project) => project.slug));
+    const work = slugs.every((entry) => known.has(entry))
+      ? Promise.all(slugs.map((entry) => refreshSessions(entry)))
+      : refreshProjects();
+    work.catch(() => {
+      // The next event, or the next reconnect, looks again; the connection state is already shown.
+    });
+  }, 250);
+}
+
+export function startWorkspace(): void {
+  refreshProjects().catch(toastError);
+  socket.subscribe("events", "head", {
+    frames: (frames: Frame[]) => {
+      for (const frame of frames) refreshSoon(str(frame.data, "project"));
+    },
+  });
+}

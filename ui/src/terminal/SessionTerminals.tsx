@@ -1,0 +1,31 @@
+import type { ReactNode } from "react";
+import { CageIcon } from "../design/icons.tsx";
+import { Empty } from "../design/parts.tsx";
+import { go } from "../state/router.ts";
+import { Terminals } from "./Terminals.tsx";
+
+interface SessionTerminalsProps {
+  project: string;
+  session: string;
+  terminal: string | null;
+}
+
+/** The terminals of one session, by default inside its cage. */
+export default function SessionTerminals({ project, session, terminal }: SessionTerminalsProps): ReactNode {
+  return (
+    <Terminals
+      scope={{ project, session }}
+      selected={terminal}
+      onSelect={(id) => go({ page: "session", project, session, view: "terminal", terminal: id }, "replace")}
+      labelOf={(entry) => entry.title}
+      empty={
+        <Empty icon={<CageIcon size={28} />} title="A shell inside the cage">
+          <p>
+            It sees what the agent sees: the same files, the same limits, the same running commands. It goes on when you
+            close this page.
+          </p>
+        </Empty>
+      }
+    />
+  );
+}

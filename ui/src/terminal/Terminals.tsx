@@ -1,0 +1,190 @@
+import "./terminal.css";
+import { type ReactNode, useCallback, useEffect, useState } from "react";
+import { api } from "../api/client.ts";
+import { sentence } from "../api/http.ts";
+import type { Terminal } from "../api/types.ts";
+import { Button, IconButton } from "../design/Button.tsx";
+import { CageIcon, ChevronIcon, CloseIcon, HostIcon, PlusIcon } from "../design/icons.tsx";
+import { Notice, Skeleton } from "../design/parts.tsx";
+import { MenuItem, Popover } from "../design/Popover.tsx";
+import { useStore } from "../state/store.ts";
+import { toastError } from "../state/toasts.ts";
+import { me } from "../state/workspace.ts";
+import { Screen } from "./Screen.tsx";
+
+interface TerminalsProps {
+  /** The session whose terminals these are; null for all of them. */
+  scope: { project: string; session: string } | null;
+  selected: string | null;
+  onSelect: (id: string | null) => void;
+  labelOf: (terminal: Terminal) => string;
+  empty: ReactNode;
+}
+
+/** A strip of terminals and the screen of the chosen one. */
+export function Terminals({ scope, selected, onSelect, labelOf, empty }: TerminalsProps): ReactNode {
+  const [list, setList] = useState<Terminal[] | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  const [busy, setBusy] = useState(false);
+  const hostAllowed = useStore(me)?.host_terminals === true;
+  const session = scope?.session ?? null;
+
+  const look = useCallback(async (): Promise<void> => {
+    try {
+      const { items } = await api.terminals(session);
+      setList(items.filter((entry) => session === null || entry.session === session || entry.kind === "host").toReversed());
+      setProblem(null);
+    } catch (error) {
+      setProblem(sentence(error));
+    }
+  }, [session]);
+  useEffect(() => void look(), [look]);
+
+  const chosen = list?.find((entry) => entry.id === selected) ?? list?.at(-1) ?? null;
+
+  const open = async (kind: "cage" | "host"): Promise<void> => {
+    setBusy(true);
+    try {
+      const place = kind === "host" ? {} : (scope ?? {});
+      const made = await api.createTerminal({ kind, ...place, cols: 100, rows: 30 });
+      setList((held) => [...(held ?? []), made]);
+      onSelect(made.id);
+    } catch (error) {
+      toastError(error);
+    } finally {
+      setBusy(false);
+    }
+  };
+
+  const close = async (id: string): Promise<void> => {
+    try {
+      await api.closeTerminal(id);
+      setList((held) => held?.filter((entry) => entry.id !== id) ?? null);
+      if (id === selected) onSelect(null);
+    } catch (error) {
+      toastError(error);
+      await look();
+    }
+  };
+
+  const exited = useCallback(
+    (id: string, code: number | null) =>
+      setList(
+        (held) => held?.map((entry) => (entry.id === id ? { ...entry, state: "exited", exit_code: code } : entry)) ?? null,
+      ),
+    [],
+  );
+
+  const newButton = (
+    <NewTerminal cage={scope !== null} host={hostAllowed} busy={busy} onOpen={(kind) => void open(kind)} />
+  );
+  return (
+    <div className="terminals">
+      {problem === null ? null : <Notice tone="bad">{problem}</Notice>}
+      {list === null && problem === null ? <Skeleton lines={4} /> : null}
+      {list?.length === 0 ? (
+        <div className="terminals-empty">
+          {empty}
+          {newButton}
+        </div>
+      ) : null}
+      {chosen === null || list === null ? null : (
+        <>
+          <div className="terminal-strip">
+            <div className="terminal-tabs" role="tablist" aria-label="Terminals">
+              {list.map((entry) => (
+                <Tab
+                  key={entry.id}
+                  terminal={entry}
+                  label={labelOf(entry)}
+                  selected={entry.id === chosen.id}
+                  onSelect={() => onSelect(entry.id)}
+                  onClose={() => void close(entry.id)}
+                />
+              ))}
+            </div>
+            {newButton}
+          </div>
+          <Screen key={chosen.id} terminal={chosen} onExit={exited} />
+        </>
+      )}
+    </div>
+  );
+}
+
+interface TabProps {
+  terminal: Terminal;
+  label: string;
+  selected: boolean;
+  onSelect: () => void;
+  onClose: () => void;
+}
+
+function Tab({ terminal, label, selected, onSelect, onClose }: TabProps): ReactNode {
+  const name = label || (terminal.kind === "host" ? "Host" : "Cage");
+  return (
+    <div className="terminal-tab" data-selected={selected} data-state={terminal.state}>
+      <button type="button" role="tab" aria-selected={selected} onClick={onSelect}>
+        {terminal.kind === "host" ? <HostIcon size={14} aria-label="host" /> : <CageIcon size={14} aria-label="cage" />}
+        <span className="ellipsis">{name}</span>
+      </button>
+      <IconButton small label={`Close ${name}`} onClick={onClose}>
+        <CloseIcon size={13} />
+      </IconButton>
+    </div>
+  );
+}
+
+interface NewTerminalProps {
+  cage: boolean;
+  host: boolean;
+  busy: boolean;
+  onOpen: (kind: "cage" | "host") => void;
+}
+
+function NewTerminal({ cage, host, busy, onOpen }: NewTerminalProps): ReactNode {
+  if (!cage && !host) return null;
+  const first = cage ? "cage" : "host";
+  return (
+    <div className="new-terminal">
+      <Button small data-testid="new-terminal" busy={busy} onClick={() => onOpen(first)}>
+        {busy ? null : <PlusIcon size={14} aria-hidden />} {cage ? "New terminal" : "New host terminal"}
+      </Button>
+      {cage && host ? (
+        <Popover
+          end
+          menu
+          label="Where the terminal opens"
+          anchor={(attributes) => (
+            <IconButton small label="Where it opens" {...attributes}>
+              <ChevronIcon size={14} />
+            </IconButton>
+          )}
+        >
+          {(close) => (
+            <>
+              <MenuItem
+                icon={<CageIcon size={15} />}
+                onClick={() => {
+                  close();
+                  onOpen("cage");
+                }}
+              >
+                In this session’s cage
+              </MenuItem>
+              <MenuItem
+                icon={<HostIcon size={15} />}
+                onClick={() => {
+                  close();
+                  onOpen("host");
+                }}
+              >
+                On the host, no cage
+              </MenuItem>
+            </>
+          )}
+        </Popover>
+      ) : null}
+    </div>
+  );
+}

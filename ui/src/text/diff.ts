@@ -1,0 +1,73 @@
+/** Unified diffs as rows for display. Pure. */
+
+export interface DiffRow {
+  kind: "same" | "add" | "del" | "gap";
+  before: number | null;
+  after: number | null;
+  text: string;
+}
+
+export interface FileDiff {
+  path: string;
+  added: number;
+  removed: number;
+  rows: DiffRow[];
+}
+
+const HUNK = /^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@/;
+
+function pathIn(line: string): string {
+  const path = line.slice(4).split("\t", 1)[0] ?? "";
+  return path.replace(/^[ab]\//, "");
+}
+
+/** One entry a file; text outside hunks is ignored. */
+export function parseDiff(text: string): FileDiff[] {
+  const files: FileDiff[] = [];
+  let file: FileDiff | null = null;
+  let before = 0;
+  let after = 0;
+  let inHunk = false;
+  const lines = text.replace(/\n$/, "").split("\n");
+  lines.forEach((line, index) => {
+    const header = line.startsWith("--- ") && (lines[index + 1]?.startsWith("+++ ") ?? false);
+    if (header) {
+      file = { path: "", added: 0, removed: 0, rows: [] };
+      files.push(file);
+      inHunk = false;
+      const old = pathIn(line);
+      if (old !== "/dev/null") file.path = old;
+      return;
+    }
+    if (file !== null && !inHunk && line.startsWith("+++ ")) {
+      const path = pathIn(line);
+      if (path !== "/dev/null") file.path = path;
+      return;
+    }
+    const hunk = HUNK.exec(line);
+    if (hunk !== null) {
+      file ??= begin(files);
+      if (file.rows.length > 0) file.rows.push({ kind: "gap", before: null, after: null, text: "" });
+      before = Number(hunk[1]);
+      after = Number(hunk[2]);
+      inHunk = true;
+      return;
+    }
+    if (!inHunk || file === null) return;
+    const body = line.slice(1);
+    if (line.startsWith("+")) {
+      file.added += 1;
+      file.rows.push({ kind: "add", before: null, after: after++, text: body });
+    } else if (line.startsWith("-")) {
+      file.removed += 1;
+      file.rows.push({ kind: "del", before: before++, after: null, text: body });
+    } else if (!line.startsWith("\\")) file.rows.push({ kind: "same", before: before++, after: after++, text: body });
+  });
+  return files;
+}
+
+function begin(files: FileDiff[]): FileDiff {
+  const file: FileDiff = { path: "", added: 0, removed: 0, rows: [] };
+  files.push(file);
+  return file;
+}

@@ -1,0 +1,126 @@
+import { subprotocols } from "../api/key.ts";
+import { socketUrlOf } from "../base.ts";
+import { backoff } from "../ws/backoff.ts";
+import { controlFrame, inputFrame, Position, readFrame, resizeFrame } from "./protocol.ts";
+
+/** What the link reports; `output` calls `done` when the screen has taken the bytes. */
+export interface LinkEvents {
+  output(bytes: Uint8Array, done: () => void): void;
+  cut(bytes: number): void;
+  title(title: string): void;
+  exit(code: number | null): void;
+  state(state: "connecting" | "open" | "lost" | "closed"): void;
+}
+
+/** One terminal's connection: resumes by offset, acknowledges what the screen has taken. */
+export class TerminalLink {
+  readonly #id: string;
+  readonly #events: LinkEvents;
+  readonly #position = new Position();
+  #socket: WebSocket | null = null;
+  #attempt = 0;
+  #timer: ReturnType<typeof setTimeout> | null = null;
+  #begun = false;
+  #over = false;
+  #size: { cols: number; rows: number };
+
+  constructor(id: string, size: { cols: number; rows: number }, events: LinkEvents) {
+    this.#id = id;
+    this.#size = size;
+    this.#events = events;
+    this.#connect();
+    window.addEventListener("online", this.nudge);
+    document.addEventListener("visibilitychange", this.nudge);
+  }
+
+  /** Tries again at once when the connection is down. */
+  readonly nudge = (): void => {
+    if (this.#over || this.#socket !== null || document.visibilityState === "hidden") return;
+    this.#attempt = 0;
+    this.#connect();
+  };
+
+  input(data: string): void {
+    if (data !== "") this.#send(inputFrame(data));
+  }
+
+  resize(cols: number, rows: number): void {
+    if (cols === this.#size.cols && rows === this.#size.rows) return;
+    this.#size = { cols, rows };
+    this.#send(resizeFrame(cols, rows));
+  }
+
+  close(): void {
+    this.#over = true;
+    window.removeEventListener("online", this.nudge);
+    document.removeEventListener("visibilitychange", this.nudge);
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#socket?.close();
+    this.#socket = null;
+  }
+
+  #send(frame: Uint8Array<ArrayBuffer>): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(frame);
+  }
+
+  #connect(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#events.state("connecting");
+    const after = this.#begun ? `?after=${this.#position.received}` : "";
+    const socket = new WebSocket(
+      socketUrlOf(`api/v1/terminals/${encodeURIComponent(this.#id)}/ws`) + after,
+      subprotocols("kaged.tty.v1"),
+    );
+    socket.binaryType = "arraybuffer";
+    this.#socket = socket;
+    socket.addEventListener("open", () => {
+      this.#attempt = 0;
+      this.#events.state("open");
+      socket.send(resizeFrame(this.#size.cols, this.#size.rows));
+    });
+    socket.addEventListener("message", (event: MessageEvent<unknown>) => {
+      if (this.#socket === socket && event.data instanceof ArrayBuffer) this.#receive(event.data);
+    });
+    socket.addEventListener("close", () => {
+      if (this.#socket !== socket) return;
+      this.#socket = null;
+      if (this.#over) return;
+      this.#events.state("lost");
+      this.#timer = setTimeout(() => this.#connect(), backoff(this.#attempt++, Math.random));
+    });
+  }
+
+  #receive(data: ArrayBuffer): void {
+    const frame = readFrame(data);
+    if (frame.kind === "output") {
+      const length = frame.bytes.length;
+      this.#position.receive(length);
+      this.#events.output(frame.bytes, () => {
+        const ack = this.#position.write(length);
+        if (ack !== null) this.#send(controlFrame({ ack }));
+      });
+    } else if (frame.kind === "control") this.#control(frame.control);
+  }
+
+  #control(control: Record<string, unknown>): void {
+    const { start, cut, title } = control;
+    if (typeof start === "number") {
+      this.#position.begin(start);
+      this.#begun = true;
+      if (typeof cut === "number" && cut > 0) this.#events.cut(cut);
+    }
+    if (typeof title === "string") this.#events.title(title);
+    if ("exit" in control) {
+      this.#over = true;
+      this.#events.exit(exitCode(control["exit"]));
+      this.#events.state("closed");
+    }
+  }
+}
+
+function exitCode(value: unknown): number | null {
+  if (typeof value === "number") return value;
+  if (typeof value !== "object" || value === null) return null;
+  const code = (value as { code?: unknown }).code;
+  return typeof code === "number" ? code : null;
+}

@@ -1,0 +1,37 @@
+import { subprotocols } from "../api/key.ts";
+import { socketUrlOf } from "../base.ts";
+import { Socket, type Surroundings, type Wire } from "./socket.ts";
+
+/** Before the next paint; a hidden page never paints, so there a short timer stands in. */
+export function beforePaint(run: () => void): void {
+  if (document.visibilityState === "hidden") {
+    setTimeout(run, 100);
+    return;
+  }
+  let ran = false;
+  const once = (): void => {
+    if (ran) return;
+    ran = true;
+    run();
+  };
+  requestAnimationFrame(once);
+  setTimeout(once, 250);
+}
+
+const browser: Surroundings = {
+  open: () => new WebSocket(socketUrlOf("api/v1/ws"), subprotocols("kaged.v1")) as Wire,
+  later: (run, ms) => {
+    const timer = setTimeout(run, ms);
+    return () => clearTimeout(timer);
+  },
+  beforePaint,
+  random: Math.random,
+};
+
+/** The console's socket. It starts once this browser is known to be signed in. */
+export const socket = new Socket(browser);
+
+window.addEventListener("online", () => socket.nudge());
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") socket.nudge();
+});

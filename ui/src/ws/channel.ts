@@ -1,0 +1,53 @@
+import type { Frame } from "../journal/events.ts";
+
+/** What a subscriber of a channel hears. */
+export interface Follower {
+  /** Events in order, each once, gathered until the next paint. */
+  frames(frames: Frame[]): void;
+  /** The server confirmed: numbers up to `head` are history, those beyond it are live. */
+  head?(head: number): void;
+  /** The server's numbering is younger than ours (its data was put back): forget everything, all comes anew. */
+  reset?(): void;
+  /** The channel cannot be followed; nothing more will come. */
+  refused?(code: string, message: string): void;
+}
+
+export type Verdict = "take" | "skip" | "gap";
+
+/**
+ * One channel's place in its numbering. `session:` channels count without gaps, so a hole means that something
+ * was lost and the channel must be asked for again; `events` counts with the global commit number.
+ */
+export class Channel {
+  readonly name: string;
+  readonly follower: Follower;
+  last: number;
+  /** Follow from the server's head on instead of from a number: history is of no interest. */
+  fromHead: boolean;
+  /** Subscribed on the present socket and confirmed by the server. */
+  confirmed = false;
+  pending: Frame[] = [];
+  readonly #gapless: boolean;
+
+  constructor(name: string, after: number | "head", follower: Follower) {
+    this.name = name;
+    this.follower = follower;
+    this.fromHead = after === "head";
+    this.last = after === "head" ? 0 : after;
+    this.#gapless = name.startsWith("session:");
+  }
+
+  judge(seq: number): Verdict {
+    if (!this.confirmed || seq <= this.last) return "skip";
+    if (this.#gapless && seq !== this.last + 1) return "gap";
+    this.last = seq;
+    return "take";
+  }
+
+  /** Back to the beginning, after the server refused our number. */
+  restart(): void {
+    this.last = 0;
+    this.pending = [];
+    this.follower.reset?.();
+  }
+}

@@ -1,0 +1,218 @@
+import type { Frame } from "../journal/events.ts";
+import { backoff } from "./backoff.ts";
+import { Channel, type Follower } from "./channel.ts";
+
+/** The part of a WebSocket that is used; tests bring their own. */
+export interface Wire {
+  send(text: string): void;
+  close(): void;
+  onopen: (() => void) | null;
+  onmessage: ((event: { data: unknown }) => void) | null;
+  onclose: (() => void) | null;
+}
+
+/** What the socket needs from its surroundings, so that tests hold time and chance still. */
+export interface Surroundings {
+  open(): Wire;
+  later(run: () => void, ms: number): () => void;
+  /** Runs once before the next paint, or soon when the page is hidden. */
+  beforePaint(run: () => void): void;
+  random(): number;
+}
+
+export type Status = "connecting" | "open" | "waiting";
+
+const PING_EVERY_MS = 20_000;
+const ANSWER_WITHIN_MS = 8_000;
+
+interface Message extends Partial<Frame> {
+  op?: string;
+  code?: string;
+  message?: string;
+}
+
+/**
+ * The one socket of `kaged.v1`. Whatever happens to the connection, each follower gets each event of its channel
+ * once and in order: the socket remembers the last number seen and asks on from there.
+ */
+export class Socket {
+  readonly #around: Surroundings;
+  readonly #channels = new Map<string, Channel>();
+  readonly #statusListeners = new Set<(status: Status) => void>();
+  #wire: Wire | null = null;
+  #status: Status = "waiting";
+  #attempt = 0;
+  #cancelTimer: () => void = () => {};
+  #cancelAnswer: () => void = () => {};
+  #flushing = false;
+  #started = false;
+
+  constructor(around: Surroundings) {
+    this.#around = around;
+  }
+
+  get status(): Status {
+    return this.#status;
+  }
+
+  watchStatus(listener: (status: Status) => void): () => void {
+    this.#statusListeners.add(listener);
+    return () => this.#statusListeners.delete(listener);
+  }
+
+  start(): void {
+    this.#started = true;
+    if (this.#wire === null) this.#connect();
+  }
+
+  stop(): void {
+    this.#started = false;
+    this.#drop();
+  }
+
+  /** The network or the page came back: try now, or find out at once whether the connection still lives. */
+  nudge(): void {
+    if (!this.#started) return;
+    if (this.#wire === null) {
+      this.#attempt = 0;
+      this.#connect();
+    } else if (this.#status === "open") this.#ping();
+  }
+
+  /** Follows a channel after a number; the answer ends it. One follower a channel. */
+  subscribe(name: string, after: number | "head", follower: Follower): () => void {
+    const channel = new Channel(name, after, follower);
+    if (this.#channels.has(name)) this.#send({ op: "unsubscribe", channel: name });
+    this.#channels.set(name, channel);
+    this.#ask(channel);
+    return () => {
+      if (this.#channels.get(name) !== channel) return;
+      this.#channels.delete(name);
+      this.#send({ op: "unsubscribe", channel: name });
+    };
+  }
+
+  #setStatus(status: Status): void {
+    if (this.#status === status) return;
+    this.#status = status;
+    for (const listener of this.#statusListeners) listener(status);
+  }
+
+  #connect(): void {
+    this.#cancelTimer();
+    this.#setStatus("connecting");
+    const wire = this.#around.open();
+    this.#wire = wire;
+    wire.onopen = () => {
+      if (this.#wire !== wire) return;
+      this.#attempt = 0;
+      this.#setStatus("open");
+      for (const channel of this.#channels.values()) this.#ask(channel);
+      this.#schedulePing();
+    };
+    wire.onmessage = (event) => {
+      if (this.#wire === wire && typeof event.data === "string") this.#receive(event.data);
+    };
+    wire.onclose = () => {
+      if (this.#wire === wire) this.#lost();
+    };
+  }
+
+  #drop(): void {
+    const wire = this.#wire;
+    this.#wire = null;
+    this.#cancelTimer();
+    this.#cancelAnswer();
+    for (const channel of this.#channels.values()) channel.confirmed = false;
+    this.#setStatus("waiting");
+    wire?.close();
+  }
+
+  #lost(): void {
+    this.#drop();
+    if (!this.#started) return;
+    const wait = backoff(this.#attempt, () => this.#around.random());
+    this.#attempt += 1;
+    this.#cancelTimer = this.#around.later(() => this.#connect(), wait);
+  }
+
+  #send(message: object): void {
+    if (this.#status === "open") this.#wire?.send(JSON.stringify(message));
+  }
+
+  #ask(channel: Channel): void {
+    channel.confirmed = false;
+    this.#send({ op: "subscribe", channel: channel.name, after: channel.last });
+  }
+
+  #schedulePing(): void {
+    this.#cancelTimer();
+    this.#cancelTimer = this.#around.later(() => {
+      this.#ping();
+      this.#schedulePing();
+    }, PING_EVERY_MS);
+  }
+
+  /** A socket that sleeps through an answer is dead, whatever the browser believes. */
+  #ping(): void {
+    this.#send({ op: "ping" });
+    this.#cancelAnswer();
+    this.#cancelAnswer = this.#around.later(() => this.#lost(), ANSWER_WITHIN_MS);
+  }
+
+  #again(channel: Channel): void {
+    this.#send({ op: "unsubscribe", channel: channel.name });
+    this.#ask(channel);
+  }
+
+  #receive(text: string): void {
+    this.#cancelAnswer();
+    const message = JSON.parse(text) as Message;
+    const channel = this.#channels.get(message.channel ?? "");
+    if (channel === undefined) return;
+    if (message.op === "subscribed") this.#confirmed(channel, message.seq ?? 0);
+    else if (message.op === "error") this.#refused(channel, message);
+    // `lagged` needs nothing: the server goes on from storage by itself, with the next number.
+    else if (message.op === undefined && typeof message.seq === "number") this.#event(channel, message as Frame);
+  }
+
+  #confirmed(channel: Channel, head: number): void {
+    if (channel.fromHead) {
+      channel.fromHead = false;
+      channel.last = head;
+      if (head > 0) return this.#again(channel);
+    }
+    channel.confirmed = true;
+    channel.follower.head?.(head);
+  }
+
+  #refused(channel: Channel, message: Message): void {
+    if (message.code === "validation_failed" && channel.last > 0) {
+      channel.restart();
+      this.#ask(channel);
+      return;
+    }
+    this.#channels.delete(channel.name);
+    channel.follower.refused?.(message.code ?? "unknown", message.message ?? "");
+  }
+
+  #event(channel: Channel, frame: Frame): void {
+    const verdict = channel.judge(frame.seq);
+    if (verdict === "gap") this.#again(channel);
+    if (verdict !== "take") return;
+    channel.pending.push(frame);
+    if (this.#flushing) return;
+    this.#flushing = true;
+    this.#around.beforePaint(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#flushing = false;
+    for (const channel of this.#channels.values()) {
+      if (channel.pending.length === 0) continue;
+      const frames = channel.pending;
+      channel.pending = [];
+      channel.follower.frames(frames);
+    }
+  }
+}
