@@ -60,3 +60,24 @@ def test_everything_lies_in_its_folder() -> None:
     sockets = (value.auth_cookie, value.launch_url, value.control_socket, value.keeper_socket)
     assert [p.parent for p in sockets] == [Path("/r")] * 4
     assert [p.parent for p in (value.projects_dir, value.lock_file, value.port_file)] == [Path("/h")] * 3
+
+
+def test_a_client_finds_the_runtime_folder_without_checking_the_configuration(tmp_path: Path) -> None:
+    file, root = tmp_path / "config.toml", Path("/")
+    environ = {"HOME": "/home/ada"}
+    usual = Path("/home/ada/.local/share/kaged/run")
+    assert paths.find_runtime("user", file, environ, root) == usual
+    for text in (
+        "nonsense",
+        "daemon = 3",
+        "[daemon]\nhome = 3",
+        '[daemon]\nhome = ""',
+        '[daemon]\nhome = "x"',
+    ):
+        file.write_text(text)
+        assert paths.find_runtime("user", file, environ, root) == usual
+    file.write_text('[daemon]\nhome = "/srv/k"\n[wrong]\n')
+    assert paths.find_runtime("user", file, environ, root) == Path("/srv/k/run")
+    assert paths.find_runtime("user", file, environ | {"KAGED_HOME": "/h"}, root) == Path("/h/run")
+    assert paths.find_runtime("user", file, environ | {"XDG_RUNTIME_DIR": "/r"}, root) == Path("/r/kaged")
+    assert paths.find_runtime("system", file, environ, root) == Path("/run/kaged")

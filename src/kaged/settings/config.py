@@ -93,8 +93,8 @@ def load(
     In user mode a commented default file is written when there is none (unless `write_default` is false).
     `root` replaces `/` for the system mode's fixed paths.
     """
-    mode = _mode(flags, environ, root)
-    file = _file(flags, environ, mode, root)
+    mode = places.choose_mode(flags.mode, environ, root)
+    file = places.choose_file(flags.config, mode, environ, root)
     given = flags.config is not None or "KAGED_CONFIG" in environ
     raw = _read(file, required=given or mode == "system", write_default=write_default)
     problems = _later_keys(raw)
@@ -114,25 +114,6 @@ def scrub_environ(environ: MutableMapping[str, str]) -> None:
     """Delete the authentication secrets, so that nothing started later inherits them."""
     for name in [name for name in environ if name[:11] == "KAGED_AUTH_"]:
         del environ[name]
-
-
-def _mode(flags: Flags, environ: Mapping[str, str], root: Path) -> Mode:
-    for name, value in (("--mode", flags.mode), ("KAGED_MODE", environ.get("KAGED_MODE"))):
-        if value == "user":
-            return "user"
-        if value == "system":
-            return "system"
-        if value:
-            raise ConfigError(f'{name}: {value!r} is not a mode; allowed: "user" or "system"')
-    return places.detect_mode(environ, root)
-
-
-def _file(flags: Flags, environ: Mapping[str, str], mode: Mode, root: Path) -> Path:
-    if flags.config is not None:
-        return flags.config.absolute()
-    if given := environ.get("KAGED_CONFIG"):
-        return Path(given).absolute()
-    return places.config_file(mode, environ, root)
 
 
 def _read(file: Path, *, required: bool, write_default: bool) -> _Raw:

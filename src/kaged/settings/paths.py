@@ -95,6 +95,27 @@ def _xdg(environ: Mapping[str, str], name: str, fallback: str) -> Path:
     return Path(value) if value and Path(value).is_absolute() else user_home(environ) / fallback
 
 
+def choose_mode(flag: str | None, environ: Mapping[str, str], root: Path) -> Mode:
+    """The mode: `--mode`, else `KAGED_MODE`, else what `detect_mode` finds. Raises ConfigError."""
+    for name, value in (("--mode", flag), ("KAGED_MODE", environ.get("KAGED_MODE"))):
+        if value == "user":
+            return "user"
+        if value == "system":
+            return "system"
+        if value:
+            raise ConfigError(f'{name}: {value!r} is not a mode; allowed: "user" or "system"')
+    return detect_mode(environ, root)
+
+
+def choose_file(flag: Path | None, mode: Mode, environ: Mapping[str, str], root: Path) -> Path:
+    """Where config.toml is: `--config`, else `KAGED_CONFIG`, else the mode's own place."""
+    if flag is not None:
+        return flag.absolute()
+    if given := environ.get("KAGED_CONFIG"):
+        return Path(given).absolute()
+    return config_file(mode, environ, root)
+
+
 def config_file(mode: Mode, environ: Mapping[str, str], root: Path) -> Path:
     """Where config.toml is when no flag and no variable names it."""
     if folder := environ.get("KAGED_CONFIG_DIR"):
@@ -128,6 +149,28 @@ def runtime_dir(mode: Mode, environ: Mapping[str, str], home: Path, root: Path) 
             f"{SOCKET_PATH_BYTES} bytes); set XDG_RUNTIME_DIR to a shorter one"
         )
     return runtime
+
+
+def find_runtime(mode: Mode, file: Path, environ: Mapping[str, str], root: Path) -> Path:
+    """The runtime folder of the daemon that `file` configures, without checking the rest of the file.
+
+    For clients: quick, and it works while the configuration has mistakes elsewhere.
+    """
+    home = environ.get("KAGED_HOME", "")
+    if not home and mode == "user" and not environ.get("XDG_RUNTIME_DIR"):
+        home = _home_in(file)
+    usable = Path(home) if home and Path(home).is_absolute() else default_home(mode, environ, root)
+    return runtime_dir(mode, environ, usable, root)
+
+
+def _home_in(file: Path) -> str:
+    import tomllib
+
+    try:
+        home = tomllib.loads(file.read_text(encoding="utf-8")).get("daemon", {}).get("home", "")
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return home if isinstance(home, str) else ""
 
 
 def detect_mode(environ: Mapping[str, str], root: Path) -> Mode:
