@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -113,7 +113,7 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
         )  # fmt: skip
         terminals = await stack.enter_async_context(
             Terminals(
-                db, keeper, audit=audit, ensure_cage=sessions.ensure_cage,
+                db, keeper, audit=audit, ensure_cage=_cage_for(sessions),
                 host=loaded.config.terminals.host is True,
             )
         )  # fmt: skip
@@ -126,6 +126,17 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
             web=Path(kaged.__file__).parent / "web",
         )  # fmt: skip
         yield built
+
+
+def _cage_for(sessions: Sessions) -> Callable[[str, str], Awaitable[str]]:
+    """How a terminal gets its session's cage: the same one that the session's agent works in."""
+
+    async def ensure(project: str, session: str) -> str:
+        if (await sessions.get(session)).project != project:
+            raise KagedError("not_found", f"Project {project} has no session {session}.")
+        return (await sessions.ensure_cage(session)).cage_id
+
+    return ensure
 
 
 async def first_project(built: Services) -> None:

@@ -20,7 +20,7 @@ from kaged.core.errors import ConfigError, GateError, KagedError
 from kaged.daemon import compose, doctor, gates, process, ready, server
 from kaged.settings.config import Flags, Loaded, load, scrub_environ
 from kaged.settings.nonces import Nonces, read_nonces
-from kaged.telemetry import logs
+from kaged.telemetry import logs, scrub
 
 log = logging.getLogger(__name__)
 EXIT_CONFIG = 78
@@ -58,7 +58,10 @@ def main(
         nonces = _nonces(loaded, environ)
         scrub_environ(os.environ)
         process.harden()
-        with logs.configured(loaded.config.logging, secrets=nonces.accepted):
+        for nonce in nonces.accepted:
+            scrub.register_secret(nonce)
+        telemetry = logs.configure(loaded.config.logging.operational, loaded.config.logging.level)
+        with contextlib.closing(telemetry):
             end = _run(loaded, environ, nonces)
     except ConfigError as error:
         click.echo(f"kaged: {error}", err=True)
