@@ -1,0 +1,197 @@
+"""Tool calls: each stored before it starts, run or rejoined, stopped at an interrupt, its result stored."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Coroutine
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from kaged.agents.conversation import UNKNOWN, Call
+from kaged.agents.log import RunLog
+from kaged.agents.ports import AuditPort, RunContext, details_of
+from kaged.agents.stopping import stop_call
+from kaged.core import clock
+from kaged.core.errors import KagedError
+from kaged.core.events import NewEvent
+from kaged.core.nearest import did_you_mean
+from kaged.tools.base import Tool, ToolContext, ToolResult, failure
+from kaged.tools.tasks import owned
+from kaged.tools.toolbox import Toolbox
+
+log_ = logging.getLogger(__name__)
+STOPPED = "The operator stopped this."
+
+
+class Calls:
+    """Runs the calls of one run, one after the other, in the model's order."""
+
+    def __init__(
+        self, run: RunContext, log: RunLog, toolbox: Toolbox, audit: AuditPort, *, output_chars: int
+    ) -> None:
+        self._run = run
+        self._log = log
+        self._toolbox = toolbox
+        self._audit = audit
+        self._output_chars = output_chars
+        self._enabled = frozenset(run.agent.enabled_tools())
+
+    async def settle(self, call: Call) -> list[str]:
+        """Give a call its result. Says in words what an interrupt stopped on the way; empty otherwise.
+
+        A call whose start was stored before is rejoined where that is possible and repeated where that is
+        harmless; otherwise its result is that nobody knows. Cancelling leaves its command running.
+        """
+        tool = self._toolbox.get(call.part.tool) if call.part.tool in self._enabled else None
+        if tool is None:
+            await self._deny(call)
+            return []
+        ctx = self._context(call)
+        if call.started_at is not None:
+            return await self._finish(call, tool, self._rejoin(tool, ctx, call))
+        await self._audited(call, "tool.call", "allowed", {"args_sha256": args_hash(call)})
+        await self._log.commit(self._started(call))
+        if call.part.args_error is not None:
+            problem = f"The arguments could not be read: {call.part.args_error}. Nothing was done."
+            await self._store(call, failure(problem, reason="bad_arguments"))
+            return []
+        return await self._finish(call, tool, tool.run(ctx, call.part.args))
+
+    async def follow(self, call: Call) -> bool:
+        """Go on with a command that outlived a crash, without deciding about anything else.
+
+        False when the keeper knows no such command; the call is then left open.
+        """
+        tool = self._toolbox.get(call.part.tool)
+        if tool is None or tool.read_only or call.started_at is None:
+            return False
+        result = await tool.rejoin(self._context(call), call.part.args)
+        if result is None:
+            return False
+        await self._store(call, result)
+        return True
+
+    async def _finish(self, call: Call, tool: Tool[Any], work: Coroutine[Any, Any, ToolResult]) -> list[str]:
+        words: list[str] = []
+        async with owned(self._guarded(tool, work)) as task, owned(self._run.interrupt.wait()) as stop:
+            watched: set[asyncio.Task[Any]] = {task, stop}
+            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                await self._store(call, task.result())
+                return []
+            words += await self._run.attention.withdraw(STOPPED)
+            words += await stop_call(self._run.cage, task)
+            result = task.result() if task.done() else failure(STOPPED)
+        if not words:
+            words.append(f"the tool `{tool.name}`")
+        if not result.ok or result.detail.get("reason") == "killed":
+            text = result.output if STOPPED in result.output else f"{result.output}\n[{STOPPED}]"
+            detail = {**result.detail, "reason": "interrupted"}
+            result = ToolResult(False, text, detail, result.release)
+        await self._store(call, result)
+        return words
+
+    async def _rejoin(self, tool: Tool[Any], ctx: ToolContext, call: Call) -> ToolResult:
+        result = await tool.rejoin(ctx, call.part.args)
+        return failure(UNKNOWN, reason="unknown") if result is None else result
+
+    async def _guarded(self, tool: Tool[Any], work: Coroutine[Any, Any, ToolResult]) -> ToolResult:
+        """A refusal is a result; a crash of the tool is our bug: logged, told, and the loop goes on."""
+        try:
+            return await work
+        except KagedError as error:
+            return failure(error.message, reason=error.code)
+        except Exception as crash:
+            log_.exception("the tool %s crashed: %r", tool.name, crash)
+            return failure(
+                f"Internal error: the tool {tool.name} failed in a way that kaged did not expect; the log of "
+                "the daemon has the details. It may or may not have had an effect.",
+                reason="internal",
+            )
+
+    def _context(self, call: Call) -> ToolContext:
+        async def emit(text: str, offset: int, end: int) -> None:
+            data = {"run_id": call.run_id, "call_id": call.id, "offset": offset, "text": text, "end": end}
+            await self._log.commit(NewEvent("tool.output", data))
+
+        conversation = self._log.conversation
+        return ToolContext(
+            cage=self._run.cage,
+            call_id=call.id,
+            emit=emit,
+            attention=self._run.attention,
+            reads=conversation.reads,
+            jobs=conversation.jobs,
+            limit=self._output_chars,
+            resume_at=call.output_end,
+        )
+
+    def _started(self, call: Call) -> NewEvent:
+        return NewEvent(
+            "tool.call",
+            {
+                "run_id": call.run_id,
+                "call_id": call.id,
+                "message_id": call.message_id,
+                "tool": call.part.tool,
+                "args": call.part.args,
+            },
+        )
+
+    async def _deny(self, call: Call) -> None:
+        name = call.part.tool
+        known = ", ".join(sorted(self._enabled)) or "none"
+        if name in self._toolbox.names:
+            reason = f"The tool `{name}` is switched off in this project; the tools here are: {known}."
+        else:
+            hint = did_you_mean(name, self._enabled)
+            reason = f"There is no tool `{name}`{hint}. The tools here are: {known}."
+        await self._audited(call, "tool.call", "denied", {"args_sha256": args_hash(call), "reason": reason})
+        data = {"run_id": call.run_id, "call_id": call.id, "tool": name, "reason": reason}
+        await self._log.commit(NewEvent("tool.denied", data))
+
+    async def _store(self, call: Call, result: ToolResult) -> None:
+        await self._log.commit(
+            NewEvent(
+                "tool.result",
+                {
+                    "run_id": call.run_id,
+                    "call_id": call.id,
+                    "tool": call.part.tool,
+                    "ok": result.ok,
+                    "output": result.output,
+                    "duration_ms": _since(call.started_at),
+                    "detail": dict(result.detail),
+                },
+            )
+        )
+        outcome = {key: result.detail[key] for key in ("exit_code", "reason", "path") if key in result.detail}
+        await self._audited(call, "tool.result", "ok" if result.ok else "failed", outcome)
+        for process_id in result.release:
+            await self._forget(process_id)
+
+    async def _forget(self, process_id: str) -> None:
+        """The result is stored, so the keeper may drop the output; a lost keeper has dropped it already."""
+        try:
+            await self._run.cage.client.forget(process_id)
+        except KagedError as error:
+            log_.info("the output of %s stays with the keeper: %s", process_id, error.message)
+
+    async def _audited(self, call: Call, action: str, outcome: Any, more: dict[str, Any]) -> None:
+        details = details_of(self._run, tool=call.part.tool, **more)
+        await self._audit.record(self._run.actor, action, call.id, outcome, details)
+
+
+def args_hash(call: Call) -> str:
+    """SHA-256 of the exact arguments: the canonical JSON of the object, or the raw text that is none."""
+    raw = call.part.raw
+    exact = raw.encode() if raw is not None else msgspec.json.encode(call.part.args, order="sorted")
+    return hashlib.sha256(exact).hexdigest()
+
+
+def _since(started_at: str | None) -> int:
+    if started_at is None:
+        return 0
+    return max(0, clock.now_ms() - int(datetime.fromisoformat(started_at).timestamp() * 1000))

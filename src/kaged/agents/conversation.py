@@ -1,0 +1,183 @@
+"""The conversation as a fold over a session's events: what was said, which calls are open. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kaged.core.events import Event, Part, TextPart, ToolCallPart, parts_from_builtins
+from kaged.models.types import AssistantMessage, ChatMessage, ToolMessage, UserMessage
+from kaged.tools.ledger import JobLedger, ReadLedger
+
+NOT_RUN = "Not run: the run was stopped before this call was made."
+UNKNOWN = "Unknown: kaged was restarted while this ran; check what it did before you retry."
+CUT_OFF = "[This answer was interrupted here.]"
+
+
+@dataclass(slots=True)
+class Call:
+    """A tool call of a finished message. `started_at` is set once its start was stored."""
+
+    part: ToolCallPart
+    run_id: str
+    message_id: str
+    started_at: str | None = None
+    output_end: int = 0
+    result: ToolMessage | None = None
+
+    @property
+    def id(self) -> str:
+        """The call's own id, which is also the id of the command it runs."""
+        return self.part.call_id
+
+
+@dataclass(slots=True)
+class Answer:
+    """One message of the model. A partial one ended before the model did."""
+
+    run_id: str
+    message_id: str
+    parts: list[Part]
+    partial: bool
+    stop_reason: str
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Whether it neither says nor does anything."""
+        return not self.calls and not any(isinstance(p, TextPart) and p.text.strip() for p in self.parts)
+
+
+@dataclass(slots=True)
+class Streaming:
+    """A message that has begun and not ended, by number of its first event."""
+
+    run_id: str
+    message_id: str
+    seq: int
+
+
+class Conversation:
+    """The state of a session's conversation; grows by `apply`, one event after the other."""
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self.reads = ReadLedger()
+        self.jobs = JobLedger()
+        self.streaming: Streaming | None = None
+        self._entries: list[UserMessage | Answer] = []
+        self._calls: dict[str, Call] = {}
+        self._steps: dict[str, int] = {}
+        for event in events:
+            self.apply(event)
+
+    def apply(self, event: Event) -> None:
+        """Take one event in. Types that do not matter here change nothing."""
+        handler = _HANDLERS.get(event.type)
+        if handler is not None:
+            handler(self, event)
+
+    def steps(self, run_id: str) -> int:
+        """How many answers of the model this run has had."""
+        return self._steps.get(run_id, 0)
+
+    @property
+    def last_answer(self) -> Answer | None:
+        """The model's last whole message, if nothing but its own results came after it."""
+        last = self._entries[-1] if self._entries else None
+        return last if isinstance(last, Answer) and not last.partial else None
+
+    def open_calls(self) -> list[Call]:
+        """Calls that still need a result, in order."""
+        return [call for call in self._calls.values() if call.result is None]
+
+    def messages(self) -> list[ChatMessage]:
+        """What the model is sent: each call with its result, and no half answers that were made again."""
+        out: list[ChatMessage] = []
+        for index, entry in enumerate(self._entries):
+            if isinstance(entry, UserMessage):
+                out.append(entry)
+            elif not entry.partial:
+                out.append(AssistantMessage(entry.parts))
+                out += [call.result for call in entry.calls if call.result is not None]
+            elif isinstance(next(iter(self._entries[index + 1 :]), None), UserMessage):
+                said = "".join(part.text for part in entry.parts if isinstance(part, TextPart))
+                if said.strip():
+                    out.append(AssistantMessage([TextPart(f"{said}\n\n{CUT_OFF}")]))
+        return out
+
+    def _message_user(self, event: Event) -> None:
+        self._entries.append(UserMessage(event.data["text"]))
+
+    def _message_start(self, event: Event) -> None:
+        self.streaming = Streaming(event.data["run_id"], event.data["message_id"], event.seq)
+
+    def _message_end(self, event: Event) -> None:
+        data = event.data
+        self.streaming = None
+        partial = bool(data["interrupted"])
+        parts = parts_from_builtins(data["parts"])
+        answer = Answer(data["run_id"], data["message_id"], parts, partial, data["stop_reason"])
+        if not partial:
+            self._steps[answer.run_id] = self.steps(answer.run_id) + 1
+            calls = [part for part in parts if isinstance(part, ToolCallPart)]
+            answer.calls = [Call(part, answer.run_id, answer.message_id) for part in calls]
+            self._calls.update({call.id: call for call in answer.calls})
+        self._entries.append(answer)
+
+    def _tool_call(self, event: Event) -> None:
+        if (call := self._calls.get(event.data["call_id"])) is not None:
+            call.started_at = event.at
+
+    def _tool_output(self, event: Event) -> None:
+        if (call := self._calls.get(event.data["call_id"])) is not None:
+            call.output_end = max(call.output_end, int(event.data.get("end") or 0))
+
+    def _tool_denied(self, event: Event) -> None:
+        data = event.data
+        self._settle(data["call_id"], ToolMessage(data["call_id"], data["tool"], data["reason"], ok=False))
+
+    def _tool_result(self, event: Event) -> None:
+        data = event.data
+        self._settle(
+            data["call_id"], ToolMessage(data["call_id"], data["tool"], data["output"], ok=data["ok"])
+        )
+        detail: Mapping[str, Any] = data["detail"]
+        self.reads.apply(data["tool"], data["ok"], detail)
+        self.jobs.apply(detail)
+
+    def _run_ended(self, event: Event) -> None:
+        if self.streaming is not None and self.streaming.run_id == event.data["run_id"]:
+            self.streaming = None
+        for call in self.open_calls():
+            if call.run_id == event.data["run_id"] and call.started_at is None:
+                self._settle(call.id, ToolMessage(call.id, call.part.tool, NOT_RUN, ok=False))
+
+    def _settle(self, call_id: str, result: ToolMessage) -> None:
+        if (call := self._calls.get(call_id)) is not None:
+            call.result = result
+
+
+_HANDLERS = {
+    "message.user": Conversation._message_user,
+    "message.start": Conversation._message_start,
+    "message.end": Conversation._message_end,
+    "tool.call": Conversation._tool_call,
+    "tool.output": Conversation._tool_output,
+    "tool.denied": Conversation._tool_denied,
+    "tool.result": Conversation._tool_result,
+    "run.ended": Conversation._run_ended,
+}
+
+TYPES: frozenset[str] = frozenset(_HANDLERS)
+"""Event types that the fold looks at."""
+
+
+def partial_parts(deltas: Sequence[Mapping[str, Any]]) -> list[Part]:
+    """Parts of a message that broke off, from its stored deltas; calls among them were never whole."""
+    from kaged.agents.deltas import PartCollector
+
+    collector = PartCollector()
+    for data in deltas:
+        collector.add(
+            int(data["part"]), str(data["kind"]), str(data["text"]), data.get("call_id"), data.get("tool")
+        )
+    return collector.parts()

@@ -1,0 +1,45 @@
+"""A run's own hand on the journal: what it commits is fenced by its epoch and folded in at once."""
+
+from collections.abc import Sequence
+
+from kaged.agents.conversation import TYPES, Conversation
+from kaged.core.events import Event, NewEvent
+from kaged.journal.journal import Journal
+from kaged.journal.rows import Fence
+
+PAGE = 1_000
+
+
+async def read_conversation(journal: Journal, session: str) -> Conversation:
+    """The session's conversation as stored."""
+    conversation = Conversation()
+    after = 0
+    while page := await journal.read(session, after=after, limit=PAGE):
+        for event in page:
+            if event.type in TYPES:
+                conversation.apply(event)
+        after = page[-1].seq
+    return conversation
+
+
+class RunLog:
+    """Commits a run's events, in order. Raises `StaleEpoch` once another start of kaged has the run."""
+
+    def __init__(self, journal: Journal, session: str, fence: Fence, conversation: Conversation) -> None:
+        self._journal = journal
+        self._session = session
+        self._fence = fence
+        self.conversation = conversation
+
+    async def commit(self, *events: NewEvent) -> None:
+        """Store events; they are visible, and part of the conversation, when this returns."""
+        for event in await self._journal.append(self._session, events, fence=self._fence):
+            self.conversation.apply(event)
+
+    async def deltas_of(self, message_id: str, seq: int) -> Sequence[Event]:
+        """The stored deltas of a message that began with event `seq`."""
+        found: list[Event] = []
+        while page := await self._journal.read(self._session, after=seq, limit=PAGE):
+            found += [e for e in page if e.type == "message.delta" and e.data.get("message_id") == message_id]
+            seq = page[-1].seq
+        return found

@@ -1,0 +1,39 @@
+"""The instructions a model gets besides the conversation. Pure."""
+
+from collections.abc import Sequence
+
+from kaged.agents.conversation import Conversation
+from kaged.models.types import ModelRequest, ToolSpec
+from kaged.tools.base import ToolSpec as Described
+
+AGENTS_FILE = "AGENTS.md"
+
+
+def system_prompt(prompt: str, *, root: str, cage_words: str, agents_file: str | None) -> str:
+    """The project's own prompt, where the agent is and what it can reach, and the project's AGENTS.md."""
+    parts = [
+        prompt.strip(),
+        f"You work in the project folder {root}, inside a cage of the operating system. What it allows: "
+        f"{cage_words}. What it refuses cannot be worked around: say what you would need instead.",
+    ]
+    if agents_file is not None and agents_file.strip():
+        parts.append(f"The project's {AGENTS_FILE} says:\n\n{agents_file.strip()}")
+    return "\n\n".join(part for part in parts if part)
+
+
+def request(
+    conversation: Conversation,
+    *,
+    model: str,
+    system: str,
+    tools: Sequence[Described],
+    max_output_tokens: int | None,
+) -> ModelRequest:
+    """The next question to the model."""
+    return ModelRequest(
+        model=model,
+        system=system,
+        messages=conversation.messages(),
+        tools=[ToolSpec(tool.name, tool.description, tool.schema) for tool in tools],
+        max_output_tokens=max_output_tokens,
+    )

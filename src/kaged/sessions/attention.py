@@ -1,0 +1,158 @@
+"""Questions of a run to the operator: stored, waited for, answered once, taken back."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import apsw
+
+from kaged.core import clock, ids
+from kaged.core.events import NewEvent
+from kaged.journal.journal import Journal
+from kaged.journal.rows import Fence
+from kaged.sessions import rows
+from kaged.sessions.machine import RunInput
+from kaged.sessions.types import Attention
+from kaged.storage.database import Database
+from kaged.tools.base import Withdrawn
+
+QUESTION_WORDS = 80
+
+
+@dataclass(slots=True)
+class Bells:
+    """Wakes whoever waits for a question, by its id. A waiter takes its bell before it looks at the state."""
+
+    _waiting: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    def take(self, attention: str) -> asyncio.Event:
+        """The bell that `ring` sets."""
+        return self._waiting.setdefault(attention, asyncio.Event())
+
+    def ring(self, attention: str) -> None:
+        """The question was resolved."""
+        if (bell := self._waiting.get(attention)) is not None:
+            bell.set()
+
+    def put_back(self, attention: str) -> None:
+        """Nobody waits any more."""
+        self._waiting.pop(attention, None)
+
+
+def resolved_event(item: Attention, answer: str | None, actor: str, *, withdrawn: bool) -> NewEvent:
+    """The event that closes a question."""
+    data: dict[str, object] = {
+        "attention_id": item.id,
+        "run_id": item.run_id,
+        "call_id": item.call_id,
+        "answer": answer,
+        "actor": actor,
+    }
+    if withdrawn:
+        data["withdrawn"] = True
+    return NewEvent("attention.resolved", data)
+
+
+class RunQuestions:
+    """The questions of one run: what its `ask` tool calls."""
+
+    def __init__(
+        self, db: Database, journal: Journal, bells: Bells, *, session: str, project: str, fence: Fence
+    ) -> None:
+        self._db = db
+        self._journal = journal
+        self._bells = bells
+        self._session = session
+        self._project = project
+        self._fence = fence
+
+    async def ask(self, call_id: str, question: str, options: Sequence[str]) -> str:
+        """See `kaged.tools.base.AttentionPort.ask`."""
+        known = await self._db.read(lambda c: rows.attention_of_call(c, self._session, call_id))
+        attention = ids.new_ulid() if known is None else known.id
+        bell = self._bells.take(attention)
+        try:
+            if known is None:
+                await self._open(attention, call_id, question, options)
+            else:
+                await self._wait_again(known)
+            while (item := await self._read(attention)).state == "open":
+                await bell.wait()
+                bell.clear()
+        finally:
+            self._bells.put_back(attention)
+        if item.state == "withdrawn":
+            raise Withdrawn(item.answer or "The question was withdrawn.")
+        return item.answer or ""
+
+    async def _read(self, attention: str) -> Attention:
+        return await self._db.read(lambda c: rows.get_attention(c, self._session, attention))
+
+    async def _open(self, attention: str, call_id: str, question: str, options: Sequence[str]) -> None:
+        item = Attention(
+            id=attention,
+            session=self._session,
+            project=self._project,
+            run_id=self._fence.run_id,
+            call_id=call_id,
+            kind="ask",
+            question=question,
+            options=tuple(options),
+            state="open",
+            answer=None,
+            created_at=clock.iso(),
+            resolved_at=None,
+            resolved_by=None,
+        )
+        data = {
+            "attention_id": item.id,
+            "run_id": item.run_id,
+            "call_id": call_id,
+            "kind": item.kind,
+            "question": question,
+            "options": list(options),
+        }
+
+        def also(connection: apsw.Connection) -> None:
+            rows.insert_attention(connection, item)
+            rows.move_run(connection, self._fence.run_id, RunInput.ASK)
+
+        await self._journal.append(
+            self._session, [NewEvent("attention.required", data)], fence=self._fence, also=also
+        )
+
+    async def _wait_again(self, item: Attention) -> None:
+        """A resumed run has come back to its question: it waits, if that is still open."""
+
+        def also(connection: apsw.Connection) -> None:
+            rows.require_open(connection, item)
+            rows.move_run(connection, self._fence.run_id, RunInput.ASK)
+
+        event = NewEvent("session.updated", {"state": "waiting"})
+        with contextlib.suppress(rows.NotOpen):
+            await self._journal.append(self._session, [event], fence=self._fence, also=also)
+
+    async def withdraw(self, reason: str) -> list[str]:
+        """See `kaged.agents.ports.RunAttention.withdraw`."""
+        words = []
+        for item in await self._db.read(lambda c: rows.list_attention(c, self._session, only_open=True)):
+            with contextlib.suppress(rows.NotOpen):
+                await self._withdraw(item, reason)
+                words.append(question_words(item))
+            self._bells.ring(item.id)
+        return words
+
+    async def _withdraw(self, item: Attention, reason: str) -> None:
+        def also(connection: apsw.Connection) -> None:
+            rows.resolve_attention(connection, item, "withdrawn", reason, "kaged")
+            rows.stop_waiting(connection, self._fence.run_id)
+
+        event = resolved_event(item, None, "kaged", withdrawn=True)
+        await self._journal.append(self._session, [event], fence=self._fence, also=also)
+
+
+def question_words(item: Attention) -> str:
+    """A question in a list of what was stopped."""
+    text = " ".join(item.question.split())
+    return f"the question “{text if len(text) <= QUESTION_WORDS else text[: QUESTION_WORDS - 1] + '…'}”"

@@ -1,0 +1,271 @@
+"""Carrying out runs: one task each, from `pending` to the stored end, in one group that the daemon owns."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import apsw
+
+from kaged.agents.ports import RunContext, RunEnd
+from kaged.core.actors import Actor
+from kaged.core.errors import KagedError
+from kaged.core.events import NewEvent
+from kaged.journal.rows import Fence, StaleEpoch
+from kaged.sessions import rows
+from kaged.sessions.attention import Bells, RunQuestions
+from kaged.sessions.machine import RunInput
+from kaged.sessions.ports import SessionPorts
+from kaged.sessions.prepare import Prepared
+from kaged.tools.base import CageSession
+
+log = logging.getLogger(__name__)
+
+STORE_AGAIN_S = 2.0
+"""Time between two tries to store a run's end on a disk that refuses."""
+
+_OUTCOME = {"success": RunInput.SUCCEED, "failed": RunInput.FAIL, "cancelled": RunInput.CANCEL}
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A stored run that is to be carried out. `fresh` is false for one that is resumed."""
+
+    session: str
+    run_id: str
+    epoch: int
+    actor: Actor
+    prepared: Prepared
+    fresh: bool
+
+    @property
+    def fence(self) -> Fence:
+        """What keeps an older hand on this run from writing."""
+        return Fence(self.run_id, self.epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Paused:
+    """The run could not go on for a reason outside it; it is left interrupted, to be resumed."""
+
+    reason: str
+
+
+@dataclass(slots=True)
+class ActiveRun:
+    """A run in this process. `ended` is done once its end is stored; cancelled when the daemon goes."""
+
+    ticket: Ticket
+    ended: asyncio.Future[RunEnd]
+    interrupt: asyncio.Event = field(default_factory=asyncio.Event)
+    interrupted_by: Actor | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class Executor:
+    """Runs runs. An async context manager; leaving it detaches from them and stops none of their commands."""
+
+    def __init__(
+        self, ports: SessionPorts, bells: Bells, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        self._ports = ports
+        self._bells = bells
+        self._sleep = sleep
+        self._tasks = asyncio.TaskGroup()
+        self._all: set[asyncio.Task[None]] = set()
+        self._active: dict[str, ActiveRun] = {}
+        self._followers: dict[str, asyncio.Task[None]] = {}
+
+    async def __aenter__(self) -> "Executor":
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        for task in self._all:
+            task.cancel()
+        await self._tasks.__aexit__(*error)
+
+    def active(self, session: str) -> ActiveRun | None:
+        """The session's run in this process."""
+        return self._active.get(session)
+
+    @property
+    def count(self) -> int:
+        """How many runs are going on."""
+        return len(self._active)
+
+    def start(self, ticket: Ticket) -> ActiveRun:
+        """Carry out a stored run in a task of its own."""
+        active = ActiveRun(ticket, asyncio.get_running_loop().create_future())
+        self._active[ticket.session] = active
+        active.task = self._spawn(self._drive(active))
+        return active
+
+    def follow(self, ticket: Ticket) -> None:
+        """Record what commands that outlived a crash still print, until they end or the run goes on."""
+        if ticket.session not in self._followers:
+            self._followers[ticket.session] = self._spawn(self._follow(ticket))
+
+    async def stop_following(self, session: str) -> None:
+        """Detach from the commands of an interrupted run; they go on."""
+        if (task := self._followers.pop(session, None)) is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    def cage(self, session: str, prepared: Prepared) -> CageSession:
+        """The session's cage, made or not; its id is the session's."""
+        return CageSession(session, self._ports.keeper, prepared.plan.root, prepared.plan)
+
+    async def ensure_cage(self, session: str, prepared: Prepared) -> CageSession:
+        """The session's cage, made if need be. Raises KagedError with the reason when it cannot be."""
+        try:
+            await self._ports.keeper.ensure_cage(session, prepared.plan)
+        except KagedError as error:
+            if error.code == "unavailable" and not self._ports.keeper.closed.is_set():
+                raise KagedError(
+                    "conflict", f"The cage cannot be made: {error.message}", error.details
+                ) from error
+            raise
+        return self.cage(session, prepared)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._tasks.create_task(work)
+        self._all.add(task)
+        task.add_done_callback(self._all.discard)
+        return task
+
+    async def _drive(self, active: ActiveRun) -> None:
+        ticket = active.ticket
+        try:
+            end = await self._work(active)
+            if isinstance(end, _Paused):
+                await self._stored(ticket, lambda: self._pause(ticket, end.reason))
+                active.ended.set_result(RunEnd("failed", end.reason))
+            else:
+                await self._stored(ticket, lambda: self._finish(active, end))
+                active.ended.set_result(end)
+                await self._fold(ticket)
+        except StaleEpoch:
+            log.info("run %s is carried on by another start of kaged", ticket.run_id)
+        finally:
+            active.ended.cancel()
+            if self._active.get(ticket.session) is active:
+                del self._active[ticket.session]
+
+    async def _work(self, active: ActiveRun) -> RunEnd | _Paused:
+        ticket = active.ticket
+        try:
+            await self.ensure_cage(ticket.session, ticket.prepared)
+            if ticket.fresh:
+                await self._ports.db.write(lambda c: rows.move_run(c, ticket.run_id, RunInput.BEGIN))
+            return await self._ports.runner.run(self._context(active))
+        except StaleEpoch:
+            raise
+        except KagedError as error:
+            # A full disk or a lost keeper is nothing the run did: it can go on later.
+            return _Paused(error.message) if error.code == "unavailable" else RunEnd("failed", error.message)
+        except Exception as crash:
+            log.exception("run %s crashed: %r", ticket.run_id, crash)
+            return RunEnd(
+                "failed", "Internal error: this run ended in a way that kaged did not expect; see its log."
+            )
+
+    def _context(self, active: ActiveRun) -> RunContext:
+        ticket = active.ticket
+        prepared = ticket.prepared
+        return RunContext(
+            session=ticket.session,
+            project=prepared.project.slug,
+            run_id=ticket.run_id,
+            epoch=ticket.epoch,
+            actor=ticket.actor,
+            agent=prepared.agent,
+            prompt=prepared.prompt,
+            agents_md=prepared.project.agents_md,
+            route=prepared.route,
+            cage=self.cage(ticket.session, prepared),
+            interrupt=active.interrupt,
+            attention=self.questions(ticket),
+        )
+
+    def questions(self, ticket: Ticket) -> RunQuestions:
+        """The run's questions."""
+        return RunQuestions(
+            self._ports.db,
+            self._ports.journal,
+            self._bells,
+            session=ticket.session,
+            project=ticket.prepared.project.slug,
+            fence=ticket.fence,
+        )
+
+    async def _stored(self, ticket: Ticket, store: Callable[[], Awaitable[None]]) -> None:
+        """Store how the run stands; on a disk that refuses, as interrupted, as soon as that is possible."""
+        try:
+            return await store()
+        except KagedError as error:
+            problem = error
+        while problem.code == "unavailable":
+            log.warning("the end of run %s cannot be stored: %s", ticket.run_id, problem.message)
+            await self._sleep(STORE_AGAIN_S)
+            try:
+                return await self._pause(ticket, problem.message)
+            except KagedError as error:
+                problem = error
+        raise problem
+
+    async def _pause(self, ticket: Ticket, reason: str) -> None:
+        event = NewEvent("run.interrupted", {"run_id": ticket.run_id, "reason": reason})
+        await self._ports.journal.append(
+            ticket.session,
+            [event],
+            fence=ticket.fence,
+            also=lambda c: void(rows.move_run(c, ticket.run_id, RunInput.CRASH)),
+        )
+
+    async def _finish(self, active: ActiveRun, end: RunEnd) -> None:
+        ticket = active.ticket
+        data: dict[str, Any] = {"run_id": ticket.run_id, "outcome": end.outcome, "reason": end.reason}
+        if end.outcome == "cancelled":
+            data["stopped"] = list(end.stopped)
+            if active.interrupted_by is not None:
+                data["actor"] = active.interrupted_by.id
+
+        def also(connection: apsw.Connection) -> None:
+            rows.move_run(connection, ticket.run_id, _OUTCOME[end.outcome], reason=end.reason)
+
+        await self._ports.audit.record(
+            active.interrupted_by or ticket.actor,
+            "run.end",
+            ticket.run_id,
+            "failed" if end.outcome == "failed" else "ok",
+            {"session": ticket.session, "outcome": end.outcome, "stopped": list(end.stopped)},
+        )
+        await self._ports.journal.append(
+            ticket.session, [NewEvent("run.ended", data)], fence=ticket.fence, also=also
+        )
+
+    async def _fold(self, ticket: Ticket) -> None:
+        """Give back the space of the run's deltas; their text is in the finished messages."""
+        try:
+            found = await self._ports.db.read(lambda c: rows.ended_messages(c, ticket.session, ticket.run_id))
+            for message in found:
+                await self._ports.journal.fold_deltas(ticket.session, message)
+        except KagedError as error:
+            log.info("the deltas of run %s stay unfolded: %s", ticket.run_id, error.message)
+
+    async def _follow(self, ticket: Ticket) -> None:
+        active = ActiveRun(ticket, asyncio.get_running_loop().create_future())
+        try:
+            await self._ports.runner.follow(self._context(active))
+        except KagedError as error:
+            log.info("the commands of run %s are not followed any more: %s", ticket.run_id, error.message)
+        finally:
+            active.ended.cancel()
+            if self._followers.get(ticket.session) is asyncio.current_task():
+                del self._followers[ticket.session]
+
+
+def void(_: object) -> None:
+    """For `also` functions whose result nobody wants."""

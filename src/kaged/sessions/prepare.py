@@ -1,0 +1,59 @@
+"""What must be true of a project before one of its agents runs, and what a run is made of then."""
+
+from dataclasses import dataclass
+
+from kaged.cage.plan import CagePlan
+from kaged.core.errors import KagedError
+from kaged.models.types import Route
+from kaged.projects.model import AgentSpec
+from kaged.projects.service import Project
+from kaged.sessions.ports import SessionPorts
+
+_TRUST = {
+    "untrusted": "has not been trusted yet: look at what its agent may do and trust it, then send this again",
+    "changed": "has changed since it was trusted: look at the change and trust it, then send this again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything a run needs that is checked before anything is stored."""
+
+    project: Project
+    agent: AgentSpec
+    prompt: str
+    route: Route
+    plan: CagePlan
+
+    @property
+    def instructions(self) -> list[str]:
+        """What of the project's folder goes into the context unasked, in words."""
+        text = self.project.agents_md
+        return [f"AGENTS.md ({len(text):,} characters)"] if text else []
+
+
+async def prepare(ports: SessionPorts, slug: str) -> Prepared:
+    """Read the project anew and resolve its model and cage.
+
+    Raises KagedError: `not_found`, `dsl_invalid` with the problems, `conflict` when the content is not
+    trusted, `validation_failed` for a model that is not known.
+    """
+    project = await ports.projects.get(slug)
+    if project.spec is None:
+        problems = "; ".join(project.problems)
+        raise KagedError(
+            "dsl_invalid", f"The project {slug} cannot be used: {problems}", {"problems": project.problems}
+        )
+    if (why := _TRUST.get(project.trust)) is not None:
+        raise KagedError(
+            "conflict", f"The project {slug} {why}.", {"trust": project.trust, "hash": project.hash}
+        )
+    await ports.models.reload()
+    agent = project.spec.primary
+    return Prepared(
+        project=project,
+        agent=agent,
+        prompt=project.prompts.get(agent.system_prompt, ""),
+        route=ports.models.resolve(agent.model),
+        plan=ports.compile_cage(project),
+    )

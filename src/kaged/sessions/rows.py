@@ -1,0 +1,242 @@
+"""The SQL of sessions, runs and questions. Runs on the storage room's threads, inside its transactions."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+
+from kaged.core import clock
+from kaged.core.errors import KagedError
+from kaged.sessions.machine import (
+    ENDED,
+    RunInput,
+    RunState,
+    SessionInput,
+    SessionState,
+    Step,
+    next_run,
+    next_session,
+)
+from kaged.sessions.types import Attention, RunInfo, Session
+
+_SESSION = (
+    "SELECT s.id, s.project, s.title, s.state, s.head, s.created_at, s.updated_at, s.created_by, "
+    "r.id, r.state, r.model, r.provider, r.epoch, r.message_id "
+    "FROM sessions s LEFT JOIN runs r ON r.id = s.run_id"
+)
+_ATTENTION = (
+    "SELECT id, session, project, run, call_id, kind, question, options, state, answer, created_at, "
+    "resolved_at, resolved_by FROM attention"
+)
+
+
+def insert_session(connection: apsw.Connection, session: str, project: str, title: str, actor: str) -> None:
+    """A new, idle session."""
+    at = clock.iso()
+    connection.execute(
+        "INSERT INTO sessions (id, project, title, state, created_by, created_at, updated_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (session, project, title, SessionState.IDLE, actor, at, at),
+    )
+
+
+def get_session(connection: apsw.Connection, session: str) -> Session:
+    """One session with its newest run. Raises KagedError not_found."""
+    row = connection.execute(f"{_SESSION} WHERE s.id = ?", (session,)).fetchone()
+    if row is None:
+        raise KagedError("not_found", f"There is no session {session}.", {"session": session})
+    return _session(row)
+
+
+def list_sessions(connection: apsw.Connection, project: str, offset: int, limit: int) -> list[Session]:
+    """A project's sessions that are not archived, newest first."""
+    rows = connection.execute(
+        f"{_SESSION} WHERE s.project = ? AND s.state != ? ORDER BY s.id DESC LIMIT ? OFFSET ?",
+        (project, SessionState.ARCHIVED, limit, offset),
+    )
+    return [_session(row) for row in rows]
+
+
+def open_runs(connection: apsw.Connection) -> list[Session]:
+    """Sessions whose newest run has not ended, oldest first."""
+    marks = ", ".join("?" * len(ENDED))
+    rows = connection.execute(
+        f"{_SESSION} WHERE s.run_state IS NOT NULL AND s.run_state NOT IN ({marks}) ORDER BY s.id",
+        tuple(ENDED),
+    )
+    return [_session(row) for row in rows]
+
+
+def _session(row: Sequence[Any]) -> Session:
+    run = None
+    if row[8] is not None:
+        run = RunInfo(row[8], RunState(row[9]), row[10], row[11], row[12], row[13])
+    return Session(
+        id=row[0],
+        project=row[1],
+        title=row[2],
+        state=SessionState(row[3]),
+        run=run,
+        head=row[4],
+        created_at=row[5],
+        updated_at=row[6],
+        created_by=row[7],
+    )
+
+
+def move_session(connection: apsw.Connection, session: str, given: SessionInput) -> SessionState:
+    """Take the session to its next state. Raises `IllegalTransition`."""
+    state = next_session(get_session(connection, session).state, given)
+    connection.execute(
+        "UPDATE sessions SET state = ?2, updated_at = ?3 WHERE id = ?1", (session, state, clock.iso())
+    )
+    return state
+
+
+def set_title(connection: apsw.Connection, session: str, title: str) -> None:
+    """Give the session another title."""
+    connection.execute(
+        "UPDATE sessions SET title = ?2, updated_at = ?3 WHERE id = ?1", (session, title, clock.iso())
+    )
+
+
+def insert_run(
+    connection: apsw.Connection, session: str, run: str, *, message: str, model: str, provider: str
+) -> None:
+    """A new run, pending, of an idle session, which starts by that. Raises `IllegalTransition`."""
+    move_session(connection, session, SessionInput.START)
+    connection.execute(
+        "INSERT INTO runs (id, session, state, epoch, model, provider, message_id, started_at) "
+        "VALUES (?, ?, ?, 1, ?, ?, ?, ?)",
+        (run, session, RunState.PENDING, model, provider, message, clock.iso()),
+    )
+    connection.execute(
+        "UPDATE sessions SET run_id = ?2, run_state = ?3, model = ?4 WHERE id = ?1",
+        (session, run, RunState.PENDING, model),
+    )
+
+
+def move_run(connection: apsw.Connection, run: str, given: RunInput, *, reason: str = "") -> Step:
+    """Take a run, and its session as far as it is concerned, to the next state. Raises `IllegalTransition`.
+
+    A crash and a resumption raise the epoch: whatever the earlier one still wanted to write is refused.
+    """
+    row = connection.execute("SELECT session, state FROM runs WHERE id = ?", (run,)).fetchone()
+    if row is None:
+        raise KagedError("not_found", f"There is no run {run}.", {"run": run})
+    session, state = row
+    step = next_run(RunState(state), given)
+    if step.effect.session is not None:
+        move_session(connection, session, step.effect.session)
+    bump = int(given in (RunInput.CRASH, RunInput.RESUME))
+    connection.execute(
+        "UPDATE runs SET state = ?2, epoch = epoch + ?3 WHERE id = ?1", (run, step.state, bump)
+    )
+    if step.state in ENDED:
+        connection.execute(
+            "UPDATE runs SET ended_at = ?2, outcome = ?3, reason = ?4 WHERE id = ?1",
+            (run, clock.iso(), step.state, reason),
+        )
+    connection.execute(
+        "UPDATE sessions SET run_state = ?2 WHERE id = ?1 AND run_id = ?3", (session, step.state, run)
+    )
+    return step
+
+
+def insert_attention(connection: apsw.Connection, item: Attention) -> None:
+    """A new open question."""
+    connection.execute(
+        "INSERT INTO attention "
+        "(id, session, project, run, call_id, kind, question, options, state, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            item.id, item.session, item.project, item.run_id, item.call_id, item.kind, item.question,
+            json.dumps(item.options), item.state, item.created_at,
+        ),
+    )  # fmt: skip
+
+
+def get_attention(connection: apsw.Connection, session: str, attention: str) -> Attention:
+    """One question. Raises KagedError not_found."""
+    row = connection.execute(f"{_ATTENTION} WHERE session = ? AND id = ?", (session, attention)).fetchone()
+    if row is None:
+        raise KagedError("not_found", f"This session has no question {attention}.", {"attention": attention})
+    return _attention(row)
+
+
+def attention_of_call(connection: apsw.Connection, session: str, call_id: str) -> Attention | None:
+    """The question that a call asked, if it came so far."""
+    row = connection.execute(f"{_ATTENTION} WHERE session = ? AND call_id = ?", (session, call_id)).fetchone()
+    return None if row is None else _attention(row)
+
+
+def list_attention(connection: apsw.Connection, session: str, *, only_open: bool = False) -> list[Attention]:
+    """A session's questions, open ones first, then newest first."""
+    where = "WHERE session = ?" + (" AND state = 'open'" if only_open else "")
+    rows = connection.execute(f"{_ATTENTION} {where} ORDER BY state = 'open' DESC, id DESC", (session,))
+    return [_attention(row) for row in rows]
+
+
+class NotOpen(KagedError):
+    """The question was answered or withdrawn before."""
+
+    def __init__(self, item: Attention) -> None:
+        if item.state == "answered":
+            text = f"This question was answered already, by {item.resolved_by}: {item.answer}"
+        else:
+            text = "This question was withdrawn; nobody waits for its answer any more."
+        super().__init__("conflict", text, {"state": item.state})
+
+
+def require_open(connection: apsw.Connection, item: Attention) -> None:
+    """Raises `NotOpen` unless the question is still open."""
+    now = get_attention(connection, item.session, item.id)
+    if now.state != "open":
+        raise NotOpen(now)
+
+
+def stop_waiting(connection: apsw.Connection, run: str) -> None:
+    """Let a run that waits for a question go on; one that has not come to it yet, or lies still, stays."""
+    row = connection.execute("SELECT state FROM runs WHERE id = ?", (run,)).fetchone()
+    if row is not None and row[0] == RunState.WAITING:
+        move_run(connection, run, RunInput.RESOLVE)
+
+
+def resolve_attention(
+    connection: apsw.Connection, item: Attention, state: str, answer: str, actor: str
+) -> None:
+    """Close an open question. Raises `NotOpen`."""
+    require_open(connection, item)
+    connection.execute(
+        "UPDATE attention SET state = ?2, answer = ?3, resolved_at = ?4, resolved_by = ?5 WHERE id = ?1",
+        (item.id, state, answer, clock.iso(), actor),
+    )
+
+
+def _attention(row: Sequence[Any]) -> Attention:
+    return Attention(
+        id=row[0],
+        session=row[1],
+        project=row[2],
+        run_id=row[3],
+        call_id=row[4],
+        kind=row[5],
+        question=row[6],
+        options=tuple(json.loads(row[7])),
+        state=row[8],
+        answer=row[9],
+        created_at=row[10],
+        resolved_at=row[11],
+        resolved_by=row[12],
+    )
+
+
+def ended_messages(connection: apsw.Connection, session: str, run: str) -> list[str]:
+    """Ids of a run's finished messages."""
+    rows = connection.execute(
+        "SELECT data ->> 'message_id' FROM events WHERE session = ? AND type = 'message.end' "
+        "AND data ->> 'run_id' = ?",
+        (session, run),
+    )
+    return [row[0] for row in rows]

@@ -1,0 +1,360 @@
+"""The sessions service: create, talk, stop, resume, answer."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import apsw
+
+from kaged.agents.ports import AGENT, AuditPort
+from kaged.agents.runner import AgentRunner
+from kaged.agents.stopping import kill_commands
+from kaged.cage.client import KeeperClient
+from kaged.cage.plan import CagePlan
+from kaged.core import ids
+from kaged.core.actors import Actor
+from kaged.core.errors import KagedError
+from kaged.core.events import NewEvent
+from kaged.journal.journal import Journal
+from kaged.models.resolve import Models
+from kaged.projects.service import Project, Projects
+from kaged.sessions import rows
+from kaged.sessions.attention import Bells, question_words, resolved_event
+from kaged.sessions.executor import Executor, Ticket
+from kaged.sessions.machine import ACTIVE, RunInput, RunState, SessionInput, SessionState
+from kaged.sessions.ports import MESSAGE_BYTES, SessionPorts
+from kaged.sessions.prepare import Prepared, prepare
+from kaged.sessions.recovery import recover
+from kaged.sessions.types import UNTITLED, Attention, RunInfo, Session, Started, Stopped
+from kaged.storage.database import Database
+from kaged.tools.base import CageSession
+
+__all__ = ["Attention", "Session", "Sessions", "Started", "Stopped"]
+
+TITLE_CHARS = 80
+SUPERSEDED = "A new message was sent instead of resuming this."
+
+
+class Sessions:
+    """All sessions of this daemon. An async context manager that owns the tasks of all runs.
+
+    Leaving it detaches from what runs: commands go on in the keeper, and the next start finds the runs.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        journal: Journal,
+        *,
+        projects: Projects,
+        models: Models,
+        runner: AgentRunner,
+        keeper: KeeperClient,
+        plan: Callable[[Project], CagePlan],
+        audit: AuditPort,
+        message_bytes: int = MESSAGE_BYTES,
+    ) -> None:
+        self._ports = SessionPorts(
+            db=db,
+            journal=journal,
+            projects=projects,
+            models=models,
+            keeper=keeper,
+            runner=runner,
+            audit=audit,
+            compile_cage=plan,
+            message_bytes=message_bytes,
+        )
+        self._bells = Bells()
+        self._executor = Executor(self._ports, self._bells)
+
+    async def __aenter__(self) -> Self:
+        await self._executor.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._executor.__aexit__(*error)
+
+    async def recover(self) -> list[str]:
+        """Once at start: mark runs that an earlier daemon left as interrupted; their ids."""
+        return await recover(self._ports, self._executor)
+
+    @property
+    def running(self) -> int:
+        """How many runs are going on."""
+        return self._executor.count
+
+    async def create(self, project: str, *, title: str | None = None, actor: Actor) -> Session:
+        """A new session of a project that exists."""
+        slug = (await self._ports.projects.get(project)).slug
+        session = ids.new_ulid()
+        name = _one_line(title or "") or UNTITLED
+        event = NewEvent("session.created", {"title": name, "project": slug, "actor": actor.id})
+        await self._ports.journal.append(
+            session, [event], also=lambda c: rows.insert_session(c, session, slug, name, actor.id)
+        )
+        return await self.get(session)
+
+    async def get(self, session: str) -> Session:
+        """One session. KagedError not_found."""
+        return await self._ports.db.read(lambda c: rows.get_session(c, session))
+
+    async def list(self, project: str, *, offset: int = 0, limit: int = 100) -> Sequence[Session]:
+        """A project's sessions, newest first, archived ones left out."""
+        return await self._ports.db.read(lambda c: rows.list_sessions(c, project, offset, limit))
+
+    async def rename(self, session: str, title: str, *, actor: Actor) -> Session:
+        """Give a session another title."""
+        name = _one_line(title)
+        if not name:
+            raise KagedError(
+                "validation_failed", "A title needs at least one visible character.", {"field": "title"}
+            )
+        event = NewEvent("session.updated", {"title": name})
+        await self._ports.journal.append(session, [event], also=lambda c: rows.set_title(c, session, name))
+        return await self.get(session)
+
+    async def archive(self, session: str, *, actor: Actor) -> None:
+        """Put a session away: its cage ends, its journal stays. KagedError conflict while a run is going."""
+        found = await self.get(session)
+        if found.state is SessionState.ARCHIVED:
+            return
+        if found.run is not None and found.run.state is RunState.INTERRUPTED:
+            await self._give_up(found, found.run, actor)
+        event = NewEvent("session.archived", {"actor": actor.id})
+
+        def also(connection: apsw.Connection) -> None:
+            rows.move_session(connection, session, SessionInput.ARCHIVE)
+
+        await self._ports.journal.append(session, [event], also=also)
+        await self._ports.keeper.drop_cage(session)
+
+    async def post_message(self, session: str, text: str, *, actor: Actor) -> Started:
+        """Say something to the agent, which starts a run.
+
+        Everything is checked before anything is stored. KagedError: `validation_failed` or
+        `payload_too_large` for the text, `conflict` while a run is going or when the project is not trusted,
+        and what `prepare` raises.
+        """
+        self._check_text(text)
+        found = await self.get(session)
+        _require_idle(found)
+        prepared = await prepare(self._ports, found.project)
+        await self._executor.stop_following(session)
+        started = Started(ids.new_ulid(), ids.new_ulid())
+        await self._audit_start(actor, "run.start", started.run_id, found, prepared)
+        await self._store_message(found, started, text, prepared, actor)
+        self._executor.start(Ticket(session, started.run_id, 1, actor, prepared, fresh=True))
+        return started
+
+    async def interrupt(self, session: str, *, actor: Actor) -> Stopped:
+        """Stop the run: model, tools and questions, within a second. Returns once that is stored.
+
+        An interrupted run is given up, and commands of it that still run are stopped. KagedError conflict
+        when there is nothing to stop.
+        """
+        active = self._executor.active(session)
+        if active is not None:
+            active.interrupted_by = active.interrupted_by or actor
+            active.interrupt.set()
+            end = await asyncio.shield(active.ended)
+            return Stopped(active.ticket.run_id, end.stopped)
+        found = await self.get(session)
+        if found.run is None or found.run.state is not RunState.INTERRUPTED:
+            raise KagedError("conflict", "Nothing is running in this session.", {"state": found.state})
+        return Stopped(found.run.id, await self._give_up(found, found.run, actor))
+
+    async def resume(self, session: str, *, actor: Actor) -> str:
+        """Go on with the run that a stop of the daemon interrupted; its id."""
+        found = await self.get(session)
+        run = found.run
+        if run is None or run.state is not RunState.INTERRUPTED:
+            raise KagedError(
+                "conflict", "This session has no interrupted run to resume.", {"state": found.state}
+            )
+        prepared = await prepare(self._ports, found.project)
+        await self._executor.stop_following(session)
+        await self._audit_start(actor, "run.resume", run.id, found, prepared)
+        epoch = 0
+
+        def also(connection: apsw.Connection) -> None:
+            nonlocal epoch
+            rows.move_run(connection, run.id, RunInput.RESUME)
+            now = rows.get_session(connection, session).run
+            epoch = now.epoch if now is not None else 0
+
+        event = NewEvent("run.recovered", {"run_id": run.id, "actor": actor.id})
+        await self._ports.journal.append(session, [event], also=also)
+        self._executor.start(Ticket(session, run.id, epoch, actor, prepared, fresh=False))
+        return run.id
+
+    async def ensure_cage(self, session: str) -> CageSession:
+        """The session's cage, made if need be, for a terminal in it. Raises what `prepare` raises."""
+        found = await self.get(session)
+        if found.state is SessionState.ARCHIVED:
+            raise KagedError(
+                "conflict", "This session is archived; its cage is gone.", {"state": found.state}
+            )
+        return await self._executor.ensure_cage(session, await prepare(self._ports, found.project))
+
+    async def attention(self, session: str) -> Sequence[Attention]:
+        """The session's questions, open ones first."""
+        return await self._ports.db.read(lambda c: rows.list_attention(c, session))
+
+    async def answer_attention(self, session: str, attention: str, answer: str, *, actor: Actor) -> Attention:
+        """Answer a question, once. On an interrupted run this resumes it.
+
+        KagedError: `not_found` for a question that this session does not have, `conflict` when it was
+        answered or withdrawn, `validation_failed` for an empty answer.
+        """
+        if not answer.strip():
+            raise KagedError(
+                "validation_failed", "An answer needs at least one visible character.", {"field": "answer"}
+            )
+        item = await self._ports.db.read(lambda c: rows.get_attention(c, session, attention))
+
+        def also(connection: apsw.Connection) -> None:
+            rows.resolve_attention(connection, item, "answered", answer, actor.id)
+            rows.stop_waiting(connection, item.run_id)
+
+        event = resolved_event(item, answer, actor.id, withdrawn=False)
+        await self._ports.journal.append(session, [event], also=also)
+        self._bells.ring(attention)
+        await self._ports.audit.record(
+            actor, "attention.answer", attention, "ok", {"session": session, "run": item.run_id}
+        )
+        found = await self.get(session)
+        if found.run is not None and found.run.id == item.run_id and found.run.state is RunState.INTERRUPTED:
+            await self.resume(session, actor=actor)
+        return await self._ports.db.read(lambda c: rows.get_attention(c, session, attention))
+
+    def _check_text(self, text: str) -> None:
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            raise KagedError(
+                "validation_failed", "The message is not valid Unicode text.", {"field": "text"}
+            ) from None
+        if not text.strip():
+            raise KagedError("validation_failed", "The message is empty; write something.", {"field": "text"})
+        if size > self._ports.message_bytes:
+            raise KagedError(
+                "payload_too_large",
+                f"The message has {size:,} bytes; the limit is {self._ports.message_bytes:,} "
+                "(`[limits] message_bytes`). Put the text into a file of the project and name that.",
+                {"field": "text", "limit": self._ports.message_bytes},
+            )
+
+    async def _store_message(
+        self, found: Session, started: Started, text: str, prepared: Prepared, actor: Actor
+    ) -> None:
+        """The message, the run, and the end of an interrupted one before it, in one transaction."""
+        session = found.id
+        superseded = found.run if found.run is not None and found.run.state is RunState.INTERRUPTED else None
+        asked = await self._ports.db.read(lambda c: rows.list_attention(c, session, only_open=True))
+        title = _one_line(text) if found.title == UNTITLED else None
+        events = [resolved_event(item, None, actor.id, withdrawn=True) for item in asked]
+        if superseded is not None:
+            events.append(_ended_event(superseded.id, SUPERSEDED, (), actor))
+        events.append(
+            NewEvent("message.user", {"message_id": started.message_id, "text": text, "actor": actor.id})
+        )
+        if title:
+            events.append(NewEvent("session.updated", {"title": title}))
+        events.append(_started_event(started, prepared))
+
+        def also(connection: apsw.Connection) -> None:
+            for item in asked:
+                rows.resolve_attention(
+                    connection, item, "withdrawn", "The operator wrote a new message.", actor.id
+                )
+            if superseded is not None:
+                rows.move_run(connection, superseded.id, RunInput.GIVE_UP, reason=SUPERSEDED)
+            if title:
+                rows.set_title(connection, session, title)
+            rows.insert_run(
+                connection,
+                session,
+                started.run_id,
+                message=started.message_id,
+                model=prepared.route.model,
+                provider=prepared.route.provider,
+            )
+
+        await self._ports.journal.append(session, events, also=also)
+
+    async def _give_up(self, found: Session, run: RunInfo, actor: Actor) -> tuple[str, ...]:
+        """End an interrupted run for good, with what of it still runs."""
+        session = found.id
+        await self._executor.stop_following(session)
+        stopped = await kill_commands(self._ports.keeper, session)
+        asked = await self._ports.db.read(lambda c: rows.list_attention(c, session, only_open=True))
+        stopped += [question_words(item) for item in asked]
+        reason = "Stopped by the operator after an interruption."
+
+        def also(connection: apsw.Connection) -> None:
+            for item in asked:
+                rows.resolve_attention(
+                    connection, item, "withdrawn", "The operator stopped the run.", actor.id
+                )
+            rows.move_run(connection, run.id, RunInput.GIVE_UP, reason=reason)
+
+        events = [resolved_event(item, None, actor.id, withdrawn=True) for item in asked]
+        events.append(_ended_event(run.id, reason, stopped, actor))
+        await self._ports.audit.record(
+            actor, "run.end", run.id, "ok", {"session": session, "stopped": stopped}
+        )
+        await self._ports.journal.append(session, events, also=also)
+        return tuple(stopped)
+
+    async def _audit_start(
+        self, actor: Actor, action: str, run: str, found: Session, prepared: Prepared
+    ) -> None:
+        details = {
+            "session": found.id,
+            "project": found.project,
+            "project_hash": prepared.project.hash,
+            "cage_hash": prepared.plan.hash(),
+            "provider": prepared.route.provider,
+            "model": prepared.route.model,
+        }
+        await self._ports.audit.record(actor, action, run, "allowed", details)
+
+
+def _require_idle(found: Session) -> None:
+    if found.state is SessionState.ARCHIVED:
+        raise KagedError("conflict", "This session is archived; start a new one.", {"state": found.state})
+    if found.run is not None and found.run.state in ACTIVE:
+        what = "waits for your answer" if found.state is SessionState.WAITING else "is still at work"
+        raise KagedError(
+            "conflict",
+            f"The agent {what}; wait for the end of its run, or stop it first.",
+            {"state": found.state, "run": found.run.id},
+        )
+
+
+def _started_event(started: Started, prepared: Prepared) -> NewEvent:
+    data: dict[str, Any] = {
+        "run_id": started.run_id,
+        "message_id": started.message_id,
+        "agent": AGENT,
+        "model": prepared.route.model,
+        "provider": prepared.route.provider,
+        "cage": prepared.plan.words(),
+    }
+    if prepared.instructions:
+        data["instructions"] = prepared.instructions
+    return NewEvent("run.started", data)
+
+
+def _ended_event(run: str, reason: str, stopped: Sequence[str], actor: Actor) -> NewEvent:
+    return NewEvent(
+        "run.ended",
+        {"run_id": run, "outcome": "cancelled", "reason": reason, "actor": actor.id, "stopped": [*stopped]},
+    )
+
+
+def _one_line(text: str) -> str:
+    """The first line with something on it, short enough for a title."""
+    line = next((" ".join(line.split()) for line in text.splitlines() if line.strip()), "")
+    return line if len(line) <= TITLE_CHARS else line[: TITLE_CHARS - 1] + "…"

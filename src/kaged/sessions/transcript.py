@@ -1,0 +1,112 @@
+"""A session as a Markdown document. Pure."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kaged.core.events import Event
+
+RESULT_CHARS = 4_000
+
+
+def to_markdown(title: str, events: Iterable[Event]) -> str:
+    """The conversation with its calls and their results, in the order in which it happened."""
+    blocks = [f"# {title}"]
+    for event in events:
+        writer = _WRITERS.get(event.type)
+        if writer is not None and (block := writer(event)):
+            blocks.append(block)
+    return "\n\n".join(blocks) + "\n"
+
+
+def _user(event: Event) -> str:
+    return f"## {event.data['actor']}, {event.at}\n\n{event.data['text'].strip()}"
+
+
+def _started(event: Event) -> str:
+    data = event.data
+    return f"*{data['agent']} ({data['provider']}, {data['model']}); the cage {data['cage']}*"
+
+
+def _answer(event: Event) -> str:
+    blocks = []
+    for part in event.data["parts"]:
+        if part["kind"] == "text" and part["text"].strip():
+            blocks.append(part["text"].strip())
+    if event.data["interrupted"] and blocks:
+        blocks.append("*(this answer was interrupted)*")
+    return "\n\n".join(blocks)
+
+
+def _call(event: Event) -> str:
+    args: Mapping[str, Any] = event.data["args"]
+    command = args.get("command")
+    shown = command if isinstance(command, str) else json.dumps(args, ensure_ascii=False, indent=1)
+    return f"**{event.data['tool']}**\n\n{_fenced(shown)}"
+
+
+def _denied(event: Event) -> str:
+    return f"**{event.data['tool']}** was not run: {event.data['reason']}"
+
+
+def _result(event: Event) -> str:
+    data = event.data
+    output = data["output"]
+    if len(output) > RESULT_CHARS:
+        output = f"{output[:RESULT_CHARS]}\n… {len(output) - RESULT_CHARS:,} more characters"
+    seconds = data["duration_ms"] / 1000
+    text = f"{'Done' if data['ok'] else 'Failed'} after {seconds:.1f} s:\n\n{_fenced(output)}"
+    diff = data["detail"].get("diff")
+    return f"{text}\n\n{_fenced(diff, 'diff')}" if isinstance(diff, str) and diff else text
+
+
+def _asked(event: Event) -> str:
+    options = "".join(f"\n- {option}" for option in event.data["options"])
+    return f"**Question:** {event.data['question']}" + (f"\n{options}" if options else "")
+
+
+def _resolved(event: Event) -> str:
+    if event.data.get("withdrawn"):
+        return "**The question was withdrawn.**"
+    return f"**Answer of {event.data['actor']}:** {event.data['answer']}"
+
+
+def _ended(event: Event) -> str:
+    data = event.data
+    stopped = f" Stopped: {', '.join(data['stopped'])}." if data.get("stopped") else ""
+    return f"*Run ended: {data['outcome']}. {data['reason']}{stopped}*".replace(". *", ".*")
+
+
+def _interrupted(event: Event) -> str:
+    return f"*Run interrupted: {event.data['reason']}*"
+
+
+def _recovered(event: Event) -> str:
+    return f"*Run resumed by {event.data['actor']}*"
+
+
+def _error(event: Event) -> str:
+    return f"*{event.data['code']}: {event.data['message']}*"
+
+
+def _fenced(text: str, language: str = "") -> str:
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+_WRITERS = {
+    "message.user": _user,
+    "run.started": _started,
+    "message.end": _answer,
+    "tool.call": _call,
+    "tool.denied": _denied,
+    "tool.result": _result,
+    "attention.required": _asked,
+    "attention.resolved": _resolved,
+    "run.ended": _ended,
+    "run.interrupted": _interrupted,
+    "run.recovered": _recovered,
+    "error": _error,
+}

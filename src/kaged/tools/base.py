@@ -1,0 +1,173 @@
+"""What every tool shares: its description, its context, its result, the checking of its arguments."""
+
+import posixpath
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kaged.cage.client import KeeperClient
+from kaged.cage.plan import CagePlan
+from kaged.core.errors import KagedError
+from kaged.tools.ledger import JobLedger, ReadLedger
+
+OUTPUT_CHARS = 30_000
+"""Characters of a result that the model sees, unless configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as a model is told of it: canonical name, purpose, JSON Schema of its arguments."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CageSession:
+    """The cage one agent of one session works in. `root` is the project's path, the same inside."""
+
+    cage_id: str
+    client: KeeperClient
+    root: str
+    plan: CagePlan
+
+    def resolve(self, path: str) -> str:
+        """An absolute, normal path in the cage; relative ones start at the project's root."""
+        return posixpath.normpath(posixpath.join(self.root, path))
+
+    def show(self, path: str) -> str:
+        """The path as people read it: relative when it is inside the project."""
+        pure = PurePosixPath(path)
+        return str(pure.relative_to(self.root)) if pure.is_relative_to(self.root) else path
+
+
+class Withdrawn(Exception):
+    """A question was taken back before it was answered; the text says why, as a sentence."""
+
+
+class AttentionPort(Protocol):
+    """The way to the operator."""
+
+    async def ask(self, call_id: str, question: str, options: Sequence[str]) -> str:
+        """The operator's answer; waits for it without limit, also across restarts.
+
+        Asking again for the same call finds the same question. Raises `Withdrawn`. Cancelling leaves the
+        question open.
+        """
+
+
+Emit = Callable[[str, int, int], Awaitable[None]]
+"""Journal live output: the text of the bytes from the first offset up to the second."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What one call may use. `resume_at` is how many bytes of its output were journalled before."""
+
+    cage: CageSession
+    call_id: str
+    emit: Emit
+    attention: AttentionPort
+    reads: ReadLedger
+    jobs: JobLedger
+    limit: int = OUTPUT_CHARS
+    resume_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """How a call ended: `output` is for the model, `detail` for people and for rebuilding ledgers.
+
+    `release` names processes whose rings are no longer needed once this result is stored.
+    """
+
+    ok: bool
+    output: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    release: tuple[str, ...] = ()
+
+    def with_detail(self, **more: Any) -> "ToolResult":
+        """The same result with more detail."""
+        return replace(self, detail={**self.detail, **more})
+
+
+def failure(sentence: str, **detail: Any) -> ToolResult:
+    """A result that says why nothing was done."""
+    return ToolResult(False, sentence, detail)
+
+
+class Arguments(BaseModel):
+    """Base of every tool's arguments: unknown ones are refused, so that a slip is seen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+A = TypeVar("A", bound=Arguments)
+
+
+class Tool(ABC, Generic[A]):
+    """One tool. Instances hold no state and serve every session."""
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    arguments: type[A]
+    read_only: ClassVar[bool] = False
+    """Whether a call whose outcome is not known may simply be made again."""
+
+    @property
+    def spec(self) -> ToolSpec:
+        """The tool as a model is told of it."""
+        return ToolSpec(self.name, self.description, _plain_schema(self.arguments.model_json_schema()))
+
+    async def run(self, ctx: ToolContext, args: Mapping[str, Any]) -> ToolResult:
+        """Do it. Bad arguments and refusals of the cage are results with a sentence; cancelling detaches."""
+        try:
+            parsed = self.arguments.model_validate(dict(args))
+        except ValidationError as error:
+            return failure(_bad_arguments(self.name, error), reason="bad_arguments")
+        try:
+            return await self.call(ctx, parsed)
+        except KagedError as error:
+            return failure(error.message, reason=error.code)
+
+    async def rejoin(self, ctx: ToolContext, args: Mapping[str, Any]) -> ToolResult | None:
+        """Go on with a call that an earlier process of kaged started; None when nothing is known of it."""
+        return await self.run(ctx, args) if self.read_only else None
+
+    @abstractmethod
+    async def call(self, ctx: ToolContext, args: A) -> ToolResult:
+        """Do it, with checked arguments. `KagedError` becomes a failed result."""
+
+
+def _bad_arguments(tool: str, error: ValidationError) -> str:
+    problems = []
+    for item in error.errors(include_url=False)[:5]:
+        where = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            problems.append(f"there is no argument `{where}`")
+        elif item["type"] == "missing":
+            problems.append(f"the argument `{where}` is missing")
+        else:
+            said = item["msg"].removeprefix("Value error, ")
+            problems.append(f"`{where}`: {said[:1].lower()}{said[1:]}" if where else said)
+    return f"The arguments do not fit `{tool}`: {'; '.join(problems)}. Nothing was done."
+
+
+def _plain_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """Without pydantic's titles and with `null` alternatives removed: optional is told by `required`."""
+    properties = {}
+    for name, raw in schema.get("properties", {}).items():
+        one = {key: value for key, value in raw.items() if key not in ("title", "default")}
+        choices = [choice for choice in one.pop("anyOf", []) if choice.get("type") != "null"]
+        if len(choices) == 1:
+            one = {**choices[0], **one}
+        properties[name] = one
+    plain: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    if required := schema.get("required"):
+        plain["required"] = required
+    return plain

@@ -1,0 +1,186 @@
+"""Following a command in the cage: live output into the journal, the model's view of it, how it ended."""
+
+import asyncio
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+from kaged.cage.client import Exit, Process, Ring
+from kaged.core.errors import KagedError
+from kaged.tools.base import CageSession, Emit
+from kaged.tools.tasks import owned
+from kaged.tools.text import Decoder, join_cut, plain, size_words
+
+LIVE_BYTES = 64 * 1024
+"""Output beyond this is not journalled while a command runs, only counted; the result has the rest."""
+
+PACE_S = 0.025
+"""Least time between two pieces of live output of one command."""
+
+COUNT_EVERY_S = 1.0
+PIECE = 16 * 1024
+OUTPUT_DIR = "/tmp/kaged-output"
+"""Inside the cage, whose /tmp is its own."""
+_WORST_UTF8 = 4
+
+
+class LiveOutput:
+    """Hands a ring's bytes to the journal as text: the first `LIVE_BYTES`, then only counts."""
+
+    def __init__(self, emit: Emit, position: int = 0) -> None:
+        self._emit = emit
+        self._decoder = Decoder(position)
+        self._read = position
+        self._counted_at: float | None = None
+
+    @property
+    def position(self) -> int:
+        """Bytes taken from the ring so far."""
+        return self._read
+
+    async def take(self, ring: Ring) -> None:
+        """Journal what the ring has beyond `position`."""
+        while self._read < LIVE_BYTES:
+            offset, data = ring.read(self._read, min(PIECE, LIVE_BYTES - self._read))
+            if not data:
+                return
+            begin = self._decoder.position
+            text = self._decoder.skip_to(offset) if offset > self._read else ""
+            self._read = offset + len(data)
+            await self._say(text + self._decoder.feed(data), begin)
+        if self._read == LIVE_BYTES and ring.head > LIVE_BYTES:
+            begin = self._decoder.position
+            self._decoder.skip_to(ring.head)
+            note = f"\n… more than {size_words(LIVE_BYTES)}: the rest is shown when the command has ended\n"
+            await self._say(note, begin)
+        self._read = max(self._read, ring.head)
+        await self._count(ring.head)
+
+    async def finish(self) -> None:
+        """Journal what is left of a character cut off at the very end."""
+        begin = self._decoder.position
+        await self._say(self._decoder.finish(), begin)
+
+    async def _say(self, text: str, begin: int) -> None:
+        if text:
+            await self._emit(text, begin, self._decoder.position)
+
+    async def _count(self, total: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._counted_at is not None and now - self._counted_at < COUNT_EVERY_S:
+            return
+        first, self._counted_at = self._counted_at is None, now
+        if not first:
+            await self._emit("", total, total)
+
+
+async def follow(process: Process, live: LiveOutput) -> Exit:
+    """Journal the output until the command has ended, and say how.
+
+    What a process left in the background puts out later is not waited for. Cancelling detaches: the
+    command goes on in the keeper.
+    """
+    ring = process.stream
+    async with owned(process.wait()) as ended:
+        while not ended.done():
+            async with owned(ring.wait_past(live.position)) as more:
+                watched: set[asyncio.Task[Any]] = {more, ended}
+                await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+                over = more.done() and not more.result()
+            await live.take(ring)
+            if over:
+                break
+            await asyncio.wait({ended}, timeout=PACE_S)
+        how = await ended
+    await live.take(ring)
+    await live.finish()
+    return how
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the model sees of an output."""
+
+    text: str
+    end: int
+    """Offset of the first byte that is not seen yet."""
+    left_out: int = 0
+    """Bytes in the middle that are not in `text`."""
+
+
+def view(ring: Ring, start: int, limit: int, *, ended: bool) -> View:
+    """The ring's bytes from `start` on as about `limit` characters: all, or beginning and end."""
+    total = ring.head
+    offset, data = ring.read(start, limit * _WORST_UTF8)
+    if offset == start and offset + len(data) >= total:
+        decoder = Decoder(start)
+        text = decoder.feed(data)
+        end = total if ended else decoder.position
+        text = plain(text + decoder.finish() if ended else text)
+        if len(text) <= limit:
+            return View(text, end)
+    half = limit // 2
+    head = plain(data.decode("utf-8", "replace"))[:half] if offset == start else ""
+    _, last = ring.read(max(start, total - half * _WORST_UTF8), half * _WORST_UTF8)
+    tail = plain(last.decode("utf-8", "replace"))[-half:]
+    left_out = max(0, total - start - len(head.encode()) - len(tail.encode()))
+    note = f"[… {size_words(left_out)} of {size_words(total - start)} left out here …]"
+    return View(join_cut(head, tail, note), total, left_out)
+
+
+async def keep_whole(cage: CageSession, call_id: str, ring: Ring) -> str:
+    """Write the output to a file in the cage; returns the sentence that says where, or why not."""
+    path = f"{OUTPUT_DIR}/{call_id}.log"
+    data = _whole(ring)
+    try:
+        await cage.client.write_file(cage.cage_id, path, data, expect_sha256=None, make_parents=True)
+    except KagedError as error:
+        return f"The whole output could not be kept: {error.message}"
+    part = "The whole output is" if ring.start == 0 else f"The last {size_words(len(data))} of the output are"
+    return f"{part} in {path} (in the cage)."
+
+
+def _whole(ring: Ring) -> bytes:
+    pieces: list[bytes] = []
+    position = ring.start
+    while True:
+        offset, data = ring.read(position, 1024 * 1024)
+        if not data:
+            return b"".join(pieces)
+        pieces.append(data)
+        position = offset + len(data)
+
+
+def exit_sentence(how: Exit, timeout_s: float) -> str:
+    """How a command ended, plainly."""
+    if how.reason == "walltime":
+        return (
+            f"Ended after {timeout_s:g} s, its time limit; everything it had started was killed. Give a "
+            "larger `timeout_s`, or run it with `background`."
+        )
+    if how.reason == "cage_lost":
+        return (
+            "The cage ended while this ran, so it is not known how far it came. Check before you repeat it."
+        )
+    if how.reason == "killed":
+        return "It was stopped from outside; everything it had started was killed."
+    if how.reason == "memory":
+        return "Killed: the cage's memory limit was reached."
+    if how.reason == "pids":
+        return "Killed: the cage's limit of processes was reached."
+    if how.signal is not None:
+        return f"Ended by signal {how.signal} ({signal_name(how.signal)})."
+    return f"Exit status {how.code}."
+
+
+def signal_name(number: int) -> str:
+    """`SIGTERM` and the like; `unknown` for numbers without a name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
+
+
+def exit_detail(how: Exit) -> dict[str, Any]:
+    """How a command ended, for the journal."""
+    return {"exit_code": how.code, "signal": how.signal, "reason": how.reason}

@@ -1,0 +1,80 @@
+"""Exact replacement in a text, and a helpful sentence when it does not match. Pure."""
+
+from difflib import SequenceMatcher
+
+_SEARCHED = 20_000
+"""Lines looked through for a similar one."""
+
+
+class EditProblem(Exception):
+    """Why nothing was replaced, as the end of a sentence that starts with the path."""
+
+
+def replace_text(text: str, old: str, new: str, *, everywhere: bool) -> tuple[str, int]:
+    """The text with `old` replaced, and how often. Raises `EditProblem`.
+
+    In a file with CRLF line ends, strings written with plain line ends are taken to mean CRLF.
+    """
+    if old == new:
+        raise EditProblem("`old_string` and `new_string` are the same; nothing was changed.")
+    count = text.count(old)
+    if count == 0 and "\r\n" in text and "\r" not in old and "\n" in old:
+        old, new = old.replace("\n", "\r\n"), new.replace("\n", "\r\n")
+        count = text.count(old)
+    if count == 0:
+        raise EditProblem(_why_not(text, old))
+    if count > 1 and not everywhere:
+        raise EditProblem(
+            f"`old_string` occurs {count} times (on lines {_lines(text, old)}); add surrounding lines to "
+            "make it unique, or set `replace_all`."
+        )
+    return text.replace(old, new), count
+
+
+def _lines(text: str, old: str, most: int = 5) -> str:
+    numbers: list[str] = []
+    at = text.find(old)
+    while at != -1 and len(numbers) < most:
+        numbers.append(str(text.count("\n", 0, at) + 1))
+        at = text.find(old, at + len(old))
+    return ", ".join(numbers) + (", …" if at != -1 else "")
+
+
+def _why_not(text: str, old: str) -> str:
+    lines = text.split("\n")
+    wanted = old.strip("\n").split("\n")
+    squeezed = ["".join(line.split()) for line in lines]
+    target = ["".join(line.split()) for line in wanted]
+    for index in range(len(lines) - len(target) + 1):
+        if squeezed[index : index + len(target)] == target and any(target):
+            found = next(
+                i for i, line in enumerate(wanted) if i >= len(wanted) - 1 or lines[index + i] != line
+            )
+            return (
+                f"`old_string` was not found, but line {index + 1} differs only in white space: line "
+                f"{index + found + 1} is {lines[index + found]!r}."
+            )
+    first = next((line for line in wanted if line.strip()), "")
+    nearest = _nearest(lines, first)
+    if nearest is None:
+        return (
+            "`old_string` was not found. Read the file again and copy the text exactly, without line numbers."
+        )
+    number, line = nearest
+    shown = line.strip()[:200]
+    return f"`old_string` was not found. The nearest line is {number}: {shown!r}. Nothing was changed."
+
+
+def _nearest(lines: list[str], wanted: str) -> tuple[int, str] | None:
+    best, where = 0.6, None
+    matcher = SequenceMatcher(None, autojunk=False)
+    matcher.set_seq2(wanted.strip()[:300])
+    for number, line in enumerate(lines[:_SEARCHED], 1):
+        matcher.set_seq1(line.strip()[:300])
+        if (
+            matcher.real_quick_ratio() > best
+            and matcher.quick_ratio() > best
+            and (ratio := matcher.ratio()) > best
+        ):
+            best, where = ratio, (number, line)
+    return where

@@ -1,0 +1,203 @@
+"""`search.grep` and `search.find`: ripgrep inside the cage."""
+
+from typing import Annotated
+
+import msgspec
+from pydantic import Field
+
+from kaged.cage.client import Exit
+from kaged.core.errors import KagedError
+from kaged.tools.base import Arguments, Tool, ToolContext, ToolResult, failure
+from kaged.tools.text import head_and_tail
+
+TIMEOUT_S = 60.0
+LINE_CHARS = 400
+ENOUGH_BYTES = 4 * 1024 * 1024
+_MISSING = (
+    "ripgrep (`rg`) is not installed on this machine, so searching is not possible this way: use `grep -rn` "
+    "or `find` through `shell`, or ask the operator to install the package `ripgrep`."
+)
+
+Where = Annotated[
+    str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$", description="File or folder to search.")
+]
+
+
+class GrepArguments(Arguments):
+    """What to look for in files."""
+
+    pattern: Annotated[
+        str, Field(min_length=1, max_length=10_000, pattern=r"^[^\x00]+$", description="Regular expression.")
+    ]
+    path: Where = "."
+    glob: Annotated[
+        str | None, Field(max_length=1000, pattern=r"^[^\x00]*$", description="Only files like this: `*.py`.")
+    ] = None
+    ignore_case: bool = False
+    context: Annotated[int, Field(ge=0, le=20, description="Lines to show around each match.")] = 0
+    limit: Annotated[int, Field(ge=1, le=5000, description="Most matching lines to show.")] = 200
+
+
+class FindArguments(Arguments):
+    """Which files to look for."""
+
+    pattern: Annotated[
+        str,
+        Field(
+            min_length=1, max_length=1000, pattern=r"^[^\x00]+$", description="Glob: `*.py`, `src/**/test_*`."
+        ),
+    ]
+    path: Where = "."
+    limit: Annotated[int, Field(ge=1, le=5000, description="Most paths to show.")] = 200
+
+
+class Grep(Tool[GrepArguments]):
+    """Search file contents."""
+
+    name = "search.grep"
+    description = (
+        "Search file contents with a regular expression (ripgrep). Ignored files (.gitignore) and binary "
+        "files are left out. Shows `path:line: text`."
+    )
+    arguments = GrepArguments
+    read_only = True
+
+    async def call(self, ctx: ToolContext, args: GrepArguments) -> ToolResult:
+        argv = ["rg", "--json", "--hidden", "--glob=!.git", "--sort=path", f"--context={args.context}"]
+        argv += ["--ignore-case"] if args.ignore_case else []
+        argv += [f"--glob={args.glob}"] if args.glob else []
+        argv += [f"--regexp={args.pattern}", "--", ctx.cage.resolve(args.path)]
+        found = await _run(ctx, argv)
+        if isinstance(found, ToolResult):
+            return found
+        lines, matches = _matches(ctx, found.data, args.limit)
+        if found.how.code not in (0, 1) and not matches:
+            return failure(_complaint(found.data), reason="search_failed")
+        more = f"[only the first {args.limit} matching lines are shown]" if matches > args.limit else ""
+        if found.cut:
+            more = "[there is more than is shown; narrow the search]"
+        text = head_and_tail("\n".join(lines) or "No matches.", ctx.limit, "[… matches left out here …]")
+        return ToolResult(
+            True, f"{text}\n{more}".rstrip(), {"matches": min(matches, args.limit), "more": bool(more)}
+        )
+
+
+class Find(Tool[FindArguments]):
+    """Search file names."""
+
+    name = "search.find"
+    description = (
+        "Find files by name with a glob (ripgrep). Ignored files (.gitignore) are left out. Sorted by path."
+    )
+    arguments = FindArguments
+    read_only = True
+
+    async def call(self, ctx: ToolContext, args: FindArguments) -> ToolResult:
+        argv = [
+            "rg",
+            "--files",
+            "--hidden",
+            "--sort=path",
+            "--null",
+            f"--glob={args.pattern}",
+            "--glob=!.git",
+        ]
+        found = await _run(ctx, [*argv, "--", ctx.cage.resolve(args.path)])
+        if isinstance(found, ToolResult):
+            return found
+        head, separator, rest = found.data.rpartition(b"\0")
+        paths = [ctx.cage.show(name.decode("utf-8", "replace")) for name in head.split(b"\0") if name]
+        if found.how.code not in (0, 1) and not paths:
+            return failure(_complaint(rest if separator else found.data), reason="search_failed")
+        shown = paths[: args.limit]
+        more = f"\n[{len(paths) - len(shown)} more]" if len(paths) > len(shown) else ""
+        text = head_and_tail("\n".join(shown) or "No files match.", ctx.limit, "[… paths left out here …]")
+        return ToolResult(True, text + more, {"matches": len(shown), "more": bool(more) or found.cut})
+
+
+class _Found(msgspec.Struct, frozen=True):
+    data: bytes
+    how: Exit
+    cut: bool
+
+
+async def _run(ctx: ToolContext, argv: list[str]) -> _Found | ToolResult:
+    """Run ripgrep and collect what it prints, up to `ENOUGH_BYTES`; then it is stopped."""
+    cage = ctx.cage
+    try:
+        process = await cage.client.run(cage.cage_id, ctx.call_id, argv, cwd=cage.root, walltime_s=TIMEOUT_S)
+    except KagedError as error:
+        if error.code == "not_found" and "program" in error.message:
+            return failure(_MISSING, reason="no_ripgrep")
+        raise
+    ring = process.stream
+    while ring.head < ENOUGH_BYTES and await ring.wait_past(ring.head):
+        pass
+    cut = ring.head >= ENOUGH_BYTES and process.running
+    if cut:
+        await process.signal(9, tree=True)
+    how = await process.wait()
+    _, data = ring.read(0, ENOUGH_BYTES)
+    await cage.client.forget(process.id)
+    if how.reason == "walltime":
+        return failure(f"The search took more than {TIMEOUT_S:g} s; narrow it with `path` or `glob`.")
+    if how.reason != "exited" and not cut:
+        return failure("The search was stopped.", reason=how.reason)
+    return _Found(data, how, cut)
+
+
+def _complaint(data: bytes) -> str:
+    """ripgrep's own words, as they stand among its JSON lines."""
+    lines = [line for line in data.decode("utf-8", "replace").splitlines() if line[:1] not in ("{", "")]
+    said = "; ".join(line.removeprefix("rg: ").strip() for line in lines if line.strip())[:1000]
+    return f"The search failed: {said or 'ripgrep gave no reason'}"
+
+
+def _matches(ctx: ToolContext, data: bytes, limit: int) -> tuple[list[str], int]:
+    """ripgrep's JSON as `path:line: text` lines, and how many matching lines there were."""
+    lines: list[str] = []
+    matches = 0
+    for raw in data.splitlines():
+        try:
+            record = msgspec.json.decode(raw, type=_Record)
+        except msgspec.DecodeError:
+            continue
+        if record.type not in ("match", "context"):
+            continue
+        matches += record.type == "match"
+        if matches > limit:
+            continue
+        lines.append(_line(ctx, record))
+    return lines, matches
+
+
+class _Text(msgspec.Struct):
+    text: str | None = None
+    bytes: str | None = None
+
+    def read(self) -> str:
+        import base64
+
+        if self.text is not None:
+            return self.text
+        return base64.b64decode(self.bytes or "").decode("utf-8", "replace")
+
+
+class _Data(msgspec.Struct):
+    path: _Text | None = None
+    lines: _Text | None = None
+    line_number: int | None = None
+
+
+class _Record(msgspec.Struct):
+    type: str
+    data: _Data
+
+
+def _line(ctx: ToolContext, record: _Record) -> str:
+    path = ctx.cage.show(record.data.path.read()) if record.data.path else "?"
+    text = (record.data.lines.read() if record.data.lines else "").rstrip("\r\n")
+    if len(text) > LINE_CHARS:
+        text = f"{text[:LINE_CHARS]}…"
+    sign = ":" if record.type == "match" else "-"
+    return f"{path}{sign}{record.data.line_number or 0}{sign} {text}"

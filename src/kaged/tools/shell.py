@@ -1,0 +1,214 @@
+"""`shell`: a command in the cage, waited for or in the background."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from kaged.cage.client import Exit, Process
+from kaged.core.errors import KagedError
+from kaged.tools import command, denial
+from kaged.tools.base import Arguments, Tool, ToolContext, ToolResult, failure
+
+DEFAULT_TIMEOUT_S = 120.0
+FIRST_LOOK_S = 0.3
+"""How long a background command is watched, so that one that fails at once is reported at once."""
+
+_SHELLS = ("bash", "sh")
+
+
+class ShellArguments(Arguments):
+    """Either `command`, or `job` with what to do with it."""
+
+    command: Annotated[
+        str | None, Field(min_length=1, max_length=100_000, description="The command line.")
+    ] = None
+    timeout_s: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            description="Seconds until the command and all it started are killed (120 unless given). With "
+            "`job`: seconds to wait for new output or the end (0 unless given).",
+        ),
+    ] = None
+    background: Annotated[
+        bool, Field(description="Return at once with a job id; for servers and long work.")
+    ] = False
+    job: Annotated[
+        str | None, Field(description="Id of a background command: gives its output since the last look.")
+    ] = None
+    input: Annotated[
+        str | None, Field(max_length=100_000, description="With `job`: text for its standard input.")
+    ] = None
+    kill: Annotated[bool, Field(description="With `job`: end it and all it started.")] = False
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.command is None) == (self.job is None):
+            raise ValueError("give either `command` or `job`")
+        if self.job is None and (self.input is not None or self.kill):
+            raise ValueError("`input` and `kill` go with `job`")
+        if self.job is not None and self.background:
+            raise ValueError("`background` goes with `command`")
+        if "\0" in (self.command or ""):
+            raise ValueError("a command holds no NUL")
+        return self
+
+
+class Shell(Tool[ShellArguments]):
+    """Run commands."""
+
+    name = "shell"
+    description = (
+        "Run a command with bash in the project's folder, inside the cage. Standard output and error come "
+        "together; long output is cut in the middle and kept whole in a file. Each call starts a new shell. "
+        "Use `background` for what does not end by itself, then `job` to read on, send `input` or `kill`."
+    )
+    arguments = ShellArguments
+
+    async def call(self, ctx: ToolContext, args: ShellArguments) -> ToolResult:
+        if args.job is not None:
+            return await _look(ctx, args, args.job)
+        process = await _start(ctx, args)
+        if args.background:
+            return await _background(ctx, process)
+        return await _wait(ctx, process, _timeout(ctx, args))
+
+    async def rejoin(self, ctx: ToolContext, args: Mapping[str, Any]) -> ToolResult | None:
+        """Attach to the command that this call started, if the keeper still knows it."""
+        try:
+            parsed = self.arguments.model_validate(dict(args))
+        except ValidationError:
+            return await self.run(ctx, args)
+        if parsed.job is not None:
+            if parsed.input is not None:
+                return None
+            return await self.run(ctx, args)
+        try:
+            process = await ctx.cage.client.attach(ctx.call_id)
+        except KagedError as error:
+            if error.code == "not_found":
+                return None
+            raise
+        if parsed.background:
+            return await _background(ctx, process)
+        return await _wait(ctx, process, _timeout(ctx, parsed))
+
+
+def _timeout(ctx: ToolContext, args: ShellArguments) -> float:
+    most = ctx.cage.plan.limits.walltime_s
+    if args.background:
+        return min(args.timeout_s or most, most)
+    return min(args.timeout_s or DEFAULT_TIMEOUT_S, most)
+
+
+async def _start(ctx: ToolContext, args: ShellArguments) -> Process:
+    assert args.command is not None
+    cage = ctx.cage
+    for last, shell in ((False, _SHELLS[0]), (True, _SHELLS[1])):
+        try:
+            return await cage.client.run(
+                cage.cage_id,
+                ctx.call_id,
+                [shell, "-c", args.command],
+                cwd=cage.root,
+                stdin=args.background,
+                walltime_s=_timeout(ctx, args),
+            )
+        except KagedError as error:
+            if last or error.code != "not_found" or "program" not in error.message:
+                raise
+    raise AssertionError
+
+
+async def _wait(ctx: ToolContext, process: Process, timeout_s: float) -> ToolResult:
+    how = await command.follow(process, command.LiveOutput(ctx.emit, ctx.resume_at))
+    seen = command.view(process.stream, 0, ctx.limit, ended=True)
+    lines = [seen.text.rstrip("\n")] if seen.text.strip() else ["(no output)"]
+    detail = command.exit_detail(how) | {"bytes": process.stream.head}
+    if seen.left_out:
+        detail |= {"truncated_bytes": seen.left_out}
+        sentence = await command.keep_whole(ctx.cage, ctx.call_id, process.stream)
+        lines.append(sentence)
+        detail |= {"output_note": sentence, "output_file": f"{command.OUTPUT_DIR}/{ctx.call_id}.log"}
+    return _ended(ctx, lines, detail, how, timeout_s, release=(process.id,))
+
+
+def _ended(
+    ctx: ToolContext,
+    lines: list[str],
+    detail: dict[str, Any],
+    how: Exit,
+    timeout_s: float,
+    release: tuple[str, ...],
+) -> ToolResult:
+    ok = how.code == 0 and how.reason == "exited"
+    lines.append(f"[{command.exit_sentence(how, timeout_s)}]")
+    if reasons := [] if ok else denial.explain("\n".join(lines), ctx.cage.plan):
+        lines += [f"cage: {reason}" for reason in reasons]
+        detail |= {"denied": reasons}
+    return ToolResult(ok, "\n".join(lines), detail, release)
+
+
+async def _background(ctx: ToolContext, process: Process) -> ToolResult:
+    try:
+        async with asyncio.timeout(FIRST_LOOK_S):
+            await process.wait()
+    except TimeoutError:
+        pass
+    result = await _news(ctx, process)
+    if "exit_code" in result.detail:
+        return result
+    how_to = f"[Running in the background as job {process.id}. Read on with shell(job={process.id!r}).]"
+    text = result.output.rpartition("\n")[0]
+    return ToolResult(True, f"{text}\n{how_to}" if text else how_to, result.detail)
+
+
+async def _look(ctx: ToolContext, args: ShellArguments, job: str) -> ToolResult:
+    client = ctx.cage.client
+    info = next((one for one in (await client.state()).processes if one.id == job), None)
+    if info is None or info.cage != ctx.cage.cage_id or info.pty:
+        return failure(
+            f"There is no job {job}: it was never started, or it ended and its end was reported, or its cage "
+            "is gone.",
+            reason="not_found",
+        )
+    process = await client.attach(job)
+    if args.input is not None:
+        if not process.running:
+            return (await _news(ctx, process)).with_detail(reason="ended")
+        await process.write(args.input.encode())
+    if args.kill and process.running:
+        await process.signal(9, tree=True)
+        await process.wait()
+    elif args.timeout_s is not None:
+        await _wait_for_news(
+            process, ctx.jobs.offset(job), min(args.timeout_s, ctx.cage.plan.limits.walltime_s)
+        )
+    return await _news(ctx, process)
+
+
+async def _wait_for_news(process: Process, offset: int, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            if not await process.stream.wait_past(offset):
+                await process.wait()
+    except TimeoutError:
+        return
+
+
+async def _news(ctx: ToolContext, process: Process) -> ToolResult:
+    """What a job printed since the last look, and whether it still runs."""
+    job = process.id
+    ended = await process.wait() if not process.running else None
+    since = ctx.jobs.offset(job)
+    seen = command.view(process.stream, since, ctx.limit, ended=ended is not None)
+    detail: dict[str, Any] = {"job": job, "next_offset": seen.end, "running": ended is None}
+    if seen.left_out:
+        detail |= {"truncated_bytes": seen.left_out}
+    lines = [seen.text.rstrip("\n")] if seen.text.strip() else []
+    if ended is not None:
+        detail |= command.exit_detail(ended)
+        return _ended(ctx, lines or ["(no new output)"], detail, ended, 0.0, release=(job,))
+    return ToolResult(True, "\n".join([*(lines or ["(no new output)"]), "[Still running.]"]), detail)

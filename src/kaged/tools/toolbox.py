@@ -1,0 +1,33 @@
+"""The tools of this version, by name."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from kaged.tools.ask import Ask
+from kaged.tools.base import Tool, ToolSpec
+from kaged.tools.files import EditFile, ReadFile, WriteFile
+from kaged.tools.search import Find, Grep
+from kaged.tools.shell import Shell
+
+BUILT_IN: tuple[type[Tool[Any]], ...] = (Shell, ReadFile, WriteFile, EditFile, Grep, Find, Ask)
+
+
+class Toolbox:
+    """All tools, made once a process."""
+
+    def __init__(self) -> None:
+        self._tools: Mapping[str, Tool[Any]] = {kind.name: kind() for kind in BUILT_IN}
+        self._specs = {name: tool.spec for name, tool in self._tools.items()}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Canonical names, in the order they are told."""
+        return tuple(self._tools)
+
+    def get(self, name: str) -> Tool[Any] | None:
+        """The tool of that canonical name, or None."""
+        return self._tools.get(name)
+
+    def specs(self, enabled: Collection[str]) -> list[ToolSpec]:
+        """Descriptions of the enabled ones, in a stable order."""
+        return [spec for name, spec in self._specs.items() if name in enabled]

@@ -1,0 +1,243 @@
+"""A whole house without front door: real storage, keeper, cages and projects, and a model made of scripts."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from kaged.agents.runner import AgentRunner
+from kaged.cage.client import KeeperClient
+from kaged.cage.compile import compile_plan
+from kaged.cage.plan import CagePlan
+from kaged.core.actors import Actor, Role
+from kaged.core.events import Event, Part, TextPart, ToolCallPart
+from kaged.journal.journal import Journal
+from kaged.models.resolve import Models
+from kaged.models.types import (
+    Finished,
+    ModelEvent,
+    ModelRequest,
+    TextDelta,
+    ToolArgsDelta,
+    ToolStart,
+    Usage,
+)
+from kaged.projects.service import Project, Projects
+from kaged.sessions.service import Sessions
+from kaged.settings.config import Flags, load
+from kaged.settings.local import Local
+from kaged.storage.database import Database
+from kaged.tools.toolbox import Toolbox
+
+ME = Actor("local", "loopback", Role.ADMIN)
+PROJECT = """\
+version: 1
+project: demo
+primary:
+  model: offline
+  system_prompt: config:/prompts/main.md
+"""
+
+Answer = Callable[[ModelRequest], AsyncGenerator[ModelEvent, None]]
+
+
+def says(*pieces: str, stop: Any = "end") -> Answer:
+    """An answer of text, piece by piece."""
+
+    async def answer(request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        for piece in pieces:
+            yield TextDelta(0, piece)
+            await asyncio.sleep(0)
+        yield Usage(10, len(pieces))
+        yield Finished([TextPart("".join(pieces))], stop)
+
+    return answer
+
+
+def calls(*wanted: tuple[str, dict[str, Any]], text: str = "", ids: Sequence[str] = ()) -> Answer:
+    """An answer that calls tools."""
+
+    async def answer(request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        parts: list[Part] = [TextPart(text)] if text else []
+        if text:
+            yield TextDelta(0, text)
+        for number, (tool, args) in enumerate(wanted):
+            call_id = ids[number] if ids else f"call_{number}"
+            yield ToolStart(len(parts), call_id, tool)
+            yield ToolArgsDelta(len(parts), call_id, "{}")
+            parts.append(ToolCallPart(call_id, tool, args))
+        yield Usage(10, 5)
+        yield Finished(parts, "tools")
+
+    return answer
+
+
+def streams(started: asyncio.Event, *pieces: str) -> Answer:
+    """Text that never ends; `started` is set once its pieces are on the way."""
+
+    async def answer(request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        for piece in pieces:
+            yield TextDelta(0, piece)
+        started.set()
+        await asyncio.Event().wait()
+
+    return answer
+
+
+@dataclass
+class Script:
+    """A provider that gives one prepared answer after the other."""
+
+    answers: list[Answer] = field(default_factory=list)
+    requests: list[ModelRequest] = field(default_factory=list)
+    closed: int = 0
+    name: str = "offline"
+
+    def add(self, *answers: Answer) -> None:
+        self.answers += answers
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        self.requests.append(request)
+        answer = self.answers.pop(0)
+        try:
+            async with contextlib.aclosing(answer(request)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self.closed += 1
+
+
+@dataclass
+class AuditList:
+    """Records kept in memory."""
+
+    records: list[tuple[str, str, str, str, dict[str, Any]]] = field(default_factory=list)
+
+    async def record(self, actor: Actor, action: str, object: str, outcome: Any, details: Any) -> None:  # noqa: A002
+        self.records.append((actor.id, action, object, outcome, dict(details)))
+
+    def actions(self) -> list[str]:
+        return [record[1] for record in self.records]
+
+
+@dataclass
+class House:
+    """One daemon's worth of services; `restart` makes them anew on the same home with the same keeper."""
+
+    home: Path
+    runtime: Path
+    project_dir: Path
+    script: Script = field(default_factory=Script)
+    audit: AuditList = field(default_factory=AuditList)
+    sleeps: list[float] = field(default_factory=list)
+
+    async def __aenter__(self) -> Self:
+        self._stack = contextlib.AsyncExitStack()
+        environ = {"KAGED_CONFIG_DIR": str(self.home / "config"), "XDG_DATA_HOME": str(self.home / "data")}
+        environ |= {"XDG_RUNTIME_DIR": str(self.runtime), "KAGED_MODE": "user", "HOME": str(self.home)}
+        loaded = load(flags=Flags(), environ=environ)
+        loaded.paths.home.mkdir(parents=True, exist_ok=True)
+        self.db = await Database.open(self.home / "kaged.db")
+        self._stack.push_async_callback(self.db.close)
+        self.journal = Journal(self.db)
+        self.keeper = await KeeperClient.connect(self.runtime / "keeper.sock", self.runtime, grace_s=60)
+        self._stack.callback(self.keeper.close)
+        self.projects = Projects(self.db, loaded)
+        self.models = Models(lambda: Local(), {}, offline=self.script)
+        self._stack.push_async_callback(self.models.aclose)
+        self.runner = AgentRunner(
+            self.journal, self.models, Toolbox(), self.audit, sleep=self._sleep, jitter=lambda: 0.0
+        )
+        self.sessions = Sessions(
+            self.db,
+            self.journal,
+            projects=self.projects,
+            models=self.models,
+            runner=self.runner,
+            keeper=self.keeper,
+            plan=self.plan,
+            audit=self.audit,
+        )
+        await self._stack.enter_async_context(self.sessions)
+        self.project = await self.load_project()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._stack.aclose()
+
+    async def _sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        await asyncio.sleep(0)
+
+    async def restart(self) -> None:
+        """As if the daemon had been killed and started again: the keeper goes on."""
+        await self._stack.aclose()
+        await self.__aenter__()
+
+    async def load_project(self) -> Project:
+        prompt = self.project_dir / ".kaged" / "prompts" / "main.md"
+        if not prompt.exists():
+            prompt.parent.mkdir(parents=True)
+            prompt.write_text("Be useful.\n")
+            (self.project_dir / ".kaged" / "project.yaml").write_text(PROJECT)
+        return await self.projects.load(self.project_dir, actor=ME, trust=True)
+
+    def plan(self, project: Project) -> CagePlan:
+        assert project.spec is not None
+        return compile_plan(project.spec.primary.cage, project.path, name=project.slug, environ={})
+
+    async def session(self) -> str:
+        return (await self.sessions.create("demo", actor=ME)).id
+
+    async def events(self, session: str, *types: str) -> list[Event]:
+        found = await self.journal.read(session, limit=100_000)
+        return [event for event in found if not types or event.type in types]
+
+    async def until(self, session: str, type_: str, count: int = 1) -> Event:
+        """The `count`th event of a type, waited for."""
+        seen = 0
+        async with self.journal.subscribe(f"session:{session}", 0) as subscription:
+            async for event in subscription:
+                if isinstance(event, Event) and event.type == type_:
+                    seen += 1
+                    if seen == count:
+                        return event
+        raise AssertionError(type_)
+
+    async def say(self, session: str, text: str, *answers: Answer) -> Event:
+        """A message, and the end of its run."""
+        self.script.add(*answers)
+        started = await self.sessions.post_message(session, text, actor=ME)
+        return await self.ended(session, started.run_id)
+
+    async def ended(self, session: str, run_id: str) -> Event:
+        async with self.journal.subscribe(f"session:{session}", 0) as subscription:
+            async for event in subscription:
+                if isinstance(event, Event) and event.type == "run.ended" and event.data["run_id"] == run_id:
+                    return event
+        raise AssertionError(run_id)
+
+
+@contextlib.asynccontextmanager
+async def house_in(tmp_path: Path, runtime: Path) -> AsyncIterator[House]:
+    """A house whose keeper is ended with it."""
+    project = tmp_path / "demo"
+    project.mkdir()
+    house = House(tmp_path / "home", runtime, project)
+    house.home.mkdir()
+    pid = None
+    try:
+        async with house:
+            pid = house.keeper.pid
+            yield house
+            if not house.keeper.closed.is_set():
+                await house.keeper.shutdown()
+                pid = None
+    finally:
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)

@@ -1,0 +1,5 @@
+"""Shared fixtures of the tools, agents and sessions tests."""
+
+from sessions.fixtures import house
+
+__all__ = ["house"]
