@@ -219,29 +219,29 @@ async def front(
     """A server on a free port. In system mode with one nonce, unless told otherwise."""
     if nonces is None:
         nonces = (NONCE,) if mode == "system" else ()
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    listener.listen(16)
-    database = await Database.open(folder / f"{uuid.uuid4().hex}.db")
-    audit, app = Recorder(), Echo()
-    policy = Policy(
-        mode=mode,  # type: ignore[arg-type]
-        auth=auth,  # type: ignore[arg-type]
-        bound=("127.0.0.1", port),
-        public_url=public_url,
-        admins=frozenset(admins),
-        sidecar_peers=peers,
-        token_file=folder / "auth-cookie",
-        url_file=folder / "launch-url",
-    )
-    identity = await Identity.open(
-        policy, nonces=NonceSet.of(*nonces), db=database, audit=audit, sockets=sockets
-    )
-    guarded = identity.middleware(app)
-    http = HttpProtocol if own_protocol else "httptools"
     async with contextlib.AsyncExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        port = listener.getsockname()[1]
+        database = await Database.open(folder / f"{uuid.uuid4().hex}.db")
         stack.push_async_callback(database.close)
+        audit, app = Recorder(), Echo()
+        policy = Policy(
+            mode=mode,  # type: ignore[arg-type]
+            auth=auth,  # type: ignore[arg-type]
+            bound=("127.0.0.1", port),
+            public_url=public_url,
+            admins=frozenset(admins),
+            sidecar_peers=peers,
+            token_file=folder / "auth-cookie",
+            url_file=folder / "launch-url",
+        )
+        identity = await Identity.open(
+            policy, nonces=NonceSet.of(*nonces), db=database, audit=audit, sockets=sockets
+        )
+        guarded = identity.middleware(app)
+        http = HttpProtocol if own_protocol else "httptools"
         await stack.enter_async_context(serving(guarded, [listener], http, proxy_headers=proxy_headers))
         path = None
         if control:

@@ -119,7 +119,7 @@ class Identity:
             cookie=self._cookie,
             slot_uses=[0] * len(nonces),
         )
-        self.sockets = sockets or Sockets()
+        self.sockets = Sockets() if sockets is None else sockets
         """Open WebSockets (the middleware holds each)."""
         if nonces and not policy.public_url:
             log.warning(

@@ -1,0 +1,140 @@
+"""The room's service: launch URLs, sign-ins on record, sign-outs, floods."""
+
+import pytest
+
+from identity.front import NONCE, OLD_NONCE, Front, front, sidecar
+from kaged.core.actors import Actor, Role
+from kaged.core.errors import ConfigError, KagedError
+from kaged.identity.flood import CAPACITY
+from kaged.identity.service import Policy
+
+OPERATOR = Actor(id="local:op", source="control", role=Role.ADMIN)
+MEMBER = Actor(id="bob", source="sidecar")
+
+
+def actions(door: Front) -> list[tuple[str, str, str, str]]:
+    return [record[:4] for record in door.audit.records]
+
+
+async def test_a_launch_url_signs_a_browser_in_on_record(tmp_path) -> None:
+    async with front(tmp_path, mode="user") as door:
+        launch = await door.identity.issue_launch(OPERATOR)
+        assert launch.url.startswith(f"http://{door.host}/launch?token=")
+        grant = await door.identity.redeem(launch.url.partition("token=")[2])
+        assert grant.set_cookie.startswith(f"kaged_session_{door.port}=")
+        assert actions(door) == [
+            ("local:op", "auth.launch_issued", "launch", "ok"),
+            ("local", "auth.signed_in", f"browser:{grant.browser.id}", "allowed"),
+        ]
+        assert await door.identity.browsers(OPERATOR) == [grant.browser]
+        with pytest.raises(KagedError) as refused:
+            await door.identity.redeem("wrong")
+        assert refused.value.status == 401 and "kaged auth open" in refused.value.message
+        assert door.audit.rules() == ["bad_launch_token"]
+        await door.identity.issue_launch(OPERATOR)
+        door.identity.close()
+        assert not (tmp_path / "auth-cookie").exists() and not (tmp_path / "launch-url").exists()
+
+
+async def test_signing_out(tmp_path) -> None:
+    async with front(tmp_path, mode="user") as door:
+        headers = await door.sign_in()
+        browser = (await door.identity.browsers(OPERATOR))[0]
+        for who, what in ((MEMBER, browser.id), (OPERATOR, "01ARZ3NDEKTSV4RRFFQ69G5FAV")):
+            with pytest.raises(KagedError) as refused:
+                await door.identity.revoke(what, who)
+            assert refused.value.status == 404
+        assert (await door.get("/api/v1/me", *headers)).actor == "local"
+        assert await door.identity.browsers(MEMBER) == []
+        await door.identity.revoke(browser.id, OPERATOR)
+        assert (await door.get("/api/v1/me", *headers)).status == 401
+        assert actions(door)[-2][1:] == ("auth.signed_out", f"browser:{browser.id}", "ok")
+
+
+async def test_system_mode_has_no_launch_url(tmp_path) -> None:
+    async with front(tmp_path) as door:
+        for call in (door.identity.issue_launch(OPERATOR), door.identity.redeem("x")):
+            with pytest.raises(KagedError, match="sidecar") as refused:
+                await call
+            assert refused.value.status == 409
+        with pytest.raises(KagedError):
+            await door.identity.revoke("x", OPERATOR)
+        assert list(tmp_path.glob("auth*")) == []
+
+
+async def test_user_mode_takes_a_sidecar_too_when_a_nonce_is_set(tmp_path) -> None:
+    async with front(tmp_path, mode="user", nonces=(NONCE,)) as door:
+        headers = await door.sign_in()
+        assert (await door.get("/api/v1/me", *headers)).actor == "local"
+        assert (await door.get("/api/v1/me", *sidecar())).actor == "alice"
+        assert (await door.get("/api/v1/me", *headers, *sidecar())).actor == "alice"
+        assert (await door.get("/api/v1/me", *headers, *sidecar(nonce="x"))).status == 401
+        assert (await door.get("/api/v1/me", *headers, "X-Kaged-User-Id: mallory")).actor == "local"
+
+
+async def test_a_users_first_request_is_on_record_once(tmp_path) -> None:
+    async with front(tmp_path, admins=("alice",), nonces=(NONCE, OLD_NONCE)) as door:
+        for _ in range(3):
+            await door.get("/api/v1/me", *sidecar(), "X-Kaged-User-Email: a@example.com")
+        await door.get("/api/v1/me", *sidecar("bob", OLD_NONCE))
+        assert actions(door) == [
+            ("alice", "auth.signed_in", "user:alice", "allowed"),
+            ("bob", "auth.signed_in", "user:bob", "allowed"),
+        ]
+        assert door.audit.records[0][4] == {"email": "a@example.com", "role": "admin"}
+        assert door.identity.nonce_uses == (3, 1)
+
+
+async def test_a_flood_of_refusals_is_counted_not_written(tmp_path, caplog) -> None:
+    async with front(tmp_path) as door:
+        for _ in range(CAPACITY + 20):
+            assert (await door.get("/api/v1/me?secret=1", *sidecar(nonce="x"))).status == 401
+        assert door.audit.rules() == ["wrong_nonce"] * CAPACITY
+        refused = [r for r in caplog.records if "refused" in r.getMessage()]
+        assert len(refused) == CAPACITY
+        # Another rule has its own count.
+        await door.get("/" + "a" * 1000, "X_Kaged_User_Id: x")
+        record = door.audit.records[-1]
+        assert record[1:4] == ("auth.refused", "http GET /" + "a" * 190, "denied")
+        assert record[4] == {"rule": "look_alike_header", "peer": "127.0.0.1"}
+        assert "secret" not in repr(door.audit.records)
+
+
+async def test_a_header_that_means_nothing_is_logged_once(tmp_path, caplog) -> None:
+    async with front(tmp_path) as door:
+        for _ in range(3):
+            await door.get("/", *sidecar(), "X-Kaged-Admin: 1", "X-Kaged-User-Groups: a")
+        assert [r.getMessage() for r in caplog.records if "ignored" in r.getMessage()] == [
+            "the header 'X-Kaged-Admin' means nothing to kaged and is ignored"
+        ]
+
+
+async def test_a_missing_public_url_is_said_at_the_start(tmp_path, caplog) -> None:
+    async with front(tmp_path):
+        assert "daemon.public_url is not set" in caplog.text
+    caplog.clear()
+    async with front(tmp_path, public_url="https://kaged.example.com"):
+        assert "public_url" not in caplog.text
+
+
+async def test_a_peer_that_names_nobody_stops_the_start(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="no account 'nobody-of-that-name'"):
+        async with front(tmp_path, peers=("uid:nobody-of-that-name",)):
+            pass
+
+
+def test_the_policy_is_read_from_the_configuration(tmp_path) -> None:
+    from kaged.settings.config import Flags, load
+
+    config = tmp_path / "config.toml"
+    config.write_text(
+        '[daemon]\npublic_url = "https://kaged.example.com"\n'
+        '[auth]\nadmins = ["alice"]\nsidecar_peers = ["10.0.0.5"]\n',
+        encoding="utf-8",
+    )
+    environ = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": "/tmp"}
+    loaded = load(flags=Flags(config=config, mode="user"), environ=environ, root=tmp_path)
+    policy = Policy.of(loaded, ("127.0.0.1", 7801))
+    assert (policy.mode, policy.auth, policy.public_url) == ("user", "secure", "https://kaged.example.com")
+    assert (policy.admins, policy.sidecar_peers) == ({"alice"}, ("10.0.0.5",))
+    assert (policy.token_file.name, policy.url_file.name) == ("auth-cookie", "launch-url")
