@@ -54,7 +54,7 @@ GOLDEN = shlex.split("""
 --perms 0644 --ro-bind-data <nsswitch.conf> /etc/nsswitch.conf
 --perms 0644 --ro-bind-data <resolv.conf> /etc/resolv.conf
 --perms 0644 --ro-bind-data <hosts> /etc/hosts
---proc /proc --dev /dev
+--proc /proc --remount-ro /proc --dev /dev
 --size 67108864 --perms 1777 --tmpfs /dev/shm --remount-ro /dev
 --size 268435456 --perms 1777 --tmpfs /tmp
 --size 268435456 --perms 0700 --tmpfs /home/agent

@@ -93,7 +93,8 @@ def _files(plan: CagePlan, data: dict[str, bytes]) -> list[Arg]:
 def _own_filesystems(plan: CagePlan, data: dict[str, bytes]) -> list[Arg]:
     data["gitconfig"] = GITCONFIG.encode()
     return [
-        *("--proc", "/proc", "--dev", "/dev"),
+        # bubblewrap leaves files such as /proc/sys/kernel/core_pattern writable for a daemon that is root.
+        *("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"),
         *_tmpfs(plan, SHM_BYTES, "1777", "/dev/shm"),
         *("--remount-ro", "/dev"),
         *_tmpfs(plan, TMP_BYTES, "1777", "/tmp"),

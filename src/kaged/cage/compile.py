@@ -132,7 +132,7 @@ def _check_extra(key: str, path: Path, mode: Mode, root: Path, never: Iterable[P
     for taken in (*KERNEL_DIRS, Path("/etc"), *never):
         if _touches(path, taken):
             raise _refuse(key, f"{path} is not allowed in a cage, because of {taken}; copy what is needed")
-    for taken in (*OWN_DIRS, Path(pwd.getpwuid(os.getuid()).pw_dir)):
+    for taken in (*OWN_DIRS, *account_home()):
         if _within(taken, path):
             raise _refuse(key, f"{path} is or holds {taken}; name the folders inside it that are needed")
     if mode == "ro" and any(_within(path, system) for system in SYSTEM_DIRS):
@@ -143,6 +143,14 @@ def _check_extra(key: str, path: Path, mode: Mode, root: Path, never: Iterable[P
         raise _refuse(key, f"{path} cannot be opened: {error.strerror}") from error
     if real != path:
         raise _refuse(key, f"{path} leads through a symbolic link; write {real}")
+
+
+def account_home() -> tuple[Path, ...]:
+    """The home folder of the account this process runs as; nothing for an account without a name."""
+    try:
+        return (Path(pwd.getpwuid(os.getuid()).pw_dir),)
+    except KeyError:  # containers run as any number
+        return ()
 
 
 def _cover(path: Path, rules: Mapping[Path, Mode], *, strictly: bool) -> Path | None:
