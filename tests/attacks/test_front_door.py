@@ -303,6 +303,14 @@ async def test_t6_path_tricks_change_nothing(door: Front, path: str) -> None:
     assert door.app.scopes == []
 
 
+async def test_t6_odd_paths_are_refused_even_to_users(door: Front) -> None:
+    for path in ("//api/v1/me", "/a/../api/v1/me", "/a/%2e%2e/b", "/healthz%00", "/a%0d%0ab", "/a\\b"):
+        answer = await door.get(path, *sidecar())
+        assert (answer.status, answer.rule) == (400, "odd_path"), path
+    for path in ("/api/v1/me;x", "/api/v1/me/", "/a%20b"):
+        assert (await door.get(path, *sidecar())).actor == "alice", path
+
+
 OTHERS = [
     "X-Forwarded-Uri: /healthz",
     "X-Original-URL: /healthz",

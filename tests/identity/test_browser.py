@@ -83,6 +83,8 @@ def test_origins_with_a_public_url() -> None:
     assert origin_ok(site, PUBLIC, "127.0.0.1:7777")
     assert origin_ok(site, "http://127.0.0.1:7777", "127.0.0.1:7777")
     assert origin_ok(site, "http://localhost:7777", "127.0.0.1:7777")
+    # A right nonce makes no other origin ours once the public name is known.
+    assert not origin_ok(site, "https://127.0.0.1:7777", "127.0.0.1:7777", nonce=True)
     # What listens on the visitor's own loopback address is not the public site.
     assert not origin_ok(site, "http://127.0.0.1:7777", "kaged.example.com")
     for foreign in (

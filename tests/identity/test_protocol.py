@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import uvloop
 
 from identity.front import NONCE, WS_KEY, Front, front, read_answer, sidecar
 from kaged.identity.protocol import EXTENSION, MAX_HEAD, MAX_WEBSOCKET_TARGET, WebSocketProtocol
@@ -116,3 +117,15 @@ async def test_control_sockets_upgrade_too(door: Front) -> None:
     assert answer.status == 101
     assert door.app.scopes[-1]["client"][0] == f"uid:{os.geteuid()}"
     assert NONCE not in repr(door.app.scopes[-1])
+
+
+def test_all_of_it_works_under_uvloop(tmp_path) -> None:
+    async def walk() -> None:
+        async with front(tmp_path, control=True, peers=(f"uid:{os.geteuid()}",)) as door:
+            assert (await door.get("/", *sidecar())).actor == "alice"
+            assert (await door.get("/", control=True)).json["actor"]["source"] == "control"
+            assert (await door.raw(door.handshake(*sidecar(), f"Origin: http://{door.host}"))).status == 101
+            assert (await door.raw(door.handshake(), control=True)).status == 101
+            assert (await door.get("/", "Cookie: " + "a" * 2 * MAX_HEAD)).status == 431
+
+    uvloop.run(walk())
