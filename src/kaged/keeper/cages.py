@@ -91,11 +91,10 @@ class Cage:
             self._close(self._started.info)  # bwrap gave up: its end and its words come next
 
     def _released(self) -> None:
-        """Everything is mounted and nothing of the agent runs yet: take hold of the init, then let it go."""
+        """Nothing of the agent runs yet: take hold of the init, then let it go."""
         try:
             self.init_pid = int(json.loads(self._info)["child-pid"])
             self._pidfd = os.pidfd_open(self.init_pid)
-            self._guard = Guard(self._loop, self.init_pid, self.plan.guards, self._uncovered)
             os.write(self._started.block, b"x")
         except (OSError, ValueError, KeyError) as error:
             self._errors += f"bwrap's answer could not be used: {error}".encode()
@@ -111,13 +110,23 @@ class Cage:
             self.kill()
             return
         self._stop_timer()
-        if self._guard is not None:
-            self._guard.check()
+        self._watch_mounts()
         if self.state is not State.STARTING:
             return
         self.state = State.READY
         self._was_ready = True
         self._settle(None)
+
+    def _watch_mounts(self) -> None:
+        """From here on: bwrap tells its child's number before it mounts, the init answers after that."""
+        assert self.init_pid is not None
+        try:
+            self._guard = Guard(self._loop, self.init_pid, self.plan.guards, self._uncovered)
+        except OSError as error:
+            self._errors += f"its mounts cannot be watched: {error.strerror}".encode()
+            self.kill()
+            return
+        self._guard.check()
 
     def _uncovered(self, path: str) -> None:
         self._errors += f"{path} was replaced outside while the cage had it covered".encode(
