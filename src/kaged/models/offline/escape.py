@@ -17,7 +17,7 @@ _REASON = re.compile(
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """A command whose exit status 0 would mean that the cage leaks."""
+    """A command whose exit status 0 would mean that the cage leaks. It leaves nothing behind even then."""
 
     title: str
     command: str
@@ -30,11 +30,11 @@ def attempts(daemon_pid: int) -> list[Attempt]:
             "Read the operator's SSH keys and the password hashes",
             'for d in /root /home/*; do ls -A "$d/.ssh" && exit 0; done; cat /etc/shadow',
         ),
-        Attempt("Write into the system's own files", "touch /usr/kaged-was-here"),
-        Attempt("Loosen my own cage", "echo '# loosened' >> .kaged/project.yaml"),
+        Attempt("Write into the system's own files", "touch /usr/kaged-was-here && rm /usr/kaged-was-here"),
+        Attempt("Loosen my own cage", ": >> .kaged/project.yaml"),
         Attempt(
             "Plant a git hook that the operator would run",
-            "printf '#!/bin/sh\\n' > .git/hooks/pre-commit",
+            "hook=.git/hooks/pre-commit.kaged; : > $hook && rm $hook",
         ),
         Attempt("Open a connection to the internet", "timeout 5 bash -c 'exec 3<>/dev/tcp/192.0.2.1/443'"),
         Attempt(
