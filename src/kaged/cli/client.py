@@ -1,0 +1,154 @@
+"""The HTTP client of the control socket. The standard library's: one small connection, quick to import."""
+
+import http.client
+import json
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from kaged.core.errors import STATUS, KagedError
+from kaged.settings import paths
+
+TIMEOUT_S = 60.0
+SYSTEM_SOCKET = Path("/") / paths.SYSTEM_RUNTIME / "control.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which daemon the command is about, as chosen by flags and environment."""
+
+    config: Path | None
+    mode: str | None
+
+    @classmethod
+    def choose(cls, config: str | None, mode: str | None) -> "Target":
+        """From the command line's global options."""
+        return cls(None if config is None else Path(config), mode)
+
+    def runtime(self) -> Path:
+        """The daemon's runtime folder. Without an own daemon, the host's is taken if it can be reached."""
+        environ, root = os.environ, Path("/")
+        mode = paths.choose_mode(self.mode, environ, root)
+        file = paths.choose_file(self.config, mode, environ, root)
+        runtime = paths.find_runtime(mode, file, environ, root)
+        chosen = (
+            self.mode
+            or self.config
+            or any(environ.get(n) for n in ("KAGED_MODE", "KAGED_CONFIG", "KAGED_HOME"))
+        )
+        if not chosen and not (runtime / "control.sock").exists() and os.access(SYSTEM_SOCKET, os.W_OK):
+            return SYSTEM_SOCKET.parent
+        return runtime
+
+    def flags(self) -> list[str]:
+        """The same choice, for another process of kaged."""
+        config = [] if self.config is None else [f"--config={self.config}"]
+        return config + ([] if self.mode is None else [f"--mode={self.mode}"])
+
+    def api(self) -> "Api":
+        """A client of the daemon."""
+        return Api(self.runtime() / "control.sock")
+
+
+class Unreachable(KagedError):
+    """The daemon did not answer, or the connection broke on the way."""
+
+
+class NotRunning(Unreachable):
+    """No daemon answers on the control socket."""
+
+
+class Api:
+    """Calls of the daemon's API. Each raises KagedError with the daemon's own sentence."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def get(self, route: str, /, *, timeout_s: float = TIMEOUT_S, **query: object) -> Any:
+        """GET below `/api/v1`; the decoded JSON, or text for other types."""
+        given = {key: value for key, value in query.items() if value is not None}
+        return self._call("GET", route + (f"?{urlencode(given)}" if given else ""), None, timeout_s)
+
+    def post(self, route: str, body: Mapping[str, object], /) -> Any:
+        """POST a JSON body below `/api/v1`."""
+        return self._call("POST", route, body, TIMEOUT_S)
+
+    def items(self, route: str, /, *, at_most: int = 10_000) -> list[dict[str, Any]]:
+        """Every item of a list, page by page."""
+        found: list[dict[str, Any]] = []
+        cursor = None
+        while True:
+            page = self.get(route, limit=min(500, at_most - len(found)), cursor=cursor)
+            found += page["items"]
+            cursor = page["next"]
+            if cursor is None or not page["items"] or len(found) >= at_most:
+                return found
+
+    def _call(self, method: str, route: str, body: Mapping[str, object] | None, timeout_s: float) -> Any:
+        connection = _Connection(self.path, timeout_s)
+        headers = {"Accept": "application/json"}
+        payload = None
+        if body is not None:
+            payload = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, f"/api/v1{route}", payload, headers)
+            answer = connection.getresponse()
+            data = answer.read()
+        except TimeoutError:
+            raise Unreachable("unavailable", f"kaged did not answer within {timeout_s:.0f} s") from None
+        except (ConnectionRefusedError, FileNotFoundError):
+            raise NotRunning(
+                "unavailable", f"kaged is not running ({self.path}); start it with: kaged start"
+            ) from None
+        except PermissionError:
+            raise KagedError(
+                "forbidden",
+                f"{self.path} belongs to another account; run this as that account, or as root",
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable("unavailable", f"the connection to kaged broke: {error}") from None
+        finally:
+            connection.close()
+        return _decoded(answer, data)
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the unix socket instead of a host."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def _decoded(answer: http.client.HTTPResponse, data: bytes) -> Any:
+    is_json = answer.headers.get_content_type() == "application/json"
+    try:
+        value = json.loads(data) if is_json and data else data.decode("utf-8", "replace")
+    except ValueError:
+        raise KagedError("internal", "kaged answered something that is not JSON") from None
+    if answer.status < 400:
+        return value
+    error = value.get("error") if isinstance(value, dict) else None
+    if not isinstance(error, dict):
+        raise KagedError("internal", f"kaged answered with status {answer.status}")
+    code = str(error.get("code"))
+    details = error.get("details")
+    raise KagedError(
+        code if code in STATUS else "internal",
+        str(error.get("message")),
+        details if isinstance(details, dict) else None,
+    )
+
+
+def part(text: str) -> str:
+    """One segment of a path, quoted."""
+    return quote(text, safe="")

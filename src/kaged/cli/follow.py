@@ -1,0 +1,103 @@
+"""Follow a session: read its events by number, print them, put its questions to whoever sits here."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from kaged.cli import output
+from kaged.cli.client import Api, Unreachable, part
+from kaged.cli.transcript import Transcript
+from kaged.core.errors import KagedError
+
+WAIT_S = 20
+PAGE = 500
+RETRY_S = 0.5
+"""Between two tries while the daemon is away."""
+
+
+class Follower:
+    """One session seen from a terminal."""
+
+    def __init__(self, api: Api, project: str, session: str, *, as_json: bool) -> None:
+        self._api = api
+        self._base = f"/projects/{part(project)}/sessions/{part(session)}"
+        self._as_json = as_json
+        self._short = f"{project} --session {session[-6:]}"
+        self._transcript = Transcript(
+            answer=f'kaged session answer {self._short} "..."', resume=f"kaged session resume {self._short}"
+        )
+
+    def events(self, after: int) -> Iterator[dict[str, Any]]:
+        """The events after `after` that there are now."""
+        while page := self._page(after, wait=0):
+            yield from page
+            after = page[-1]["seq"]
+
+    def to_head(self, after: int) -> None:
+        """Print what there is."""
+        for frame in self.events(after):
+            self._show(frame)
+
+    def forever(self, after: int) -> None:
+        """Print what there is and what comes, until interrupted."""
+        for frame in self._endless(after):
+            self._show(frame)
+
+    def until_end(self, after: int, run_id: str) -> str:
+        """Print until the run `run_id` has ended; its outcome, or `interrupted`."""
+        try:
+            for frame in self._endless(after):
+                self._show(frame)
+                kind, data = frame["type"], frame["data"]
+                if kind == "attention.required" and data.get("run_id") == run_id:
+                    self._ask(data)
+                if kind in ("run.ended", "run.interrupted") and data.get("run_id") == run_id:
+                    return str(data.get("outcome", "interrupted"))
+        except KeyboardInterrupt:
+            click.echo(f"\nThe run goes on. Stop it with: kaged session interrupt {self._short}", err=True)
+            raise
+        return "interrupted"
+
+    def _endless(self, after: int) -> Iterator[dict[str, Any]]:
+        """Events for ever; while the daemon is away (a restart, an upgrade) it is waited for."""
+        away = False
+        while True:
+            try:
+                page = self._page(after, wait=WAIT_S)
+            except Unreachable as error:
+                if not away:
+                    output.line(f"! {error.message}; waiting for it", err=True)
+                away = True
+                time.sleep(RETRY_S)
+                continue
+            away = False
+            for frame in page:
+                yield frame
+                after = frame["seq"]
+
+    def _page(self, after: int, *, wait: int) -> list[dict[str, Any]]:
+        query = {"after": after, "limit": PAGE, "wait": wait or None}
+        page: list[dict[str, Any]] = self._api.get(f"{self._base}/events", timeout_s=WAIT_S + 40, **query)[
+            "items"
+        ]
+        return page
+
+    def _show(self, frame: dict[str, Any]) -> None:
+        if self._as_json:
+            click.echo(json.dumps(frame, ensure_ascii=False))
+        else:
+            self._transcript.show(frame)
+
+    def _ask(self, data: dict[str, Any]) -> None:
+        """Ask the person here, if there is one; the question may be answered elsewhere meanwhile."""
+        if self._as_json or not sys.stdin.isatty():
+            return
+        text = click.prompt("answer", prompt_suffix="> ")
+        try:
+            self._api.post(f"{self._base}/attention/{part(data['attention_id'])}", {"answer": text})
+        except KagedError as error:
+            output.line(f"! {error.message}", err=True)

@@ -1,0 +1,67 @@
+"""Processes of kaged as the command line sees them: start one in its place, end one and wait for its end."""
+
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from pathlib import Path
+
+from kaged.core.errors import KagedError
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module of kaged; `-P` keeps the current folder's files from being imported."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def become(module: str, *arguments: str) -> None:
+    """Replace this process by that module; does not return."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = python(module, *arguments)
+    os.execv(command[0], command)
+
+
+def wait_end(pid: int, timeout_s: float) -> bool:
+    """Wait until the process `pid` has ended; False when it has not after `timeout_s`."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
+    finally:
+        os.close(handle)
+
+
+def end_listener(path: Path, timeout_s: float) -> int | None:
+    """End the process that listens on the unix socket `path` and wait for it; its pid, or None without one.
+
+    Only a process of this account (or any, as root) is ended. Raises KagedError when it does not end.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        try:
+            client.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        except OSError as error:
+            raise KagedError(
+                "forbidden", f"{path}: {error.strerror}; run this as the account that runs kaged"
+            ) from None
+        raw = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, uid, _ = struct.unpack("3i", raw)
+    if os.geteuid() not in (0, uid):
+        raise KagedError("forbidden", f"process {pid} belongs to uid {uid}; run this as that account")
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return None
+    if not wait_end(int(pid), timeout_s):
+        raise KagedError(
+            "unavailable", f"process {pid} did not end within {timeout_s:.0f} s; end it with: kill -9 {pid}"
+        )
+    return int(pid)

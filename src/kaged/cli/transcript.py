@@ -1,0 +1,164 @@
+"""A session's events as text that a person can follow while it happens."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from kaged.cli.output import safe
+
+Frame = Mapping[str, Any]
+RESULT_LINES = 40
+
+_OUTCOMES = {"success": "done", "failed": "failed", "cancelled": "stopped"}
+
+
+class Transcript:
+    """Writes events as they come; text that was streamed is not written again when its message ends."""
+
+    def __init__(self, *, answer: str, resume: str, write: Callable[[str], None] | None = None) -> None:
+        """`answer` and `resume` are the commands to hint at; `write` replaces standard output."""
+        self._write = write or (lambda text: click.echo(text, nl=False))
+        self._hints = (answer, resume)
+        self._streamed: dict[tuple[str, int], str] = {}
+        self._output: set[str] = set()
+        self._at_start = True
+
+    def show(self, frame: Frame) -> None:
+        """Write one event; types that say nothing to a reader are skipped."""
+        handler = _HANDLERS.get(frame["type"])
+        if handler is not None:
+            handler(self, frame["data"])
+
+    def _text(self, text: str, **style: Any) -> None:
+        if text:
+            text = safe(text)
+            self._write(click.style(text, **style) if style else text)
+            self._at_start = text[-1] == "\n"
+
+    def _line(self, text: str, **style: Any) -> None:
+        if not self._at_start:
+            self._write("\n")
+        self._text(text, **style)
+        self._write("\n")
+        self._at_start = True
+
+    def _user(self, data: Frame) -> None:
+        self._line(f"{data['actor']}> {data['text'].strip()}", bold=True)
+
+    def _started(self, data: Frame) -> None:
+        model = data["model"] if data["provider"] == data["model"] else f"{data['provider']}:{data['model']}"
+        self._line(f"-- {data['agent']} on {model}; {data['cage']}", dim=True)
+
+    def _delta(self, data: Frame) -> None:
+        if data["kind"] == "tool_args":
+            return
+        key = (data["message_id"], data["part"])
+        if key not in self._streamed and not self._at_start:
+            self._line("")
+        self._streamed[key] = self._streamed.get(key, "") + data["text"]
+        self._text(data["text"], **({"dim": True} if data["kind"] == "thinking" else {}))
+
+    def _end(self, data: Frame) -> None:
+        """What was not streamed: all of it in a folded message, the rest when joined in the middle."""
+        for number, part in enumerate(data["parts"]):
+            if part["kind"] != "text":
+                continue
+            seen = self._streamed.pop((data["message_id"], number), "")
+            rest = part["text"].removeprefix(seen) if seen else part["text"]
+            if not seen and rest and not self._at_start:
+                self._line("")
+            if rest != part["text"] or not seen:
+                self._text(rest)
+        if not self._at_start:
+            self._line("")
+        if data["interrupted"]:
+            self._line("-- this answer was cut off", fg="yellow")
+
+    def _call(self, data: Frame) -> None:
+        args = data["args"]
+        if data["tool"] == "ask":
+            return
+        command = args.get("command")
+        if isinstance(command, str):
+            self._line(f"$ {command}", fg="cyan")
+            return
+        shown = " ".join(f"{key}={_short(value)}" for key, value in args.items())
+        self._line(f"> {data['tool']} {shown}", fg="cyan")
+
+    def _denied(self, data: Frame) -> None:
+        self._line(f"! {data['tool']} was denied: {data['reason']}", fg="red")
+
+    def _tool_output(self, data: Frame) -> None:
+        self._output.add(data["call_id"])
+        self._text(data["text"])
+
+    def _result(self, data: Frame) -> None:
+        detail = data["detail"]
+        if data["call_id"] not in self._output and data["tool"] != "ask":
+            diff = detail.get("diff")
+            self._lines(diff if isinstance(diff, str) and diff else data["output"])
+        status = "ok" if data["ok"] else "failed"
+        code = detail.get("exit_code")
+        if isinstance(code, int) and code != 0:
+            status += f", exit status {code}"
+        self._line(f"-- {status} ({data['duration_ms'] / 1000:.1f} s)", fg="green" if data["ok"] else "red")
+
+    def _lines(self, text: str) -> None:
+        lines = text.rstrip().splitlines()
+        for entry in lines[:RESULT_LINES]:
+            self._line(f"  {entry}")
+        if len(lines) > RESULT_LINES:
+            self._line(f"  ... {len(lines) - RESULT_LINES} more lines", dim=True)
+
+    def _asked(self, data: Frame) -> None:
+        self._line(f"? {data['question']}", fg="yellow", bold=True)
+        for option in data["options"]:
+            self._line(f"    {option}")
+        self._line(f"  answer with: {self._hints[0]}", dim=True)
+
+    def _resolved(self, data: Frame) -> None:
+        if data.get("withdrawn"):
+            self._line("-- the question was withdrawn", dim=True)
+        else:
+            self._line(f"{data['actor']}> {data['answer']}", bold=True)
+
+    def _error(self, data: Frame) -> None:
+        again = f"; again in {data['retry_in_s']:g} s" if data.get("retry_in_s") is not None else ""
+        self._line(f"! {data['message']}{again}", fg="red")
+
+    def _ended(self, data: Frame) -> None:
+        reason = f": {data['reason']}" if data["reason"] else ""
+        stopped = f" (stopped: {', '.join(data['stopped'])})" if data.get("stopped") else ""
+        self._line(f"-- {_OUTCOMES.get(data['outcome'], data['outcome'])}{reason}{stopped}", dim=True)
+
+    def _interrupted(self, data: Frame) -> None:
+        self._line(f"-- interrupted: {data['reason']}; go on with: {self._hints[1]}", fg="yellow")
+
+    def _recovered(self, data: Frame) -> None:
+        self._line(f"-- resumed by {data['actor']}", dim=True)
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    first, *more = text.splitlines() or [""]
+    return first if len(first) <= 80 and not more else first[:77] + "..."
+
+
+_HANDLERS: dict[str, Callable[[Transcript, Frame], None]] = {
+    "message.user": Transcript._user,
+    "run.started": Transcript._started,
+    "message.delta": Transcript._delta,
+    "message.end": Transcript._end,
+    "tool.call": Transcript._call,
+    "tool.denied": Transcript._denied,
+    "tool.output": Transcript._tool_output,
+    "tool.result": Transcript._result,
+    "attention.required": Transcript._asked,
+    "attention.resolved": Transcript._resolved,
+    "error": Transcript._error,
+    "run.ended": Transcript._ended,
+    "run.interrupted": Transcript._interrupted,
+    "run.recovered": Transcript._recovered,
+}
