@@ -1,0 +1,253 @@
+"""Terminals as the API uses them: open, list, attach, close; found again after a restart of the daemon."""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from kaged.audit.log import Audit
+from kaged.cage.client import KeeperClient, Process
+from kaged.core import clock, ids
+from kaged.core.actors import DAEMON, Actor
+from kaged.core.errors import KagedError
+from kaged.core.keeper_wire import Exit
+from kaged.storage.database import Database
+from kaged.terminals.link import TerminalLink
+from kaged.terminals.live import Live, Nothing
+from kaged.terminals.shells import CAGE_SHELL, SCREEN, host_shell
+from kaged.terminals.store import Kind, Terminal, TerminalStore
+from kaged.terminals.wire import clean_title
+
+__all__ = ["EnsureCage", "Terminal", "Terminals"]
+
+MAX_OPEN = 32
+MAX_EXITED = 16
+"""Ended terminals that are kept for reading; the oldest go first."""
+HANGUP_S = 1.0
+KILL_S = 5.0
+"""How long a closed terminal's programs have after SIGHUP, and after SIGKILL."""
+
+CLOSED = Exit(None, signal.SIGKILL, "killed")
+EnsureCage = Callable[[str, str], Awaitable[str]]
+"""(project, session) → id of the session's cage, made if need be."""
+log = logging.getLogger(__name__)
+
+
+class Terminals:
+    """All terminals of this daemon. An async context manager: leaving it detaches, nothing is ended."""
+
+    def __init__(
+        self,
+        db: Database,
+        keeper: KeeperClient,
+        *,
+        audit: Audit,
+        ensure_cage: EnsureCage,
+        host: bool,
+    ) -> None:
+        """`host` says whether terminals outside any cage are allowed at all."""
+        self._store = TerminalStore(db)
+        self._keeper = keeper
+        self._audit = audit
+        self._ensure_cage = ensure_cage
+        self._host = host
+        self._lives: dict[str, Live] = {}
+        self._watchers: dict[str, asyncio.Task[None]] = {}
+        self._group = asyncio.TaskGroup()
+        self._opening = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for watcher in self._watchers.values():
+            watcher.cancel()
+        await self._group.__aexit__(kind, error, trace)
+
+    def host_allowed(self, actor: Actor) -> bool:
+        """Whether `actor` may open a terminal outside any cage."""
+        return self._host and actor.is_admin
+
+    async def create(
+        self, kind: Kind, *, project: str | None, session: str | None, cols: int, rows: int, actor: Actor
+    ) -> Terminal:
+        """Open a terminal of that size. `cage` needs project and session; `host` needs neither.
+
+        Raises `KagedError`: `forbidden` (audited), `bad_request`, `conflict` when too many are open, and
+        whatever keeps the cage or the shell from starting; then nothing is left behind. Cancelling leaves
+        either nothing or an open terminal in the list.
+        """
+        tid = ids.new_ulid()
+        await self._permit(kind, tid, actor)
+        cage = None if kind == "host" else await self._cage_of(project, session)
+        async with self._opening:
+            title = await self._make_room(session)
+            terminal = Terminal(
+                tid, kind, project, session, title, cols, rows, "open", None, actor.id, clock.iso()
+            )
+            await self._audit.record(actor, "terminal.open", tid, "allowed", _details(terminal))
+            await self._store.add(terminal)
+            try:
+                self._watch(terminal, await self._start(terminal, cage))
+            except KagedError as error:
+                await self._store.remove(tid)
+                failure = {**_details(terminal), "reason": error.message}
+                await self._audit.record(actor, "terminal.open", tid, "failed", failure)
+                raise
+        return terminal
+
+    async def list(
+        self, *, session: str | None = None, offset: int = 0, limit: int | None = None
+    ) -> list[Terminal]:
+        """Terminals, newest first; of one session when it is named."""
+        return await self._store.list(session=session, offset=offset, limit=limit)
+
+    async def get(self, tid: str) -> Terminal:
+        """One terminal; `KagedError("not_found")` when there is none."""
+        return await self._store.get(tid)
+
+    async def attach(self, tid: str, *, after: int = 0, actor: Actor) -> TerminalLink:
+        """A link for one client that has the output before byte `after`; call its `serve`.
+
+        Raises `KagedError`: `forbidden` for all but admins, `not_found`, `bad_request` for an offset that
+        the terminal has not reached.
+        """
+        if not actor.is_admin:
+            raise KagedError("forbidden", "Only admins of this kaged use terminals.")
+        terminal = await self._store.get(tid)
+        live = await self._find(terminal)
+        if live is None:
+            end = Exit(terminal.exit_code, None, "exited" if terminal.exit_code is not None else "cage_lost")
+            live = Live(Nothing(after), None, cols=terminal.cols, rows=terminal.rows, end=end)
+        name = clean_title(actor.name or actor.id)
+        return TerminalLink(tid, live, self._store, after=after, name=name)
+
+    async def close(self, tid: str, *, actor: Actor) -> None:
+        """End what runs in the terminal (SIGHUP, then SIGKILL), tell its clients, and forget it.
+
+        Raises `KagedError`: `not_found`; `conflict` when a program does not even end when killed, and
+        `unavailable` when the disk fails; the terminal stays in the list then.
+        """
+        terminal = await self._store.get(tid)
+        live = await self._find(terminal)
+        if live is not None and live.process is not None:
+            await _end(live.process)
+        await self._forget(tid)
+        await self._audit.record(actor, "terminal.close", tid, "ok", _details(terminal))
+
+    async def recover(self) -> None:
+        """After a start of the daemon: attach to what still runs in the keeper, mark the others exited."""
+        for terminal in await self._store.list():
+            await self._find(terminal)
+
+    # -- opening --------------------------------------------------------------------------------------
+
+    async def _permit(self, kind: Kind, tid: str, actor: Actor) -> None:
+        allowed = self.host_allowed(actor) if kind == "host" else actor.is_admin
+        if allowed:
+            return
+        await self._audit.record(actor, "terminal.open", tid, "denied", {"kind": kind})
+        if not actor.is_admin:
+            raise KagedError("forbidden", "Only admins of this kaged open terminals.")
+        raise KagedError(
+            "forbidden",
+            "Terminals outside the cage are off: set `host = true` under `[terminals]` in config.toml.",
+            {"key": "terminals.host"},
+        )
+
+    async def _make_room(self, session: str | None) -> str:
+        """Keep the list short; a title that no other terminal of the session has."""
+        terminals = await self._store.list()
+        if sum(each.state == "open" for each in terminals) >= MAX_OPEN:
+            raise KagedError("conflict", f"{MAX_OPEN} terminals are open already: close one first.")
+        for terminal in [each for each in terminals if each.state == "exited"][MAX_EXITED:]:
+            await self._forget(terminal.id)
+        taken = {each.title for each in terminals if each.session == session}
+        return next(title for number in itertools.count(1) if (title := f"Shell {number}") not in taken)
+
+    async def _cage_of(self, project: str | None, session: str | None) -> str:
+        if project is None or session is None:
+            raise KagedError("bad_request", "A terminal in a cage needs `project` and `session`.")
+        return await self._ensure_cage(project, session)
+
+    async def _start(self, terminal: Terminal, cage: str | None) -> Process:
+        size = (terminal.cols, terminal.rows)
+        if cage is not None:
+            return await self._keeper.run(cage, terminal.id, CAGE_SHELL, env=SCREEN, pty=size)
+        shell = host_shell()
+        return await self._keeper.run_host(terminal.id, shell.argv, cwd=shell.cwd, env=SCREEN, pty=size)
+
+    async def _find(self, terminal: Terminal) -> Live | None:
+        """The terminal as it lives, found in the keeper when need be; marked exited when it is nowhere."""
+        if terminal.id not in self._lives:
+            try:
+                self._watch(terminal, await self._keeper.attach(terminal.id))
+            except KagedError as error:
+                if error.code not in ("not_found", "gone"):
+                    raise
+                await self._mark_exited(terminal, None, "lost")
+        return self._lives.get(terminal.id)
+
+    # -- watching -------------------------------------------------------------------------------------
+
+    def _watch(self, terminal: Terminal, process: Process) -> None:
+        if terminal.id in self._watchers:
+            return
+        live = Live(process.stream, process, cols=terminal.cols, rows=terminal.rows)
+        self._lives[terminal.id] = live
+        self._watchers[terminal.id] = self._group.create_task(self._until_exit(terminal, live, process))
+
+    async def _until_exit(self, terminal: Terminal, live: Live, process: Process) -> None:
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(live.follow())
+            end = await process.wait()
+            following.cancel()
+        await self._mark_exited(terminal, _code(end), end.reason)
+        live.ended(end)
+
+    async def _mark_exited(self, terminal: Terminal, code: int | None, reason: str) -> None:
+        try:
+            if await self._store.exited(terminal.id, code):
+                details = {"kind": terminal.kind, "reason": reason, "exit_code": code}
+                await self._audit.record(DAEMON, "terminal.exit", terminal.id, "ok", details)
+        except KagedError as error:  # A full disk: the next start of the daemon finds it ended.
+            log.warning("terminal %s has ended, which could not be stored: %s", terminal.id, error.message)
+
+    async def _forget(self, tid: str) -> None:
+        """Give up the output, whose clients are told the end first, and the row."""
+        live = self._lives.pop(tid, None)
+        watcher = self._watchers.pop(tid, None)
+        if live is not None:
+            live.drop(CLOSED)
+        if watcher is not None:
+            watcher.cancel()
+        if not self._keeper.closed.is_set():
+            await self._keeper.forget(tid)
+        await self._store.remove(tid)
+
+
+async def _end(process: Process) -> None:
+    """End the shell and what it left behind. Raises `KagedError("conflict")` when it outlives SIGKILL."""
+    for number, patience in ((signal.SIGHUP, HANGUP_S), (signal.SIGKILL, KILL_S)):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                with contextlib.suppress(KagedError):  # It ended in this very moment, or the keeper did.
+                    await process.signal(number)
+                await process.wait()
+    if process.running:
+        raise KagedError("conflict", "A program in this terminal does not end: the system holds it up.")
+
+
+def _details(terminal: Terminal) -> dict[str, str | None]:
+    return {"kind": terminal.kind, "project": terminal.project, "session": terminal.session}
+
+
+def _code(end: Exit) -> int | None:
+    return 128 + end.signal if end.code is None and end.signal is not None else end.code

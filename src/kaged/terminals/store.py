@@ -1,0 +1,88 @@
+"""The `terminals` table: what stays known of a terminal over restarts of the daemon."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import apsw
+
+from kaged.core.errors import KagedError
+from kaged.storage.database import Database
+
+Kind = Literal["cage", "host"]
+
+_COLUMNS = "id, kind, project, session, title, cols, rows, state, exit_code, created_by, created_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """A terminal as users see it. `exit_code` is 128 + the signal's number for a killed shell."""
+
+    id: str
+    kind: Kind
+    project: str | None
+    session: str | None
+    title: str
+    cols: int
+    rows: int
+    state: Literal["open", "exited"]
+    exit_code: int | None
+    created_by: str
+    created_at: str
+
+
+class TerminalStore:
+    """Rows of terminals. Every method raises `KagedError("unavailable")` when the disk fails."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def add(self, terminal: Terminal) -> None:
+        """A new row."""
+        values = tuple(getattr(terminal, name) for name in _COLUMNS.split(", "))
+        marks = ", ".join("?" * len(values))
+        await self._db.write(
+            lambda c: _run(c, f"INSERT INTO terminals ({_COLUMNS}) VALUES ({marks})", values)
+        )
+
+    async def get(self, tid: str) -> Terminal:
+        """One terminal; `KagedError("not_found")` when there is none."""
+        found = await self._db.read(lambda c: _select(c, "WHERE id = ?", (tid,)))
+        if not found:
+            raise KagedError("not_found", f"There is no terminal {tid}.", {"terminal": tid})
+        return found[0]
+
+    async def list(
+        self, *, session: str | None = None, offset: int = 0, limit: int | None = None
+    ) -> list[Terminal]:
+        """Terminals, newest first; of one session when it is named."""
+        where = "WHERE (?1 IS NULL OR session = ?1) ORDER BY id DESC LIMIT ?2 OFFSET ?3"
+        values = (session, -1 if limit is None else limit, offset)
+        return await self._db.read(lambda c: _select(c, where, values))
+
+    async def resize(self, tid: str, cols: int, rows: int) -> None:
+        """Remember the size."""
+        sql = "UPDATE terminals SET cols = ?, rows = ? WHERE id = ?"
+        await self._db.write(lambda c: _run(c, sql, (cols, rows, tid)))
+
+    async def retitle(self, tid: str, title: str) -> None:
+        """Remember the title."""
+        await self._db.write(lambda c: _run(c, "UPDATE terminals SET title = ? WHERE id = ?", (title, tid)))
+
+    async def exited(self, tid: str, exit_code: int | None) -> bool:
+        """The shell has ended; False when that was known, or the terminal is gone."""
+        sql = "UPDATE terminals SET state = 'exited', exit_code = ? WHERE id = ? AND state = 'open'"
+        return await self._db.write(lambda c: _run(c, sql, (exit_code, tid))) > 0
+
+    async def remove(self, tid: str) -> None:
+        """Forget a terminal; nothing happens when there is none."""
+        await self._db.write(lambda c: _run(c, "DELETE FROM terminals WHERE id = ?", (tid,)))
+
+
+def _run(connection: apsw.Connection, sql: str, values: tuple[object, ...]) -> int:
+    connection.execute(sql, values)
+    return connection.changes()
+
+
+def _select(connection: apsw.Connection, where: str, values: tuple[object, ...]) -> list[Terminal]:
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM terminals {where}", values)
+    return [Terminal(*row) for row in rows]
