@@ -4,7 +4,7 @@ import base64
 import contextlib
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,23 @@ def plan_for(root: Path, **spec: Any) -> CagePlan:
 
 
 def start(
-    plan: CagePlan, argv: Sequence[str], *, filtered: bool = True, **popen: Any
+    plan: CagePlan,
+    argv: Sequence[str],
+    *,
+    filtered: bool = True,
+    change: Callable[[list[Any]], list[Any]] | None = None,
+    also: Sequence[int] = (),
+    **popen: Any,
 ) -> "subprocess.Popen[str]":
-    """Start `argv` in a cage made from the plan's wire form; without its filter for a positive control."""
+    """Start `argv` in a cage made from the plan's wire form.
+
+    For positive controls: without its filter, with changed options, with further descriptors.
+    """
     wire = plan.to_wire()
     if not filtered:
         wire["args"] = wire["args"][: wire["args"].index("--seccomp")]
+    if change is not None:
+        wire["args"] = change(wire["args"])
     fds: list[int] = []
 
     def memory(content: bytes) -> int:
@@ -53,10 +64,10 @@ def start(
     try:
         return subprocess.Popen(
             [plan.host.bwrap, "--args", str(listed), "--", "/usr/bin/env", *environment, *argv],
-            env={"PATH": "/usr/bin:/bin"},
-            pass_fds=fds,
+            pass_fds=[*fds, *also],
             text=True,
             **{
+                "env": {"PATH": "/usr/bin:/bin"},
                 "stdin": subprocess.DEVNULL,
                 "stdout": subprocess.PIPE,
                 "stderr": subprocess.PIPE,

@@ -50,7 +50,6 @@ ATTACK_TRIES = {
     "a_cage_in_the_cage": "no cage inside the cage",
     "becoming_root": "nobody becomes root",
     "datagrams_and_names": "no datagrams and no names",
-    "a_controlling_terminal": "no injection into one's own terminal",
 }
 """What `kaged doctor --attacks` asks in addition."""
 

@@ -175,14 +175,24 @@ class Prober:
         )
 
     def terminal_injection(self) -> str | None:
-        tries = {}
-        for name, request in (("TIOCSTI", TIOCSTI), ("TIOCSTI with high bits", TIOCSTI | 1 << 32)):
-            master, slave = os.openpty()
+        """On one's own controlling terminal, where the kernel itself would allow it."""
+        tries = {"TIOCSTI": TIOCSTI, "TIOCSTI with high bits": TIOCSTI | 1 << 32}
+        return self._expect("EPERM", {name: self._inject(request) for name, request in tries.items()})
+
+    def _inject(self, request: int) -> str:
+        read, write = os.pipe()
+        if os.fork() == 0:
+            os.setsid()
+            slave = os.openpty()[1]
+            fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
             key = ctypes.create_string_buffer(b"x")
-            tries[name] = self._call("ioctl", slave, request, ctypes.addressof(key))
-            os.close(master)
-            os.close(slave)
-        return self._expect("EPERM", tries)
+            os.write(write, self._call("ioctl", slave, request, ctypes.addressof(key)).encode())
+            os._exit(0)
+        os.close(write)
+        result = os.read(read, 100).decode()
+        os.close(read)
+        os.wait()
+        return result
 
     def kernel_interfaces(self) -> str | None:
         denied = {
@@ -300,22 +310,6 @@ class Prober:
             },
             (OSError,),
         )
-
-    def a_controlling_terminal(self) -> str | None:
-        """TIOCSTI where it works best for an attacker: on one's own controlling terminal."""
-        read, write = os.pipe()
-        if os.fork() == 0:
-            os.setsid()
-            _, slave = os.openpty()
-            fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-            key = ctypes.create_string_buffer(b"x")
-            os.write(write, self._call("ioctl", slave, TIOCSTI, ctypes.addressof(key)).encode())
-            os._exit(0)
-        os.close(write)
-        result = os.read(read, 100).decode()
-        os.close(read)
-        os.wait()
-        return self._expect("EPERM", {"TIOCSTI": result})
 
 
 _FAILED = (OSError, subprocess.CalledProcessError)
