@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from kaged.core import clock
+from kaged.core.errors import KagedError
 from kaged.identity.loopback import (
     BROWSER_S,
     LAUNCH_S,
@@ -70,7 +71,7 @@ def test_a_planted_link_is_replaced_not_followed(tokens: LaunchTokens, tmp_path)
 
 
 def test_a_folder_that_is_gone_is_an_error(tmp_path) -> None:
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(KagedError, match=r"gone/a cannot be written \(No such file"):
         LaunchTokens(BASE, tmp_path / "gone" / "a", tmp_path / "gone" / "b").issue()
 
 
@@ -182,3 +183,17 @@ async def test_last_seen_is_written_now_and_then(tmp_path, time: Time) -> None:
         assert browsers.list()[0].last_seen_at == seen
     async with opened(tmp_path / "db") as (_, browsers):
         assert browsers.list()[0].last_seen_at == seen
+
+
+async def test_a_full_disk_signs_nobody_out(tmp_path, time: Time, monkeypatch, caplog) -> None:
+    async with opened(tmp_path / "db") as (database, browsers):
+        (cookie, key), browser = await browsers.add()
+        time.now += SEEN_EVERY_S
+
+        async def full(work):
+            raise KagedError("unavailable", "the disk is full")
+
+        monkeypatch.setattr(database, "write", full)
+        found = await browsers.match([cookie], key)
+        assert found is not None and found.id == browser.id
+        assert "the disk is full" in caplog.text

@@ -5,6 +5,7 @@ host, and a key that the page keeps in its own origin's storage, which no other 
 """
 
 import hmac
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -17,7 +18,10 @@ from typing import NamedTuple
 import apsw
 
 from kaged.core import clock, ids
+from kaged.core.errors import KagedError
 from kaged.storage.database import Database
+
+log = logging.getLogger(__name__)
 
 LAUNCH_S = 600.0
 """How long a launch token may be redeemed."""
@@ -99,13 +103,22 @@ class LaunchTokens:
         self._live: list[tuple[bytes, float]] = []
 
     def issue(self) -> Launch:
-        """A fresh token, valid for ten minutes. Raises OSError when the files cannot be written."""
+        """A fresh token, valid for ten minutes.
+
+        Raises KagedError `unavailable` when the files cannot be written.
+        """
         now = clock.now()
         token = ids.secret_token()
         url = f"{self._base_url}/launch?token={token}"
         self._live = [*self._unexpired(now)[-_LIVE_TOKENS + 1 :], (_digest(token), now + LAUNCH_S)]
         for path, text in zip(self._files, (token, url), strict=True):
-            _write_private(path, text + "\n")
+            try:
+                _write_private(path, text + "\n")
+            except OSError as error:
+                raise KagedError(
+                    "unavailable",
+                    f"{path} cannot be written ({error.strerror}); let this account write its folder.",
+                ) from error
         return Launch(url, clock.iso(now + LAUNCH_S))
 
     def redeem(self, token: str) -> bool:
@@ -212,7 +225,11 @@ class Browsers:
                 "UPDATE browser_sessions SET last_seen_at = ? WHERE id = ?", (at, row.browser.id)
             )
 
-        await self._db.write(touch)
+        try:
+            await self._db.write(touch)
+        except KagedError as error:
+            # Only a note for the list of browsers: a full disk must not sign anybody out.
+            log.warning("a browser's last-seen time was not stored: %s", error.message)
 
 
 def _row(

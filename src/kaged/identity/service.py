@@ -177,7 +177,8 @@ class Identity:
     async def issue_launch(self, actor: Actor) -> Launch:
         """A fresh launch URL for `actor`, also written to the two files.
 
-        Raises KagedError `conflict` where there is no loopback sign-in.
+        Raises KagedError: `conflict` where there is no loopback sign-in, `unavailable` when the files cannot
+        be written.
         """
         self._loopback()
         if self._policy.bound is None:
