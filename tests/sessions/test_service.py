@@ -2,8 +2,7 @@
 
 import pytest
 
-from kaged.core.errors import KagedError
-from sessions.house import ME, House, calls, says
+from sessions.house import House, calls, says
 
 pytestmark = pytest.mark.cage
 

@@ -1,0 +1,168 @@
+"""The fold: what the model is sent after any history, and which calls are open."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kaged.agents.conversation import CUT_OFF, NOT_RUN, TYPES, Conversation, partial_parts
+from kaged.core.events import SHAPES, Event, TextPart, ToolCallPart, parts_to_builtins
+from kaged.models.types import AssistantMessage, ToolMessage, UserMessage
+
+R = {"run_id": "R"}
+
+
+def fold(*events: tuple[str, dict[str, Any]]) -> Conversation:
+    return Conversation(
+        Event("S", number, f"2026-01-01T00:00:{number % 60:02d}.000Z", type_, data, number)
+        for number, (type_, data) in enumerate(events, 1)
+    )
+
+
+def user(text: str) -> tuple[str, dict[str, Any]]:
+    return "message.user", {"message_id": text, "text": text, "actor": "local"}
+
+
+def end(
+    message: str, *parts: Any, interrupted: bool = False, stop: str = "end"
+) -> tuple[str, dict[str, Any]]:
+    data = {"message_id": message, "parts": parts_to_builtins(list(parts)), "stop_reason": stop}
+    return "message.end", R | data | {"interrupted": interrupted}
+
+
+def result(call: str, output: str = "ok", **detail: Any) -> tuple[str, dict[str, Any]]:
+    data = {
+        "call_id": call,
+        "tool": "shell",
+        "ok": True,
+        "output": output,
+        "duration_ms": 1,
+        "detail": detail,
+    }
+    return "tool.result", R | data
+
+
+def started(call: str) -> tuple[str, dict[str, Any]]:
+    return "tool.call", R | {"call_id": call, "message_id": "m", "tool": "shell", "args": {}}
+
+
+def call(name: str) -> ToolCallPart:
+    return ToolCallPart(name, "shell", {"command": name})
+
+
+def test_every_handled_type_exists() -> None:
+    assert set(SHAPES) >= TYPES
+
+
+def test_a_plain_exchange() -> None:
+    conversation = fold(user("hi"), end("m", TextPart("hello")))
+    assert conversation.messages() == [UserMessage("hi"), AssistantMessage([TextPart("hello")])]
+    assert conversation.last_answer is not None
+    assert not conversation.open_calls()
+
+
+def test_results_follow_their_call_in_its_order_whatever_came_first() -> None:
+    conversation = fold(
+        user("hi"), end("m", call("a"), call("b")), started("a"), result("b", "B"), result("a", "A")
+    )
+    assert conversation.messages()[1:] == [
+        AssistantMessage([call("a"), call("b")]),
+        ToolMessage("a", "shell", "A"),
+        ToolMessage("b", "shell", "B"),
+    ]
+
+
+def test_open_calls_tell_whether_they_had_begun_and_how_far_their_output_is_known() -> None:
+    output = ("tool.output", R | {"call_id": "a", "offset": 0, "text": "xy", "end": 2})
+    conversation = fold(user("hi"), end("m", call("a"), call("b")), started("a"), output)
+    first, second = conversation.open_calls()
+    assert (first.id, first.output_end) == ("a", 2)
+    assert first.started_at == "2026-01-01T00:00:03.000Z"
+    assert second.started_at is None
+
+
+def test_a_half_answer_that_was_made_again_is_not_sent() -> None:
+    conversation = fold(
+        user("hi"), end("m1", TextPart("hal"), interrupted=True), end("m2", TextPart("whole"))
+    )
+    assert conversation.messages() == [UserMessage("hi"), AssistantMessage([TextPart("whole")])]
+
+
+def test_a_half_answer_the_operator_replied_to_is_sent_as_what_it_was() -> None:
+    conversation = fold(
+        user("hi"), end("m1", TextPart("hal"), call("x"), interrupted=True), user("stop that")
+    )
+    assert conversation.messages() == [
+        UserMessage("hi"),
+        AssistantMessage([TextPart(f"hal\n\n{CUT_OFF}")]),
+        UserMessage("stop that"),
+    ]
+    assert not conversation.open_calls()
+
+
+def test_calls_that_a_stopped_run_did_not_come_to_are_closed() -> None:
+    over = ("run.ended", R | {"outcome": "cancelled", "reason": ""})
+    conversation = fold(user("hi"), end("m", call("a"), call("b")), started("a"), over)
+    assert [call.id for call in conversation.open_calls()] == ["a"]
+    assert conversation.messages()[-1] == ToolMessage("b", "shell", NOT_RUN, ok=False)
+
+
+def test_a_message_without_end_is_streaming_until_its_run_ends() -> None:
+    begin = ("message.start", R | {"message_id": "m", "agent": "primary"})
+    conversation = fold(user("hi"), begin)
+    assert conversation.streaming is not None
+    assert (conversation.streaming.message_id, conversation.streaming.seq) == ("m", 2)
+    assert fold(user("hi"), begin, ("run.ended", R | {"outcome": "failed", "reason": ""})).streaming is None
+
+
+def test_steps_count_whole_answers_of_the_run() -> None:
+    conversation = fold(
+        end("1", TextPart("a")), end("2", TextPart("b"), interrupted=True), end("3", TextPart("c"))
+    )
+    assert conversation.steps("R") == 2
+    assert conversation.steps("other") == 0
+
+
+def test_ledgers_come_from_results() -> None:
+    conversation = fold(end("m", call("a")), result("a", job="a", next_offset=7))
+    assert conversation.jobs.offset("a") == 7
+
+
+def test_lost_parts_are_put_together_from_stored_deltas() -> None:
+    deltas = [
+        {"part": 0, "kind": "text", "text": "ab"},
+        {"part": 0, "kind": "text", "text": "c"},
+        {"part": 1, "kind": "tool_args", "text": "{", "call_id": "x", "tool": "shell"},
+    ]
+    text, broken = partial_parts(deltas)
+    assert text == TextPart("abc")
+    assert isinstance(broken, ToolCallPart)
+    assert broken.args_error
+
+
+_EVENTS = st.sampled_from(
+    [
+        user("u"),
+        end("m1", TextPart("t")),
+        end("m2", call("a"), call("b"), stop="tools"),
+        end("m3", TextPart("half"), interrupted=True),
+        started("a"),
+        result("a"),
+        result("b"),
+        ("tool.denied", R | {"call_id": "b", "tool": "shell", "reason": "no"}),
+        ("run.ended", R | {"outcome": "success", "reason": ""}),
+        ("message.start", R | {"message_id": "m", "agent": "primary"}),
+    ]
+)
+
+
+@given(st.lists(_EVENTS, max_size=20))
+def test_any_history_folds_and_answers_carry_only_their_own_results(
+    events: list[tuple[str, dict[str, Any]]],
+) -> None:
+    messages = fold(*events).messages()
+    for index, message in enumerate(messages):
+        if isinstance(message, ToolMessage):
+            before = next(m for m in reversed(messages[:index]) if not isinstance(m, ToolMessage))
+            assert isinstance(before, AssistantMessage)
+            assert message.call_id in [p.call_id for p in before.parts if isinstance(p, ToolCallPart)]

@@ -1,0 +1,76 @@
+"""Deltas: merged between flushes, nothing lost, own call ids."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kaged.agents.deltas import CUT, FLUSH_S, DeltaBuffer, PartCollector
+from kaged.core.events import TextPart, ThinkingPart, ToolCallPart
+from kaged.models.types import TextDelta, ThinkingDelta, ToolArgsDelta, ToolStart
+
+
+def buffer() -> DeltaBuffer:
+    numbers = itertools.count()
+    return DeltaBuffer("R", "M", lambda: f"own{next(numbers)}")
+
+
+def test_neighbours_of_one_part_become_one_event() -> None:
+    into = buffer()
+    for delta in (ThinkingDelta(0, "hm"), TextDelta(1, "a"), TextDelta(1, "b"), ToolStart(2, "c0", "shell")):
+        into.add(delta)
+    into.add(ToolArgsDelta(2, "c0", "{}"))
+    base = {"run_id": "R", "message_id": "M"}
+    assert [event.data for event in into.take(0.0)] == [
+        base | {"part": 0, "kind": "thinking", "text": "hm"},
+        base | {"part": 1, "kind": "text", "text": "ab"},
+        base | {"part": 2, "kind": "tool_args", "text": "{}", "call_id": "own0", "tool": "shell"},
+    ]
+    assert into.empty
+    assert into.take(0.0) == []
+
+
+def test_flushes_keep_their_distance() -> None:
+    into = buffer()
+    assert into.wait_s(5.0) == 0.0
+    into.take(5.0)
+    assert into.wait_s(5.0) == pytest.approx(FLUSH_S)
+    assert into.wait_s(5.0 + 2 * FLUSH_S) == 0.0
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.text(max_size=4), st.booleans()), max_size=30))
+def test_no_character_is_lost_or_moved(deltas: list[tuple[int, str, bool]]) -> None:
+    into = buffer()
+    sent: dict[int, str] = {}
+    seen: dict[int, str] = {}
+    for part, text, flush in deltas:
+        into.add(TextDelta(part, text))
+        sent[part] = sent.get(part, "") + text
+        if flush:
+            for event in into.take(0.0):
+                seen[event.data["part"]] = seen.get(event.data["part"], "") + event.data["text"]
+    for event in into.take(0.0):
+        seen[event.data["part"]] = seen.get(event.data["part"], "") + event.data["text"]
+    assert seen == sent
+    assert into.collected.characters == sum(map(len, sent.values()))
+
+
+def test_finished_calls_get_the_ids_their_deltas_had() -> None:
+    into = buffer()
+    into.add(ToolStart(0, "call_0", "shell"))
+    parts = into.own([ToolCallPart("call_0", "shell", {"a": 1}), ToolCallPart("call_0", "ask", {})])
+    assert [part.call_id for part in parts if isinstance(part, ToolCallPart)] == ["own0", "own1"]
+
+
+def test_what_broke_off_is_kept_as_far_as_it_came() -> None:
+    collector = PartCollector()
+    collector.add(1, "tool_args", '{"comm', "c1", "shell")
+    collector.add(0, "thinking", "hm")
+    collector.add(2, "text", "hal")
+    collector.add(2, "text", "f")
+    assert collector.parts() == [
+        ThinkingPart("hm"),
+        ToolCallPart("c1", "shell", {}, '{"comm', CUT),
+        TextPart("half"),
+    ]

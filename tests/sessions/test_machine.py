@@ -1,0 +1,78 @@
+"""The tables: every legal way, every illegal one, and the picture in the documentation."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kaged.core.events import SHAPES
+from kaged.sessions.machine import (
+    ACTIVE,
+    EFFECTS,
+    ENDED,
+    RUN,
+    SESSION,
+    IllegalTransition,
+    RunInput,
+    RunState,
+    SessionInput,
+    SessionState,
+    next_run,
+    next_session,
+    picture,
+)
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "contributors" / "sessions.md"
+
+
+@pytest.mark.parametrize(("state", "given_"), [*itertools.product(RunState, RunInput)])
+def test_a_run_moves_as_the_table_says_and_never_otherwise(state: RunState, given_: RunInput) -> None:
+    if (state, given_) in RUN:
+        assert next_run(state, given_).state is RUN[state, given_]
+    else:
+        with pytest.raises(IllegalTransition, match=f"A run that is {state} cannot {given_}"):
+            next_run(state, given_)
+
+
+@pytest.mark.parametrize(("state", "given_"), [*itertools.product(SessionState, SessionInput)])
+def test_a_session_moves_as_the_table_says_and_never_otherwise(
+    state: SessionState, given_: SessionInput
+) -> None:
+    if (state, given_) in SESSION:
+        assert next_session(state, given_) is SESSION[state, given_]
+    else:
+        with pytest.raises(IllegalTransition):
+            next_session(state, given_)
+
+
+def test_nothing_leaves_an_ended_run_or_an_archived_session() -> None:
+    assert not {state for state, _ in RUN} & ENDED
+    assert SessionState.ARCHIVED not in {state for state, _ in SESSION}
+
+
+def test_every_effect_names_an_event_that_exists() -> None:
+    assert set(EFFECTS) == set(RunInput)
+    assert {effect.event for effect in EFFECTS.values() if effect.event} <= set(SHAPES)
+
+
+@given(st.lists(st.sampled_from(list(RunInput)), max_size=30))
+def test_run_and_session_never_disagree(inputs: list[RunInput]) -> None:
+    run, session = RunState.PENDING, next_session(SessionState.IDLE, SessionInput.START)
+    for given_ in inputs:
+        try:
+            step = next_run(run, given_)
+        except IllegalTransition:
+            continue
+        run = step.state
+        if step.effect.session is not None:
+            session = next_session(session, step.effect.session)
+        expected = SessionState.IDLE
+        if run in ACTIVE:
+            expected = SessionState.WAITING if run is RunState.WAITING else SessionState.RUNNING
+        assert session is expected
+
+
+def test_the_picture_in_the_documentation_is_the_table() -> None:
+    assert picture() in DOCS.read_text(encoding="utf-8"), "put the output of sessions.machine.picture() there"

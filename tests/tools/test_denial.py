@@ -1,0 +1,64 @@
+"""The cage's rules in sentences, for what programs print."""
+
+import functools
+from pathlib import Path
+
+import pytest
+
+from kaged.cage.compile import compile_plan
+from kaged.cage.plan import CagePlan
+from kaged.projects.cage_spec import CageSpec
+from kaged.tools.denial import explain
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> CagePlan:
+    return compile_plan(CageSpec(), tmp_path, name="x", environ={})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("bash: line 1: .kaged/project.yaml: Read-only file system", "`.kaged/project.yaml` is protected"),
+        (
+            "touch: cannot touch '.git/hooks/pre-commit': Read-only file system",
+            "`.git/hooks/pre-commit` is prot",
+        ),
+        ("OSError: [Errno 30] Read-only file system: '/usr/x'", "`/usr/x` lies outside the project"),
+        (
+            "cat: /root/.ssh/id_rsa: No such file or directory",
+            "`/root/.ssh/id_rsa` does not exist in this cage",
+        ),
+        ("curl: (6) Could not resolve host: example.com", "This cage has no network"),
+        ("bash: connect: Network is unreachable", "This cage has no network"),
+        ("unshare: unshare failed: Operation not permitted", "system-call filter refuses this"),
+        ("OSError: [Errno 97] Address family not supported by protocol", "this kind of socket"),
+    ],
+)
+def test_refusals_are_explained(plan: CagePlan, text: str, expected: str) -> None:
+    assert any(expected in sentence for sentence in explain(text, plan)), explain(text, plan)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FAILED tests/test_x.py::test_y - AssertionError",
+        "cat: missing.txt: No such file or directory",
+        "cat: /usr/share/none: No such file or directory",
+        "bash: ./run.sh: Permission denied",
+    ],
+)
+def test_ordinary_failures_are_left_alone(plan: CagePlan, text: str) -> None:
+    assert explain(text, plan) == []
+
+
+def test_missing_files_of_the_project_are_no_denials(plan: CagePlan) -> None:
+    assert explain(f"cat: {plan.root}/none: No such file or directory", plan) == []
+
+
+def test_the_same_reason_is_given_once_and_few_in_all(plan: CagePlan) -> None:
+    lines = functools.reduce(
+        lambda text, n: f"{text}\ncat: /root/{n}: No such file or directory", range(20), ""
+    )
+    assert len(explain(lines, plan)) == 5
+    assert len(explain("x: Network is unreachable\ny: Network is unreachable", plan)) == 1
