@@ -145,7 +145,9 @@ def _no_seccomp(_: Surroundings) -> tuple[str, str]:
     )
 
 
-def _full(_: Surroundings) -> tuple[str, str]:
+def _full(around: Surroundings) -> tuple[str, str]:
+    if around.max_user_namespaces_zero:
+        return _no_namespaces(around)
     return "the machine has no room for another process or namespace", "end something, or raise the limit"
 
 

@@ -157,9 +157,8 @@ class Limits(_Part):
     """How much one cage may use; `memory` in bytes (None = no limit), `walltime` in seconds a command."""
 
     memory: Annotated[
-        int | None,
+        Annotated[int, Field(ge=64 * 1024**2)] | None,
         BeforeValidator(_amount(_UNITS, int, "2GiB")),
-        Field(ge=64 * 1024**2),
         WithJsonSchema({"anyOf": [{"type": ["integer", "null"]}, {"type": "string", "examples": ["2GiB"]}]}),
     ] = 2 * GIB
     pids: Annotated[int, Field(ge=16, le=65536)] = 512

@@ -1,0 +1,65 @@
+"""What is read from the machine."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from kaged.cage import host
+from kaged.core.errors import KagedError
+
+
+def test_this_machine() -> None:
+    facts = host.host_facts()
+    assert Path(facts.python).exists() and Path(facts.bwrap).exists()
+    assert facts.has("--seccomp") and not facts.has("--share-everything")
+    assert "shadow" not in facts.etc and "ssl" not in facts.etc
+
+
+@pytest.mark.parametrize(
+    ("target", "own"),
+    [("python3.8", True), ("python3.9", False), ("python3.13", False), (None, True), ("odd", True)],
+)
+def test_the_systems_python_is_taken_when_new_enough(tmp_path: Path, target: str | None, own: bool) -> None:
+    system = tmp_path / "python3"
+    if target is not None:
+        (tmp_path / target).touch()
+        system.symlink_to(tmp_path / target)
+    python, prefix = host.interpreter(system)
+    if own:
+        assert Path(python).is_relative_to(Path(sys.base_prefix).resolve()) and Path(python).exists()
+        assert prefix is None or Path(python).is_relative_to(prefix)
+    else:
+        assert (python, prefix) == (str(system), None)
+
+
+def test_an_old_bubblewrap_is_refused_by_name(tmp_path: Path) -> None:
+    program = tmp_path / "bwrap"
+    program.write_text("#!/bin/sh\necho '    --args FD   x'\necho '    --seccomp FD   x'\n")
+    program.chmod(0o755)
+    with pytest.raises(KagedError, match=r"too old: it lacks .*--perms.*install bubblewrap 0\.5"):
+        host._options(str(program))
+
+
+def test_old_layouts_keep_their_folders(tmp_path: Path) -> None:
+    (tmp_path / "bin").symlink_to("usr/bin")
+    (tmp_path / "lib64").mkdir()
+    assert host._base_dirs(tmp_path) == (("/bin", "usr/bin"), ("/lib64", None))
+
+
+def test_private_keys_of_the_system_are_left_out(tmp_path: Path) -> None:
+    for name in ("ssl/certs", "ssl/private", "pki/ca-trust", "pki/tls/private", "python3.11", "shadow"):
+        (tmp_path / name).mkdir(parents=True)
+    assert host._etc_entries(tmp_path) == ("pki/ca-trust", "python3.11", "ssl/certs")
+
+
+def test_missing_bubblewrap_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host.shutil, "which", lambda *_, **__: None)
+    with pytest.raises(KagedError, match=r"bwrap.*is not installed"):
+        host.host_facts.__wrapped__()
+
+
+def test_other_processors_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host.platform, "machine", lambda: "riscv64")
+    with pytest.raises(KagedError, match="x86_64 and aarch64; this machine is riscv64"):
+        host.host_facts.__wrapped__()
