@@ -1,6 +1,7 @@
 """What can happen to a connection, against real servers."""
 
 import asyncio
+import gzip
 import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -256,6 +257,14 @@ async def test_a_server_that_does_not_end_its_answer(pair: Pair, monkeypatch: py
     fake.will(reply.but(hang=True))
     assert finished(await collect(model, ask())).stop_reason == "tools"
     await asyncio.wait_for(fake.left.wait(), 5)
+
+
+async def test_a_proxy_that_compresses_all_the_same(pair: Pair) -> None:
+    fake, model, reply = pair
+    packed = gzip.compress(reply.body)
+    fake.will(reply.but(pieces=[packed], cut=5, headers={"content-encoding": "gzip"}))
+    assert finished(await collect(model, ask())).stop_reason == "tools"
+    assert fake.asked[0].headers["accept-encoding"] == "identity"
 
 
 async def test_nobody_listens() -> None:

@@ -48,12 +48,12 @@ async def test_nothing_to_fix(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "test"),
     [
-        ("def f(items):\n    n = 0\n    for i in range(1, len(items)):\n        n += items[i]\n    return n\n",
+        ("def f(items):\n    n = 0\n    for i in range(1, len(items)):\n        n += items[i]\n    return n",
          "self.assertEqual(f([1, 2, 3]), 6)"),
         ("def f(age):\n    return age > 18\n", "self.assertTrue(f(18))"),
         ("def f(a, b):\n    return a - b\n", "self.assertEqual(f(2, 3), 5)"),
         ("def f(n):\n    return sum(range(n))\n", "self.assertEqual(f(4), 10)"),
-        ("def f(a):\n    # no\n    return a + a\n\n\ndef g(a):\n    return a + a\n", "self.assertEqual(f(3), 0)"),
+        ("def f(a):\n    # no\n    return a + a\n\ndef g(a):\n    return a", "self.assertEqual(f(3), 0)"),
     ],
 )  # fmt: skip
 async def test_usual_slips_are_found(tmp_path: Path, code: str, test: str) -> None:

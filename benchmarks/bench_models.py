@@ -1,0 +1,223 @@
+"""CPU per streamed token of the model wires' readers, against raw parsing of the same server-sent events.
+
+Usage: python benchmarks/bench_models.py [--quick] [--json FILE]
+
+A fake server in another process streams one long answer, one event a token, each event an HTTP chunk of its
+own, with 1 or 50 of them to a write. The peer is the least that any client must do over the same HTTP
+library: cut at empty lines, decode each event's JSON, keep the text. Ours is the whole provider: request,
+parser, reader, merged deltas, usage, finished parts. "No I/O" feeds the same bytes, in pieces of 4 KiB, to
+the parser and the reader alone. Counted is this process's CPU time (user and system) for one answer, in
+turns; the first answer of each kind is not counted. Excluded: the server, imports, making the client.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import httpx2
+import msgspec
+import uvloop
+
+from kaged.models.anthropic import AnthropicReader
+from kaged.models.errors import Site
+from kaged.models.http import HttpClient
+from kaged.models.openai import OpenAIReader
+from kaged.models.provider import Connection, WireProvider
+from kaged.models.reader import Reader
+from kaged.models.sse import SSEParser
+from kaged.models.types import Finished, ModelRequest, TextDelta, UserMessage
+
+TESTS = Path(__file__).resolve().parent.parent / "tests"
+REQUEST = ModelRequest("fake", "", [UserMessage("go")])
+PATHS = {"openai": "/chat/completions", "anthropic": "/v1/messages"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: microseconds of CPU per token, one value a repetition."""
+
+    wire: str
+    per_write: int
+    what: str
+    cpu_us: list[float]
+    tokens_per_s: float
+    events_out: int
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.cpu_us)
+
+
+@contextlib.contextmanager
+def served(wire: str, tokens: int, per_write: int) -> Iterator[str]:
+    """A fake server in its own process; yields its base URL."""
+    command = [sys.executable, "-m", "fakes", wire, str(tokens), str(per_write)]
+    environ = os.environ | {"PYTHONPATH": str(TESTS)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.stdin.close()
+            process.wait(10)
+
+
+def cpu() -> float:
+    """CPU seconds of this process so far."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def text_of(wire: str, event: dict[str, object]) -> str:
+    """The text in one decoded event, the quickest way."""
+    if wire == "anthropic":
+        return event["delta"].get("text", "") if event["type"] == "content_block_delta" else ""  # type: ignore
+    choices = event["choices"]
+    return (choices[0]["delta"].get("content") or "") if choices else ""  # type: ignore[index]
+
+
+async def raw(client: httpx2.AsyncClient, wire: str, url: str) -> tuple[int, int]:
+    """The peer; returns tokens and events handed on (one a token)."""
+    decode = msgspec.json.Decoder().decode
+    rest = b""
+    texts: list[str] = []
+    async with client.stream("POST", url + PATHS[wire], content=b"{}") as response:
+        async for chunk in response.aiter_raw():
+            *events, rest = (rest + chunk).split(b"\n\n")
+            for event in events:
+                data = event[event.index(b"data: ") + 6 :]
+                if data != b"[DONE]" and (text := text_of(wire, decode(data))):
+                    texts.append(text)
+    return "".join(texts).count(" "), len(texts)
+
+
+async def ours(provider: WireProvider) -> tuple[int, int]:
+    """The provider; returns tokens and delta events handed on."""
+    events = 0
+    async with aclosing(provider.stream(REQUEST)) as stream:
+        async for event in stream:
+            if isinstance(event, TextDelta):
+                events += 1
+            elif isinstance(event, Finished):
+                return event.parts[0].text.count(" "), events  # type: ignore[union-attr]
+    raise AssertionError("no end")
+
+
+async def body_of(client: httpx2.AsyncClient, wire: str, url: str) -> bytes:
+    """The whole answer's bytes."""
+    response = await client.post(url + PATHS[wire], content=b"{}")
+    return response.content
+
+
+async def pure(wire: str, body: bytes) -> tuple[int, int]:
+    """Parser and reader without I/O."""
+    site = Site("fake", "http://127.0.0.1", "none")
+    reader: Reader = AnthropicReader(REQUEST, site) if wire == "anthropic" else OpenAIReader(REQUEST, site)
+    parser = SSEParser()
+    out = 0
+    for start in range(0, len(body), 4096):
+        for event in parser.feed(body[start : start + 4096]):
+            reader.feed(event)
+        out += len(reader.drain())
+    (end,) = (event for event in reader.finish() if isinstance(event, Finished))
+    return end.parts[0].text.count(" "), out  # type: ignore[union-attr]
+
+
+async def measure(
+    kinds: dict[str, Callable[[], Awaitable[tuple[int, int]]]],
+    wire: str,
+    per_write: int,
+    tokens: int,
+    times: int,
+) -> list[Row]:
+    """Every kind in turn, `times` times after a first one that does not count."""
+    spent: dict[str, list[float]] = {what: [] for what in kinds}
+    walls: dict[str, list[float]] = {what: [] for what in kinds}
+    events: dict[str, int] = {}
+    for turn in range(times + 1):
+        for what, run in kinds.items():
+            started, before = time.perf_counter(), cpu()
+            got, events[what] = await run()
+            used, wall = cpu() - before, time.perf_counter() - started
+            if got != tokens:
+                raise AssertionError(f"{what}: {got} tokens instead of {tokens}")
+            if turn:
+                spent[what].append(used / tokens * 1e6)
+                walls[what].append(wall)
+    return [
+        Row(wire, per_write, what, spent[what], tokens / statistics.median(walls[what]), events[what])
+        for what in kinds
+    ]
+
+
+async def bench(tokens: int, times: int) -> list[Row]:
+    """The whole table."""
+    rows = []
+    for wire in ("openai", "anthropic"):
+        for per_write in (1, 50):
+            with served(wire, tokens, per_write) as url:
+                http = HttpClient()
+                client = await http.get()
+                connection = Connection("fake", wire, url, None, "none")  # type: ignore[arg-type]
+                provider = WireProvider(connection, http)
+                body = await body_of(client, wire, url)
+                kinds = {
+                    "raw": lambda c=client, w=wire, u=url: raw(c, w, u),
+                    "kaged": lambda p=provider: ours(p),
+                    "kaged, no I/O": lambda w=wire, b=body: pure(w, b),
+                }
+                rows += await measure(kinds, wire, per_write, tokens, times)
+                await http.aclose()
+    return rows
+
+
+def table(rows: list[Row]) -> str:
+    """The rows for people; `ratio` is against raw in the same line-up."""
+    lines = [
+        f"{'wire':<10} {'tokens a write':>14}  {'what':<14} {'CPU µs/token min / median / max':>32}"
+        f" {'ratio':>6} {'tokens/s':>9} {'events out':>10}"
+    ]
+    base = 1.0
+    for row in rows:
+        base = row.median if row.what == "raw" else base
+        spread = f"{min(row.cpu_us):.1f} / {row.median:.1f} / {max(row.cpu_us):.1f}"
+        lines.append(
+            f"{row.wire:<10} {row.per_write:>14}  {row.what:<14} {spread:>32}"
+            f" {row.median / base:>6.2f} {row.tokens_per_s:>9,.0f} {row.events_out:>10,}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer tokens and repetitions")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    options = parser.parse_args()
+    tokens, times = (5_000, 3) if options.quick else (20_000, 5)
+    system = f"{platform.system()} {platform.release()}"
+    machine = f"{system}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    versions = f"httpx2 {httpx2.__version__}, msgspec {msgspec.__version__}, uvloop {uvloop.__version__}"
+    print(f"{machine}; {versions}; {tokens:,} tokens, {times} times")
+    rows = uvloop.run(bench(tokens, times))
+    print(table(rows))
+    if options.json:
+        figures = {"machine": machine, "versions": versions, "rows": [asdict(row) for row in rows]}
+        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
