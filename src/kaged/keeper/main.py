@@ -25,6 +25,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     os.setsid()
     os.chdir("/")
+    # The starter's event loop may leak copies of our own output into us, and its reader waits for their end.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     lock = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
