@@ -314,7 +314,7 @@ class KeeperClient:
         fds = dict(zip(fields["names"], frame.fds, strict=True))
         stage = (fds["stage_read"], fds["stage_write"]) if "stage_read" in fds else None
         stream = Stream(fds["ring"], fds.get("source"), stage, fields["capacity"])
-        ring = Ring(stream, lambda: self._connection.tell("drained", id=process_id))
+        ring = Ring(stream, lambda: self._drained(process_id))
         master = os.dup(fds["source"]) if stage else None
         process = Process(
             process_id,
@@ -328,6 +328,11 @@ class KeeperClient:
         self._processes[process_id] = process
         if fields["exit"] is not None:
             process.ended(Exit.from_wire(fields["exit"]))
+
+    def _drained(self, process_id: str) -> None:
+        self._connection.tell("drained", id=process_id)
+        if (process := self._processes.get(process_id)) is not None:
+            process.drained()
 
     def _event(self, fields: dict[str, Any]) -> None:
         if fields["ev"] == "cage_gone":

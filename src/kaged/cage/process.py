@@ -146,7 +146,14 @@ class Process:
         """The keeper says that the command was reaped."""
         if self.exit is None:
             self.exit = exit_
+            if not self.pty:
+                self._close_input()
             self.stream.settle(self._done.set)
+
+    def drained(self) -> None:
+        """Its output has ended: nobody holds its terminal any more."""
+        if self.pty:
+            self._close_input()
 
     def lost(self) -> None:
         """The keeper is gone, and with it the process."""

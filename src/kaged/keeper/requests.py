@@ -151,7 +151,8 @@ def _hand_over(server: Server, request: Request, process: Process | KeeperError)
 
 
 def _attach(server: Server, request: Request) -> None:
-    _hand_over(server, request, _process(server, request))
+    process_id = expect(request.fields.get("id"), str, "id")
+    server.table.attach(process_id, partial(_hand_over, server, request))
 
 
 def _process(server: Server, request: Request) -> Process:

@@ -52,10 +52,6 @@ class Table:
         """The commands of a cage that have not ended."""
         return [p for p in self._by_id.values() if p.cage == cage_id and p.exit is None]
 
-    def starting(self) -> bool:
-        """Whether a command is on its way right now."""
-        return bool(self._starting)
-
     # -- start ----------------------------------------------------------------------------------------
 
     def start(self, cage: Cage | None, command: Command, done: Done) -> None:
@@ -79,6 +75,13 @@ class Table:
             finish(self._start_host(command, self._tags, pipes))
         if pipes is not None:
             pipes.close_given()
+
+    def attach(self, process_id: str, done: Done) -> None:
+        """Call `done` with a process, as soon as it is started; raises `KeeperError` when there is none."""
+        if process_id in self._starting:
+            self._starting[process_id].append(done)
+        else:
+            done(self.get(process_id))
 
     def _start_host(self, command: Command, tag: int, pipes: Pipes | None) -> Frame | KeeperError:
         out, stdin = (pipes.out_write, pipes.in_read) if pipes else (None, None)
