@@ -12,10 +12,11 @@ from fakes import Answer, FakeAnthropic, FakeOpenAI, anthropic, openai
 from fakes.server import html_answer, json_answer
 from kaged.core.events import TextPart, ToolCallPart
 from kaged.models import http, sse
+from kaged.models.errors import ModelError
 from kaged.models.http import HttpClient, make_client
 from kaged.models.provider import WireProvider
-from kaged.models.types import Finished, TextDelta, Usage
-from models.helpers import KEY, ask, collect, fail, finished, provider
+from kaged.models.types import Finished, ModelEvent, TextDelta, Usage
+from models.helpers import KEY, ask, collect, fail, finished, provider, rebuilt, written
 
 A_REPLY = FakeAnthropic.reply(
     anthropic.text("Half an ", "answer."),
@@ -257,6 +258,26 @@ async def test_a_server_that_does_not_end_its_answer(pair: Pair, monkeypatch: py
     fake.will(reply.but(hang=True))
     assert finished(await collect(model, ask())).stop_reason == "tools"
     await asyncio.wait_for(fake.left.wait(), 5)
+
+
+async def test_deltas_before_a_failure_are_all_handed_on(pair: Pair) -> None:
+    fake, model, reply = pair
+    gate = asyncio.Event()
+    broken = reply.but(hold={4: gate}, drop_at=int(len(reply.body) * 0.75))
+    fake.will(broken)
+    seen: list[ModelEvent] = []
+    with pytest.raises(ModelError) as caught:
+        async with aclosing(model.stream(ask())) as events:
+            async for event in events:
+                seen.append(event)
+                gate.set()
+                # A consumer so slow that all else has happened meanwhile.
+                if pump := [task for task in asyncio.all_tasks() if "model stream" in task.get_name()]:
+                    await asyncio.wait(pump)
+    texts = rebuilt(seen)
+    assert [texts.get(number, "") for number in range(len(caught.value.partial))] == [
+        written(part) for part in caught.value.partial
+    ]
 
 
 async def test_a_proxy_that_compresses_all_the_same(pair: Pair) -> None:

@@ -86,6 +86,8 @@ async def stream(
             pump.wake.clear()
             for event in pump.taken():
                 yield event
+        for event in pump.taken():  # what came while the consumer was busy, also before a failure
+            yield event
         task.result()
         for event in reader.finish():
             yield event
