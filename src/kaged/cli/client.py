@@ -54,11 +54,7 @@ class Target:
         return Api(self.runtime() / "control.sock")
 
 
-class Unreachable(KagedError):
-    """The daemon did not answer, or the connection broke on the way."""
-
-
-class NotRunning(Unreachable):
+class NotRunning(KagedError):
     """No daemon answers on the control socket."""
 
 
@@ -100,7 +96,7 @@ class Api:
             answer = connection.getresponse()
             data = answer.read()
         except TimeoutError:
-            raise Unreachable("unavailable", f"kaged did not answer within {timeout_s:.0f} s") from None
+            raise KagedError("unavailable", f"kaged did not answer within {timeout_s:.0f} s") from None
         except (ConnectionRefusedError, FileNotFoundError):
             raise NotRunning(
                 "unavailable", f"kaged is not running ({self.path}); start it with: kaged start"
@@ -111,7 +107,7 @@ class Api:
                 f"{self.path} belongs to another account; run this as that account, or as root",
             ) from None
         except (OSError, http.client.HTTPException) as error:
-            raise Unreachable("unavailable", f"the connection to kaged broke: {error}") from None
+            raise KagedError("unavailable", f"the connection to kaged broke: {error}") from None
         finally:
             connection.close()
         return _decoded(answer, data)

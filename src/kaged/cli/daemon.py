@@ -106,7 +106,8 @@ def status(target: Target, as_json: bool) -> int:
             output.line(error.message)
         return 1
     if as_json:
-        output.data({"running": True, "socket": str(api.path), **system, "projects": len(projects)})
+        more = {"running": True, "processes": system["running"], "projects": len(projects)}
+        output.data({**system, **more, "socket": str(api.path)})
         return 0
     daemon, keeper = system["daemon"], system["keeper"]
     output.line(f"kaged {daemon['version']} runs since {daemon['started_at']} (pid {daemon['pid']})")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from kaged.cli import output
-from kaged.cli.client import Api, Unreachable, part
+from kaged.cli.client import Api, part
 from kaged.cli.transcript import Transcript
 from kaged.core.errors import KagedError
 
@@ -68,7 +68,9 @@ class Follower:
         while True:
             try:
                 page = self._page(after, wait=WAIT_S)
-            except Unreachable as error:
+            except KagedError as error:
+                if error.code != "unavailable":
+                    raise
                 if not away:
                     output.line(f"! {error.message}; waiting for it", err=True)
                 away = True

@@ -37,9 +37,13 @@ class Transcript:
             self._write(click.style(text, **style) if style else text)
             self._at_start = text[-1] == "\n"
 
-    def _line(self, text: str, **style: Any) -> None:
+    def _break(self) -> None:
         if not self._at_start:
             self._write("\n")
+            self._at_start = True
+
+    def _line(self, text: str, **style: Any) -> None:
+        self._break()
         self._text(text, **style)
         self._write("\n")
         self._at_start = True
@@ -55,8 +59,8 @@ class Transcript:
         if data["kind"] == "tool_args":
             return
         key = (data["message_id"], data["part"])
-        if key not in self._streamed and not self._at_start:
-            self._line("")
+        if key not in self._streamed:
+            self._break()
         self._streamed[key] = self._streamed.get(key, "") + data["text"]
         self._text(data["text"], **({"dim": True} if data["kind"] == "thinking" else {}))
 
@@ -67,12 +71,11 @@ class Transcript:
                 continue
             seen = self._streamed.pop((data["message_id"], number), "")
             rest = part["text"].removeprefix(seen) if seen else part["text"]
-            if not seen and rest and not self._at_start:
-                self._line("")
+            if not seen:
+                self._break()
             if rest != part["text"] or not seen:
                 self._text(rest)
-        if not self._at_start:
-            self._line("")
+        self._break()
         if data["interrupted"]:
             self._line("-- this answer was cut off", fg="yellow")
 
