@@ -20,7 +20,7 @@ from kaged.keeper.processes import Process
 from kaged.keeper.table import Table
 
 GREETING_LIMIT_S = 10.0
-TAKEOVER_LIMIT_S = 3.0
+TAKEOVER_LIMIT_S = 2.0
 END_LIMIT_S = 8.0
 
 
