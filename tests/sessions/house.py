@@ -173,10 +173,17 @@ class House:
         self.sleeps.append(seconds)
         await asyncio.sleep(0)
 
-    async def restart(self) -> None:
-        """As if the daemon had been killed and started again: the keeper goes on."""
+    @contextlib.asynccontextmanager
+    async def away(self) -> AsyncIterator[None]:
+        """The daemon's services are gone inside the block and made anew after it; the keeper goes on."""
         await self._stack.aclose()
+        yield
         await self.__aenter__()
+
+    async def restart(self) -> None:
+        """As if the daemon had been killed and started again."""
+        async with self.away():
+            pass
 
     async def load_project(self) -> Project:
         prompt = self.project_dir / ".kaged" / "prompts" / "main.md"

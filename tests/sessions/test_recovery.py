@@ -1,0 +1,314 @@
+"""The daemon goes away and comes back: nothing lost, nothing repeated, nothing left "running"."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from kaged.agents.stream import end_event
+from kaged.core.errors import KagedError
+from kaged.core.events import NewEvent, TextPart, ToolCallPart
+from kaged.models.types import AssistantMessage, ToolMessage, UserMessage
+from kaged.sessions.types import Started
+from sessions.house import ME, House, calls, says, streams
+
+pytestmark = pytest.mark.cage
+
+
+async def output_of(house: House, session: str) -> str:
+    return "".join(event.data["text"] for event in await house.events(session, "tool.output"))
+
+
+async def gate(house: House, session: str, name: str) -> None:
+    """Let a command that waits for this file go on."""
+    await house.keeper.write_file(session, f"/tmp/{name}", b"")
+
+
+def waits_for(name: str) -> str:
+    return f"until [ -e /tmp/{name} ]; do sleep 0.02; done"
+
+
+async def test_a_stream_that_broke_off_is_closed_and_asked_again(house: House) -> None:
+    session = await house.session()
+    begun = asyncio.Event()
+    house.script.add(streams(begun, "half"))
+    started = await house.sessions.post_message(session, "go", actor=ME)
+    await house.until(session, "message.delta")
+    await house.restart()
+    assert await house.sessions.recover() == [started.run_id]
+    found = await house.sessions.get(session)
+    assert found.run is not None
+    assert (found.state, found.run.state) == ("idle", "interrupted")
+    assert (await house.events(session, "run.interrupted"))[0].data == {
+        "run_id": started.run_id,
+        "reason": "kaged stopped while this ran.",
+    }
+    assert await house.sessions.recover() == [], "it is marked once"
+    house.script.add(says("whole"))
+    assert await house.sessions.resume(session, actor=ME) == started.run_id
+    end = await house.ended(session, started.run_id)
+    assert end.data["outcome"] == "success"
+    lost, whole = await house.events(session, "message.end")
+    assert (lost.data["parts"], lost.data["stop_reason"]) == ([{"kind": "text", "text": "half"}], "lost")
+    assert whole.data["parts"] == [{"kind": "text", "text": "whole"}]
+    assert house.script.requests[-1].messages == [UserMessage("go")], "the half answer is not sent"
+    with pytest.raises(KagedError, match="no interrupted run"):
+        await house.sessions.resume(session, actor=ME)
+
+
+async def test_a_command_goes_on_and_its_output_is_there_once(house: House) -> None:
+    session = await house.session()
+    command = f"echo one; {waits_for('a')}; echo two; {waits_for('b')}; echo three; exit 3"
+    house.script.add(calls(("shell", {"command": command})))
+    started = await house.sessions.post_message(session, "go", actor=ME)
+    await house.until(session, "tool.output")
+    await house.restart()
+    await gate(house, session, "a")
+    await house.sessions.recover()
+    interrupted = (await house.events(session, "run.interrupted"))[0]
+    call = (await house.events(session, "tool.call"))[0].data["call_id"]
+    assert interrupted.data["running"] == [{"call_id": call, "command": command}]
+    await house.until(session, "tool.output", 2)
+    assert await output_of(house, session) == "one\ntwo\n"
+
+    house.script.add(says("seen"))
+    await house.sessions.resume(session, actor=ME)
+    await gate(house, session, "b")
+    await house.ended(session, started.run_id)
+    assert await output_of(house, session) == "one\ntwo\nthree\n"
+    assert len(await house.events(session, "tool.call")) == 1
+    (result,) = await house.events(session, "tool.result")
+    assert result.data["output"] == "one\ntwo\nthree\n[Exit status 3.]"
+    message = house.script.requests[-1].messages[-1]
+    assert isinstance(message, ToolMessage)
+    assert message.output == result.data["output"]
+
+
+async def test_a_command_that_ends_before_the_resumption_has_its_result_recorded(house: House) -> None:
+    session = await house.session()
+    house.script.add(calls(("shell", {"command": f"echo one; {waits_for('a')}; echo two"})))
+    await house.sessions.post_message(session, "go", actor=ME)
+    await house.until(session, "tool.output")
+    await house.restart()
+    await house.sessions.recover()
+    await gate(house, session, "a")
+    result = await house.until(session, "tool.result")
+    assert result.data["output"] == "one\ntwo\n[Exit status 0.]"
+    found = await house.sessions.get(session)
+    assert found.run is not None
+    assert found.run.state == "interrupted"
+    # And so it stays over yet another restart.
+    await house.restart()
+    assert await house.sessions.recover() == []
+    house.script.add(says("done"))
+    await house.sessions.resume(session, actor=ME)
+    await house.until(session, "run.ended")
+    assert len(await house.events(session, "tool.result")) == 1
+
+
+async def exists(path: Path) -> None:
+    """Wait for a file that a command makes; the file system is asked, since nobody else is there to tell."""
+    while not path.exists():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def test_a_command_that_ended_while_nobody_was_there(house: House) -> None:
+    session = await house.session()
+    command = "until [ -e go ]; do sleep 0.02; done; echo end; touch done"
+    house.script.add(calls(("shell", {"command": command})))
+    await house.sessions.post_message(session, "go", actor=ME)
+    await house.until(session, "tool.call")
+    async with house.away():
+        (house.project_dir / "go").touch()
+        await exists(house.project_dir / "done")
+    await house.sessions.recover()
+    result = await house.until(session, "tool.result")
+    assert result.data["output"] == "end\n[Exit status 0.]"
+    assert await output_of(house, session) == "end\n"
+
+
+async def test_what_nobody_knows_is_said_and_not_repeated(house: House) -> None:
+    session = await house.session()
+    house.script.add(calls(("shell", {"command": "echo x >> count; echo up; sleep 300"})))
+    started = await house.sessions.post_message(session, "go", actor=ME)
+    output = await house.until(session, "tool.output")
+    await house.restart()
+    await house.keeper.drop_cage(session)
+    await house.keeper.forget(output.data["call_id"])
+    await house.sessions.recover()
+    house.script.add(says("hm"))
+    await house.sessions.resume(session, actor=ME)
+    await house.ended(session, started.run_id)
+    (result,) = await house.events(session, "tool.result")
+    assert (result.data["ok"], result.data["detail"]) == (False, {"reason": "unknown"})
+    assert "check what it did before you retry" in result.data["output"]
+    assert (house.project_dir / "count").read_text() == "x\n"
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["not begun", "begun"])
+async def test_a_call_is_made_or_repeated_when_that_is_harmless(house: House, begun: bool) -> None:
+    (house.project_dir / "a.txt").write_text("text\n")
+    session, started, message = await killed_in_stream(house)
+    part = ToolCallPart("C1", "file.read", {"path": "a.txt"})
+    events = [end_event(started.run_id, message, [part], "tools", interrupted=False)]
+    if begun:
+        data = {"run_id": started.run_id, "call_id": "C1", "message_id": message, "tool": part.tool}
+        events.append(NewEvent("tool.call", data | {"args": part.args}))
+    await house.journal.append(session, events)
+    house.script.add(says("done"))
+    await house.sessions.resume(session, actor=ME)
+    assert (await house.ended(session, started.run_id)).data["outcome"] == "success"
+    assert len(await house.events(session, "tool.call")) == 1
+    (result,) = await house.events(session, "tool.result")
+    assert result.data["output"] == "     1\ttext"
+
+
+async def test_a_write_that_had_begun_is_not_repeated(house: House) -> None:
+    session, started, message = await killed_in_stream(house)
+    part = ToolCallPart("C1", "file.write", {"path": "a.txt", "content": "x"})
+    data = {
+        "run_id": started.run_id,
+        "call_id": "C1",
+        "message_id": message,
+        "tool": part.tool,
+        "args": part.args,
+    }
+    ended = end_event(started.run_id, message, [part], "tools", interrupted=False)
+    await house.journal.append(session, [ended, NewEvent("tool.call", data)])
+    house.script.add(says("done"))
+    await house.sessions.resume(session, actor=ME)
+    await house.ended(session, started.run_id)
+    (result,) = await house.events(session, "tool.result")
+    assert result.data["detail"] == {"reason": "unknown"}
+    assert not (house.project_dir / "a.txt").exists()
+
+
+async def killed_in_stream(house: House) -> tuple[str, Started, str]:
+    """A session whose run was interrupted in mid-answer: its id, the run, the open message's id."""
+    session = await house.session()
+    begun = asyncio.Event()
+    house.script.add(streams(begun, "x"))
+    started = await house.sessions.post_message(session, "go", actor=ME)
+    begin = await house.until(session, "message.start")
+    await house.restart()
+    await house.sessions.recover()
+    return session, started, begin.data["message_id"]
+
+
+async def test_answering_a_question_resumes_the_run(house: House) -> None:
+    session = await house.session()
+    house.script.add(calls(("ask", {"question": "Which?", "options": ["a", "b"]})))
+    started = await house.sessions.post_message(session, "go", actor=ME)
+    asked = (await house.until(session, "attention.required")).data
+    await house.restart()
+    await house.sessions.recover()
+    (item,) = await house.sessions.attention(session)
+    assert (item.state, item.options) == ("open", ("a", "b"))
+    house.script.add(says("b it is"))
+    await house.sessions.answer_attention(session, asked["attention_id"], "b", actor=ME)
+    end = await house.ended(session, started.run_id)
+    assert end.data["outcome"] == "success"
+    assert len(await house.events(session, "attention.required")) == 1
+    assert (await house.events(session, "tool.result"))[0].data["output"] == "b"
+
+
+async def test_a_resumed_run_waits_for_its_open_question_again(house: House) -> None:
+    session = await house.session()
+    house.script.add(calls(("ask", {"question": "Which?"})))
+    started = await house.sessions.post_message(session, "go", actor=ME)
+    asked = (await house.until(session, "attention.required")).data
+    await house.restart()
+    await house.sessions.recover()
+    await house.sessions.resume(session, actor=ME)
+    waiting = await house.until(session, "session.updated", 2)
+    assert waiting.data == {"state": "waiting"}
+    assert (await house.sessions.get(session)).state == "waiting"
+    house.script.add(says("ok"))
+    await house.sessions.answer_attention(session, asked["attention_id"], "that", actor=ME)
+    await house.ended(session, started.run_id)
+    assert len(await house.events(session, "attention.required")) == 1
+
+
+async def test_a_new_message_instead_of_a_resumption(house: House) -> None:
+    session = await house.session()
+    house.script.add(calls(("shell", {"command": f"echo one; {waits_for('a')}; echo two"})))
+    first = await house.sessions.post_message(session, "go", actor=ME)
+    await house.until(session, "tool.output")
+    await house.restart()
+    await house.sessions.recover()
+    house.script.add(says("both seen"))
+    second = await house.sessions.post_message(session, "how is it going?", actor=ME)
+    ended = (await house.ended(session, first.run_id)).data
+    assert (ended["outcome"], ended["reason"]) == (
+        "cancelled",
+        "A new message was sent instead of resuming this.",
+    )
+    await gate(house, session, "a")
+    assert (await house.ended(session, second.run_id)).data["outcome"] == "success"
+    assert await output_of(house, session) == "one\ntwo\n"
+    kinds = [type(message) for message in house.script.requests[-1].messages]
+    assert kinds == [UserMessage, AssistantMessage, ToolMessage, UserMessage]
+
+
+async def test_a_new_message_withdraws_the_open_question(house: House) -> None:
+    session = await house.session()
+    house.script.add(calls(("ask", {"question": "Which?"})))
+    await house.sessions.post_message(session, "go", actor=ME)
+    await house.until(session, "attention.required")
+    await house.restart()
+    await house.sessions.recover()
+    end = await house.say(session, "never mind", says("fine"))
+    assert end.data["outcome"] == "success"
+    assert (await house.sessions.attention(session))[0].state == "withdrawn"
+    (result,) = await house.events(session, "tool.result")
+    assert result.data["output"] == "The operator wrote a new message."
+
+
+async def test_stopping_an_interrupted_run_kills_what_is_left_of_it(house: House) -> None:
+    session = await house.session()
+    house.script.add(calls(("shell", {"command": "echo one; sleep 300"})))
+    started = await house.sessions.post_message(session, "go", actor=ME)
+    await house.until(session, "tool.output")
+    await house.restart()
+    await house.sessions.recover()
+    stopped = await house.sessions.interrupt(session, actor=ME)
+    assert stopped.run_id == started.run_id
+    assert stopped.stopped == ("the command `echo one; sleep 300`",)
+    found = await house.sessions.get(session)
+    assert found.run is not None
+    assert (found.state, found.run.state) == ("idle", "cancelled")
+    # The next run knows how the call ended.
+    await house.say(session, "and now?", says("stopped"))
+    message = house.script.requests[-1].messages[2]
+    assert isinstance(message, ToolMessage)
+    assert "stopped from outside" in message.output
+
+
+async def test_a_whole_answer_without_its_end_needs_no_model(house: House) -> None:
+    """Killed between `message.end` and `run.ended`: the answer stands."""
+    session, started, message = await killed_in_stream(house)
+    ended = end_event(started.run_id, message, [TextPart("x")], "end", interrupted=False)
+    await house.journal.append(session, [ended])
+    asked = len(house.script.requests)
+    await house.sessions.resume(session, actor=ME)
+    assert (await house.ended(session, started.run_id)).data["outcome"] == "success"
+    assert len(house.script.requests) == asked
+
+
+async def test_an_older_hand_on_the_run_cannot_write(house: House) -> None:
+    session = await house.session()
+    begun = asyncio.Event()
+    house.script.add(streams(begun, "x"))
+    await house.sessions.post_message(session, "go", actor=ME)
+    await begun.wait()
+    await house.until(session, "message.delta")
+    # A second start on the same home while the first is still there takes the run away from it.
+    await house.sessions.recover()
+    active = house.sessions._executor.active(session)
+    assert active is not None
+    active.interrupt.set()
+    assert active.task is not None
+    await asyncio.wait({active.task})
+    types = [event.type for event in await house.events(session)]
+    assert types[-1] == "run.interrupted"
+    assert "message.end" not in types
