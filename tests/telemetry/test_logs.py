@@ -99,11 +99,16 @@ def test_levels(level: str, seen: list[str]) -> None:
     assert [line["level"] for line in finish()] == seen
 
 
-def test_access_logs_and_http_clients_speak_at_debug_only() -> None:
+def test_servers_and_clients_chatter_at_debug_only() -> None:
     finish = written()
     logging.getLogger("uvicorn.access").info("GET /")
     logging.getLogger("httpx2").info("HTTP Request")
+    logging.getLogger("uvicorn.error").info("Started", extra={"color_message": "\x1b[36mStarted"})
     assert finish() == []
+    finish = written("debug")
+    logging.getLogger("uvicorn.error").info("Started", extra={"color_message": "\x1b[36mStarted"})
+    (line,) = finish()
+    assert set(line) == {"at", "level", "logger", "message"}
 
 
 def fail() -> None:

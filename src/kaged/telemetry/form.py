@@ -8,7 +8,9 @@ from typing import Any
 from kaged.core import clock
 from kaged.telemetry.scrub import clean
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "kaged_error"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message", "asctime", "taskName", "kaged_error", "color_message",
+}  # fmt: skip
 _LEVELS = {"DEBUG": "debug", "INFO": "info", "WARNING": "warn", "ERROR": "error", "CRITICAL": "error"}
 _COLOURS = {"debug": "2", "warn": "33", "error": "31"}
 
