@@ -114,17 +114,17 @@ async def exists(path: Path) -> None:
 
 async def test_a_command_that_ended_while_nobody_was_there(house: House) -> None:
     session = await house.session()
-    command = "until [ -e go ]; do sleep 0.02; done; echo end; touch done"
+    command = "echo up; until [ -e go ]; do sleep 0.02; done; echo end; touch done"
     house.script.add(calls(("shell", {"command": command})))
     await house.sessions.post_message(session, "go", actor=ME)
-    await house.until(session, "tool.call")
+    await house.until(session, "tool.output")
     async with house.away():
         (house.project_dir / "go").touch()
         await exists(house.project_dir / "done")
     await house.sessions.recover()
     result = await house.until(session, "tool.result")
-    assert result.data["output"] == "end\n[Exit status 0.]"
-    assert await output_of(house, session) == "end\n"
+    assert result.data["output"] == "up\nend\n[Exit status 0.]"
+    assert await output_of(house, session) == "up\nend\n"
 
 
 async def test_what_nobody_knows_is_said_and_not_repeated(house: House) -> None:
