@@ -17,6 +17,9 @@ INTERVAL_S = 0.25
 STRIKES = 8
 """Looks in a row at which a cage may be over a limit before it is ended as a whole."""
 
+BOMB = 4
+"""How many times the limit of tasks may be reached before that."""
+
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _HAS_CHILDREN = os.path.exists("/proc/thread-self/children")
 
@@ -71,7 +74,9 @@ class Watch:
             by_label[init.label(pid) or 0] += weight
         worst = max(by_label, key=lambda tag: by_label[tag])
         process = self._table.tagged(worst)
-        if self._strikes[cage.id] > STRIKES or process is None or process.cage != cage.id:
+        # A fork bomb grows faster than its tree can be gathered; the kernel ends a whole cage at once.
+        bomb = reason == "pids" and sum(weights.values()) > BOMB * (cage.plan.limits.pids or 0)
+        if bomb or self._strikes[cage.id] > STRIKES or process is None or process.cage != cage.id:
             self._strikes.pop(cage.id, None)
             cage.kill(reason)
         elif process.exit is None:
