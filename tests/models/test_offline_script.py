@@ -132,7 +132,7 @@ async def test_a_tool_that_is_off_is_said_to_be_off(tmp_path: Path) -> None:
 
 def test_the_telling_line_of_a_result() -> None:
     call = ToolCallPart("c", "shell", {})
-    done = Done(call, ToolMessage("c", "shell", "a\nb\n\n[Exit status 2.]\n[cage: no]", ok=False))
+    done = Done(call, ToolMessage("c", "shell", "a\nb\n\n[Exit status 2.]\ncage: no", ok=False))
     assert done.words == "b"
     assert Done(call, ToolMessage("c", "shell", "[Exit status 2.]", ok=False)).words == "[Exit status 2.]"
     assert Done(call, ToolMessage("c", "shell", "", ok=False)).words == "no output"

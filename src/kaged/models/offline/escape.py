@@ -8,7 +8,7 @@ import msgspec
 from kaged.models.offline.steps import Done, Plan, Say, Task, ask_for
 from kaged.models.offline.words import NO_SHELL
 
-_RULE = re.compile(r"\[cage: (.+)\]")
+_RULE = re.compile(r"cage: (.+)")
 _REASON = re.compile(
     r"denied|not permitted|read-only|no such|not found|unreachable|refused|timed out|inappropriate|invalid|"
     r"cannot|failed",
@@ -87,7 +87,7 @@ def _reason(done: Done) -> str:
     for line in done.lines:
         if (rule := _RULE.fullmatch(line)) is not None:
             return rule[1]
-    telling = [line for line in done.lines if line[0] != "[" and _REASON.search(line)]
+    telling = [line for line in done.spoken if _REASON.search(line)]
     return telling[-1][:200] if telling else done.words
 
 

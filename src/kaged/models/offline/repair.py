@@ -63,9 +63,8 @@ def plan(task: Task) -> Plan:
     if failure is None:
         yield Say(f"The tests did not run to a failure that I can read: {run.words}\nI have changed nothing.")
         return
-    yield Say(
-        f"`{failure.test}` fails: {failure.reason}\nThe traceback ends in `{failure.file}`; I read it.\n"
-    )
+    where = failure.file.rsplit("/", 1)[-1]
+    yield Say(f"`{failure.test}` fails: {failure.reason}\nThe traceback ends in `{where}`; I read it.\n")
     found = yield from _suspect(failure)
     if found is None:
         yield Say("I cannot tell which code this test checks. I have changed nothing.")
@@ -96,7 +95,7 @@ def _try_all(failure: Failure, path: str, source: str, names: list[str]) -> Plan
         if tried == MAX_TRIES:
             break
         tried += 1
-        yield Say(f"In `{path}`: {change.why}. I change that line.\n")
+        yield Say(f"My guess for `{path}`: {change.why}. I change that line.\n")
         edit = yield from ask_for("file.edit", path=path, old_string=change.old, new_string=change.new)
         if not edit.result.ok:
             yield Say(f"The edit was refused: {edit.words}")

@@ -46,9 +46,12 @@ class Done(msgspec.Struct, frozen=True):
     @property
     def words(self) -> str:
         """The most telling line of the result: the last of the output itself, else what the tool says."""
-        lines = self.lines
-        spoken = [line for line in lines if line[0] != "["]
-        return (spoken or lines or ["no output"])[-1][:200]
+        return (self.spoken or self.lines or ["no output"])[-1][:200]
+
+    @property
+    def spoken(self) -> list[str]:
+        """The lines of the output itself, without what the tool added in brackets or of the cage."""
+        return [line for line in self.lines if line[0] != "[" and line[:6] != "cage: "]
 
     @property
     def lines(self) -> list[str]:
