@@ -34,6 +34,7 @@ class Console:
             str(path.relative_to(web)) for path in web.rglob("*") if path.is_file() and not path.is_symlink()
         )
         self._cache: dict[str, _File] = {}
+        self._page: str | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._answer(scope)(scope, receive, send)
@@ -49,7 +50,15 @@ class Console:
             return Response("not found", status_code=404, media_type="text/plain")
         if "index.html" not in self._names:
             return HTMLResponse(_MISSING, status_code=503)
-        return self._file("index.html", scope, "no-store")
+        return self._shell(name.count("/"))
+
+    def _shell(self, depth: int) -> Response:
+        """The shell with its links pointing up to the root: relative, as a proxy may have put us anywhere."""
+        if self._page is None:
+            self._page = (self._web / "index.html").read_text(encoding="utf-8")
+        up = "../" * depth or "./"
+        page = self._page.replace('"./assets/', f'"{up}assets/')
+        return HTMLResponse(page, headers={"cache-control": "no-store", "vary": "accept-encoding"})
 
     def _file(self, name: str, scope: Scope, cache: str) -> Response:
         accepted = next((value for key, value in scope["headers"] if key == b"accept-encoding"), b"")
