@@ -110,6 +110,7 @@ function emptyRun(id: string): Run {
     actor: "",
     stopped: [],
     stillRunning: [],
+    instructions: [],
     usage: NO_USAGE,
   };
 }
@@ -131,9 +132,10 @@ export function newTool(callId: string, tool: string, runId: string, messageId: 
     durationMs: null,
     output: "",
     outputCut: 0,
+    outputBytes: 0,
     result: "",
     detail: {},
-    deniedReason: "",
+    deniedReasons: [],
     attention: null,
   };
 }

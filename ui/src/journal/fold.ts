@@ -157,17 +157,20 @@ const toolCall: Handler = (draft, data, frame) => {
 
 const toolResult: Handler = (draft, data) => {
   const detail = record(data["detail"]);
+  const denied = list(detail, "denied").filter((reason) => typeof reason === "string");
   changeTool(draft, str(data, "call_id"), (item) => ({
     ...item,
-    state: item.state === "denied" ? "denied" : resultState(data["ok"] === true, detail),
+    state: item.state === "denied" ? "denied" : resultState(data["ok"] === true, detail, denied.length > 0),
+    deniedReasons: denied.length > 0 ? denied : item.deniedReasons,
     result: str(data, "output"),
     durationMs: num(data, "duration_ms"),
     detail,
   }));
 };
 
-function resultState(ok: boolean, detail: Data): ToolItem["state"] {
+function resultState(ok: boolean, detail: Data, denied: boolean): ToolItem["state"] {
   if (ok) return "ok";
+  if (denied) return "denied";
   const reason = str(detail, "reason");
   if (reason === "interrupted" || reason === "killed") return "stopped";
   if (reason === "unknown") return "unknown";
@@ -213,6 +216,16 @@ const attentionResolved: Handler = (draft, data) => {
   if (run?.state === "waiting") draft.setRun(run.id, { state: "running" });
 };
 
+/** A resumed run has come back to a question that is still open. */
+function waitAgain(draft: Draft): void {
+  const run = draft.runId === null ? undefined : draft.run(draft.runId);
+  if (run?.state !== "running") return;
+  draft.setRun(run.id, { state: "waiting" });
+  draft.changeRun(run.id, (item) =>
+    item.kind === "tool" && item.attention?.state === "open" ? { ...item, state: "waiting" } : item,
+  );
+}
+
 /** Ends what still looked alive in a run: streaming text, and calls except those for which `keep` holds. */
 function quiet(draft: Draft, runId: string, end: "stopped" | "unknown", keep: (item: ToolItem) => boolean): void {
   draft.changeRun(runId, (item) => {
@@ -229,6 +242,9 @@ const runEnded: Handler = (draft, data, frame) => {
   const runId = str(data, "run_id");
   const outcome = str(data, "outcome");
   quiet(draft, runId, "stopped", () => false);
+  const last = draft.items.at(-1);
+  // A failure is told once: the end says the same as the error before it.
+  if (last?.kind === "notice" && last.message === str(data, "reason")) draft.splice(draft.items.length - 1, 1);
   draft.setRun(runId, {
     state: outcome === "success" || outcome === "cancelled" ? outcome : "failed",
     endedAt: frame.at,
@@ -265,6 +281,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   },
   "session.updated": (draft, data) => {
     if (typeof data["title"] === "string") draft.title = data["title"];
+    if (data["state"] === "waiting") waitAgain(draft);
   },
   "session.archived": (draft) => {
     draft.archived = true;
@@ -282,6 +299,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
       provider: str(data, "provider"),
       cage: typeof cage === "string" ? cage : str(record(cage), "words"),
       startedAt: frame.at,
+      instructions: names(list(data, "instructions")),
     });
     draft.runId = runId;
   },
@@ -293,13 +311,14 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     changeTool(draft, str(data, "call_id"), (item) => ({
       ...item,
       state: "denied",
-      deniedReason: str(data, "reason"),
+      deniedReasons: [str(data, "reason")],
     }));
   },
   "tool.output": (draft, data) => {
     // Output of a call that was given up for lost says that it lives.
     changeTool(draft, str(data, "call_id"), (item) => ({
       ...withOutput(item, str(data, "text")),
+      outputBytes: Math.max(item.outputBytes, num(data, "end")),
       state: item.state === "unknown" || item.state === "ready" ? "running" : item.state,
     }));
   },

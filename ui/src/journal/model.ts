@@ -39,10 +39,13 @@ export interface ToolItem {
   /** Live output; only the tail is kept, `outputCut` counts what went. */
   output: string;
   outputCut: number;
+  /** Bytes of output so far; more than what was sent along when there is a lot. */
+  outputBytes: number;
   /** What the model was given. */
   result: string;
   detail: Record<string, unknown>;
-  deniedReason: string;
+  /** Whose rule refused it, in sentences. */
+  deniedReasons: readonly string[];
   attention: Attention | null;
 }
 
@@ -113,6 +116,8 @@ export interface Run {
   stopped: string[];
   /** Commands that went on while the daemon was away. */
   stillRunning: string[];
+  /** Files of the project that were read as instructions. */
+  instructions: string[];
   usage: Usage;
 }
 

@@ -65,11 +65,11 @@ export default function AuditPage({ onMenu }: { onMenu: () => void }): ReactNode
 
 function verdictOf(report: Record<string, unknown>): { ok: boolean; text: string } {
   const ok = report["ok"] === true;
-  const records = num(report, "records") || num(report, "count") || num(report, "checked");
+  const records = num(report, "records");
   const fallback = ok
     ? `The chain is whole${records > 0 ? `: ${records} records` : ""}. Nothing was changed or removed.`
     : "The chain is broken: the log was changed from outside.";
-  return { ok, text: str(report, "message") || str(report, "problem") || fallback };
+  return { ok, text: str(report, "problem") || fallback };
 }
 
 function Table({ records }: { records: AuditRecord[] }): ReactNode {

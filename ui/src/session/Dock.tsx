@@ -127,6 +127,9 @@ function ResumeBar({ run }: { run: Run }): ReactNode {
             </div>
           ) : null}
         </div>
+        <Button look="ghost" small onClick={() => void interrupt(project, session)}>
+          Stop it
+        </Button>
         <Button look="primary" small data-testid="resume" busy={busy} onClick={go}>
           {busy ? null : <ResumeIcon size={12} fill="currentColor" aria-hidden />} Resume
         </Button>

@@ -204,6 +204,11 @@ function CageWords({ project, run }: { project: Project | null; run: Run | null 
               <li key={line}>{line}</li>
             ))}
           </ul>
+          {run === null || run.instructions.length === 0 ? null : (
+            <p>
+              The agent read <code>{run.instructions.join(", ")}</code> of the project as instructions.
+            </p>
+          )}
           <p className="muted">
             Everything the agent runs is inside: commands, file tools, searches, and terminals opened here.
           </p>

@@ -1,4 +1,4 @@
-import { lazy, type ReactNode, Suspense, useEffect, useMemo } from "react";
+import { lazy, type ReactNode, Suspense, useEffect, useMemo, useRef } from "react";
 import { isTyping, useKeys } from "../design/hooks.ts";
 import { Empty, Skeleton } from "../design/parts.tsx";
 import { QuestionIcon } from "../design/icons.tsx";
@@ -81,7 +81,7 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
 
 /** Escape twice or ⌘/Ctrl + full stop stops what runs; T goes between transcript and terminal. */
 function useInterruptKeys(slug: string, id: string, active: boolean, place: SessionPageProps["place"]): void {
-  const last = useMemo(() => ({ escape: 0 }), []);
+  const lastEscape = useRef(0);
   useKeys((event) => {
     if (active && event.key === "." && (event.metaKey || event.ctrlKey)) {
       void interrupt(slug, id);
@@ -89,8 +89,8 @@ function useInterruptKeys(slug: string, id: string, active: boolean, place: Sess
     }
     if (active && event.key === "Escape" && place.view === "transcript") {
       const now = event.timeStamp;
-      const twice = now - last.escape < ESCAPE_TWICE_MS;
-      last.escape = twice ? 0 : now;
+      const twice = now - lastEscape.current < ESCAPE_TWICE_MS;
+      lastEscape.current = twice ? 0 : now;
       if (twice) void interrupt(slug, id);
       return twice;
     }

@@ -30,7 +30,6 @@ export function TranscriptView({ transcript, ready, sample }: TranscriptViewProp
   return (
     <div className="transcript-frame">
       {/* Keyboards scroll what has the focus. */}
-      {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
       <div className="transcript" ref={scroller} tabIndex={0} role="region" aria-label="Transcript">
         <div className="column" ref={content}>
           {ready ? null : <Skeleton lines={7} />}

@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import { CopyButton } from "../design/CopyButton.tsx";
 import { useNow } from "../design/hooks.ts";
-import { AlertIcon, ForwardIcon, RetryIcon, StoppedIcon, ThinkingIcon } from "../design/icons.tsx";
+import { ForwardIcon, RetryIcon, StoppedIcon, ThinkingIcon } from "../design/icons.tsx";
 import { Notice } from "../design/parts.tsx";
 import type { EndItem, NoticeItem, Run, TextItem, UserItem } from "../journal/model.ts";
 import { duration, elapsed, time, tokens } from "../text/format.ts";
@@ -112,13 +112,6 @@ export function EndRow({ item, run }: { item: EndItem; run: Run }): ReactNode {
             </>
           ) : null}
         </span>
-      </div>
-    );
-  }
-  if (run.state === "interrupted") {
-    return (
-      <div className="row aside end">
-        <AlertIcon size={14} aria-hidden /> <span>Interrupted</span>
       </div>
     );
   }

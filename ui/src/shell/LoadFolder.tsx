@@ -30,9 +30,7 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
     setBusy(true);
     setProblem(null);
     try {
-      // The operator has read the proposed file here, so creating it is trusting it.
-      const how = proposal === null ? {} : { create: true, trust: true };
-      loaded(await api.loadProject({ path: path.trim(), ...how }));
+      loaded(await api.loadProject({ path: path.trim(), ...(proposal === null ? {} : { create: true }) }));
     } catch (error) {
       if (error instanceof ApiError && error.code === "project_missing" && proposal === null) {
         setProposal(proposalIn(error));
@@ -63,7 +61,7 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
           <>
             <Notice tone="accent">
               This folder has no project file yet. kaged can write this one to{" "}
-              <code>.kaged/project.yaml</code>; you can change it later.
+              <code>.kaged/project.yaml</code>; you review what was written before anything runs.
             </Notice>
             <CodeBlock text={proposal} language="yaml" />
           </>
@@ -72,7 +70,7 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
         <div className="form-acts">
           <Button onClick={onClose}>Cancel</Button>
           <Button type="submit" look="primary" busy={busy} disabled={path.trim() === ""}>
-            {proposal === null ? "Load" : "Create it and trust it"}
+            {proposal === null ? "Load" : "Create it"}
           </Button>
         </div>
       </form>
@@ -82,5 +80,5 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
 
 function proposalIn(error: ApiError): string {
   const { details } = error;
-  return str(details, "proposed") || str(details, "proposal") || str(details, "text");
+  return str(details, "proposal");
 }

@@ -12,7 +12,9 @@ const KEYS: readonly { keys: string[][]; does: string }[] = [
   { keys: [["Esc", "Esc"], [mod, "."]], does: "Interrupt what runs" },
   { keys: [["G"]], does: "Jump to the latest" },
   { keys: [["T"]], does: "Between transcript and terminal" },
-  { keys: [["Ctrl", "Shift", "C"], ["Ctrl", "Shift", "V"]], does: "Copy and paste in a terminal" },
+  { keys: [["Ctrl", "Shift", "C"]], does: "Copy in a terminal" },
+  { keys: [["Ctrl", "Shift", "V"]], does: "Paste in a terminal" },
+  { keys: [["Ctrl", "Shift", "F"]], does: "Find in a terminal" },
   { keys: [["?"]], does: "This list" },
 ];
 

@@ -11,8 +11,8 @@ export interface Guess {
 export function guess(pasted: string): Guess | null {
   const text = pasted.trim();
   if (/^https?:\/\/\S+$/i.test(text)) return { kind: "server", driver: "openai", name: serverName(text) };
-  if (/^sk-ant-/.test(text)) return { kind: "anthropic", driver: "anthropic", name: "anthropic" };
-  if (/^sk-/.test(text)) return { kind: "openai", driver: "openai", name: "openai" };
+  if (text.startsWith("sk-ant-")) return { kind: "anthropic", driver: "anthropic", name: "anthropic" };
+  if (text.startsWith("sk-")) return { kind: "openai", driver: "openai", name: "openai" };
   return null;
 }
 

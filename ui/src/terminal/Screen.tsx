@@ -175,7 +175,8 @@ function makeScreen(element: HTMLElement): { xterm: Xterm; fit: () => void; disp
     xterm.options.fontFamily = `${xterm.options.fontFamily ?? ""} `;
     fit();
   });
-  void loadWebgl(xterm, () => gone);
+  // Phones draw few cells, and take WebGL away from pages in the background.
+  if (!window.matchMedia("(pointer: coarse)").matches) void loadWebgl(xterm, () => gone);
   const unwatch = shownTheme.watch(() => {
     xterm.options.theme = terminalTheme();
   });

@@ -85,7 +85,6 @@ function table(token: Tokens.Table): ReactNode {
   const cell = (entry: Tokens.TableCell, index: number): ReactNode => {
     const Tag = entry.header ? "th" : "td";
     return (
-      // oxlint-disable-next-line react/no-array-index-key
       <Tag key={index} className={entry.align === null ? undefined : `md-${entry.align}`}>
         {children(entry.tokens, inline)}
       </Tag>

@@ -22,10 +22,13 @@ const PLAIN: Style = { fg: null, bg: null, bold: false, dim: false, italic: fals
 
 // CSI, OSC (ended by BEL or ST), and two-byte escapes; what is not a colour is dropped.
 // oxlint-disable-next-line no-control-regex
-const ESCAPE = /\u001b(?:\[([0-9;:?<=>]*)([@-~])|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[PX^_][^\u001b]*(?:\u001b\\)?|[ -/]*[0-~])/y;
+const ESCAPE = /\u001b(?:\[([0-9;:?<=>]*)([@-~])|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[PX^_][^\u001b]*(?:\u001b\\)?|[ -/]+[0-~]|[0-OQ-WYZ\\`-~])/y;
 
 // oxlint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f]/;
+
+/** A sequence cut off by the end of the text is shorter than this. */
+const LONGEST = 64;
 
 interface Cell {
   char: string;
@@ -53,7 +56,12 @@ export function parseAnsi(text: string): Line[] {
     if (char === "\u001b") {
       ESCAPE.lastIndex = index;
       const match = ESCAPE.exec(text);
-      if (match === null) break;
+      if (match === null) {
+        // The rest of it has not come yet; further up it is no sequence at all.
+        if (text.length - index < LONGEST && !text.includes("\n", index)) break;
+        index += 1;
+        continue;
+      }
       index = ESCAPE.lastIndex;
       if (match[2] === "m") style = restyle(style, match[1] ?? "");
       else if (match[2] === "K" && (match[1] === "" || match[1] === "0")) row.length = Math.min(row.length, column);

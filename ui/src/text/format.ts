@@ -5,8 +5,8 @@ const whole = new Intl.NumberFormat("en");
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 
-export function tokens(count: number): string {
-  return count < 10_000 ? whole.format(count) : compact.format(count);
+export function tokens(amount: number): string {
+  return amount < 10_000 ? whole.format(amount) : compact.format(amount);
 }
 
 export function count(value: number, one: string, many = `${one}s`): string {

@@ -9,7 +9,7 @@ export function groupHits(text: string): HitGroup[] | null {
   let strange = 0;
   for (const line of text.split("\n")) {
     if (line.trim() === "" || line === "--") continue;
-    const match = /^(.+?)[:](\d+)[:]\s?(.*)$/.exec(line);
+    const match = /^(.+?)([:-])(\d+)\2 ?(.*)$/.exec(line);
     if (match === null) {
       strange += 1;
       continue;
@@ -17,7 +17,7 @@ export function groupHits(text: string): HitGroup[] | null {
     const path = match[1] ?? "";
     const group = groups.get(path) ?? { path, hits: [] };
     groups.set(path, group);
-    group.hits.push({ line: Number(match[2]), text: match[3] ?? "" });
+    group.hits.push({ line: Number(match[3]), text: match[4] ?? "" });
   }
   return groups.size === 0 || strange > groups.size + 2 ? null : [...groups.values()];
 }

@@ -28,6 +28,7 @@ export class Channel {
   confirmed = false;
   pending: Frame[] = [];
   readonly #gapless: boolean;
+  #askedAgainAt: number | null = null;
 
   constructor(name: string, after: number | "head", follower: Follower) {
     this.name = name;
@@ -39,7 +40,11 @@ export class Channel {
 
   judge(seq: number): Verdict {
     if (!this.confirmed || seq <= this.last) return "skip";
-    if (this.#gapless && seq !== this.last + 1) return "gap";
+    // Asked again from here and it is still missing: the server has none, and must not be asked for ever.
+    if (this.#gapless && seq !== this.last + 1 && this.#askedAgainAt !== this.last) {
+      this.#askedAgainAt = this.last;
+      return "gap";
+    }
     this.last = seq;
     return "take";
   }

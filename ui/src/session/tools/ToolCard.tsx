@@ -9,7 +9,7 @@ import { type FileDiff, parseDiff } from "../../text/diff.ts";
 import { duration, elapsed } from "../../text/format.ts";
 import { useSession } from "../context.ts";
 import { AskBody } from "./AskBody.tsx";
-import { ChangeBody, Facts, HitsBody, PlainBody, ShellBody } from "./bodies.tsx";
+import { ChangeBody, Facts, HitsBody, PlainBody, ReadBody, ShellBody } from "./bodies.tsx";
 import { describe } from "./describe.tsx";
 
 /** Kinds whose body is the point of them; the others open when asked. */
@@ -55,12 +55,25 @@ function Body({ item, diffs }: { item: ToolItem; diffs: FileDiff[] }): ReactNode
     <>
       <Facts rest={rest} long={item.tool === "ask" || !object.includes("\n") ? "" : object} />
       {item.argsError === "" ? null : <p className="tool-reason bad">{item.argsError}</p>}
-      {item.deniedReason === "" ? null : <p className="tool-reason bad">{item.deniedReason}</p>}
       <Kind item={item} diffs={diffs} />
+      {item.deniedReasons.length === 0 ? null : <Denied reasons={item.deniedReasons} />}
       {item.state === "unknown" ? (
         <p className="tool-reason">kaged was restarted while this ran; whether it finished is not known.</p>
       ) : null}
     </>
+  );
+}
+
+/** Whose rule it was: the cage says no in sentences, after what the program itself printed. */
+function Denied({ reasons }: { reasons: readonly string[] }): ReactNode {
+  return (
+    <ul role="list" className="tool-denied" data-testid="denied">
+      {reasons.map((reason) => (
+        <li key={reason}>
+          <DeniedIcon size={14} aria-hidden /> <span>{reason}</span>
+        </li>
+      ))}
+    </ul>
   );
 }
 
@@ -71,6 +84,8 @@ function Kind({ item, diffs }: { item: ToolItem; diffs: FileDiff[] }): ReactNode
     case "file.edit":
     case "file.write":
       return <ChangeBody item={item} diffs={diffs} />;
+    case "file.read":
+      return <ReadBody item={item} />;
     case "search.grep":
       return <HitsBody item={item} />;
     case "ask":

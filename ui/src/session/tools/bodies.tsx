@@ -9,6 +9,8 @@ import type { ToolItem } from "../../journal/model.ts";
 import type { FileDiff } from "../../text/diff.ts";
 import { bytes, count } from "../../text/format.ts";
 import { groupHits } from "../../text/hits.ts";
+import { numbered } from "../../text/numbered.ts";
+import { LIVE_LIMIT, shellText } from "../../text/shell.ts";
 import { languageOf } from "../../text/spans.ts";
 import { argsOf } from "./describe.tsx";
 
@@ -41,11 +43,15 @@ export function Facts({ rest, long }: { rest: [string, string][]; long: string }
 /** Live output: its end while it runs and afterwards, the whole of it when asked for. */
 export function ShellBody({ item }: { item: ToolItem }): ReactNode {
   const [all, setAll] = useState(false);
-  const text = item.output === "" ? item.result : item.output;
-  if (text === "") return item.state === "running" ? null : <p className="tool-reason muted">No output.</p>;
+  const { text, ended } = shellText(item);
+  if (text === "" && ended === "") {
+    return item.durationMs === null ? null : <p className="tool-reason muted">No output.</p>;
+  }
+  if (text === "") return <p className="tool-reason muted">{ended}</p>;
   const total = lineCount(text);
   const file = str(item.detail, "output_file");
   const lost = num(item.detail, "truncated_bytes");
+  const unseen = item.durationMs === null && item.outputBytes > LIVE_LIMIT ? item.outputBytes : 0;
   return (
     <>
       <div className="output-frame">
@@ -54,7 +60,7 @@ export function ShellBody({ item }: { item: ToolItem }): ReactNode {
         </pre>
         <CopyButton text={() => text} label="Copy the output" />
       </div>
-      {total > TAIL_LINES || item.outputCut > 0 || file !== "" ? (
+      {total > TAIL_LINES || item.outputCut > 0 || file !== "" || unseen > 0 || ended !== "" ? (
         <div className="output-foot">
           {total > TAIL_LINES ? (
             <Button small look="ghost" className="more" onClick={() => setAll(!all)}>
@@ -62,6 +68,8 @@ export function ShellBody({ item }: { item: ToolItem }): ReactNode {
             </Button>
           ) : null}
           {item.outputCut > 0 ? <span className="muted">The first {bytes(item.outputCut)} are not shown.</span> : null}
+          {unseen > 0 ? <span className="muted">{bytes(unseen)} so far</span> : null}
+          {ended === "" ? null : <span className="muted">{ended}</span>}
           {file === "" ? null : (
             <span className="muted">
               {lost > 0 ? `The model saw all but ${bytes(lost)}; ` : ""}the whole output is in <code>{file}</code>
@@ -84,7 +92,7 @@ export function ChangeBody({ item, diffs }: { item: ToolItem; diffs: FileDiff[] 
   if (diffs.length > 0) return diffs.map((file) => <DiffView key={file.path} file={file} />);
   if (item.state === "failed" || item.state === "denied") return <PlainBody item={item} />;
   const args = argsOf(item);
-  const text = str(args, "content") || str(args, "text") || str(args, "new") || str(args, "new_text");
+  const text = str(args, "content") || str(args, "new_string");
   if (text === "") return item.state === "ok" ? <PlainBody item={item} /> : null;
   return <LongText text={text} language={languageOf(str(args, "path"))} />;
 }
@@ -106,6 +114,37 @@ export function HitsBody({ item }: { item: ToolItem }): ReactNode {
         </div>
       ))}
     </div>
+  );
+}
+
+/** A file as it was read, with its line numbers beside it rather than in it. */
+export function ReadBody({ item }: { item: ToolItem }): ReactNode {
+  const [all, setAll] = useState(false);
+  const lines = item.state === "ok" ? numbered(item.result) : null;
+  if (lines === null) return <PlainBody item={item} />;
+  const shown = all ? lines : lines.slice(0, TAIL_LINES * 2);
+  const text = lines.map((line) => line.text).join("\n");
+  return (
+    <>
+      <div className="output-frame">
+        <div className={all ? "source all" : "source"} tabIndex={0} role="group" aria-label={str(item.args, "path")}>
+          <pre aria-hidden className="source-numbers">
+            {shown.map((line) => line.number).join("\n")}
+          </pre>
+          <pre>
+            <Code text={shown.map((line) => line.text).join("\n")} language={languageOf(str(item.args, "path"))} />
+          </pre>
+        </div>
+        <CopyButton text={() => text} />
+      </div>
+      {shown.length === lines.length ? null : (
+        <div className="output-foot">
+          <Button small look="ghost" className="more" onClick={() => setAll(true)}>
+            Show all {count(lines.length, "line")}
+          </Button>
+        </div>
+      )}
+    </>
   );
 }
 

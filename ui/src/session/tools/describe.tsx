@@ -33,8 +33,8 @@ interface Kind {
 const KINDS: Readonly<Record<string, Kind>> = {
   shell: { icon: TerminalIcon, verb: "", main: "command", shown: [] },
   "file.read": { icon: ReadIcon, verb: "Read", main: "path", shown: [] },
-  "file.write": { icon: WriteIcon, verb: "Write", main: "path", shown: ["content", "text"] },
-  "file.edit": { icon: EditIcon, verb: "Edit", main: "path", shown: ["old", "new", "old_text", "new_text"] },
+  "file.write": { icon: WriteIcon, verb: "Write", main: "path", shown: ["content"] },
+  "file.edit": { icon: EditIcon, verb: "Edit", main: "path", shown: ["old_string", "new_string"] },
   "search.grep": { icon: SearchIcon, verb: "Search", main: "pattern", shown: [] },
   "search.find": { icon: FindIcon, verb: "Find", main: "pattern", shown: [] },
   ask: { icon: QuestionIcon, verb: "Question", main: "question", shown: ["options"] },
