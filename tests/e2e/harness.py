@@ -187,7 +187,7 @@ def wait_event(
     client: httpx2.Client, project: str, session: str, kind: str, after: int = 0
 ) -> dict[str, Any]:
     """The first event of `kind` after `after`, waiting for it on the server's side."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         page = client.get(
             f"/api/v1/projects/{project}/sessions/{session}/events", params={"after": after, "wait": 10}

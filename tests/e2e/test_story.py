@@ -125,7 +125,7 @@ def test_the_daemon_dies_in_mid_run_and_the_command_goes_on(browser: Browser, ka
         before = len(events(api, "sample", session))
         until(lambda: len(events(api, "sample", session)) > before, "more output of the running command")
         page.get_by_test_id("resume").click()
-        ended = wait_event(api, "sample", session, "run.ended", after=interrupted[-1]["seq"])
+        ended = wait_event(api, "sample", session, "run.ended", after=interrupted[-1]["seq"], seconds=120)
         assert ended["data"]["outcome"] == "success", ended
         seen = events(api, "sample", session)
         assert [e["seq"] for e in seen] == list(range(1, len(seen) + 1))
@@ -151,6 +151,7 @@ def test_interrupt_stops_within_a_second_and_says_what(browser: Browser, kaged: 
 
 def test_a_terminal_in_the_cage(browser: Browser, kaged: Daemon) -> None:
     page = open_console(browser, kaged)
+    page.get_by_role("tab", name="Terminal").click()
     page.get_by_test_id("new-terminal").first.click()
     terminal = page.get_by_test_id("terminal")
     expect(terminal).to_be_visible()

@@ -19,7 +19,16 @@ QUEUE_LINES = 10_000
 """Lines that may wait for a slow disk; further ones are counted and dropped, never waited for."""
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
-_NOISY = ("uvicorn.access", "uvicorn.error", "httpx2", "httpcore2", "httpx", "httpcore", "asyncio")
+_NOISY = (
+    "uvicorn.error",
+    "uvicorn.access",
+    "uvicorn.error",
+    "httpx2",
+    "httpcore2",
+    "httpx",
+    "httpcore",
+    "asyncio",
+)
 
 
 class Telemetry:
