@@ -181,6 +181,14 @@ def test_thinking_that_is_not_shown_keeps_its_signature() -> None:
     assert body["messages"][1]["content"][0] == {"type": "thinking", "thinking": "", "signature": "c2lnbmVk"}
 
 
+def test_nulls_of_compatible_servers() -> None:
+    block = {"type": "thinking", "thinking": None, "signature": None}
+    stream = FakeAnthropic.reply(
+        (block, [{"type": "thinking_delta", "thinking": "hm"}]), wire.text("hi")
+    ).body
+    assert finished(read([stream])).parts == [ThinkingPart("hm"), TextPart("hi")]
+
+
 def test_arguments_that_are_no_json_are_kept_with_a_reason() -> None:
     (part,) = finished(
         read([FakeAnthropic.reply(wire.tool("t1", "shell", '{"command": ls}'), stop="tool_use").body])

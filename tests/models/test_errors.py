@@ -39,6 +39,8 @@ def judged(status: int, message: str = "", **error: Any) -> ModelError:
             judged(400, "Function tools are not supported in /v1/chat/completions. Please use /v1/responses"),
             "bad_request", False, "choose another model",
         ),
+        (judged(400, "gemma does not support tools"), "bad_request", False, "cannot call tools"),
+        (judged(400, 'unknown field "stream_options"'), "bad_request", False, "sends_usage = false"),
         (judged(400, "The block is bound to a different conversation."), "bad_request", False, "new session"),
         (judged(400, "unknown field"), "bad_request", False, "(status 400) (it said: unknown field)"),
         (judged(500, "oops"), "server", True, "failed on its side (status 500)"),

@@ -349,6 +349,14 @@ async def test_silence_ends(pair: Pair, begun: bool) -> None:
     assert (error.kind, error.retryable) == ("truncated", True)
 
 
+async def test_proxy_settings_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://192.0.2.1:1080")
+    model = provider("openai", "http://192.0.2.2/v1")
+    _, error = await fail(model, ask())
+    assert (error.kind, error.retryable) == ("bad_request", False)
+    assert "proxy settings" in error.message
+
+
 async def test_the_client_is_made_once_and_again_after_closing() -> None:
     made = []
 

@@ -241,6 +241,15 @@ def test_a_good_id_is_kept() -> None:
     assert calls_of(read([stream]))[0].call_id == B
 
 
+def test_content_in_pieces() -> None:
+    pieces = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+        {"type": "text", "text": "hi"},
+    ]
+    stream = FakeOpenAI.reply(wire.chunk({"content": pieces}), *wire.text(" there")).body
+    assert finished(read([stream])).parts == [ThinkingPart("hm"), TextPart("hi there")]
+
+
 def test_empty_tool_deltas_are_no_calls() -> None:
     stream = FakeOpenAI.reply(wire.calls({"index": 0}), *wire.text("hi")).body
     assert finished(read([stream])).parts == [TextPart("hi")]

@@ -70,6 +70,12 @@ def test_nothing_prints_the_key() -> None:
         assert KEY not in str(thing)
 
 
+def test_a_password_in_an_address_is_not_shown() -> None:
+    model = provider("openai", "http://user:secret@127.0.0.1:9/v1")
+    assert model.connection.site.base_url == "http://127.0.0.1:9/v1"
+    assert "secret" not in repr(model) + repr(model.connection)
+
+
 async def test_the_list_of_models(fake_openai: FakeOpenAI, openai_model: WireProvider) -> None:
     assert await openai_model.list_models() == ["large", "small"]
     assert fake_openai.requests[0].headers["authorization"] == f"Bearer {KEY}"

@@ -132,21 +132,21 @@ class _Message(msgspec.Struct):
 
 class _Block(msgspec.Struct):
     type: str = ""
-    id: str = ""
-    name: str = ""
-    text: str = ""
-    thinking: str = ""
-    signature: str = ""
-    data: str = ""
+    id: str | None = None
+    name: str | None = None
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
     input: Any = None
 
 
 class _Delta(msgspec.Struct):
     type: str = ""
-    text: str = ""
-    thinking: str = ""
-    signature: str = ""
-    partial_json: str = ""
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    partial_json: str | None = None
     stop_reason: str | None = None
 
 
@@ -216,12 +216,12 @@ class AnthropicReader(Reader):
 
     def _start(self, index: int, block: _Block) -> None:
         if block.type == "tool_use":
-            draft = self._open("tool", call_id=block.id, tool=self.names.canonical(block.name))
+            draft = self._open("tool", call_id=block.id or "", tool=self.names.canonical(block.name or ""))
             if isinstance(block.input, dict) and block.input:
                 self._grow(draft, msgspec.json.encode(block.input).decode())
         elif block.type == "redacted_thinking":
             draft = self._open("thinking")
-            draft.redacted = block.data
+            draft.redacted = block.data or ""
         elif block.type in ("text", "thinking"):
             # Numbered at its first content: an empty block is no part of the answer.
             draft = Draft(block.type, -1)
@@ -248,9 +248,9 @@ class AnthropicReader(Reader):
                 self._grow(draft, delta.partial_json)
         elif delta.type == "signature_delta":
             self._number(draft)
-            draft.signature = (draft.signature or "") + delta.signature
+            draft.signature = (draft.signature or "") + (delta.signature or "")
 
-    def _more(self, draft: Draft, text: str) -> None:
+    def _more(self, draft: Draft, text: str | None) -> None:
         if text:
             self._number(draft)
             self._grow(draft, text)

@@ -51,6 +51,12 @@ def normal_url(driver: Driver, url: str) -> str:
     return url if urlsplit(url).path.strip("/") else url + "/v1"
 
 
+def shown(url: str) -> str:
+    """The address without a user and password that people may have written into it."""
+    parts = urlsplit(url)
+    return url.replace(f"{parts.netloc.rpartition('@')[0]}@", "") if "@" in parts.netloc else url
+
+
 def official(driver: Driver, url: str) -> bool:
     """Whether this is the maker's own API, which is stricter about some fields than compatible servers."""
     return urlsplit(url).hostname == _OFFICIAL[driver]

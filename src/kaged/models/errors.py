@@ -83,6 +83,7 @@ _QUOTA = re.compile(
 )
 _WRONG_API = re.compile(r"/v1/responses|only supported in v1/responses", re.IGNORECASE)
 _UNKNOWN = re.compile(r"model_not_found|does not exist|unknown model|not found", re.IGNORECASE)
+_NO_TOOLS = re.compile(r"does not support tools|tool choice requires|tools? (are|is) not supported", re.I)
 _PREFIX = re.compile(r"bound to a different conversation|block_binding", re.IGNORECASE)
 
 
@@ -202,6 +203,10 @@ def _refused(site: Site, model: str, status: int, said: _Said, tail: str) -> Mod
             f"{model} at {site.name} takes tools only over the Responses API, which kaged does not speak; "
             f"choose another model{tail}"
         )
+    elif _NO_TOOLS.search(said.text):
+        text = f"{model} at {site.name} cannot call tools as it is served there; choose another model{tail}"
+    elif "stream_options" in said.text:
+        text = f"{site.name} refuses to report usage; set sends_usage = false for it in local.toml{tail}"
     elif _PREFIX.search(said.text):
         text = (
             f"{site.name} refuses this conversation, because something before its earlier thinking "

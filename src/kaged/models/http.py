@@ -56,10 +56,14 @@ class HttpClient:
         self._lock = asyncio.Lock()
 
     async def get(self) -> "httpx2.AsyncClient":
-        """The client; the same one at every call until `aclose`."""
+        """The client; the same one at every call until `aclose`. Raises `ModelError` for unusable proxies."""
         async with self._lock:
             if self._client is None:
-                self._client = await asyncio.to_thread(self._factory)
+                try:
+                    self._client = await asyncio.to_thread(self._factory)
+                except (ImportError, ValueError) as error:
+                    text = f"The proxy settings in kaged's environment cannot be used: {error}"
+                    raise ModelError("bad_request", text) from error
             return self._client
 
     async def aclose(self) -> None:

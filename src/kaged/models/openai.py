@@ -112,8 +112,16 @@ class _ToolDelta(msgspec.Struct):
     function: _Function | None = None
 
 
+class _Piece(msgspec.Struct):
+    """Content in pieces, as a few servers send it."""
+
+    type: str = ""
+    text: str | None = None
+    thinking: Any = None
+
+
 class _Delta(msgspec.Struct):
-    content: str | None = None
+    content: str | list[_Piece] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
@@ -121,7 +129,7 @@ class _Delta(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
-    index: int = 0
+    index: int | None = 0
     delta: _Delta | None = None
     finish_reason: str | None = None
 
@@ -173,13 +181,13 @@ class OpenAIReader(Reader):
             chunk = _decoder.decode(event.data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self.failed(garbage(self.site, f"a chunk that cannot be read: {error}")) from None
-        if chunk.error is not None or chunk.object == "error" or event.event == "error":
-            body = {"error": chunk.error if chunk.error is not None else {"message": chunk.message}}
+        if chunk.error or chunk.object == "error" or event.event == "error":
+            body = {"error": chunk.error or {"message": chunk.message}}
             raise self.failed(from_stream(self.site, self.request.model, body))
         if chunk.usage is not None:
             self._tokens = chunk.usage
         for choice in chunk.choices or ():
-            if choice.index == 0:
+            if not choice.index:
                 self._choice(choice)
 
     def finish(self) -> list[ModelEvent]:
@@ -213,9 +221,13 @@ class OpenAIReader(Reader):
             thinking = delta.reasoning_content or delta.reasoning
             if thinking:
                 field = "reasoning_content" if delta.reasoning_content else "reasoning"
-                self._say("thinking", thinking).signature = FOREIGN_SIGNATURE + field
-            if delta.content:
+                if (draft := self._say("thinking", thinking)) is not None:
+                    draft.signature = FOREIGN_SIGNATURE + field
+            if isinstance(delta.content, str):
                 self._say("text", delta.content)
+            for piece in delta.content if isinstance(delta.content, list) else ():
+                self._say("thinking", _thought(piece.thinking))
+                self._say("text", piece.text or "")
             if delta.refusal:
                 self._refused = True
                 self._say("text", delta.refusal)
@@ -227,11 +239,20 @@ class OpenAIReader(Reader):
         if choice.finish_reason:
             self._stop = choice.finish_reason
 
-    def _say(self, kind: str, text: str) -> Draft:
+    def _say(self, kind: str, text: str) -> Draft | None:
+        if not text:
+            return None
         if self._current is None or self._current.kind != kind:
             self._current = self._open(kind)
         self._grow(self._current, text)
         return self._current
+
+
+def _thought(thinking: Any) -> str:
+    """Thinking that comes as text or as a list of text pieces."""
+    if isinstance(thinking, list):
+        return "".join(str(piece.get("text") or "") for piece in thinking if isinstance(piece, dict))
+    return thinking if isinstance(thinking, str) else ""
 
 
 class _Calls:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from kaged.models import anthropic, openai
-from kaged.models.catalogue import Driver, normal_url, official
+from kaged.models.catalogue import Driver, normal_url, official, shown
 from kaged.models.errors import ModelError, Site, from_status, garbage
 from kaged.models.http import Call, HttpClient, read_some, stream, translate
 from kaged.models.reader import Reader
@@ -42,11 +42,14 @@ class Connection(msgspec.Struct, frozen=True):
     key_hint: str
     sends_usage: bool = True
 
+    def __repr__(self) -> str:
+        return f"Connection({self.name!r}, {shown(self.base_url)!r})"
+
     @property
     def site(self) -> Site:
         """What its error sentences may say."""
         secret = self.key.reveal() if self.key else None
-        return Site(self.name, self.base_url, self.key_hint, secret)
+        return Site(self.name, shown(self.base_url), self.key_hint, secret)
 
 
 class WireProvider:
@@ -63,7 +66,7 @@ class WireProvider:
         return self.connection.name
 
     def __repr__(self) -> str:
-        return f"WireProvider({self.name!r}, {self._root!r})"
+        return f"WireProvider({self.name!r}, {shown(self._root)!r})"
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """See `Provider.stream`."""

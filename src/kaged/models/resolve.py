@@ -7,7 +7,7 @@ from contextlib import aclosing
 from kaged.core import clock
 from kaged.core.errors import ConfigError, KagedError
 from kaged.core.nearest import did_you_mean
-from kaged.models.catalogue import FROM_ENVIRONMENT, KNOWN, OFFLINE, PREFERRED, Known
+from kaged.models.catalogue import FROM_ENVIRONMENT, KNOWN, OFFLINE, PREFERRED, Known, shown
 from kaged.models.errors import ModelError
 from kaged.models.http import HttpClient
 from kaged.models.offline import OfflineProvider
@@ -210,7 +210,7 @@ class Models:
         for name in FROM_ENVIRONMENT:
             known = KNOWN[name]
             if name not in local.providers and self._environ.get(known.env_key or ""):
-                url = self._url(known)
+                url = shown(self._url(known))
                 infos.append(ProviderInfo(name, known.driver, url, f"env:{known.env_key}", "environment"))
         infos.append(ProviderInfo(OFFLINE, OFFLINE, None, "none", "builtin", (OFFLINE,)))
         return infos
