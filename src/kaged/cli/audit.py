@@ -21,7 +21,13 @@ def audit() -> None:
 
 @audit.command()
 @click.option(
-    "-n", "--lines", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many."
+    "-n",
+    "--lines",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    default=20,
+    show_default=True,
+    help="How many.",
 )
 @output.json_option
 @click.pass_obj

@@ -94,7 +94,9 @@ def send(target: Target, project: str, text: str, given: str | None, wait: bool,
 @session.command()
 @click.argument("project")
 @click.argument("session_id", required=False, metavar="[SESSION]")
-@click.option("--after", type=click.IntRange(0), default=0, help="Leave out events up to this number.")
+@click.option(
+    "--after", type=click.IntRange(0), default=0, metavar="N", help="Leave out events up to this number."
+)
 @click.option("--no-follow", is_flag=True, help="Print what there is and stop.")
 @output.json_option
 @click.pass_obj

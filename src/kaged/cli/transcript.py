@@ -137,7 +137,7 @@ class Transcript:
         self._line(f"-- {_OUTCOMES.get(data['outcome'], data['outcome'])}{reason}{stopped}", dim=True)
 
     def _interrupted(self, data: Frame) -> None:
-        self._line(f"-- interrupted: {data['reason']}; go on with: {self._hints[1]}", fg="yellow")
+        self._line(f"-- interrupted: {data['reason'].rstrip('.')}; go on with: {self._hints[1]}", fg="yellow")
 
     def _recovered(self, data: Frame) -> None:
         self._line(f"-- resumed by {data['actor']}", dim=True)
