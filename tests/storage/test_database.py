@@ -25,6 +25,10 @@ def texts(connection: apsw.Connection) -> list[str]:
     return [row[0] for row in connection.execute("SELECT text FROM notes ORDER BY id")]
 
 
+async def batched(db: Database, batch, item: str) -> object:
+    return await db.write_batched(batch, item)
+
+
 async def with_notes(db: Database) -> Database:
     await db.write(
         lambda c: c.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT UNIQUE)") and None
@@ -186,9 +190,9 @@ async def test_batched_neighbours_run_together_and_refusals_are_single(db: Datab
     gate = Gate()
     held = await gate.held(db)
     items = ["a", "refused", "b"]
-    first = [asyncio.create_task(db.write_batched(batch, item)) for item in items]
+    first = [asyncio.create_task(batched(db, batch, item)) for item in items]
     between = asyncio.create_task(db.write(note("between")))
-    rest = [asyncio.create_task(db.write_batched(batch, item)) for item in ("c", "poison", "d")]
+    rest = [asyncio.create_task(batched(db, batch, item)) for item in ("c", "poison", "d")]
     await asyncio.sleep(0)
     gate.let_go.set()
     await asyncio.gather(held, between)
@@ -243,7 +247,7 @@ def test_any_mix_keeps_order_and_exactly_the_successes(
 
                 tasks.append((kind, asyncio.create_task(db.write(fail))))
             elif kind == "batch":
-                tasks.append((kind, asyncio.create_task(db.write_batched(_batch, text))))
+                tasks.append((kind, asyncio.create_task(batched(db, _batch, text))))
             elif kind == "yield":
                 await asyncio.gather(*(asyncio.sleep(0) for _ in range(pause)))
                 continue

@@ -122,6 +122,8 @@ class Journal:
 
     def _publish(self, done: Appended) -> None:
         """On the loop, in commit order: hand committed events to those who follow."""
+        if not self._sessions and not self._watchers:
+            return
         for event, size in zip(done.events, done.sizes, strict=True):
             for subscription in self._sessions.get(event.session, ()):
                 subscription.offer(event, size)

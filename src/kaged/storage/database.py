@@ -64,9 +64,9 @@ class Database:
         self._writer.submit(Job(future, on_commit, work=work))
         return await future
 
-    async def write_batched(
+    def write_batched(
         self, batch: BatchWork[I, T], item: I, *, on_commit: Callable[[T], None] | None = None
-    ) -> T:
+    ) -> asyncio.Future[T]:
         """Like `write`, but neighbours in the queue with the same `batch` are handed to it together.
 
         `batch` returns one outcome an item; a `KagedError` among them is raised at that item's caller and
@@ -74,7 +74,7 @@ class Database:
         """
         future: asyncio.Future[T] = self._loop.create_future()
         self._writer.submit(Job(future, on_commit, batch=batch, item=item))
-        return await future
+        return future
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` in a reader's thread on one consistent snapshot; everything awaited before is in it.

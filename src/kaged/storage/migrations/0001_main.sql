@@ -28,7 +28,7 @@ CREATE TABLE sessions (
     model      TEXT,
     run_id     TEXT,
     run_state  TEXT
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX sessions_by_project ON sessions (project, id DESC);
 CREATE INDEX sessions_by_run_state ON sessions (run_state) WHERE run_state IS NOT NULL;
 
@@ -44,7 +44,7 @@ CREATE TABLE runs (
     ended_at   TEXT,
     outcome    TEXT,
     reason     TEXT
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX runs_by_session ON runs (session, id);
 CREATE INDEX runs_open ON runs (state) WHERE ended_at IS NULL;
 
