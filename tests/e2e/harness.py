@@ -184,7 +184,7 @@ def events(client: httpx2.Client, project: str, session: str, after: int = 0) ->
 
 
 def wait_event(
-    client: httpx2.Client, project: str, session: str, kind: str, after: int = 0
+    client: httpx2.Client, project: str, session: str, kind: str, after: int = 0, *, seconds: float = 60
 ) -> dict[str, Any]:
     """The first event of `kind` after `after`, waiting for it on the server's side."""
     deadline = time.monotonic() + seconds

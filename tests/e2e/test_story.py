@@ -151,7 +151,7 @@ def test_interrupt_stops_within_a_second_and_says_what(browser: Browser, kaged: 
 
 def test_a_terminal_in_the_cage(browser: Browser, kaged: Daemon) -> None:
     page = open_console(browser, kaged)
-    page.get_by_role("tab", name="Terminal").click()
+    page.get_by_test_id("terminal-tab").click()
     page.get_by_test_id("new-terminal").first.click()
     terminal = page.get_by_test_id("terminal")
     expect(terminal).to_be_visible()
