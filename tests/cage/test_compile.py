@@ -324,3 +324,19 @@ def test_t37_no_path_becomes_an_option_or_leaves_the_project(parts: list[str], m
 
 def test_every_default_is_compiled(root: Path) -> None:
     assert plan_for(root).protect == PROTECTED
+
+
+def test_placeholders_do_not_disturb_git(repo: Path, tmp_path: Path) -> None:
+    def git(*argv: str) -> str:
+        done = subprocess.run(["git", "-C", *argv], capture_output=True, text=True, check=True)
+        return done.stdout + done.stderr
+
+    for path in map(Path, plan_for(repo).placeholders):
+        path.mkdir()
+    assert git(str(repo), "status", "--porcelain") == ""
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    inner = tmp_path / "inner"
+    (inner / ".git").mkdir(parents=True)
+    (inner / "file").write_text("x")
+    git(str(tmp_path), "add", "inner")
+    assert git(str(inner), "status", "--porcelain") == "A  inner/file\n?? project/\n"
