@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kaged.core.errors import KagedError
 from kaged.core.events import Event
 from kaged.journal.journal import Journal
-from kaged.journal.subscription import MAX_EVENTS, PAGE, Lagged
+from kaged.journal.subscription import MAX_EVENTS, PAGE, Lagged, Source, Subscription
 from kaged.storage.database import Database
 
 from .conftest import UPDATED, Home, session_row, take, text
@@ -48,6 +48,30 @@ async def test_nothing_is_missed_or_repeated_while_others_append(home: Home) -> 
             readers.append(group.create_task(follow()))
             await home.journal.head("s")
     assert all(reader.result() == list(range(1, total + 1)) for reader in readers)
+
+
+async def test_an_event_read_from_storage_before_it_was_announced_is_not_repeated() -> None:
+    """The writer's thread may be held up between its commit and the announcement of it."""
+    stored = [Event("s", seq, "", "message.user", {}, seq) for seq in (1, 2)]
+
+    empty = asyncio.Event()
+
+    async def page(after: int, limit: int) -> list[Event]:
+        if after == 2:
+            empty.set()
+        return [event for event in stored if event.seq > after]
+
+    async def head() -> int:
+        return 2
+
+    follower = Subscription(Source(lambda event: event.seq, page, head, lambda _: None), 0)
+    assert await take(follower, 2) == stored
+    waiting = asyncio.create_task(anext(follower))
+    await empty.wait()
+    for event in (*stored, later := Event("s", 3, "", "message.user", {}, 3)):
+        follower.offer(event, 1)
+    assert await waiting == later
+    follower.close()
 
 
 async def test_a_slow_consumer_is_told_once_and_continues_from_storage(home: Home) -> None:
