@@ -1,4 +1,4 @@
-"""Shared fixtures of the tools, agents and sessions tests."""
+"""The `house` fixture of the sessions tests: agents are tested where they work."""
 
 from sessions.fixtures import house
 

@@ -165,7 +165,7 @@ async def test_interrupt_kills_the_command_with_all_it_started(house: House) -> 
     assert result["detail"]["reason"] == "interrupted"
     assert result["output"].startswith("up\n")
     assert len(await house.events(session, "tool.call")) == 1, "the second call is not made"
-    probe = await house.keeper.run(session, "probe", ["pgrep", "-c", "sleep"])
+    probe = await house.keeper.run(session, "probe", ["pgrep", "-r", "R,S,D", "-c", "sleep"])
     await probe.wait()
     assert probe.stream.read(0, 100)[1] == b"0\n"
 

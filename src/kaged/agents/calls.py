@@ -17,7 +17,7 @@ from kaged.core import clock
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.core.nearest import did_you_mean
-from kaged.tools.base import Tool, ToolContext, ToolResult, failure
+from kaged.tools.base import NotStored, Tool, ToolContext, ToolResult, failure
 from kaged.tools.tasks import owned
 from kaged.tools.toolbox import Toolbox
 
@@ -103,6 +103,8 @@ class Calls:
             return await work
         except KagedError as error:
             return failure(error.message, reason=error.code)
+        except NotStored:
+            raise
         except Exception as crash:
             log_.exception("the tool %s crashed: %r", tool.name, crash)
             return failure(
@@ -114,7 +116,10 @@ class Calls:
     def _context(self, call: Call) -> ToolContext:
         async def emit(text: str, offset: int, end: int) -> None:
             data = {"run_id": call.run_id, "call_id": call.id, "offset": offset, "text": text, "end": end}
-            await self._log.commit(NewEvent("tool.output", data))
+            try:
+                await self._log.commit(NewEvent("tool.output", data))
+            except KagedError as error:
+                raise NotStored(error) from error
 
         conversation = self._log.conversation
         return ToolContext(

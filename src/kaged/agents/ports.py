@@ -11,6 +11,9 @@ from kaged.models.types import Provider, Route
 from kaged.projects.model import AgentSpec
 from kaged.tools.base import AttentionPort, CageSession
 
+STOPPED = "Stopped by the operator."
+"""Reason of a run that ended by an interrupt."""
+
 AGENT = "primary"
 """Name of the agent that sessions talk to."""
 

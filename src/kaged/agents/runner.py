@@ -8,7 +8,7 @@ from kaged.agents import retry
 from kaged.agents.calls import Calls
 from kaged.agents.conversation import Answer, Call, partial_parts
 from kaged.agents.log import RunLog, read_conversation
-from kaged.agents.ports import AuditPort, ProviderPort, RunContext, RunEnd
+from kaged.agents.ports import STOPPED, AuditPort, ProviderPort, RunContext, RunEnd
 from kaged.agents.prompt import request, system_prompt
 from kaged.agents.stopping import kill_commands
 from kaged.agents.stream import AnswerStream, Interrupted, end_event
@@ -147,7 +147,7 @@ class _Loop:
             self._stopped += await kill_commands(self._run.cage.client, self._run.cage.cage_id)
         except KagedError as error:
             self._stopped.append(f"nothing in the cage, since it cannot be reached ({error.message})")
-        return RunEnd("cancelled", "Stopped by the operator.", tuple(dict.fromkeys(self._stopped)))
+        return RunEnd("cancelled", STOPPED, tuple(dict.fromkeys(self._stopped)))
 
     def _raise_if_interrupted(self) -> None:
         if self._run.interrupt.is_set():

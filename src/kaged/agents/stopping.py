@@ -1,6 +1,7 @@
 """Stopping what an agent has running: its commands in the cage, background ones included."""
 
 import asyncio
+import contextlib
 import shlex
 import signal
 from collections.abc import Sequence
@@ -50,10 +51,9 @@ async def stop_call(cage: CageSession, task: asyncio.Task[Any]) -> list[str]:
     A call that was just starting its command when the interrupt came is caught by the next sweep.
     """
     words: list[str] = []
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + PATIENCE_S
-    while True:
-        words += await kill_commands(cage.client, cage.cage_id)
-        await asyncio.wait({task}, timeout=SWEEP_S)
-        if task.done() or loop.time() >= deadline:
-            return list(dict.fromkeys(words))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_S):
+            while not task.done():
+                words += await kill_commands(cage.client, cage.cage_id)
+                await asyncio.wait({task}, timeout=SWEEP_S)
+    return list(dict.fromkeys(words))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import apsw
 
 from kaged.core import clock, ids
+from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.journal.journal import Journal
 from kaged.journal.rows import Fence
@@ -15,7 +16,7 @@ from kaged.sessions import rows
 from kaged.sessions.machine import RunInput
 from kaged.sessions.types import Attention
 from kaged.storage.database import Database
-from kaged.tools.base import Withdrawn
+from kaged.tools.base import NotStored, Withdrawn
 
 QUESTION_WORDS = 80
 
@@ -69,6 +70,15 @@ class RunQuestions:
 
     async def ask(self, call_id: str, question: str, options: Sequence[str]) -> str:
         """See `kaged.tools.base.AttentionPort.ask`."""
+        try:
+            item = await self._answered(call_id, question, options)
+        except KagedError as error:
+            raise NotStored(error) from error
+        if item.state == "withdrawn":
+            raise Withdrawn(item.answer or "The question was withdrawn.")
+        return item.answer or ""
+
+    async def _answered(self, call_id: str, question: str, options: Sequence[str]) -> Attention:
         known = await self._db.read(lambda c: rows.attention_of_call(c, self._session, call_id))
         attention = ids.new_ulid() if known is None else known.id
         bell = self._bells.take(attention)
@@ -82,9 +92,7 @@ class RunQuestions:
                 bell.clear()
         finally:
             self._bells.put_back(attention)
-        if item.state == "withdrawn":
-            raise Withdrawn(item.answer or "The question was withdrawn.")
-        return item.answer or ""
+        return item
 
     async def _read(self, attention: str) -> Attention:
         return await self._db.read(lambda c: rows.get_attention(c, self._session, attention))

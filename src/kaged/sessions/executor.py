@@ -8,7 +8,7 @@ from typing import Any
 
 import apsw
 
-from kaged.agents.ports import RunContext, RunEnd
+from kaged.agents.ports import STOPPED, RunContext, RunEnd
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
@@ -18,7 +18,8 @@ from kaged.sessions.attention import Bells, RunQuestions
 from kaged.sessions.machine import RunInput
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import Prepared
-from kaged.tools.base import CageSession
+from kaged.tools.base import CageSession, NotStored
+from kaged.tools.tasks import owned
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +149,9 @@ class Executor:
                 await self._fold(ticket)
         except StaleEpoch:
             log.info("run %s is carried on by another start of kaged", ticket.run_id)
+        except Exception as crash:
+            # Whatever it is, the other runs go on; this one shows as running until it is stopped.
+            log.exception("the end of run %s was not stored: %r", ticket.run_id, crash)
         finally:
             active.ended.cancel()
             if self._active.get(ticket.session) is active:
@@ -156,15 +160,21 @@ class Executor:
     async def _work(self, active: ActiveRun) -> RunEnd | _Paused:
         ticket = active.ticket
         try:
-            await self.ensure_cage(ticket.session, ticket.prepared)
+            async with (
+                owned(self.ensure_cage(ticket.session, ticket.prepared)) as cage,
+                owned(active.interrupt.wait()) as stop,
+            ):
+                await asyncio.wait({cage, stop}, return_when=asyncio.FIRST_COMPLETED)
+                if not cage.done():
+                    return RunEnd("cancelled", STOPPED, ("the start of the cage",))
+                cage.result()
             if ticket.fresh:
                 await self._ports.db.write(lambda c: rows.move_run(c, ticket.run_id, RunInput.BEGIN))
             return await self._ports.runner.run(self._context(active))
-        except StaleEpoch:
-            raise
+        except NotStored as error:
+            return _judge(error.error)
         except KagedError as error:
-            # A full disk or a lost keeper is nothing the run did: it can go on later.
-            return _Paused(error.message) if error.code == "unavailable" else RunEnd("failed", error.message)
+            return _judge(error)
         except Exception as crash:
             log.exception("run %s crashed: %r", ticket.run_id, crash)
             return RunEnd(
@@ -226,6 +236,7 @@ class Executor:
 
     async def _finish(self, active: ActiveRun, end: RunEnd) -> None:
         ticket = active.ticket
+        await self.questions(ticket).withdraw("The run has ended.")
         data: dict[str, Any] = {"run_id": ticket.run_id, "outcome": end.outcome, "reason": end.reason}
         if end.outcome == "cancelled":
             data["stopped"] = list(end.stopped)
@@ -259,12 +270,21 @@ class Executor:
         active = ActiveRun(ticket, asyncio.get_running_loop().create_future())
         try:
             await self._ports.runner.follow(self._context(active))
-        except KagedError as error:
-            log.info("the commands of run %s are not followed any more: %s", ticket.run_id, error.message)
+        except (KagedError, NotStored) as error:
+            log.info("the commands of run %s are not followed any more: %s", ticket.run_id, error)
+        except Exception as crash:
+            log.exception("following the commands of run %s failed: %r", ticket.run_id, crash)
         finally:
             active.ended.cancel()
             if self._followers.get(ticket.session) is asyncio.current_task():
                 del self._followers[ticket.session]
+
+
+def _judge(error: KagedError) -> RunEnd | _Paused:
+    """What a refusal means for a run: after a full disk or a lost keeper it can go on later."""
+    if isinstance(error, StaleEpoch):
+        raise error
+    return _Paused(error.message) if error.code == "unavailable" else RunEnd("failed", error.message)
 
 
 def void(_: object) -> None:

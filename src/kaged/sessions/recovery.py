@@ -1,6 +1,7 @@
 """What a start of the daemon finds of runs that an earlier one left behind."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from kaged.agents.conversation import Call
@@ -33,7 +34,7 @@ async def recover(ports: SessionPorts, executor: Executor) -> list[str]:
         known = [call for call in await ports.runner.open_commands(session.id) if call.id in alive]
         if session.run.state in ACTIVE:
             running = [_told(call) for call in known if alive[call.id]]
-            await _mark(ports, session.id, session.run, running)
+            await mark(ports, session.id, session.run, REASON, running)
             marked.append(session.run.id)
         if known:
             await _follow(ports, executor, session.id)
@@ -44,13 +45,15 @@ def _told(call: Call) -> dict[str, str]:
     return {"call_id": call.id, "command": str(call.part.args.get("command") or call.part.tool)}
 
 
-async def _mark(ports: SessionPorts, session: str, run: RunInfo, running: list[dict[str, str]]) -> None:
-    data: dict[str, Any] = {"run_id": run.id, "reason": REASON}
+async def mark(
+    ports: SessionPorts, session: str, run: RunInfo, reason: str, running: Sequence[dict[str, str]] = ()
+) -> None:
+    """Store that nothing carries this run out any more; `running` are its commands that go on."""
+    data: dict[str, Any] = {"run_id": run.id, "reason": reason}
     if running:
-        data["running"] = running
-    await ports.audit.record(
-        DAEMON, "run.interrupted", run.id, "ok", {"session": session, "running": len(running)}
-    )
+        data["running"] = list(running)
+    details = {"session": session, "running": len(running)}
+    await ports.audit.record(DAEMON, "run.interrupted", run.id, "ok", details)
     await ports.journal.append(
         session,
         [NewEvent("run.interrupted", data)],

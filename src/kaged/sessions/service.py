@@ -24,7 +24,7 @@ from kaged.sessions.executor import Executor, Ticket
 from kaged.sessions.machine import ACTIVE, RunInput, RunState, SessionInput, SessionState
 from kaged.sessions.ports import MESSAGE_BYTES, SessionPorts
 from kaged.sessions.prepare import Prepared, prepare
-from kaged.sessions.recovery import recover
+from kaged.sessions.recovery import mark, recover
 from kaged.sessions.types import UNTITLED, Attention, RunInfo, Session, Started, Stopped
 from kaged.storage.database import Database
 from kaged.tools.base import CageSession
@@ -32,6 +32,9 @@ from kaged.tools.base import CageSession
 __all__ = ["Attention", "Session", "Sessions", "Started", "Stopped"]
 
 TITLE_CHARS = 80
+STOP_LIMIT_S = 10.0
+"""How long an interrupt waits for its run to end: far longer than it takes, unless the disk is full."""
+
 SUPERSEDED = "A new message was sent instead of resuming this."
 
 
@@ -157,10 +160,16 @@ class Sessions:
         if active is not None:
             active.interrupted_by = active.interrupted_by or actor
             active.interrupt.set()
-            end = await asyncio.shield(active.ended)
-            return Stopped(active.ticket.run_id, end.stopped)
+            await asyncio.wait({active.ended}, timeout=STOP_LIMIT_S)
+            if not active.ended.done() or active.ended.cancelled():
+                raise KagedError(
+                    "unavailable", "It is being stopped, but that could not be stored yet; look again."
+                )
+            return Stopped(active.ticket.run_id, active.ended.result().stopped)
         found = await self.get(session)
-        if found.run is None or found.run.state is not RunState.INTERRUPTED:
+        if found.run is not None and found.run.state in ACTIVE:
+            await mark(self._ports, session, found.run, "kaged lost sight of this.")
+        elif found.run is None or found.run.state is not RunState.INTERRUPTED:
             raise KagedError("conflict", "Nothing is running in this session.", {"state": found.state})
         return Stopped(found.run.id, await self._give_up(found, found.run, actor))
 

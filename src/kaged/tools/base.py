@@ -50,6 +50,14 @@ class Withdrawn(Exception):
     """A question was taken back before it was answered; the text says why, as a sentence."""
 
 
+class NotStored(Exception):
+    """Storage refused what a tool had to journal. Passes through tools: it says nothing about the call."""
+
+    def __init__(self, error: KagedError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
 class AttentionPort(Protocol):
     """The way to the operator."""
 
@@ -57,7 +65,7 @@ class AttentionPort(Protocol):
         """The operator's answer; waits for it without limit, also across restarts.
 
         Asking again for the same call finds the same question. Raises `Withdrawn`. Cancelling leaves the
-        question open.
+        question open. Raises `NotStored` when it cannot be stored.
         """
 
 

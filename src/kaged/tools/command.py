@@ -92,6 +92,9 @@ async def follow(process: Process, live: LiveOutput) -> Exit:
                 break
             await asyncio.wait({ended}, timeout=PACE_S)
         how = await ended
+    if how.reason == "walltime":
+        # Its own group was ended in time; what had left the group goes too, as the sentence says.
+        await process.signal(signal.SIGKILL, tree=True)
     await live.take(ring)
     await live.finish()
     return how

@@ -65,12 +65,12 @@ class Grep(Tool[GrepArguments]):
     async def call(self, ctx: ToolContext, args: GrepArguments) -> ToolResult:
         argv = ["rg", "--json", "--hidden", "--glob=!.git", "--sort=path", f"--context={args.context}"]
         argv += ["--ignore-case"] if args.ignore_case else []
-        argv += [f"--glob={args.glob}"] if args.glob else []
+        argv += _only(args.glob) if args.glob else []
         argv += [f"--regexp={args.pattern}", "--", ctx.cage.resolve(args.path)]
         found = await _run(ctx, argv)
         if isinstance(found, ToolResult):
             return found
-        lines, matches = _matches(ctx, found.data, args.limit)
+        lines, matches = _matches(ctx, found.data, args.limit, args.context)
         if found.how.code not in (0, 1) and not matches:
             return failure(_complaint(found.data), reason="search_failed")
         more = f"[only the first {args.limit} matching lines are shown]" if matches > args.limit else ""
@@ -93,15 +93,8 @@ class Find(Tool[FindArguments]):
     read_only = True
 
     async def call(self, ctx: ToolContext, args: FindArguments) -> ToolResult:
-        argv = [
-            "rg",
-            "--files",
-            "--hidden",
-            "--sort=path",
-            "--null",
-            f"--glob={args.pattern}",
-            "--glob=!.git",
-        ]
+        argv = ["rg", "--files", "--hidden", "--sort=path", "--null", "--glob=!.git"]
+        argv += _only(args.pattern)
         found = await _run(ctx, [*argv, "--", ctx.cage.resolve(args.path)])
         if isinstance(found, ToolResult):
             return found
@@ -153,21 +146,36 @@ def _complaint(data: bytes) -> str:
     return f"The search failed: {said or 'ripgrep gave no reason'}"
 
 
-def _matches(ctx: ToolContext, data: bytes, limit: int) -> tuple[list[str], int]:
+def _only(glob: str) -> list[str]:
+    """Options that keep to files like this.
+
+    A `--glob` that names files would bring ignored ones back; a file type does not, but knows no folders.
+    """
+    if "/" in glob or glob[0] == "!":
+        return [f"--glob={glob}"]
+    return [f"--type-add=wanted:{glob}", "--type=wanted"]
+
+
+def _matches(ctx: ToolContext, data: bytes, limit: int, context: int) -> tuple[list[str], int]:
     """ripgrep's JSON as `path:line: text` lines, and how many matching lines there were."""
     lines: list[str] = []
     matches = 0
+    shown_to = 0
     for raw in data.splitlines():
         try:
             record = msgspec.json.decode(raw, type=_Record)
         except msgspec.DecodeError:
             continue
-        if record.type not in ("match", "context"):
-            continue
-        matches += record.type == "match"
-        if matches > limit:
-            continue
-        lines.append(_line(ctx, record))
+        number = record.data.line_number or 0
+        if record.type == "begin" and matches >= limit:
+            shown_to = 0
+        elif record.type == "match":
+            matches += 1
+            if matches <= limit:
+                shown_to = number + context
+                lines.append(_line(ctx, record))
+        elif record.type == "context" and (matches < limit or number <= shown_to):
+            lines.append(_line(ctx, record))
     return lines, matches
 
 
