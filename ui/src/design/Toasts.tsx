@@ -3,6 +3,7 @@ import { useStore } from "../state/store.ts";
 import { dismiss, toasts } from "../state/toasts.ts";
 import { IconButton } from "./Button.tsx";
 import { AlertIcon, CloseIcon, InfoIcon } from "./icons.tsx";
+import { Sentence } from "./Sentence.tsx";
 
 export function Toasts(): ReactNode {
   const list = useStore(toasts);
@@ -11,7 +12,7 @@ export function Toasts(): ReactNode {
       {list.map((entry) => (
         <div key={entry.id} className={`toast ${entry.tone}`}>
           {entry.tone === "bad" ? <AlertIcon size={15} aria-hidden /> : <InfoIcon size={15} aria-hidden />}
-          <span className="grow">{entry.text}</span>
+          <span className="grow"><Sentence text={entry.text} /></span>
           <IconButton small label="Dismiss" onClick={() => dismiss(entry.id)}>
             <CloseIcon size={14} />
           </IconButton>

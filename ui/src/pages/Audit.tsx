@@ -7,6 +7,7 @@ import { AuditIcon, CageIcon } from "../design/icons.tsx";
 import { Badge, Empty, Notice, Skeleton } from "../design/parts.tsx";
 import { actorName, num, str } from "../journal/events.ts";
 import { Header } from "../shell/Header.tsx";
+import { Sentence } from "../design/Sentence.tsx";
 
 const TONES: Readonly<Record<string, "ok" | "bad" | undefined>> = { denied: "bad", failed: "bad" };
 const stamp = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
@@ -50,7 +51,7 @@ export default function AuditPage({ onMenu }: { onMenu: () => void }): ReactNode
       <div className="page">
         <div className="page-column wide">
           {verdict === null ? null : <Notice tone={verdict.ok ? "ok" : "bad"}>{verdict.text}</Notice>}
-          {problem === null ? null : <Notice tone="bad">{problem}</Notice>}
+          {problem === null ? null : <Notice tone="bad"><Sentence text={problem} /></Notice>}
           {records === null && problem === null ? <Skeleton lines={8} /> : null}
           {records?.length === 0 ? (
             <Empty icon={<AuditIcon size={26} />} title="Nothing recorded yet" />

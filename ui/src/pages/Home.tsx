@@ -9,6 +9,7 @@ import { overlay } from "../shell/overlay.ts";
 import { go, sessionPlace } from "../state/router.ts";
 import { useStore } from "../state/store.ts";
 import { placeSession, workspace, type Workspace } from "../state/workspace.ts";
+import { Sentence } from "../design/Sentence.tsx";
 
 /** The first page is where work is: the sample's session, else the newest one, else how to begin. */
 export function Home({ onMenu }: { onMenu: () => void }): ReactNode {
@@ -30,7 +31,7 @@ export function Home({ onMenu }: { onMenu: () => void }): ReactNode {
       <Header title="kaged" onMenu={onMenu} />
       {problem === null ? null : (
         <div className="page">
-          <Notice tone="bad">{problem}</Notice>
+          <Notice tone="bad"><Sentence text={problem} /></Notice>
         </div>
       )}
       {space.loaded && space.projects.length === 0 ? (

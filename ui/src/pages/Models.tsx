@@ -10,6 +10,7 @@ import { modelsChanged, overlay } from "../shell/overlay.ts";
 import { useStore } from "../state/store.ts";
 import { toast, toastError } from "../state/toasts.ts";
 import { refreshProjects } from "../state/workspace.ts";
+import { Sentence } from "../design/Sentence.tsx";
 
 const SOURCES: Readonly<Record<Provider["source"], string>> = {
   file: "local.toml",
@@ -40,7 +41,7 @@ export function ModelsPage({ onMenu }: { onMenu: () => void }): ReactNode {
       </Header>
       <div className="page">
         <div className="page-column">
-          {problem === null ? null : <Notice tone="bad">{problem}</Notice>}
+          {problem === null ? null : <Notice tone="bad"><Sentence text={problem} /></Notice>}
           {local === null && problem === null ? <Skeleton lines={5} /> : null}
           {local === null ? null : (
             <>
@@ -125,7 +126,7 @@ function ProviderLine({ provider, isDefault, onChanged }: ProviderLineProps): Re
       </div>
       {test === null ? null : (
         <div className="provider-test">
-          <Notice tone={test.ok ? "ok" : "bad"}>{test.message}</Notice>
+          <Notice tone={test.ok ? "ok" : "bad"}><Sentence text={test.message} /></Notice>
           {test.models.length === 0 ? null : (
             <div className="provider-use">
               <select

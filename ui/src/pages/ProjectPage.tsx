@@ -13,6 +13,8 @@ import { useStore } from "../state/store.ts";
 import { toast, toastError } from "../state/toasts.ts";
 import { findProject, refreshProjects, workspace } from "../state/workspace.ts";
 import { when } from "../text/format.ts";
+import { withinProject } from "../text/paths.ts";
+import { Sentence } from "../design/Sentence.tsx";
 
 export function ProjectPage({ slug, onMenu }: { slug: string; onMenu: () => void }): ReactNode {
   const space = useStore(workspace);
@@ -61,7 +63,9 @@ export function ProjectPage({ slug, onMenu }: { slug: string; onMenu: () => void
               {project.cage === null ? null : (
                 <ul>
                   {project.cage.explain.map((line) => (
-                    <li key={line}>{line}</li>
+                    <li key={line}>
+                      <Sentence text={withinProject(line, project.path)} />
+                    </li>
                   ))}
                 </ul>
               )}
@@ -99,7 +103,7 @@ function Trust({ project }: { project: Project }): ReactNode {
         The project file needs attention before an agent can run:
         <ul className="problems">
           {project.problems.map((problem) => (
-            <li key={problem}>{problem}</li>
+            <li key={problem}><Sentence text={problem} /></li>
           ))}
         </ul>
       </Notice>

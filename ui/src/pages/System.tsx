@@ -7,6 +7,7 @@ import { AlertIcon, CheckIcon, RetryIcon } from "../design/icons.tsx";
 import { Notice, Skeleton } from "../design/parts.tsx";
 import { str } from "../journal/events.ts";
 import { Header } from "../shell/Header.tsx";
+import { Sentence } from "../design/Sentence.tsx";
 
 const stamp = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
@@ -39,7 +40,7 @@ export default function SystemPage({ onMenu }: { onMenu: () => void }): ReactNod
       </Header>
       <div className="page">
         <div className="page-column">
-          {problem === null ? null : <Notice tone="bad">{problem}</Notice>}
+          {problem === null ? null : <Notice tone="bad"><Sentence text={problem} /></Notice>}
           {report === null && problem === null ? <Skeleton lines={6} /> : null}
           {report === null ? null : (
             <>
@@ -87,8 +88,8 @@ function Checks({ checks }: { checks: SystemReport["checks"] }): ReactNode {
           {check.ok ? <CheckIcon size={16} aria-label="ok" /> : <AlertIcon size={16} aria-label="not ok" />}
           <div className="grow">
             <div>{check.name}</div>
-            {check.detail ? <div className="muted">{check.detail}</div> : null}
-            {!check.ok && check.fix ? <div className="check-fix">{check.fix}</div> : null}
+            {check.detail && check.detail !== "held" ? <div className="muted"><Sentence text={check.detail} /></div> : null}
+            {!check.ok && check.fix ? <div className="check-fix"><Sentence text={check.fix} /></div> : null}
           </div>
         </li>
       ))}

@@ -13,6 +13,7 @@ import { Composer } from "./Composer.tsx";
 import { useSession } from "./context.ts";
 import { Offers } from "./Offers.tsx";
 import { runWords } from "./runWords.ts";
+import { Sentence } from "../design/Sentence.tsx";
 
 interface DockProps {
   transcript: Transcript;
@@ -41,7 +42,7 @@ export function Dock({ transcript, ready, project, archived }: DockProps): React
   return (
     <div className="dock">
       <div className="column">
-        {project?.sample && ready && !active ? (
+        {project?.sample && ready && !active && run?.state !== "interrupted" ? (
           <Offers large={empty} disabled={sending || blocked !== null} onSend={(text) => void send(text)} />
         ) : null}
         {active ? <NowLine transcript={transcript} /> : null}
@@ -68,7 +69,7 @@ function blockedBy(project: Project | null, archived: boolean): ReactNode {
   if (archived) return <Notice>This session is archived. Its transcript stays; it takes no more messages.</Notice>;
   if (project === null) return null;
   const first = project.problems[0];
-  if (first !== undefined) return <Notice tone="bad">{first}</Notice>;
+  if (first !== undefined) return <Notice tone="bad"><Sentence text={first} /></Notice>;
   if (project.trust === "trusted") return null;
   const words = project.trust === "changed" ? "The project file changed since it was trusted." : "This project is not trusted yet.";
   return (

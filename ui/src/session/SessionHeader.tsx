@@ -6,12 +6,14 @@ import { copyText } from "../design/CopyButton.tsx";
 import { ArchiveIcon, CageIcon, CopyIcon, MoreIcon, RenameIcon, TerminalIcon, TranscriptIcon } from "../design/icons.tsx";
 import { Badge, Dot } from "../design/parts.tsx";
 import { MenuItem, Popover } from "../design/Popover.tsx";
+import { Sentence } from "../design/Sentence.tsx";
 import { isActive, type Run, type Transcript } from "../journal/model.ts";
 import { asText } from "../journal/text.ts";
 import { Header } from "../shell/Header.tsx";
 import { go, linkTo, type Place, type View } from "../state/router.ts";
 import { toast, toastError } from "../state/toasts.ts";
 import { placeSession, refreshSessions } from "../state/workspace.ts";
+import { withinProject } from "../text/paths.ts";
 import { useSession } from "./context.ts";
 import { runWords } from "./runWords.ts";
 
@@ -201,7 +203,9 @@ function CageWords({ project, run }: { project: Project | null; run: Run | null 
           <h2>The cage of this agent</h2>
           <ul>
             {(project?.cage?.explain ?? [words]).map((line) => (
-              <li key={line}>{line}</li>
+              <li key={line}>
+                      <Sentence text={withinProject(line, project?.path ?? "")} />
+                    </li>
             ))}
           </ul>
           {run === null || run.instructions.length === 0 ? null : (

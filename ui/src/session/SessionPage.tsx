@@ -33,8 +33,9 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
   const session = findSession(space, slug, id);
   const run = currentRun(transcript);
   const active = isActive(run);
+  const root = project?.path ?? "";
   const title = transcript.title || session?.title || "";
-  const scope = useMemo(() => ({ project: slug, session: id, live }), [slug, id, live]);
+  const scope = useMemo(() => ({ project: slug, session: id, root, live }), [slug, id, root, live]);
   useInterruptKeys(slug, id, active, place);
 
   useEffect(() => {

@@ -5,6 +5,8 @@ import type { LiveSession } from "../state/live.ts";
 export interface SessionScope {
   project: string;
   session: string;
+  /** The project's folder; paths below it are shown without it. */
+  root: string;
   live: LiveSession;
 }
 

@@ -6,7 +6,9 @@ import { Notice } from "../design/parts.tsx";
 import type { EndItem, NoticeItem, Run, TextItem, UserItem } from "../journal/model.ts";
 import { duration, elapsed, time, tokens } from "../text/format.ts";
 import { Markdown } from "../text/Markdown.tsx";
+import { person } from "../state/workspace.ts";
 import { useSession } from "./context.ts";
+import { Sentence } from "../design/Sentence.tsx";
 
 export function UserRow({ item }: { item: UserItem }): ReactNode {
   return (
@@ -65,14 +67,14 @@ export function NoticeRow({ item }: { item: NoticeItem }): ReactNode {
   if (item.settled) {
     return (
       <div className="row aside" data-testid="notice">
-        <RetryIcon size={14} aria-hidden /> <span>{attempt + item.message}</span>
+        <RetryIcon size={14} aria-hidden /> <span><Sentence text={attempt + item.message} /></span>
       </div>
     );
   }
   return (
     <div className="row" data-testid="notice">
       <Notice tone={waiting ? "accent" : "bad"}>
-        {item.message}
+        <Sentence text={item.message} />
         {waiting ? (
           <div className="muted">
             {attempt}
@@ -95,7 +97,7 @@ export function EndRow({ item, run }: { item: EndItem; run: Run }): ReactNode {
     return (
       <div className="row end" data-testid="run-end" data-outcome="failed">
         <Notice tone="bad">
-          {run.reason || "The run failed."} <span className="muted">{facts.join(" · ")}</span>
+          <Sentence text={run.reason || "The run failed."} /> <span className="muted">{facts.join(" · ")}</span>
         </Notice>
       </div>
     );
@@ -105,10 +107,10 @@ export function EndRow({ item, run }: { item: EndItem; run: Run }): ReactNode {
       <div className="row aside end" data-testid="run-end" data-outcome="cancelled">
         <StoppedIcon size={14} aria-hidden />
         <span>
-          Stopped{run.actor === "" ? "" : ` by ${run.actor}`} after {facts.join(" · ")}
+          Stopped{run.actor === "" ? "" : ` by ${person(run.actor)}`} after {facts.join(" · ")}
           {run.stopped.length > 0 ? (
             <>
-              . Ended: <code>{run.stopped.join(", ")}</code>
+              . Ended: <Sentence text={run.stopped.join(", ")} />
             </>
           ) : null}
         </span>

@@ -10,6 +10,7 @@ import { str } from "../journal/events.ts";
 import { go } from "../state/router.ts";
 import { placeProject, refreshSessions } from "../state/workspace.ts";
 import { overlay } from "./overlay.ts";
+import { Sentence } from "../design/Sentence.tsx";
 
 /** A folder on the host becomes a project; without a project file, a proposed one is shown first. */
 export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
@@ -66,7 +67,7 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
             <CodeBlock text={proposal} language="yaml" />
           </>
         )}
-        {problem === null ? null : <Notice tone="bad">{problem}</Notice>}
+        {problem === null ? null : <Notice tone="bad"><Sentence text={problem} /></Notice>}
         <div className="form-acts">
           <Button onClick={onClose}>Cancel</Button>
           <Button type="submit" look="primary" busy={busy} disabled={path.trim() === ""}>

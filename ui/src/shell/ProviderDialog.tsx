@@ -9,6 +9,7 @@ import { toast } from "../state/toasts.ts";
 import { refreshProjects } from "../state/workspace.ts";
 import { modelsChanged } from "./overlay.ts";
 import { draftOf, guess, preferred } from "./provider.ts";
+import { Sentence } from "../design/Sentence.tsx";
 
 /** Paste a key or an address, test it, choose a model: it is the default from the next message on. */
 export function ProviderDialog({ onClose }: { onClose: () => void }): ReactNode {
@@ -135,7 +136,7 @@ export function ProviderDialog({ onClose }: { onClose: () => void }): ReactNode 
           </div>
         </details>
         {test === null ? null : <ModelChoice test={test} model={model} onModel={setModel} />}
-        {problem === null ? null : <Notice tone="bad">{problem}</Notice>}
+        {problem === null ? null : <Notice tone="bad"><Sentence text={problem} /></Notice>}
         <div className="form-acts">
           <Button onClick={onClose}>Cancel</Button>
           <Button

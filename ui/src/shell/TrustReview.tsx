@@ -12,6 +12,7 @@ import { toast } from "../state/toasts.ts";
 import { findProject, placeProject, refreshProjects, workspace } from "../state/workspace.ts";
 import { parseDiff } from "../text/diff.ts";
 import { languageOf } from "../text/spans.ts";
+import { Sentence } from "../design/Sentence.tsx";
 
 /** What trust covers, to be read before it is given. Trust names the content: if that changes, it is asked again. */
 export function TrustReview({ slug, onClose }: { slug: string; onClose: () => void }): ReactNode {
@@ -60,7 +61,7 @@ export function TrustReview({ slug, onClose }: { slug: string; onClose: () => vo
           ? "These files changed since they were trusted. Nothing runs until you have looked at them."
           : "These files decide what the agent is told and what its cage allows. Read them before it may run."}
       </p>
-      {problem === null ? null : <Notice tone="bad">{problem}</Notice>}
+      {problem === null ? null : <Notice tone="bad"><Sentence text={problem} /></Notice>}
       {files === null && problem === null ? <Skeleton lines={6} /> : null}
       {files?.diff ? parseDiff(files.diff).map((file) => <DiffView key={file.path} file={file} />) : null}
       {files?.files.map((file) => (

@@ -15,6 +15,12 @@ export interface Workspace {
 export const me = new Store<Me | null>(null);
 export const workspace = new Store<Workspace>({ loaded: false, projects: [], sessions: {} });
 
+/** How an actor is called in a sentence: the reader is “you”. */
+export function person(id: string): string {
+  const self = me.get();
+  return id === self?.id ? "you" : id;
+}
+
 export async function refreshProjects(): Promise<void> {
   const projects = (await api.projects()).items;
   workspace.set((state) => ({ ...state, projects }));

@@ -18,6 +18,7 @@ import { terminalTheme } from "./theme.ts";
 interface ScreenProps {
   terminal: Terminal;
   onExit: (id: string, code: number | null) => void;
+  onTitle: (id: string, title: string) => void;
 }
 
 type LinkState = "connecting" | "open" | "lost" | "closed";
@@ -28,7 +29,7 @@ interface Held {
 }
 
 /** One terminal on the screen: xterm in the console's colours, fed by a link that resumes by offset. */
-export function Screen({ terminal, onExit }: ScreenProps): ReactNode {
+export function Screen({ terminal, onExit, onTitle }: ScreenProps): ReactNode {
   const host = useRef<HTMLDivElement>(null);
   const held = useRef<Held | null>(null);
   const sticky = useRef<Sticky>({ ctrl: false });
@@ -47,7 +48,8 @@ export function Screen({ terminal, onExit }: ScreenProps): ReactNode {
         xterm.reset();
         xterm.write(`\u001b[2m[${bytes(count)} of older output are gone]\u001b[22m\r\n`);
       },
-      title: () => {},
+      title: (title) => onTitle(id, title),
+      size: (cols, rows) => xterm.resize(cols, rows),
       exit: (code) => onExit(id, code),
       state: setState,
     });
@@ -59,6 +61,8 @@ export function Screen({ terminal, onExit }: ScreenProps): ReactNode {
       }),
       xterm.onResize(({ cols, rows }) => link.resize(cols, rows)),
     ];
+    // Whoever types decides the size: coming back to this screen takes it again.
+    xterm.textarea?.addEventListener("focus", fit);
     xterm.attachCustomKeyEventHandler((event) => ownKey(event, xterm, () => setFinding(xterm)));
     const observer = new ResizeObserver(() => fit());
     observer.observe(element);
@@ -70,7 +74,7 @@ export function Screen({ terminal, onExit }: ScreenProps): ReactNode {
       held.current = null;
       dispose();
     };
-  }, [id, onExit]);
+  }, [id, onExit, onTitle]);
 
   const type = (data: string): void => {
     held.current?.link.input(data);

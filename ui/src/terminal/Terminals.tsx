@@ -11,6 +11,7 @@ import { useStore } from "../state/store.ts";
 import { toastError } from "../state/toasts.ts";
 import { me } from "../state/workspace.ts";
 import { Screen } from "./Screen.tsx";
+import { Sentence } from "../design/Sentence.tsx";
 
 interface TerminalsProps {
   /** The session whose terminals these are; null for all of them. */
@@ -67,20 +68,21 @@ export function Terminals({ scope, selected, onSelect, labelOf, empty }: Termina
     }
   };
 
+  const change = useCallback((id: string, news: Partial<Terminal>): void => {
+    setList((held) => held?.map((entry) => (entry.id === id ? { ...entry, ...news } : entry)) ?? null);
+  }, []);
   const exited = useCallback(
-    (id: string, code: number | null) =>
-      setList(
-        (held) => held?.map((entry) => (entry.id === id ? { ...entry, state: "exited", exit_code: code } : entry)) ?? null,
-      ),
-    [],
+    (id: string, code: number | null) => change(id, { state: "exited", exit_code: code }),
+    [change],
   );
+  const titled = useCallback((id: string, title: string) => change(id, { title }), [change]);
 
   const newButton = (
     <NewTerminal cage={scope !== null} host={hostAllowed} busy={busy} onOpen={(kind) => void open(kind)} />
   );
   return (
     <div className="terminals">
-      {problem === null ? null : <Notice tone="bad">{problem}</Notice>}
+      {problem === null ? null : <Notice tone="bad"><Sentence text={problem} /></Notice>}
       {list === null && problem === null ? <Skeleton lines={4} /> : null}
       {list?.length === 0 ? (
         <div className="terminals-empty">
@@ -105,7 +107,7 @@ export function Terminals({ scope, selected, onSelect, labelOf, empty }: Termina
             </div>
             {newButton}
           </div>
-          <Screen key={chosen.id} terminal={chosen} onExit={exited} />
+          <Screen key={chosen.id} terminal={chosen} onExit={exited} onTitle={titled} />
         </>
       )}
     </div>

@@ -8,6 +8,8 @@ export interface LinkEvents {
   output(bytes: Uint8Array, done: () => void): void;
   cut(bytes: number): void;
   title(title: string): void;
+  /** The terminal has this size now, set from here or by another browser. */
+  size(cols: number, rows: number): void;
   exit(code: number | null): void;
   state(state: "connecting" | "open" | "lost" | "closed"): void;
 }
@@ -21,6 +23,8 @@ export class TerminalLink {
   #attempt = 0;
   #timer: ReturnType<typeof setTimeout> | null = null;
   #begun = false;
+  /** The server opens with the size it had before it heard of ours; only later ones are news. */
+  #sizeKnown = false;
   #over = false;
   #size: { cols: number; rows: number };
 
@@ -73,6 +77,7 @@ export class TerminalLink {
     );
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
+    this.#sizeKnown = false;
     socket.addEventListener("open", () => {
       this.#attempt = 0;
       this.#events.state("open");
@@ -103,18 +108,30 @@ export class TerminalLink {
   }
 
   #control(control: Record<string, unknown>): void {
-    const { start, cut, title } = control;
+    const { start, cut, title, size } = control;
     if (typeof start === "number") {
       this.#position.begin(start);
       this.#begun = true;
       if (typeof cut === "number" && cut > 0) this.#events.cut(cut);
     }
     if (typeof title === "string") this.#events.title(title);
+    if (typeof size === "object" && size !== null) this.#resized(size as { cols?: unknown; rows?: unknown });
     if ("exit" in control) {
       this.#over = true;
       this.#events.exit(exitCode(control["exit"]));
       this.#events.state("closed");
     }
+  }
+
+  #resized({ cols, rows }: { cols?: unknown; rows?: unknown }): void {
+    if (typeof cols !== "number" || typeof rows !== "number") return;
+    if (!this.#sizeKnown) {
+      this.#sizeKnown = true;
+      return;
+    }
+    // Known before it is told, so that following it is not sent back as a wish of ours.
+    this.#size = { cols, rows };
+    this.#events.size(cols, rows);
   }
 }
 

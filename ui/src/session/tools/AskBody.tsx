@@ -4,6 +4,7 @@ import { Button } from "../../design/Button.tsx";
 import { str } from "../../journal/events.ts";
 import type { ToolItem } from "../../journal/model.ts";
 import { toastError } from "../../state/toasts.ts";
+import { person } from "../../state/workspace.ts";
 import { useSession } from "../context.ts";
 import { argsOf } from "./describe.tsx";
 
@@ -62,7 +63,7 @@ export function AskBody({ item }: { item: ToolItem }): ReactNode {
       ) : null}
       {attention?.state === "answered" ? (
         <p className="ask-answer">
-          <span className="muted">{attention.actor || "You"} answered</span> {attention.answer}
+          <span className="muted answered-by">{person(attention.actor)} answered</span> {attention.answer}
         </p>
       ) : null}
       {attention?.state === "withdrawn" ? <p className="muted">The question was withdrawn.</p> : null}

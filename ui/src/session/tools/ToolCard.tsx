@@ -11,6 +11,7 @@ import { useSession } from "../context.ts";
 import { AskBody } from "./AskBody.tsx";
 import { ChangeBody, Facts, HitsBody, PlainBody, ReadBody, ShellBody } from "./bodies.tsx";
 import { describe } from "./describe.tsx";
+import { Sentence } from "../../design/Sentence.tsx";
 
 /** Kinds whose body is the point of them; the others open when asked. */
 const OPEN_AT_FIRST = new Set(["shell", "file.edit", "file.write", "ask"]);
@@ -18,7 +19,7 @@ const OPEN_AT_FIRST = new Set(["shell", "file.edit", "file.write", "ask"]);
 export function ToolCard({ item }: { item: ToolItem }): ReactNode {
   const [chosen, setChosen] = useState<boolean | null>(null);
   const bodyId = useId();
-  const what = describe(item);
+  const what = describe(item, useSession().root);
   const diffs = typeof item.detail["diff"] === "string" ? parseDiff(item.detail["diff"]) : [];
   const open = chosen ?? (OPEN_AT_FIRST.has(item.tool) || item.state === "failed" || item.state === "denied");
   const shown = item.state === "writing" || item.state === "ready" ? "pending" : item.state;
@@ -50,7 +51,7 @@ export function ToolCard({ item }: { item: ToolItem }): ReactNode {
 }
 
 function Body({ item, diffs }: { item: ToolItem; diffs: FileDiff[] }): ReactNode {
-  const { rest, object } = describe(item);
+  const { rest, object } = describe(item, useSession().root);
   return (
     <>
       <Facts rest={rest} long={item.tool === "ask" || !object.includes("\n") ? "" : object} />
@@ -70,7 +71,7 @@ function Denied({ reasons }: { reasons: readonly string[] }): ReactNode {
     <ul role="list" className="tool-denied" data-testid="denied">
       {reasons.map((reason) => (
         <li key={reason}>
-          <DeniedIcon size={14} aria-hidden /> <span>{reason}</span>
+          <DeniedIcon size={14} aria-hidden /> <span><Sentence text={reason} /></span>
         </li>
       ))}
     </ul>

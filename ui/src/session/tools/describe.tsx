@@ -12,6 +12,7 @@ import {
 import { str } from "../../journal/events.ts";
 import type { ToolItem } from "../../journal/model.ts";
 import { partialObject } from "../../journal/partial.ts";
+import { withinProject } from "../../text/paths.ts";
 
 export interface Described {
   icon: ReactNode;
@@ -45,12 +46,13 @@ export function argsOf(item: ToolItem): Record<string, unknown> {
   return item.state === "writing" ? partialObject(item.rawArgs) : item.args;
 }
 
-export function describe(item: ToolItem): Described {
+export function describe(item: ToolItem, root: string): Described {
   const args = argsOf(item);
   const kind = KINDS[item.tool] ?? { icon: ToolIcon, verb: item.tool || "Tool", main: "", shown: [] };
   const Icon = kind.icon;
   const rest = Object.entries(args)
     .filter(([name, value]) => name !== kind.main && !kind.shown.includes(name) && value !== null)
     .map(([name, value]): [string, string] => [name, typeof value === "string" ? value : JSON.stringify(value)]);
-  return { icon: <Icon size={15} aria-hidden />, verb: kind.verb, object: str(args, kind.main), rest };
+  const object = str(args, kind.main);
+  return { icon: <Icon size={15} aria-hidden />, verb: kind.verb, object: item.tool.startsWith("file.") ? withinProject(object, root) : object, rest };
 }
