@@ -79,9 +79,8 @@ async def test_thinking_text_and_calls_stream_and_are_stored(house: House) -> No
     )
     assert (first["call_id"], first["tool"]) == (call["call_id"], "shell")
     usage = (await house.events(session, "usage.recorded"))[0].data
-    assert [usage[key] for key in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")] == [
-        5, 6, 7, 8,
-    ]  # fmt: skip
+    keys = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+    assert [usage[key] for key in keys] == [5, 6, 7, 8]
     sent = house.script.requests[1].messages[1]
     assert isinstance(sent, AssistantMessage)
     assert sent.parts[0] == ThinkingPart("hm", signature="sig")
@@ -316,6 +315,72 @@ async def test_a_cage_that_cannot_be_made_fails_the_run_with_the_reason(
         "failed",
         "The cage cannot be made: no user namespaces here",
     )
+
+
+async def test_interrupt_while_the_cage_is_made(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = asyncio.Event()
+
+    async def slow(*args: Any) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(house.keeper, "ensure_cage", slow)
+    session = await house.session()
+    await house.sessions.post_message(session, "go", actor=ME)
+    await begun.wait()
+    stopped = await house.sessions.interrupt(session, actor=ME)
+    assert stopped.stopped == ("the start of the cage",)
+    assert (await house.sessions.get(session)).state == "idle"
+
+
+async def test_output_that_cannot_be_stored_pauses_the_run_and_not_the_command(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await house.session()
+    append = house.journal.append
+
+    async def refuse(session_: str, events: Any, **more: Any) -> Any:
+        if any(event.type == "tool.output" for event in events):
+            raise KagedError("unavailable", "the disk that holds x is full: make room and try again")
+        return await append(session_, events, **more)
+
+    monkeypatch.setattr(house.journal, "append", refuse)
+    house.script.add(calls(("shell", {"command": "echo up; until [ -e go ]; do sleep 0.02; done; echo end"})))
+    started = await house.sessions.post_message(session, "go", actor=ME)
+    await house.until(session, "run.interrupted")
+    assert not await house.events(session, "tool.result")
+    monkeypatch.undo()
+    (house.project_dir / "go").touch()
+    house.script.add(says("ok"))
+    await house.sessions.resume(session, actor=ME)
+    assert (await house.ended(session, started.run_id)).data["outcome"] == "success"
+    (result,) = await house.events(session, "tool.result")
+    assert result.data["output"] == "up\nend\n[Exit status 0.]"
+
+
+async def test_a_run_that_nothing_carries_out_can_be_stopped(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Should storing an end ever fail for an unforeseen reason, the session is not lost."""
+
+    async def bug(*args: Any) -> None:
+        raise ZeroDivisionError("bug")
+
+    monkeypatch.setattr(house.sessions._executor, "_finish", bug)
+    session = await house.session()
+    house.script.add(says("x"))
+    await house.sessions.post_message(session, "go", actor=ME)
+    active = house.sessions._executor.active(session)
+    assert active is not None
+    assert active.task is not None
+    await asyncio.wait({active.task})
+    monkeypatch.undo()
+    assert "ZeroDivisionError" in caplog.text
+    assert (await house.sessions.get(session)).state == "running"
+    await house.sessions.interrupt(session, actor=ME)
+    found = await house.sessions.get(session)
+    assert found.run is not None
+    assert (found.state, found.run.state) == ("idle", "cancelled")
 
 
 async def test_a_full_disk_interrupts_the_run_and_it_can_be_resumed(
