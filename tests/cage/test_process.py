@@ -74,11 +74,16 @@ async def test_job_control_works(client: KeeperClient) -> None:
 
 
 async def test_a_full_screen_program_hears_of_a_new_size(client: KeeperClient) -> None:
-    process = await shell(client)
-    await process.write(b"trap 'echo new $(stty size)' WINCH; echo 'set'\n")
+    code = (
+        "import os, signal\n"
+        "signal.signal(signal.SIGWINCH, lambda *_: print('new', *os.get_terminal_size(), flush=True))\n"
+        "print('set', flush=True)\n"
+        "while True: signal.pause()"
+    )
+    process = await client.run("c", "pty", ["python3", "-c", code], pty=(80, 24))
     place = await seen(process, "set\r\n")
     await process.resize(132, 50)
-    await seen(process, "new 50 132", place)
+    await seen(process, "new 132 50\r\n", place)
 
 
 async def test_end_of_input_on_a_terminal_is_a_key(client: KeeperClient) -> None:

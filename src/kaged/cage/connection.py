@@ -79,8 +79,9 @@ class Connection:
                 self._loop.add_writer(self._fd, self._flush)
                 return
             except OSError:
-                self.close()
-                return
+                # The keeper has gone; what it said last is still to be read, and its end comes after that.
+                self._queue.clear()
+                break
             if sent == len(self._queue[0]):
                 self._queue.popleft()
             else:

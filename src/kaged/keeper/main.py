@@ -19,7 +19,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         options = dict(getopt.getopt(argv, "", ["socket=", "grace="])[0])
         path, grace = options["--socket"], float(options["--grace"])
-    except (getopt.GetoptError, KeyError, ValueError):
+    except (getopt.GetoptError, KeyError, ValueError) as error:
+        sys.stderr.write(f"keeper: bad arguments ({error}): give --socket PATH --grace SECONDS\n")
         return 2
     if os.fork():
         return 0

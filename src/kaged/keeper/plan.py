@@ -67,7 +67,7 @@ def parse(raw: object) -> Plan:
         hash=expect(plan.get("hash"), str, "plan.hash"),
         args=tuple(_argument(arg) for arg in expect(plan.get("args"), list, "plan.args")),
         data={name: _data(name, text) for name, text in expect(plan.get("data"), dict, "plan.data").items()},
-        init=strings(plan.get("init"), "plan.init"),
+        init=_command(plan.get("init")),
         env=environment(plan.get("env"), "plan.env"),
         workdir=expect(plan.get("workdir"), str, "plan.workdir"),
         limits=Limits(
@@ -77,7 +77,7 @@ def parse(raw: object) -> Plan:
             fsize_bytes=count(limits, "fsize_bytes"),
             walltime_s=seconds(limits.get("walltime_s"), "plan.limits.walltime_s"),
         ),
-        placeholders=strings(plan.get("placeholders"), "plan.placeholders"),
+        placeholders=_paths(plan.get("placeholders"), "plan.placeholders"),
         guards=strings(plan.get("guards", []), "plan.guards"),
     )
 
@@ -120,6 +120,20 @@ def seconds(value: object, key: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise KeeperError("bad_request", f"`{key}` must be a positive number of seconds")
     return float(value)
+
+
+def _command(value: object) -> tuple[str, ...]:
+    words = strings(value, "plan.init")
+    if not words:
+        raise KeeperError("bad_request", "`plan.init` is empty")
+    return words
+
+
+def _paths(value: object, key: str) -> tuple[str, ...]:
+    paths = strings(value, key)
+    if any(path[:1] != "/" or not path.strip("/") for path in paths):
+        raise KeeperError("bad_request", f"`{key}` must hold absolute paths")
+    return paths
 
 
 def _argument(arg: object) -> str | DataArg:

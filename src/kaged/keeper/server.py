@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from kaged.core import keeper_wire as wire
 from kaged.core.keeper_wire import Frame, KeeperError
 from kaged.keeper import door, init, watch
 from kaged.keeper.cages import Cage
+from kaged.keeper.kin import descendants
 from kaged.keeper.link import Link
 from kaged.keeper.loop import Loop, Timer
 from kaged.keeper.placeholders import Placeholders
@@ -87,10 +89,12 @@ class Server:
     def _accept(self) -> None:
         try:
             sock, _ = self._listener.accept()
-        except OSError:
+        except OSError as error:
+            sys.stderr.write(f"a connection could not be accepted: {error}\n")
             return
         pid, uid = wire.peer(sock)
         if uid not in (os.geteuid(), 0):
+            sys.stderr.write(f"a connection from uid {uid} was refused\n")
             sock.close()
             return
         timer: Timer | None = None
@@ -230,7 +234,7 @@ class Server:
     def _finish(self) -> None:
         if self.cages:
             return
-        left = watch.descendants(os.getpid())
+        left = descendants(os.getpid())
         if not left:
             self._leave()
             return

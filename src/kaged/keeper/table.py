@@ -11,6 +11,7 @@ from kaged.core.keeper_wire import Frame, KeeperError
 from kaged.keeper import init
 from kaged.keeper.cages import Cage
 from kaged.keeper.door import HostDoor
+from kaged.keeper.kin import descendants
 from kaged.keeper.loop import Loop
 from kaged.keeper.processes import Command, Pipes, Process, make_pipes
 
@@ -127,8 +128,8 @@ class Table:
 
     def _signal_on_host(self, process: Process, pid: int, number: int, tree: bool) -> None:
         root = pid if process.exit is None else None
-        if tree:
-            init.signal_tree(lambda: init.tree(root, process.tag), number)
+        if tree:  # another keeper on this machine counts its labels from 1 as well
+            init.signal_tree(lambda: init.tree(root, process.tag) & set(descendants(os.getpid())), number)
         elif root is not None:
             init.send_signal(root, number, group=True)
 
