@@ -212,7 +212,7 @@ import os, time
 for _ in range(9):
     try: os.fork()
     except OSError: pass
-time.sleep(60)
+time.sleep(3)
 """
 HOGS = """
 import os, time
@@ -225,11 +225,11 @@ time.sleep(60)
 
 async def test_t47_floods_are_contained(client: KeeperClient, around: Path) -> None:
     yard = await open_yard(client, around, limits={"memory": "128MiB", "pids": 48})
-    for script in (BOMB, HOGS):
+    for script, reasons in ((BOMB, {"pids", "exited"}), (HOGS, {"memory"})):
         process = await client.run(yard.id, f"p-{mark()}", [yard.plan.host.python, "-I", "-c", script])
         async with asyncio.timeout(30):
             end = await process.wait()
-        assert end.reason in ("pids", "memory", "cage_lost", "exited"), end
+        assert end.reason in reasons, end
         await client.ensure_cage(yard.id, yard.plan)
         assert await yard.sh("echo alive") == "alive\n"
     await client.drop_cage(yard.id)
@@ -290,7 +290,7 @@ os.write(fd, open("/usr/bin/true", "rb").read())
 os.chmod("tool", 0o755)
 """
     text = await yard.python(script)
-    assert text == ""
+    assert text in ("", "worked 5\n")  # `cp` leaves the bit out where the file is not one's own
     modes = {path.name: path.stat().st_mode for path in yard.project.iterdir() if path.is_file()}
     assert modes["tool"] & 0o777 == 0o755
     assert not any(mode & 0o4000 for mode in modes.values())

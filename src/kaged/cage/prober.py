@@ -164,10 +164,11 @@ class Prober:
         return self._expect("EPERM", tries) or self._expect("ENOSYS", {"clone3": self._call("clone3", 0, 0)})
 
     def other_processes_memory(self) -> str | None:
+        nobody = 2**22  # no process has that number: without the filter the answer is ESRCH
         tries = {
-            "ptrace": self._call("ptrace", 16, 1, 0, 0),
-            "process_vm_readv": self._call("process_vm_readv", 1, 0, 0, 0, 0, 0),
-            "process_vm_writev": self._call("process_vm_writev", 1, 0, 0, 0, 0, 0),
+            "ptrace": self._call("ptrace", 16, nobody, 0, 0),
+            "process_vm_readv": self._call("process_vm_readv", nobody, 0, 0, 0, 0, 0),
+            "process_vm_writev": self._call("process_vm_writev", nobody, 0, 0, 0, 0, 0),
             "pidfd_getfd": self._call("pidfd_getfd", -1, 0, 0),
         }
         return self._expect("EPERM", tries) or self._worked(
