@@ -50,7 +50,7 @@ def build(*, npm: str | None = None) -> bool:
             [npm, *arguments], cwd=UI, env=env, capture_output=True, text=True, check=False
         )
         if result.returncode != 0:
-            sys.stderr.write(result.stdout[-4000:] + result.stderr[-4000:])
+            sys.stderr.write("\n" + (result.stdout + result.stderr)[:4000])
             raise SystemExit(f"kaged: `npm {' '.join(arguments)}` failed in ui/ (its output is above).")
     STAMP.write_text(source_hash() + "\n", encoding="ascii")
     return True
