@@ -88,5 +88,5 @@ def test_tail_goes_on_when_the_daemon_is_killed_and_started_again(kaged: Daemon)
     tail.wait()
     assert [frame["seq"] for frame in frames] == list(range(1, len(frames) + 1))
     output = "".join(frame["data"]["text"] for frame in frames if frame["type"] == "tool.output")
-    assert output == "one\ntwo\n"
+    assert output == "one\ntwo\n", frames
     assert frames[-1]["data"]["outcome"] == "success"

@@ -20,10 +20,10 @@ def loaded(base: Path, *, text: str = "", mode: str = "user") -> Loaded:
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> Path:
+def base(short_tmp: Path) -> Path:
     for name in ("home/projects/mine/sub", "home/other", "home/run", "rt/kaged/x", "work/app", "config/sub"):
-        (tmp_path / name).mkdir(parents=True)
-    return tmp_path
+        (short_tmp / name).mkdir(parents=True)
+    return short_tmp
 
 
 def refused(rules: RootRules, path: Path | str) -> KagedError:

@@ -35,21 +35,21 @@ class Log:
 
 
 @pytest.fixture
-def loaded(tmp_path: Path) -> Loaded:
-    file = tmp_path / "config" / "config.toml"
+def loaded(short_tmp: Path) -> Loaded:
+    file = short_tmp / "config" / "config.toml"
     file.parent.mkdir()
     file.write_text("")
     environ = {
-        "HOME": str(tmp_path),
-        "KAGED_HOME": str(tmp_path / "home"),
-        "XDG_RUNTIME_DIR": str(tmp_path / "r"),
+        "HOME": str(short_tmp),
+        "KAGED_HOME": str(short_tmp / "home"),
+        "XDG_RUNTIME_DIR": str(short_tmp / "r"),
     }
-    return load(flags=Flags(config=file), environ=environ, root=tmp_path)
+    return load(flags=Flags(config=file), environ=environ, root=short_tmp)
 
 
 @pytest.fixture
-async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    database = await Database.open(tmp_path / "kaged.db")
+async def db(short_tmp: Path) -> AsyncIterator[Database]:
+    database = await Database.open(short_tmp / "kaged.db")
     yield database
     await database.close()
 
@@ -65,8 +65,8 @@ def projects(db: Database, loaded: Loaded, log: Log) -> Projects:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    path = tmp_path / "work" / "My App_2"
+def folder(short_tmp: Path) -> Path:
+    path = short_tmp / "work" / "My App_2"
     path.mkdir(parents=True)
     return path
 
@@ -201,15 +201,15 @@ async def test_forbidden_folders_do_not_load(projects: Projects, loaded: Loaded)
 
 
 async def test_a_hostile_kaged_folder_cannot_send_the_writing_elsewhere(
-    projects: Projects, folder: Path, tmp_path: Path
+    projects: Projects, folder: Path, short_tmp: Path
 ) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (folder / ".kaged").symlink_to(tmp_path / "elsewhere")
+    (short_tmp / "elsewhere").mkdir()
+    (folder / ".kaged").symlink_to(short_tmp / "elsewhere")
     assert (await refused(projects.load(folder, actor=ADA, create=True))).code in (
         "bad_request",
         "dsl_invalid",
     )
-    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert list((short_tmp / "elsewhere").iterdir()) == []
 
 
 async def test_forgetting_keeps_the_files(projects: Projects, folder: Path, log: Log) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaged.core.errors import ConfigError
-from kaged.settings.nonces import CURRENT, FILE, PREVIOUS, check_nonce, parse_env_file, read_nonces
+from kaged.settings.nonces import CURRENT, FILE, PREVIOUS, check_nonce, read_nonces
 
 ONE = "f3a91c0b7d5e4826b0c4d8e17a6f92035b8c1d4e7f609a3b2c5d8e1f4a7b0c3d"
 TWO = "0b7d5e4826b0c4d8e17a6f92035b8c1d4e7f609a3b2c5d8e1f4a7b0c3df3a91c"
@@ -93,37 +93,3 @@ def test_random_hex_is_accepted_unless_it_repeats(raw: bytes) -> None:
     value = raw.hex()
     problem = check_nonce(value)
     assert problem is None or "repeats itself" in problem
-
-
-def test_reload_reads_the_same_source_again(tmp_path: Path) -> None:
-    env = tmp_path / "env"
-    env.write_text(f"# nonces\n{CURRENT}={TWO}\n{PREVIOUS}='{ONE}'\nOTHER=x\n")
-    started = read_nonces({CURRENT: ONE}, required=True)
-    assert started.reload(env).accepted == (TWO, ONE)
-    file = tmp_path / "nonce"
-    file.write_text(ONE)
-    from_file = read_nonces({FILE: str(file)}, required=True)
-    file.write_text(f"{TWO}\n{ONE}\n")
-    assert from_file.reload(env).accepted == (TWO, ONE)
-    none = read_nonces({}, required=False)
-    assert none.reload(env) is none
-
-
-def test_a_bad_reload_is_an_error_that_keeps_the_old_value(tmp_path: Path) -> None:
-    env = tmp_path / "env"
-    started = read_nonces({CURRENT: ONE}, required=True)
-    for text, sentence in [
-        ("", "the nonces in use were kept"),
-        (f"{CURRENT}=short", "at least 32"),
-        ("nonsense", "env:1: is not a NAME=value line"),
-    ]:
-        env.write_text(text)
-        with pytest.raises(ConfigError, match=sentence):
-            started.reload(env)
-    env.unlink()
-    with pytest.raises(ConfigError, match="cannot be read"):
-        started.reload(env)
-
-
-def test_env_files() -> None:
-    assert parse_env_file('A=1\n; c\n\n B = "x y" \nC=\n', "env") == {"A": "1", "B": "x y", "C": ""}

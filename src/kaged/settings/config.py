@@ -212,19 +212,7 @@ def _combinations(config: Config, raw: _Raw, flags: Flags) -> list[str]:
         problems.append(
             f"{raw.place(('daemon', 'bind'))}: {config.daemon.bind} can be reached from other machines; {fix}"
         )
-    if config.ui.url and _origin(config.ui.url) != _origin(config.daemon.public_url):
-        problems.append(
-            f"{raw.place(('ui', 'url'))}: must have the origin of daemon.public_url "
-            f"({config.daemon.public_url or 'which is not set'})"
-        )
     return problems
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
 def _complete(config: Config, mode: Mode, raw: _Raw, environ: Mapping[str, str], root: Path) -> Loaded:

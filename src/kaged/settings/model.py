@@ -71,6 +71,12 @@ def _no_plugins(names: list[str]) -> list[str]:
     return names
 
 
+def _no_ui_url(text: str) -> str:
+    if text:
+        raise ValueError("a console served elsewhere is not supported by this version of kaged; remove it")
+    return text
+
+
 def _peer(text: str) -> str:
     if _PEER_UID.fullmatch(text):
         return text
@@ -176,8 +182,8 @@ class Ui(_Section):
     serve: bool = True
     """Whether the daemon serves the page itself."""
 
-    url: Annotated[str, AfterValidator(_public_url)] = ""
-    """Address of the page when a proxy serves it; shares the origin of `daemon.public_url`."""
+    url: Annotated[str, AfterValidator(_no_ui_url)] = ""
+    """Must be empty: a console served elsewhere is not supported by this version of kaged."""
 
 
 class Projects(_Section):

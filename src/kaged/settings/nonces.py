@@ -1,4 +1,4 @@
-"""The sidecar's nonces: where they may come from, what is accepted, and how they are read again.
+"""The sidecar's nonces: where they may come from and what is accepted.
 
 A nonce is what proves that a request crossed the sidecar: whoever knows it can be any user. Values never
 appear in messages or in the `repr` of anything here.
@@ -42,27 +42,11 @@ class Nonces:
     previous: str | None = field(default=None, repr=False)
     source: str = "none"
     """`environment`, `file <path>`, `credential` or `none`; for people, never a value."""
-    file: Path | None = None
-    """What is read again at reload, when the nonces came from a file or credential."""
 
     @property
     def accepted(self) -> tuple[str, ...]:
         """Every nonce that a request may carry, the current one first."""
         return tuple(value for value in (self.current, self.previous) if value is not None)
-
-    def reload(self, env_file: Path) -> "Nonces":
-        """Read the same source again: the file or credential, else the two keys in `env_file`.
-
-        Raises ConfigError and changes nothing when the new values are not usable.
-        """
-        if self.file is not None:
-            return _from_file(self.file, self.source)
-        if self.source != "environment":
-            return self
-        values = parse_env_file(_read(env_file), env_file.name)
-        if CURRENT not in values:
-            raise ConfigError(f"{env_file}: has no {CURRENT}; the nonces in use were kept")
-        return _checked(values[CURRENT], values.get(PREVIOUS) or None, "environment", str(env_file))
 
 
 def read_nonces(environ: Mapping[str, str], *, required: bool, env_file: Path | None = None) -> Nonces:
@@ -110,26 +94,6 @@ def check_nonce(value: str) -> str | None:
     return None
 
 
-def parse_env_file(text: str, name: str) -> dict[str, str]:
-    """The variables of a systemd EnvironmentFile: `NAME=value` lines, quotes optional, `#` and `;` comments.
-
-    Raises ConfigError naming the line of anything else.
-    """
-    values: dict[str, str] = {}
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = raw.strip()
-        if not line or line[0] in "#;":
-            continue
-        key, separator, value = line.partition("=")
-        if not separator or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key.strip()):
-            raise ConfigError(f"{name}:{number}: is not a NAME=value line")
-        value = value.strip()
-        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
-            value = value[1:-1]
-        values[key.strip()] = value
-    return values
-
-
 def _credential(environ: Mapping[str, str]) -> Path | None:
     folder = environ.get(CREDENTIALS)
     path = Path(folder) / CREDENTIAL_NAME if folder else None
@@ -141,7 +105,7 @@ def _from_file(path: Path, source: str) -> Nonces:
     lines = text[:-1].split("\n") if text[-1:] == "\n" else text.split("\n")
     if len(lines) > 2:
         raise ConfigError(f"{path}: has {len(lines)} lines; at most two: the nonce and the previous one")
-    return _checked(lines[0], lines[1] if len(lines) == 2 else None, source, str(path), file=path)
+    return _checked(lines[0], lines[1] if len(lines) == 2 else None, source, str(path))
 
 
 def _read(path: Path) -> str:
@@ -153,10 +117,8 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path}: is not text") from None
 
 
-def _checked(
-    current: str, previous: str | None, source: str, where: str | None, *, file: Path | None = None
-) -> Nonces:
+def _checked(current: str, previous: str | None, source: str, where: str | None) -> Nonces:
     for name, value in ((CURRENT, current), (PREVIOUS, previous)):
         if value is not None and (problem := check_nonce(value)) is not None:
             raise ConfigError(f"{where or name}: {'' if where is None else name + ' '}{problem}")
-    return Nonces(current, previous if previous != current else None, source, file)
+    return Nonces(current, previous if previous != current else None, source)

@@ -39,7 +39,7 @@ class Paths:
 
     @property
     def env_file(self) -> Path:
-        """The nonce keys, read by systemd at start and by the daemon at reload."""
+        """Where systemd takes the nonce from at start (`EnvironmentFile=`)."""
         return self.config_dir / "env"
 
     @property

@@ -6,7 +6,7 @@ looks like a credential never reach a line, and that stack traces appear at leve
 decides anything from what it sees.
 """
 
-from kaged.telemetry.logs import Telemetry, configure, configured
+from kaged.telemetry.logs import Telemetry, configure
 from kaged.telemetry.scrub import register_secret
 
-__all__ = ["Telemetry", "configure", "configured", "register_secret"]
+__all__ = ["Telemetry", "configure", "register_secret"]

@@ -6,14 +6,11 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from kaged.core.errors import ConfigError
 from kaged.telemetry.form import JsonForm, ShortForm, digest
-from kaged.telemetry.scrub import register_secret
 
 QUEUE_LINES = 10_000
 """Lines that may wait for a slow disk; further ones are counted and dropped, never waited for."""
@@ -76,30 +73,6 @@ def configure(target: str = "stderr", level: str = "info", *, stream: TextIO | N
         handler = _file(Path(target.removeprefix("file:")))
         handler.setFormatter(JsonForm())
     return Telemetry(handler, level)
-
-
-class LogSettings(Protocol):
-    """The part of the configuration that this room reads."""
-
-    @property
-    def operational(self) -> str:
-        """`stderr` or `file:/absolute/path`."""
-
-    @property
-    def level(self) -> str:
-        """`debug`, `info`, `warn` or `error`."""
-
-
-@contextmanager
-def configured(settings: LogSettings, *, secrets: Iterable[str] = ()) -> Iterator[Telemetry]:
-    """`configure` for a block, with `secrets` kept out of every line; closed at its end, whatever happens."""
-    for secret in secrets:
-        register_secret(secret)
-    telemetry = configure(settings.operational, settings.level)
-    try:
-        yield telemetry
-    finally:
-        telemetry.close()
 
 
 def _file(path: Path) -> logging.Handler:
