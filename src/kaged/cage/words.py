@@ -55,7 +55,11 @@ def _below(path: str, root: str) -> bool:
 def explain(plan: CagePlan) -> list[str]:
     """What can be read, written, reached, and how much may be used, one thing a line."""
     limits = plan.limits
-    memory = "no limit" if limits.memory_bytes is None else f"{size(limits.memory_bytes)} in each process"
+    memory = (
+        "no limit"
+        if limits.memory_bytes is None
+        else f"{size(limits.memory_bytes)} in each process and in all together"
+    )
     listed = {mode: [path for path, m in plan.rules if m == mode] for mode in ("rw", "ro", "hidden")}
     lines = [
         "writes: "
