@@ -195,6 +195,19 @@ async def killed_in_stream(house: House) -> tuple[str, Started, str]:
     return session, started, begin.data["message_id"]
 
 
+async def test_output_that_is_stored_is_not_kept_by_the_keeper_as_well(house: House) -> None:
+    session = await house.session()
+    job = ("shell", {"command": "sleep 0.5; echo later", "background": True})
+    await house.say(session, "go", calls(("shell", {"command": "true"}), job), says("ok"))
+    stored, background = [e.data["call_id"] for e in await house.events(session, "tool.call")]
+    # As if the daemon had died after storing the result and before telling the keeper.
+    await (await house.keeper.run(session, stored, ["true"])).wait()
+    await (await house.keeper.attach(background)).wait()
+    await house.restart()
+    await house.sessions.recover()
+    assert [p.id for p in (await house.keeper.state()).processes] == [background]
+
+
 async def test_answering_a_question_resumes_the_run(house: House) -> None:
     session = await house.session()
     house.script.add(calls(("ask", {"question": "Which?", "options": ["a", "b"]})))

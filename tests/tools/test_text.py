@@ -71,5 +71,5 @@ def test_binary_is_told_from_text() -> None:
 
 def test_sizes_are_said_in_words() -> None:
     assert [size_words(n) for n in (1, 2048, 5 * 1024**2, 3 * 1024**3, 2 * 1024**4)] == [
-        "1 bytes", "2.0 KiB", "5.0 MiB", "3.0 GiB", "2.0 TiB",
+        "1 byte", "2.0 KiB", "5.0 MiB", "3.0 GiB", "2.0 TiB",
     ]  # fmt: skip

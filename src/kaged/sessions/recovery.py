@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from kaged.agents.conversation import Call
+from kaged.cage.client import KeeperState
 from kaged.core.actors import DAEMON
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
@@ -38,7 +40,17 @@ async def recover(ports: SessionPorts, executor: Executor) -> list[str]:
             marked.append(session.run.id)
         if known:
             await _follow(ports, executor, session.id)
+    await _forget_stored(ports, state)
     return marked
+
+
+async def _forget_stored(ports: SessionPorts, state: KeeperState) -> None:
+    """Drop output that the keeper holds only because the daemon died between storing it and saying so."""
+    for process in state.processes:
+        if process.cage is None or process.pty or process.running:
+            continue
+        if await ports.db.read(partial(rows.has_result, session=process.cage, call_id=process.id)):
+            await ports.keeper.forget(process.id)
 
 
 def _told(call: Call) -> dict[str, str]:

@@ -232,6 +232,16 @@ def _attention(row: Sequence[Any]) -> Attention:
     )
 
 
+def has_result(connection: apsw.Connection, session: str, call_id: str) -> bool:
+    """Whether the call's result is stored and is not a background job, whose output is still to be read."""
+    row = connection.execute(
+        "SELECT data ->> '$.detail.job' FROM events WHERE session = ? AND type = 'tool.result' "
+        "AND data ->> 'call_id' = ?",
+        (session, call_id),
+    ).fetchone()
+    return row is not None and row[0] is None
+
+
 def ended_messages(connection: apsw.Connection, session: str, run: str) -> list[str]:
     """Ids of a run's finished messages."""
     rows = connection.execute(

@@ -24,29 +24,34 @@ _NETWORK = re.compile(
     r"name or service not known|could not connect to server|EAI_AGAIN|getaddrinfo|no route to host",
     re.I,
 )
-_SYSCALL = re.compile(
-    r"(?:unshare|mount|umount|setns|chroot|pivot_root|ptrace|strace|gdb|bpf|keyctl|insmod|modprobe|nsenter|reboot|"
-    r"swapon|dmesg|perf|sethostname|hostname)\b[^\n]*(?:operation not permitted|permission denied)",
-    re.I,
-)
+_PRIVILEGE = re.compile(r"operation not permitted|\bEPERM\b", re.I)
+_OTHERS = re.compile(r"/proc/\d+/[\w/]+['\"]?: (?:permission denied|no such file or directory)", re.I)
 _FAMILY = re.compile(r"address family not supported", re.I)
 _INSIDE = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/tmp", "/proc", "/dev", "/etc")
 
 
 def explain(text: str, plan: CagePlan) -> list[str]:
     """What the cage's rules have to do with this output of a failed command; empty when nothing is known."""
-    found: list[str] = []
-    for path in _paths(_READ_ONLY, text):
-        found.append(read_only(path, plan))
-    for path in _paths(_ABSENT, text):
-        if (sentence := _outside(path, plan)) is not None:
-            found.append(sentence)
+    found = [read_only(path, plan) for path in _paths(_READ_ONLY, text)]
+    absent = list(_paths(_ABSENT, text))
+    found += [sentence for path in absent if (sentence := _covered(path, plan)) is not None]
+    if outside := list(dict.fromkeys(path for path in absent if _outside(path, plan))):
+        named = ", ".join(f"`{path}`" for path in outside[:MOST])
+        verb = "does" if len(outside) == 1 else "do"
+        found.append(
+            f"{named} {verb} not exist in this cage: of the host, only this project and system programs are "
+            "there."
+        )
+    if _OTHERS.search(text):
+        found.append(
+            "The cage sees its own processes only, and cannot look into the one that holds it together."
+        )
     if _NETWORK.search(text):
         found.append(
             "This cage has no network: nothing outside it can be reached, nor can names be looked up."
         )
-    if _SYSCALL.search(text):
-        found.append("The cage has no privileges, and its system-call filter refuses this.")
+    if _PRIVILEGE.search(text):
+        found.append("The cage has no privileges, and its system-call filter refuses what would widen it.")
     if _FAMILY.search(text):
         found.append("The cage's system-call filter refuses this kind of socket.")
     return list(dict.fromkeys(found))[:MOST]
@@ -75,12 +80,18 @@ def _paths(patterns: tuple[re.Pattern[str], ...], text: str) -> list[str]:
     return [match["path"] for pattern in patterns for match in pattern.finditer(text)]
 
 
-def _outside(path: str, plan: CagePlan) -> str | None:
-    """A sentence for an absolute path that exists on hosts but not in this cage."""
+def _covered(path: str, plan: CagePlan) -> str | None:
+    """A sentence for a path below a protected place that is not there yet, and so cannot be made."""
+    absolute = PurePosixPath(plan.root, path)
+    for place in plan.placeholders:
+        if absolute.is_relative_to(place):
+            name = PurePosixPath(place).name
+            return f"`{name}` is protected: where it does not exist, the cage does not let it be made."
+    return None
+
+
+def _outside(path: str, plan: CagePlan) -> bool:
+    """Whether this is an absolute path of a place that hosts have and this cage has not."""
     pure = PurePosixPath(path)
     inside = (plan.root, plan.home, *(rule for rule, _ in plan.rules), *_INSIDE)
-    if not pure.is_absolute() or any(pure.is_relative_to(place) for place in inside):
-        return None
-    return (
-        f"`{path}` does not exist in this cage: of the host, only this project and system programs are there."
-    )
+    return pure.is_absolute() and not any(pure.is_relative_to(place) for place in inside)

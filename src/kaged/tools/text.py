@@ -77,7 +77,7 @@ def looks_binary(data: bytes) -> bool:
 def size_words(count: int) -> str:
     """A number of bytes for people."""
     if count < 1024:
-        return f"{count} bytes"
+        return f"{count} byte" if count == 1 else f"{count} bytes"
     size = float(count)
     for unit in ("KiB", "MiB", "GiB"):
         size /= 1024
