@@ -15,6 +15,8 @@ from typing import Any
 
 import httpx2
 
+from e2e.zygote import Forked, Zygote
+
 ROOT = Path(__file__).resolve().parents[2]
 READY = re.compile(r"^kaged \S+ is ready$")
 LAUNCH = re.compile(r"http://\S+/launch\?token=\S+")
@@ -39,7 +41,8 @@ class Daemon:
     base: Path
     extra: Mapping[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ("--mode=user",)
-    process: subprocess.Popen[str] | None = None
+    zygote: Zygote | None = None
+    process: subprocess.Popen[str] | Forked | None = None
     launch_url: str = ""
     output: list[str] = field(default_factory=list)
 
@@ -69,15 +72,12 @@ class Daemon:
     def start(self, *, port: int | None = 0) -> "Daemon":
         """Start and wait for the ready block; raises with the output when it does not come."""
         bind = () if port is None else (f"--bind=127.0.0.1:{port}",)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "kaged.daemon", *self.flags, *bind],
-            env=self.env,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stdin=subprocess.DEVNULL,
-            text=True,
-        )
-        assert self.process.stderr is not None
+        self.process = self.spawn(*self.flags, *bind)
+        return self.wait_ready()
+
+    def wait_ready(self) -> "Daemon":
+        """Read up to the end of the next ready block: of a start, or of one that kaged makes by itself."""
+        assert self.process is not None and self.process.stderr is not None
         seen_ready = False
         for line in self.process.stderr:
             self.output.append(line)
@@ -90,19 +90,33 @@ class Daemon:
             f"the daemon did not start (exit {self.process.wait()}):\n{''.join(self.output)}"
         )
 
+    def spawn(self, *arguments: str) -> subprocess.Popen[str] | Forked:
+        """The daemon's process, without waiting for anything."""
+        if self.zygote is not None:
+            return self.zygote.start(arguments, self.env)
+        return subprocess.Popen(
+            [sys.executable, "-m", "kaged.daemon", *arguments],
+            env=self.env,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
     def kill(self) -> None:
         """kill -9: the daemon only, never the keeper."""
         assert self.process is not None
         self.process.kill()
-        self._reap()
+        self.reap()
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> int:
         """Ctrl-C (or another signal) and wait for the end."""
         assert self.process is not None
         self.process.send_signal(how)
-        return self._reap()
+        return self.reap()
 
-    def _reap(self) -> int:
+    def reap(self) -> int:
+        """Wait for the daemon's end; its exit code."""
         assert self.process is not None and self.process.stderr is not None
         self.output += self.process.stderr.readlines()
         self.process.stderr.close()
@@ -123,28 +137,39 @@ class Daemon:
 
     def api(self) -> httpx2.Client:
         """A client on the control socket: an admin, no cookies."""
-        transport = httpx2.HTTPTransport(uds=str(self.runtime / "control.sock"))
+        transport = httpx2.HTTPTransport(uds=str(self.runtime / "control.sock"), verify=False)
         return httpx2.Client(transport=transport, base_url="http://127.0.0.1", timeout=30)
 
     def processes(self) -> list[str]:
-        """Command lines of every live process whose environment or arguments point into this home."""
+        """`PID command line` of every live process that has to do with this home.
+
+        Found by arguments, environment, or (inside a cage, where both are clean) by the mounts.
+        """
+        ours = os.readlink("/proc/self/ns/mnt")
         found = []
         for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
                 continue
             with contextlib.suppress(OSError):
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                if str(self.base) in line:
+                if line and (str(self.base) in line or self._within(entry, ours)):
                     found.append(f"{entry.name} {line}")
         return found
 
+    def _within(self, entry: Path, ours: str) -> bool:
+        base = os.fsencode(self.base)
+        if base in (entry / "environ").read_bytes():
+            return True
+        mounts = (entry / "mountinfo").read_bytes() if os.readlink(entry / "ns" / "mnt") != ours else b""
+        return b"/" + os.fsencode(self.base.name) in mounts
+
 
 @contextlib.contextmanager
-def daemon(base: Path, **options: Any) -> Iterator[Daemon]:
+def daemon(base: Path, *, port: int | None = 0, **options: Any) -> Iterator[Daemon]:
     """A started daemon; everything it started is ended afterwards, keeper included."""
     it = Daemon(base, **options)
     try:
-        yield it.start()
+        yield it.start(port=port)
     finally:
         if it.process is not None and it.process.poll() is None:
             it.stop()
@@ -160,7 +185,7 @@ def end_keeper(it: Daemon) -> None:
     until(lambda: not it.processes(), "the keeper's end")
 
 
-def until(check: Any, what: str, *, seconds: float = 20.0) -> Any:
+def until(check: Any, what: str, *, seconds: float = 60.0) -> Any:
     """Poll what offers no event of its own; the first true value, or a failure naming what did not come."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
