@@ -64,7 +64,7 @@ async def cages(loaded: Loaded) -> tuple[KeeperClient, ProbeReport]:
         fix = f"see {paths.runtime / 'keeper.log'}; `kaged stop` ends it"
         raise GateError("keeper", error.message, fix) from error
     try:
-        report = await probe(client)
+        report = await probe(client, place=paths.home)
     except BaseException:
         client.close()
         raise
@@ -99,8 +99,3 @@ def account(environ: Mapping[str, str]) -> list[str]:
     if os.geteuid() != 0:
         return []
     return ["running as root: a mistake in a cage costs more than it has to; an ordinary account is enough"]
-
-
-async def all_checks(client: KeeperClient, *, attacks: bool) -> ProbeReport:
-    """The probes that `kaged doctor` shows."""
-    return await probe(client, attacks=attacks)
