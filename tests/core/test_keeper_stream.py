@@ -140,31 +140,40 @@ class Relay:
         self.reader = self._start()
 
 
-@pytest.mark.parametrize(("pty", "size"), [(False, 24 * MIB), (True, 8 * MIB)], ids=["pipe", "pty"])
-def test_nothing_is_lost_when_the_reader_is_killed_anywhere(pty: bool, size: int) -> None:
-    """Readers are killed one after the other in the middle of a flood; every byte is there once."""
-    data = pattern(size)
+CHUNKS = """
+import sys
+with open(sys.argv[1], "rb") as file:
+    for _ in sys.stdin:
+        sys.stdout.buffer.write(file.read(int(sys.argv[2])))
+        sys.stdout.buffer.flush()
+"""
+
+
+@pytest.mark.parametrize(("pty", "chunk"), [(False, 3 * MIB), (True, MIB)], ids=["pipe", "pty"])
+def test_nothing_is_lost_when_the_reader_is_killed_anywhere(pty: bool, chunk: int, tmp_path: Path) -> None:
+    """A reader is killed in the middle of each of eight floods; every byte is there once."""
+    data = pattern(8 * chunk)
+    (tmp_path / "data").write_bytes(data)
     source, write = os.openpty() if pty else os.pipe()
     if pty:
         tty.setraw(write)
     os.set_blocking(source, False)
     stream = Stream.create(source, pty=pty, capacity=64 * MIB)
-    writer = subprocess.Popen([sys.executable, "-c", WRITER], stdin=subprocess.PIPE, stdout=write)
-    os.close(write)
-    relay = Relay(stream)
-    assert writer.stdin is not None
-    writer.stdin.write(data)
-    writer.stdin.close()
-    for goal in range(size // 8, size - size // 4, size // 8):
-        while stream.head < goal:
-            stream.refresh()
-        relay.replace()
-    relay.kill()
-    stream.refresh()
-    assert stream.head < size, "the readers were to be killed in mid-flood"
-    while not stream.ended:
-        stream.pump()
-    writer.wait()
-    assert stream.head == size
-    assert stream.read(0, size) == (0, data)
+    command = [sys.executable, "-c", CHUNKS, str(tmp_path / "data"), str(chunk)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=write, text=True) as writer:
+        os.close(write)
+        assert writer.stdin is not None
+        relay = Relay(stream)
+        for begin in range(0, len(data), chunk):
+            print("next", file=writer.stdin, flush=True)
+            while stream.head < begin + chunk // 4:
+                stream.refresh()
+            relay.replace()
+        relay.kill()
+        writer.stdin.close()
+        stream.refresh()
+        while not stream.ended:
+            stream.pump()
+    assert stream.head == len(data)
+    assert stream.read(0, len(data)) == (0, data)
     stream.close()

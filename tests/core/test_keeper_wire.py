@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaged.core import keeper_wire as wire
@@ -19,6 +19,7 @@ json_objects = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(json_objects, st.binary(max_size=300)), max_size=6), st.lists(st.floats(0, 1)))
 def test_frames_survive_any_cut(messages: list[tuple[dict[str, Any], bytes]], cuts: list[float]) -> None:
     stream = b"".join(encode(header, payload) for header, payload in messages)
@@ -30,6 +31,7 @@ def test_frames_survive_any_cut(messages: list[tuple[dict[str, Any], bytes]], cu
     assert got == messages
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_garbage_is_refused_or_waits_for_more(garbage: bytes) -> None:
     reader = FrameReader()

@@ -29,6 +29,7 @@ RING_CAPACITY: Final = 8 * 1024 * 1024
 REASONS: Final = ("exited", "walltime", "killed", "cage_lost", "memory", "pids")
 """Why a process ended; anything but `exited` is the keeper's doing or the cage's end."""
 
+_ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _PREFIX = struct.Struct("!II")
 _FD_SIZE = array.array("i").itemsize
 
@@ -81,7 +82,7 @@ class Frame:
 def encode(header: Mapping[str, Any], payload: bytes = b"", fds: int = 0) -> bytes:
     """The bytes of a frame; `fds` says how many descriptors go with it."""
     whole = dict(header, fds=fds) if fds else header
-    text = json.dumps(whole, separators=(",", ":")).encode("ascii")
+    text = _ENCODE(whole).encode("ascii")
     if len(text) > MAX_HEADER or len(payload) > MAX_PAYLOAD or fds > MAX_FDS:
         raise WireError(f"a frame of {len(text)} + {len(payload)} bytes is over the limit")
     return _PREFIX.pack(len(text), len(payload)) + text + payload
@@ -134,7 +135,7 @@ class FrameReader:
 
 def _parse(text: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(text)
+        header = json.loads(text.decode())
     except (ValueError, RecursionError) as error:
         raise WireError("a frame's header is not JSON") from error
     if not isinstance(header, dict):
@@ -142,7 +143,7 @@ def _parse(text: bytes) -> dict[str, Any]:
     return header
 
 
-def receive(sock: socket.socket, size: int = 262_144) -> tuple[bytes, list[int]]:
+def receive(sock: socket.socket, size: int = 65_536) -> tuple[bytes, list[int]]:
     """Read what is there, with its descriptors (close-on-exec). Empty bytes: the peer is gone."""
     data, ancillary, _, _ = sock.recvmsg(size, socket.CMSG_LEN(64 * _FD_SIZE), socket.MSG_CMSG_CLOEXEC)
     fds: list[int] = []

@@ -354,7 +354,7 @@ class Channel:
     def receive(self) -> Iterator[tuple[dict[str, Any], bytes, list[int]]]:
         """The frames that one read completes. Raises EOFError when the keeper is gone."""
         size = array.array("i").itemsize
-        data, extra, _, _ = self.sock.recvmsg(262144, socket.CMSG_LEN(64 * size), socket.MSG_CMSG_CLOEXEC)
+        data, extra, _, _ = self.sock.recvmsg(65536, socket.CMSG_LEN(64 * size), socket.MSG_CMSG_CLOEXEC)
         if not data:
             raise EOFError
         for _, _, raw in extra:
