@@ -26,7 +26,6 @@ const Row = memo(
     return (
       <>
         {line.map((run, index) => (
-          // oxlint-disable-next-line react/no-array-index-key
           <span key={index} style={css(run.style)}>
             {run.text}
           </span>
@@ -58,7 +57,6 @@ export function AnsiText({ text, lastLines }: { text: string; lastLines?: number
     return tail.slice(Math.max(0, tail.findIndex((line) => line.length > 0)));
   }, [text, lastLines]);
   return lines.map((line, index) => (
-    // oxlint-disable-next-line react/no-array-index-key
     <Row key={index} line={line} />
   ));
 }

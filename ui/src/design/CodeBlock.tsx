@@ -48,7 +48,6 @@ export const Code = memo(function Code({ text, language }: { text: string; langu
         span.className === "" ? (
           span.text
         ) : (
-          // oxlint-disable-next-line react/no-array-index-key
           <span key={index} className={span.className}>
             {span.text}
           </span>

@@ -22,7 +22,6 @@ export function Dialog({ title, onClose, wide, children, foot }: DialogProps): R
   }, []);
   return (
     // The scrim is part of the dialog element; a click on it is a click on the dialog itself.
-    // oxlint-disable-next-line jsx-a11y/no-noninteractive-element-interactions
     <dialog
       ref={ref}
       className={wide ? "dialog wide" : "dialog"}

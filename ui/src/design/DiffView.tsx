@@ -15,7 +15,6 @@ export const DiffView = memo(function DiffView({ file }: { file: FileDiff }): Re
     <>
       <div className="diff" role="table" aria-label={`Changes to ${file.path}`} tabIndex={0}>
         {rows.map((row, index) => (
-          // oxlint-disable-next-line react/no-array-index-key
           <div key={index} className={`diff-row ${row.kind}`} role="row">
             <span className="diff-number" role="cell">
               {row.before ?? ""}

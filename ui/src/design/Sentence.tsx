@@ -4,7 +4,6 @@ import { Fragment, type ReactNode } from "react";
 export function Sentence({ text }: { text: string }): ReactNode {
   return text.split(/(`[^`\n]+`)/).map((piece, index) => {
     const code = piece.length > 2 && piece.startsWith("`") && piece.endsWith("`");
-    // oxlint-disable-next-line react/no-array-index-key
     return <Fragment key={index}>{code ? <code>{piece.slice(1, -1)}</code> : piece}</Fragment>;
   });
 }

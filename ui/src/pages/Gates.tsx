@@ -61,16 +61,16 @@ export function Unreachable({ message }: { message: string }): ReactNode {
 }
 
 export function Member({ me }: { me: Me }): ReactNode {
-  const claim = `kaged auth claim ${me.id}`;
+  const entry = `admins = ["${me.id}"]`;
   return (
     <Gate title={`You are signed in as ${me.name ?? me.email ?? me.id}`}>
       <p>
-        This kaged does not list you as an admin yet, so there is nothing here you may see. Whoever runs this host can
-        add you with:
+        This kaged does not list you as an admin, so there is nothing here you may see. Whoever runs this host can add
+        you in <code>config.toml</code>, under <code>[auth]</code>:
       </p>
       <div className="gate-command">
-        <code>{claim}</code>
-        <CopyButton text={() => claim} label="Copy the command" />
+        <code>{entry}</code>
+        <CopyButton text={() => entry} label="Copy the line" />
       </div>
       <Button onClick={reload}>Look again</Button>
     </Gate>

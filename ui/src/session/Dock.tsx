@@ -38,7 +38,7 @@ export function Dock({ transcript, ready, project, archived }: DockProps): React
   };
 
   const blocked = blockedBy(project, archived);
-  const reason = blocked !== null ? "No messages can be sent now." : active ? "You can write; sending waits until this is done." : null;
+  const reason = blocked !== null ? "No messages can be sent now." : active ? "Sending waits until this is done." : null;
   return (
     <div className="dock">
       <div className="column">

@@ -210,7 +210,7 @@ function CageWords({ project, run }: { project: Project | null; run: Run | null 
           </ul>
           {run === null || run.instructions.length === 0 ? null : (
             <p>
-              The agent read <code>{run.instructions.join(", ")}</code> of the project as instructions.
+              Instructions read from the project: {run.instructions.join(", ")}.
             </p>
           )}
           <p className="muted">

@@ -50,7 +50,6 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
           hint="An absolute path. The agent will see this folder and nothing else of the host."
           value={path}
           required
-          // oxlint-disable-next-line jsx-a11y/no-autofocus
           autoFocus
           onChange={(event) => {
             setPath(event.target.value);

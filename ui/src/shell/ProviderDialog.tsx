@@ -84,7 +84,6 @@ export function ProviderDialog({ onClose }: { onClose: () => void }): ReactNode 
           hint="A key of Anthropic or OpenAI, or the address of any server that speaks their protocols (Ollama, vLLM, a gateway). It stays on this host, in local.toml."
           value={pasted}
           required
-          // oxlint-disable-next-line jsx-a11y/no-autofocus
           autoFocus
           onChange={(event) => paste(event.target.value)}
         />

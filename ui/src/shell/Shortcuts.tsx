@@ -30,7 +30,6 @@ export function Shortcuts({ onClose }: { onClose: () => void }): ReactNode {
                 <span key={chord.join()}>
                   {index > 0 ? <span className="muted">or</span> : null}
                   {chord.map((key, place) => (
-                    // oxlint-disable-next-line react/no-array-index-key
                     <Kbd key={place}>{key}</Kbd>
                   ))}
                 </span>

@@ -18,7 +18,6 @@ export function Find({ xterm, onClose }: { xterm: Xterm; onClose: () => void }):
         className="input"
         aria-label="Find in the terminal"
         placeholder="Find"
-        // oxlint-disable-next-line jsx-a11y/no-autofocus
         autoFocus
         value={text}
         onChange={(event) => {

@@ -1,5 +1,5 @@
 import "./terminal.css";
-import { type ReactNode, useCallback, useEffect, useState } from "react";
+import { type ReactNode, useCallback, useEffect, useRef, useState } from "react";
 import { api } from "../api/client.ts";
 import { sentence } from "../api/http.ts";
 import type { Terminal } from "../api/types.ts";
@@ -41,6 +41,14 @@ export function Terminals({ scope, selected, onSelect, labelOf, empty }: Termina
   }, [session]);
   useEffect(() => void look(), [look]);
 
+  const here = useRef(true);
+  useEffect(() => {
+    here.current = true;
+    return () => {
+      here.current = false;
+    };
+  }, []);
+
   const chosen = list?.find((entry) => entry.id === selected) ?? list?.at(-1) ?? null;
 
   const open = async (kind: "cage" | "host"): Promise<void> => {
@@ -49,7 +57,8 @@ export function Terminals({ scope, selected, onSelect, labelOf, empty }: Termina
       const place = kind === "host" ? {} : (scope ?? {});
       const made = await api.createTerminal({ kind, ...place, cols: 100, rows: 30 });
       setList((held) => [...(held ?? []), made]);
-      onSelect(made.id);
+      // Whoever went elsewhere in the meantime is not fetched back.
+      if (here.current) onSelect(made.id);
     } catch (error) {
       toastError(error);
     } finally {

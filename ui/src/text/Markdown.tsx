@@ -15,7 +15,6 @@ export const Markdown = memo(function Markdown({ text }: { text: string }): Reac
     <div className="md">
       {tokens.map((token, index) => (
         // Blocks only ever grow at the end, so their position is their identity.
-        // oxlint-disable-next-line react/no-array-index-key
         <Block key={index} raw={token.raw} token={token} />
       ))}
     </div>
@@ -30,7 +29,6 @@ const Block = memo(
 );
 
 function children(tokens: Token[] | undefined, render: (token: Token) => ReactNode): ReactNode {
-  // oxlint-disable-next-line react/no-array-index-key
   return tokens?.map((token, index) => <Fragment key={index}>{render(token)}</Fragment>);
 }
 
@@ -68,7 +66,6 @@ function heading(token: Tokens.Heading): ReactNode {
 
 function list(token: Tokens.List): ReactNode {
   const items = token.items.map((item, index) => (
-    // oxlint-disable-next-line react/no-array-index-key
     <li key={index} className={item.task ? "md-task" : undefined}>
       {item.task ? <input type="checkbox" checked={item.checked === true} readOnly disabled /> : null}
       {children(
@@ -98,7 +95,6 @@ function table(token: Tokens.Table): ReactNode {
         </thead>
         <tbody>
           {token.rows.map((row, index) => (
-            // oxlint-disable-next-line react/no-array-index-key
             <tr key={index}>{row.map(cell)}</tr>
           ))}
         </tbody>

@@ -21,10 +21,8 @@ export type Line = Run[];
 const PLAIN: Style = { fg: null, bg: null, bold: false, dim: false, italic: false, underline: false, inverse: false };
 
 // CSI, OSC (ended by BEL or ST), and two-byte escapes; what is not a colour is dropped.
-// oxlint-disable-next-line no-control-regex
 const ESCAPE = /\u001b(?:\[([0-9;:?<=>]*)([@-~])|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[PX^_][^\u001b]*(?:\u001b\\)?|[ -/]+[0-~]|[0-OQ-WYZ\\`-~])/y;
 
-// oxlint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f]/;
 
 /** A sequence cut off by the end of the text is shorter than this. */
