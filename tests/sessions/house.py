@@ -14,7 +14,7 @@ from kaged.cage.client import KeeperClient
 from kaged.cage.compile import compile_plan
 from kaged.cage.plan import CagePlan
 from kaged.core.actors import Actor, Role
-from kaged.core.events import Event, Part, TextPart, ToolCallPart
+from kaged.core.events import SHAPES, Event, Part, TextPart, ToolCallPart
 from kaged.journal.journal import Journal
 from kaged.models.resolve import Models
 from kaged.models.types import (
@@ -204,6 +204,18 @@ class House:
         found = await self.journal.read(session, limit=100_000)
         return [event for event in found if not types or event.type in types]
 
+    async def check_shapes(self) -> None:
+        """Every event that any test makes has exactly the keys its type promises, without gaps in numbers."""
+        known = await self.db.read(lambda c: [row[0] for row in c.execute("SELECT id FROM sessions")])
+        for session in known:
+            events = await self.events(session)
+            assert [event.seq for event in events] == list(range(1, len(events) + 1))
+            for event in events:
+                keys = set(event.data) - ({"folded"} if event.type == "message.delta" else set())
+                required = {key for key in SHAPES[event.type] if not key.endswith("?")}
+                allowed = {key.removesuffix("?") for key in SHAPES[event.type]}
+                assert required <= keys <= allowed, (event.type, event.data)
+
     async def until(self, session: str, type_: str, count: int = 1) -> Event:
         """The `count`th event of a type, waited for."""
         seen = 0
@@ -241,6 +253,7 @@ async def house_in(tmp_path: Path, runtime: Path) -> AsyncIterator[House]:
         async with house:
             pid = house.keeper.pid
             yield house
+            await house.check_shapes()
             if not house.keeper.closed.is_set():
                 await house.keeper.shutdown()
                 pid = None
