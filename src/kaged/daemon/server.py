@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -13,6 +15,27 @@ from kaged.identity.protocol import ControlProtocol, HttpProtocol, WebSocketProt
 
 _MAX_FRAME = 1024 * 1024
 _GRACE_S = 3
+_TERMINAL = re.compile(rb"/api/v1/terminals/[^/?]+/ws(\?|$)")
+
+
+class TerminalSocket(WebSocketProtocol):
+    """A WebSocket that never compresses: deflating a flood would cost more than sending it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn.available_extensions = []
+
+
+class PublicProtocol(HttpProtocol):
+    """HTTP of the public listener, which picks the kind of WebSocket by its path."""
+
+    def websocket_class(self) -> type[WebSocketProtocol]:
+        """Terminals get sockets of their own kind."""
+        return TerminalSocket if _TERMINAL.match(self.url) else super().websocket_class()
+
+
+class OperatorProtocol(ControlProtocol, PublicProtocol):
+    """HTTP of the control socket, with the same choice."""
 
 
 class Server(uvicorn.Server):
@@ -28,7 +51,7 @@ def server(app: ASGIApp, *, control: bool) -> Server:
     """A server for `app`; `control` is the operator's unix socket."""
     config = uvicorn.Config(
         app,
-        http=ControlProtocol if control else HttpProtocol,
+        http=OperatorProtocol if control else PublicProtocol,
         ws=WebSocketProtocol,
         loop="none",
         lifespan="off",
