@@ -15,7 +15,9 @@ describe("activity", () => {
     expect(now(script)?.verb).toBe("Thinking");
     script.delta("m1", 1, "tool_args", "{", { call_id: "c1", tool: "shell" });
     expect(now(script)?.verb).toBe("Writing a command");
-    script.end("m1", [{ kind: "tool_call", call_id: "c1", tool: "shell", args: {} }]).call("c1", "shell", { command: "make\nmore" });
+    script
+      .end("m1", [{ kind: "tool_call", call_id: "c1", tool: "shell", args: {} }])
+      .call("c1", "shell", { command: "make\nmore" });
     expect(now(script)).toMatchObject({ verb: "Running", object: "make" });
     script.result("c1").add("error", { run_id: "r1", code: "overloaded", message: "Busy.", attempt: 1, retry_in_s: 3 });
     expect(now(script)?.verb).toBe("Waiting to try the model again");

@@ -34,7 +34,11 @@ describe("fold", () => {
       { kind: "tool_call", call_id: "c1", tool: "shell", args: { command: "ls" } },
     ];
     const args = { call_id: "c1", tool: "shell" };
-    const live = new Script().begin().delta("m1", 0, "text", "Hello").delta("m1", 1, "tool_args", "{}", args).end("m1", parts);
+    const live = new Script()
+      .begin()
+      .delta("m1", 0, "text", "Hello")
+      .delta("m1", 1, "tool_args", "{}", args)
+      .end("m1", parts);
     const folded = new Script()
       .begin()
       .delta("m1", 0, "text", "", { folded: true })
@@ -91,7 +95,12 @@ describe("fold", () => {
     script.add("tool.output", { run_id: "r1", call_id: "c1", offset: 0, text: "x\n", end: 2 });
     script.result("c1", { ok: false, detail: { exit_code: 2, reason: "exited" }, output: "x\n[Exit status 2.]" });
     expect(tools(script)).toHaveLength(1);
-    expect(tools(script)[0]).toMatchObject({ state: "failed", output: "x\n", durationMs: 12, detail: { exit_code: 2 } });
+    expect(tools(script)[0]).toMatchObject({
+      state: "failed",
+      output: "x\n",
+      durationMs: 12,
+      detail: { exit_code: 2 },
+    });
   });
 
   it.each([
@@ -115,7 +124,8 @@ describe("fold", () => {
   it("keeps the tail of long output and counts what went", () => {
     const line = `${"x".repeat(99)}\n`;
     const script = new Script().begin().call("c1", "shell", {});
-    for (let n = 0; n < 30; n++) script.add("tool.output", { run_id: "r1", call_id: "c1", offset: 0, text: line.repeat(100) });
+    for (let n = 0; n < 30; n++)
+      script.add("tool.output", { run_id: "r1", call_id: "c1", offset: 0, text: line.repeat(100) });
     const item = tools(script)[0];
     expect(item?.output.length).toBeLessThanOrEqual(OUTPUT_KEPT);
     expect((item?.output.length ?? 0) + (item?.outputCut ?? 0)).toBe(300_000);
@@ -126,9 +136,19 @@ describe("fold", () => {
     const script = new Script()
       .begin()
       .call("c1", "ask", { question: "Which?" })
-      .add("attention.required", { attention_id: "a1", run_id: "r1", call_id: "c1", kind: "ask", question: "Which?", options: ["A", "B"] });
+      .add("attention.required", {
+        attention_id: "a1",
+        run_id: "r1",
+        call_id: "c1",
+        kind: "ask",
+        question: "Which?",
+        options: ["A", "B"],
+      });
     expect(currentRun(view(script))?.state).toBe("waiting");
-    expect(tools(script)[0]).toMatchObject({ state: "waiting", attention: { id: "a1", options: ["A", "B"], state: "open" } });
+    expect(tools(script)[0]).toMatchObject({
+      state: "waiting",
+      attention: { id: "a1", options: ["A", "B"], state: "open" },
+    });
     script.add("attention.resolved", { attention_id: "a1", run_id: "r1", call_id: "c1", answer: "B", actor: "local" });
     expect(currentRun(view(script))?.state).toBe("running");
     expect(tools(script)[0]).toMatchObject({ state: "running", attention: { state: "answered", answer: "B" } });
@@ -138,7 +158,14 @@ describe("fold", () => {
     const script = new Script()
       .begin()
       .call("c1", "ask", { question: "Which?" })
-      .add("attention.required", { attention_id: "a1", run_id: "r1", call_id: "c1", kind: "ask", question: "Which?", options: [] })
+      .add("attention.required", {
+        attention_id: "a1",
+        run_id: "r1",
+        call_id: "c1",
+        kind: "ask",
+        question: "Which?",
+        options: [],
+      })
       .add("run.interrupted", { run_id: "r1", reason: "kaged stopped while this ran." });
     expect(currentRun(view(script))?.state).toBe("interrupted");
     expect(tools(script)[0]?.attention?.state).toBe("open");
@@ -188,7 +215,14 @@ describe("fold", () => {
   });
 
   it("adds usage up, by run and in all", () => {
-    const usage = { provider: "p", model: "m", input_tokens: 10, output_tokens: 3, cache_read_tokens: 2, cache_write_tokens: 0 };
+    const usage = {
+      provider: "p",
+      model: "m",
+      input_tokens: 10,
+      output_tokens: 3,
+      cache_read_tokens: 2,
+      cache_write_tokens: 0,
+    };
     const script = new Script()
       .begin()
       .add("usage.recorded", { run_id: "r1", ...usage, estimated: false })

@@ -4,7 +4,11 @@ import type { Frame } from "../src/journal/events.ts";
 export class Script {
   readonly frames: Frame[] = [];
 
-  add(type: string, data: Record<string, unknown> = {}, at = `2026-11-23T10:00:${String(this.frames.length % 60).padStart(2, "0")}.000Z`): this {
+  add(
+    type: string,
+    data: Record<string, unknown> = {},
+    at = `2026-11-23T10:00:${String(this.frames.length % 60).padStart(2, "0")}.000Z`,
+  ): this {
     this.frames.push({ channel: "session:s", seq: this.frames.length + 1, at, type, data });
     return this;
   }
@@ -20,7 +24,14 @@ export class Script {
     });
   }
 
-  delta(message: string, part: number, kind: string, text: string, more: Record<string, unknown> = {}, run = "r1"): this {
+  delta(
+    message: string,
+    part: number,
+    kind: string,
+    text: string,
+    more: Record<string, unknown> = {},
+    run = "r1",
+  ): this {
     return this.add("message.delta", { run_id: run, message_id: message, part, kind, text, ...more });
   }
 

@@ -19,12 +19,15 @@ describe("router", () => {
     expect(parse(pathOf(place))).toEqual(place);
   });
 
-  it.each(["/nowhere", "/models/x", "/projects/p/sessions", "/projects/p/sessions/s/other", "/projects/%E0%A4%A/sessions"])(
-    "says that it does not know %s",
-    (path) => {
-      expect(parse(path)).toEqual({ page: "lost", path });
-    },
-  );
+  it.each([
+    "/nowhere",
+    "/models/x",
+    "/projects/p/sessions",
+    "/projects/p/sessions/s/other",
+    "/projects/%E0%A4%A/sessions",
+  ])("says that it does not know %s", (path) => {
+    expect(parse(path)).toEqual({ page: "lost", path });
+  });
 });
 
 describe("connecting a model", () => {
@@ -36,7 +39,13 @@ describe("connecting a model", () => {
   });
 
   it("names servers as local.toml allows", () => {
-    for (const address of ["https://api.Example.com/v1", "http://[::1]:8000", "http://localhost:8000/v1", "http://", "https://--x--.example.com"]) {
+    for (const address of [
+      "https://api.Example.com/v1",
+      "http://[::1]:8000",
+      "http://localhost:8000/v1",
+      "http://",
+      "https://--x--.example.com",
+    ]) {
       expect(serverName(address)).toMatch(/^[a-z0-9][a-z0-9-]{0,39}$/);
     }
     expect(serverName("https://api.example.com/v1")).toBe("example-com");
@@ -45,8 +54,16 @@ describe("connecting a model", () => {
   it("sends an address as an address and a key as a key", () => {
     const empty = { driver: "openai", baseUrl: "", key: "" } as const;
     expect(draftOf({ ...empty, pasted: " http://h:1/v1 " })).toEqual({ driver: "openai", base_url: "http://h:1/v1" });
-    expect(draftOf({ ...empty, pasted: "http://h:1/v1", key: " k " })).toEqual({ driver: "openai", base_url: "http://h:1/v1", api_key: "k" });
-    expect(draftOf({ ...empty, pasted: "sk-x", baseUrl: "http://g/v1" })).toEqual({ driver: "openai", base_url: "http://g/v1", api_key: "sk-x" });
+    expect(draftOf({ ...empty, pasted: "http://h:1/v1", key: " k " })).toEqual({
+      driver: "openai",
+      base_url: "http://h:1/v1",
+      api_key: "k",
+    });
+    expect(draftOf({ ...empty, pasted: "sk-x", baseUrl: "http://g/v1" })).toEqual({
+      driver: "openai",
+      base_url: "http://g/v1",
+      api_key: "sk-x",
+    });
   });
 
   it("offers a model that can talk", () => {

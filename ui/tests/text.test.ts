@@ -47,7 +47,9 @@ describe("parseAnsi", () => {
 
 describe("parseDiff", () => {
   it("numbers lines on both sides and marks the gap between hunks", () => {
-    const [file, ...rest] = parseDiff("--- a/x.py\n+++ b/x.py\n@@ -3,3 +3,3 @@ def f():\n same\n-old\n+new\n same\n@@ -20 +20,2 @@\n k\n+--- not a header\n\\ No newline at end of file\n");
+    const [file, ...rest] = parseDiff(
+      "--- a/x.py\n+++ b/x.py\n@@ -3,3 +3,3 @@ def f():\n same\n-old\n+new\n same\n@@ -20 +20,2 @@\n k\n+--- not a header\n\\ No newline at end of file\n",
+    );
     expect(rest).toEqual([]);
     expect(file).toMatchObject({ path: "x.py", added: 2, removed: 1 });
     expect(file?.rows.map((row) => [row.kind, row.before, row.after])).toEqual([
@@ -62,7 +64,9 @@ describe("parseDiff", () => {
   });
 
   it("knows new and deleted files, several of them, and nothing", () => {
-    const files = parseDiff("--- /dev/null\n+++ b/new.txt\n@@ -0,0 +1 @@\n+hi\n--- a/old.txt\n+++ /dev/null\n@@ -1 +0,0 @@\n-bye\n");
+    const files = parseDiff(
+      "--- /dev/null\n+++ b/new.txt\n@@ -0,0 +1 @@\n+hi\n--- a/old.txt\n+++ /dev/null\n@@ -1 +0,0 @@\n-bye\n",
+    );
     expect(files.map((file) => file.path)).toEqual(["new.txt", "old.txt"]);
     expect(parseDiff("no diff at all")).toEqual([]);
   });
@@ -71,7 +75,13 @@ describe("parseDiff", () => {
 describe("tool results", () => {
   it("groups search hits by file, context lines included", () => {
     expect(groupHits("a.py:3: x = 1\na.py-4- y\nb.py:10: z\n[only the first 2 matching lines are shown]")).toEqual([
-      { path: "a.py", hits: [{ line: 3, text: "x = 1" }, { line: 4, text: "y" }] },
+      {
+        path: "a.py",
+        hits: [
+          { line: 3, text: "x = 1" },
+          { line: 4, text: "y" },
+        ],
+      },
       { path: "b.py", hits: [{ line: 10, text: "z" }] },
     ]);
     expect(groupHits("No matches.")).toBeNull();
@@ -95,9 +105,13 @@ describe("tool results", () => {
 
   it("keeps how a command ended when that is more than a number", () => {
     const item = newTool("c", "shell", "r", "m", 0);
-    const result = "a\nThe whole output is in /tmp/x (in the cage).\n[Killed: the cage's memory limit was reached.]\ncage: No network.";
+    const result =
+      "a\nThe whole output is in /tmp/x (in the cage).\n[Killed: the cage's memory limit was reached.]\ncage: No network.";
     const detail = { bytes: 1, output_note: "The whole output is in /tmp/x (in the cage)." };
-    expect(shellText({ ...item, result, detail })).toEqual({ text: "a", ended: "Killed: the cage's memory limit was reached." });
+    expect(shellText({ ...item, result, detail })).toEqual({
+      text: "a",
+      ended: "Killed: the cage's memory limit was reached.",
+    });
   });
 });
 
@@ -115,7 +129,9 @@ describe("highlighting", () => {
   });
 
   it("decodes references and leaves the rest", () => {
-    expect(decodeEntities("&lt;a&gt; &amp;amp; &#39;&#x41; &nope; &#99999999;")).toBe("<a> &amp; 'A &nope; &#99999999;");
+    expect(decodeEntities("&lt;a&gt; &amp;amp; &#39;&#x41; &nope; &#99999999;")).toBe(
+      "<a> &amp; 'A &nope; &#99999999;",
+    );
   });
 });
 

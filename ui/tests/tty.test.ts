@@ -14,7 +14,10 @@ describe("kaged.tty.v1", () => {
 
   it("reads output and controls, and bears what it does not know", () => {
     expect(readFrame(Uint8Array.of(0, 65, 66).buffer)).toEqual({ kind: "output", bytes: Uint8Array.of(65, 66) });
-    expect(readFrame(controlFrame({ start: 7, cut: 0 }).buffer)).toEqual({ kind: "control", control: { start: 7, cut: 0 } });
+    expect(readFrame(controlFrame({ start: 7, cut: 0 }).buffer)).toEqual({
+      kind: "control",
+      control: { start: 7, cut: 0 },
+    });
     expect(readFrame(Uint8Array.of(9, 1).buffer)).toEqual({ kind: "unknown" });
     expect(readFrame(new ArrayBuffer(0))).toEqual({ kind: "unknown" });
   });

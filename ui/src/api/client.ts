@@ -65,13 +65,8 @@ export const api = {
   terminals: (session: string | null) =>
     call<Page<Terminal>>(`terminals?limit=100${session === null ? "" : `&session=${seg(session)}`}`),
   terminal: (id: string) => call<Terminal>(`terminals/${seg(id)}`),
-  createTerminal: (body: {
-    kind: "cage" | "host";
-    project?: string;
-    session?: string;
-    cols: number;
-    rows: number;
-  }) => call<Terminal>("terminals", { method: "POST", body }),
+  createTerminal: (body: { kind: "cage" | "host"; project?: string; session?: string; cols: number; rows: number }) =>
+    call<Terminal>("terminals", { method: "POST", body }),
   closeTerminal: (id: string) => call<void>(`terminals/${seg(id)}`, { method: "DELETE" }),
 
   local: () => call<Local>("local"),

@@ -54,9 +54,12 @@ export function AnsiText({ text, lastLines }: { text: string; lastLines?: number
     const parsed = parseAnsi(part);
     if (lastLines === undefined) return parsed;
     const tail = parsed.slice(-lastLines);
-    return tail.slice(Math.max(0, tail.findIndex((line) => line.length > 0)));
+    return tail.slice(
+      Math.max(
+        0,
+        tail.findIndex((line) => line.length > 0),
+      ),
+    );
   }, [text, lastLines]);
-  return lines.map((line, index) => (
-    <Row key={index} line={line} />
-  ));
+  return lines.map((line, index) => <Row key={index} line={line} />);
 }

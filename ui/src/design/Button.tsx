@@ -6,7 +6,15 @@ interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {
   busy?: boolean;
 }
 
-export function Button({ look = "plain", small, busy, className, children, disabled, ...rest }: ButtonProps): ReactNode {
+export function Button({
+  look = "plain",
+  small,
+  busy,
+  className,
+  children,
+  disabled,
+  ...rest
+}: ButtonProps): ReactNode {
   const names = ["button", look, small ? "small" : "", className ?? ""].filter(Boolean).join(" ");
   return (
     <button type="button" {...rest} className={names} disabled={disabled === true || busy === true} aria-busy={busy}>

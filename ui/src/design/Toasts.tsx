@@ -12,7 +12,9 @@ export function Toasts(): ReactNode {
       {list.map((entry) => (
         <div key={entry.id} className={`toast ${entry.tone}`}>
           {entry.tone === "bad" ? <AlertIcon size={15} aria-hidden /> : <InfoIcon size={15} aria-hidden />}
-          <span className="grow"><Sentence text={entry.text} /></span>
+          <span className="grow">
+            <Sentence text={entry.text} />
+          </span>
           <IconButton small label="Dismiss" onClick={() => dismiss(entry.id)}>
             <CloseIcon size={14} />
           </IconButton>

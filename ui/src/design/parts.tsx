@@ -1,12 +1,14 @@
 import { type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes, useId } from "react";
 import { AlertIcon, CheckIcon, InfoIcon } from "./icons.tsx";
 
-export function Badge({ tone, children }: { tone?: "accent" | "ok" | "bad" | null | undefined; children: ReactNode }): ReactNode {
-  return (
-    <span className={tone ? `badge ${tone}` : "badge"}>
-      {children}
-    </span>
-  );
+export function Badge({
+  tone,
+  children,
+}: {
+  tone?: "accent" | "ok" | "bad" | null | undefined;
+  children: ReactNode;
+}): ReactNode {
+  return <span className={tone ? `badge ${tone}` : "badge"}>{children}</span>;
 }
 
 export function Dot({ state, label }: { state: string; label?: string }): ReactNode {
@@ -69,16 +71,19 @@ interface FieldProps {
   hint?: ReactNode;
 }
 
-export function TextField({
-  label,
-  hint,
-  ...rest
-}: FieldProps & InputHTMLAttributes<HTMLInputElement>): ReactNode {
+export function TextField({ label, hint, ...rest }: FieldProps & InputHTMLAttributes<HTMLInputElement>): ReactNode {
   const id = useId();
   return (
     <div className="field">
       <label htmlFor={id}>{label}</label>
-      <input id={id} className="input" autoComplete="off" spellCheck={false} aria-describedby={`${id}-hint`} {...rest} />
+      <input
+        id={id}
+        className="input"
+        autoComplete="off"
+        spellCheck={false}
+        aria-describedby={`${id}-hint`}
+        {...rest}
+      />
       {hint === undefined ? null : (
         <div className="field-hint" id={`${id}-hint`}>
           {hint}

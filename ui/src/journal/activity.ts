@@ -68,5 +68,9 @@ export function activity(transcript: Transcript): Activity | null {
     const found = ofItem(item);
     if (found !== null) return found;
   }
-  return { verb: "Waiting for the model", object: "", since: transcript.items.at(-1)?.kind === "user" ? run.startedAt : "" };
+  return {
+    verb: "Waiting for the model",
+    object: "",
+    since: transcript.items.at(-1)?.kind === "user" ? run.startedAt : "",
+  };
 }

@@ -24,9 +24,7 @@ export function list(data: Record<string, unknown>, key: string): unknown[] {
 }
 
 export function record(value: unknown): Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : {};
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
 }
 
 /** A person's name out of an actor, which is an id or an object with one. */

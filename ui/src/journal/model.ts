@@ -1,15 +1,7 @@
 /** What a session looks like after its events: a flat list of rows, plus runs and totals. */
 
 export type CallState =
-  | "writing"
-  | "ready"
-  | "running"
-  | "waiting"
-  | "ok"
-  | "failed"
-  | "denied"
-  | "stopped"
-  | "unknown";
+  "writing" | "ready" | "running" | "waiting" | "ok" | "failed" | "denied" | "stopped" | "unknown";
 
 export interface Attention {
   id: string;

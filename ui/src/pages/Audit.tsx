@@ -51,11 +51,13 @@ export default function AuditPage({ onMenu }: { onMenu: () => void }): ReactNode
       <div className="page">
         <div className="page-column wide">
           {verdict === null ? null : <Notice tone={verdict.ok ? "ok" : "bad"}>{verdict.text}</Notice>}
-          {problem === null ? null : <Notice tone="bad"><Sentence text={problem} /></Notice>}
+          {problem === null ? null : (
+            <Notice tone="bad">
+              <Sentence text={problem} />
+            </Notice>
+          )}
           {records === null && problem === null ? <Skeleton lines={8} /> : null}
-          {records?.length === 0 ? (
-            <Empty icon={<AuditIcon size={26} />} title="Nothing recorded yet" />
-          ) : null}
+          {records?.length === 0 ? <Empty icon={<AuditIcon size={26} />} title="Nothing recorded yet" /> : null}
           {records === null || records.length === 0 ? null : <Table records={records} />}
           {next === null ? null : <Button onClick={() => void look(next)}>Older records</Button>}
         </div>

@@ -31,7 +31,9 @@ export function Home({ onMenu }: { onMenu: () => void }): ReactNode {
       <Header title="kaged" onMenu={onMenu} />
       {problem === null ? null : (
         <div className="page">
-          <Notice tone="bad"><Sentence text={problem} /></Notice>
+          <Notice tone="bad">
+            <Sentence text={problem} />
+          </Notice>
         </div>
       )}
       {space.loaded && space.projects.length === 0 ? (

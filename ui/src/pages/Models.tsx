@@ -41,14 +41,17 @@ export function ModelsPage({ onMenu }: { onMenu: () => void }): ReactNode {
       </Header>
       <div className="page">
         <div className="page-column">
-          {problem === null ? null : <Notice tone="bad"><Sentence text={problem} /></Notice>}
+          {problem === null ? null : (
+            <Notice tone="bad">
+              <Sentence text={problem} />
+            </Notice>
+          )}
           {local === null && problem === null ? <Skeleton lines={5} /> : null}
           {local === null ? null : (
             <>
               <p className="lead">
-                New messages go to{" "}
-                <strong data-testid="default-model">{local.default?.label ?? "no model"}</strong> unless a project names
-                another model.
+                New messages go to <strong data-testid="default-model">{local.default?.label ?? "no model"}</strong>{" "}
+                unless a project names another model.
               </p>
               <ul role="list" className="card list">
                 {local.providers.map((provider) => (
@@ -126,7 +129,9 @@ function ProviderLine({ provider, isDefault, onChanged }: ProviderLineProps): Re
       </div>
       {test === null ? null : (
         <div className="provider-test">
-          <Notice tone={test.ok ? "ok" : "bad"}><Sentence text={test.message} /></Notice>
+          <Notice tone={test.ok ? "ok" : "bad"}>
+            <Sentence text={test.message} />
+          </Notice>
           {test.models.length === 0 ? null : (
             <div className="provider-use">
               <select

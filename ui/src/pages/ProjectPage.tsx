@@ -58,7 +58,8 @@ export function ProjectPage({ slug, onMenu }: { slug: string; onMenu: () => void
             <Fact name="Model">{project.route?.label ?? project.model ?? "none"}</Fact>
             <Fact name="Cage">
               <span className="fact-cage">
-                <CageIcon size={15} aria-hidden /> {project.cage?.words ?? "Not known until the project file is in order"}
+                <CageIcon size={15} aria-hidden />{" "}
+                {project.cage?.words ?? "Not known until the project file is in order"}
               </span>
               {project.cage === null ? null : (
                 <ul>
@@ -103,7 +104,9 @@ function Trust({ project }: { project: Project }): ReactNode {
         The project file needs attention before an agent can run:
         <ul className="problems">
           {project.problems.map((problem) => (
-            <li key={problem}><Sentence text={problem} /></li>
+            <li key={problem}>
+              <Sentence text={problem} />
+            </li>
           ))}
         </ul>
       </Notice>

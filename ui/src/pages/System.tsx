@@ -40,7 +40,11 @@ export default function SystemPage({ onMenu }: { onMenu: () => void }): ReactNod
       </Header>
       <div className="page">
         <div className="page-column">
-          {problem === null ? null : <Notice tone="bad"><Sentence text={problem} /></Notice>}
+          {problem === null ? null : (
+            <Notice tone="bad">
+              <Sentence text={problem} />
+            </Notice>
+          )}
           {report === null && problem === null ? <Skeleton lines={6} /> : null}
           {report === null ? null : (
             <>
@@ -88,8 +92,16 @@ function Checks({ checks }: { checks: SystemReport["checks"] }): ReactNode {
           {check.ok ? <CheckIcon size={16} aria-label="ok" /> : <AlertIcon size={16} aria-label="not ok" />}
           <div className="grow">
             <div>{check.name}</div>
-            {check.detail && check.detail !== "held" ? <div className="muted"><Sentence text={check.detail} /></div> : null}
-            {!check.ok && check.fix ? <div className="check-fix"><Sentence text={check.fix} /></div> : null}
+            {check.detail && check.detail !== "held" ? (
+              <div className="muted">
+                <Sentence text={check.detail} />
+              </div>
+            ) : null}
+            {!check.ok && check.fix ? (
+              <div className="check-fix">
+                <Sentence text={check.fix} />
+              </div>
+            ) : null}
           </div>
         </li>
       ))}

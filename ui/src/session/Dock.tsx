@@ -38,7 +38,8 @@ export function Dock({ transcript, ready, project, archived }: DockProps): React
   };
 
   const blocked = blockedBy(project, archived);
-  const reason = blocked !== null ? "No messages can be sent now." : active ? "Sending waits until this is done." : null;
+  const reason =
+    blocked !== null ? "No messages can be sent now." : active ? "Sending waits until this is done." : null;
   return (
     <div className="dock">
       <div className="column">
@@ -69,9 +70,15 @@ function blockedBy(project: Project | null, archived: boolean): ReactNode {
   if (archived) return <Notice>This session is archived. Its transcript stays; it takes no more messages.</Notice>;
   if (project === null) return null;
   const first = project.problems[0];
-  if (first !== undefined) return <Notice tone="bad"><Sentence text={first} /></Notice>;
+  if (first !== undefined)
+    return (
+      <Notice tone="bad">
+        <Sentence text={first} />
+      </Notice>
+    );
   if (project.trust === "trusted") return null;
-  const words = project.trust === "changed" ? "The project file changed since it was trusted." : "This project is not trusted yet.";
+  const words =
+    project.trust === "changed" ? "The project file changed since it was trusted." : "This project is not trusted yet.";
   return (
     <Notice tone="accent">
       <div className="notice-line">
@@ -120,8 +127,8 @@ function ResumeBar({ run }: { run: Run }): ReactNode {
     <Notice tone="accent">
       <div className="notice-line">
         <div className="grow">
-          <strong>This run was interrupted.</strong> {run.reason || "kaged was restarted while it was at work."} Nothing was
-          lost.
+          <strong>This run was interrupted.</strong> {run.reason || "kaged was restarted while it was at work."} Nothing
+          was lost.
           {run.stillRunning.length > 0 ? (
             <div className="still-running">
               Still running: <code>{run.stillRunning.join(", ")}</code>

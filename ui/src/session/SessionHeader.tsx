@@ -3,7 +3,15 @@ import { api } from "../api/client.ts";
 import type { Project, Session } from "../api/types.ts";
 import { IconButton } from "../design/Button.tsx";
 import { copyText } from "../design/CopyButton.tsx";
-import { ArchiveIcon, CageIcon, CopyIcon, MoreIcon, RenameIcon, TerminalIcon, TranscriptIcon } from "../design/icons.tsx";
+import {
+  ArchiveIcon,
+  CageIcon,
+  CopyIcon,
+  MoreIcon,
+  RenameIcon,
+  TerminalIcon,
+  TranscriptIcon,
+} from "../design/icons.tsx";
 import { Badge, Dot } from "../design/parts.tsx";
 import { MenuItem, Popover } from "../design/Popover.tsx";
 import { Sentence } from "../design/Sentence.tsx";
@@ -204,14 +212,12 @@ function CageWords({ project, run }: { project: Project | null; run: Run | null 
           <ul>
             {(project?.cage?.explain ?? [words]).map((line) => (
               <li key={line}>
-                      <Sentence text={withinProject(line, project?.path ?? "")} />
-                    </li>
+                <Sentence text={withinProject(line, project?.path ?? "")} />
+              </li>
             ))}
           </ul>
           {run === null || run.instructions.length === 0 ? null : (
-            <p>
-              Instructions read from the project: {run.instructions.join(", ")}.
-            </p>
+            <p>Instructions read from the project: {run.instructions.join(", ")}.</p>
           )}
           <p className="muted">
             Everything the agent runs is inside: commands, file tools, searches, and terminals opened here.

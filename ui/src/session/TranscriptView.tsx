@@ -23,7 +23,8 @@ export function TranscriptView({ transcript, ready, sample }: TranscriptViewProp
     if (asked > 0) jump();
   }, [asked, jump]);
   useKeys((event) => {
-    if (event.key.toLowerCase() !== "g" || isTyping(event) || event.metaKey || event.ctrlKey || event.altKey) return false;
+    if (event.key.toLowerCase() !== "g" || isTyping(event) || event.metaKey || event.ctrlKey || event.altKey)
+      return false;
     jump();
     return true;
   });

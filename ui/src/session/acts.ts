@@ -1,5 +1,6 @@
 import { api } from "../api/client.ts";
 import { toast, toastError } from "../state/toasts.ts";
+import { refreshProjects } from "../state/workspace.ts";
 
 /** A key that no other request has; works on plain HTTP too, where `randomUUID` does not exist. */
 export function freshKey(): string {
@@ -14,6 +15,8 @@ export async function sendMessage(project: string, session: string, text: string
     return true;
   } catch (error) {
     toastError(error);
+    // A refusal is often news about the project: changed on disk, no longer trusted.
+    refreshProjects().catch(() => {});
     return false;
   }
 }

@@ -67,7 +67,10 @@ export function NoticeRow({ item }: { item: NoticeItem }): ReactNode {
   if (item.settled) {
     return (
       <div className="row aside" data-testid="notice">
-        <RetryIcon size={14} aria-hidden /> <span><Sentence text={attempt + item.message} /></span>
+        <RetryIcon size={14} aria-hidden />{" "}
+        <span>
+          <Sentence text={attempt + item.message} />
+        </span>
       </div>
     );
   }

@@ -60,13 +60,17 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
         {proposal === null ? null : (
           <>
             <Notice tone="accent">
-              This folder has no project file yet. kaged can write this one to{" "}
-              <code>.kaged/project.yaml</code>; you review what was written before anything runs.
+              This folder has no project file yet. kaged can write this one to <code>.kaged/project.yaml</code>; you
+              review what was written before anything runs.
             </Notice>
             <CodeBlock text={proposal} language="yaml" />
           </>
         )}
-        {problem === null ? null : <Notice tone="bad"><Sentence text={problem} /></Notice>}
+        {problem === null ? null : (
+          <Notice tone="bad">
+            <Sentence text={problem} />
+          </Notice>
+        )}
         <div className="form-acts">
           <Button onClick={onClose}>Cancel</Button>
           <Button type="submit" look="primary" busy={busy} disabled={path.trim() === ""}>

@@ -135,7 +135,11 @@ export function ProviderDialog({ onClose }: { onClose: () => void }): ReactNode 
           </div>
         </details>
         {test === null ? null : <ModelChoice test={test} model={model} onModel={setModel} />}
-        {problem === null ? null : <Notice tone="bad"><Sentence text={problem} /></Notice>}
+        {problem === null ? null : (
+          <Notice tone="bad">
+            <Sentence text={problem} />
+          </Notice>
+        )}
         <div className="form-acts">
           <Button onClick={onClose}>Cancel</Button>
           <Button

@@ -44,7 +44,9 @@ export function Shell({ me }: { me: Me }): ReactNode {
       </a>
       <Warnings warnings={me.warnings} />
       <Rail open={drawer} onClose={closeDrawer} />
-      {drawer ? <button type="button" className="drawer-scrim" aria-label="Close the menu" onClick={closeDrawer} /> : null}
+      {drawer ? (
+        <button type="button" className="drawer-scrim" aria-label="Close the menu" onClick={closeDrawer} />
+      ) : null}
       <main id="main" className="main" tabIndex={-1}>
         <Suspense fallback={<Skeleton lines={5} />}>
           <Page onMenu={() => setDrawer(true)} />

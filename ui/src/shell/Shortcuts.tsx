@@ -9,7 +9,13 @@ const KEYS: readonly { keys: string[][]; does: string }[] = [
   { keys: [["Enter"]], does: "Send the message" },
   { keys: [["Shift", "Enter"]], does: "New line in the message" },
   { keys: [["/"]], does: "Go to the message" },
-  { keys: [["Esc", "Esc"], [mod, "."]], does: "Interrupt what runs" },
+  {
+    keys: [
+      ["Esc", "Esc"],
+      [mod, "."],
+    ],
+    does: "Interrupt what runs",
+  },
   { keys: [["G"]], does: "Jump to the latest" },
   { keys: [["T"]], does: "Between transcript and terminal" },
   { keys: [["Ctrl", "Shift", "C"]], does: "Copy in a terminal" },

@@ -61,7 +61,11 @@ export function TrustReview({ slug, onClose }: { slug: string; onClose: () => vo
           ? "These files changed since they were trusted. Nothing runs until you have looked at them."
           : "These files decide what the agent is told and what its cage allows. Read them before it may run."}
       </p>
-      {problem === null ? null : <Notice tone="bad"><Sentence text={problem} /></Notice>}
+      {problem === null ? null : (
+        <Notice tone="bad">
+          <Sentence text={problem} />
+        </Notice>
+      )}
       {files === null && problem === null ? <Skeleton lines={6} /> : null}
       {files?.diff ? parseDiff(files.diff).map((file) => <DiffView key={file.path} file={file} />) : null}
       {files?.files.map((file) => (

@@ -12,7 +12,12 @@ interface KeyBarProps {
 export function KeyBar({ ctrl, onCtrl, onType, onPaste }: KeyBarProps): ReactNode {
   return (
     // Taking the focus would close the phone's keyboard.
-    <div className="key-bar" role="toolbar" aria-label="Terminal keys" onPointerDown={(event) => event.preventDefault()}>
+    <div
+      className="key-bar"
+      role="toolbar"
+      aria-label="Terminal keys"
+      onPointerDown={(event) => event.preventDefault()}
+    >
       <button type="button" aria-pressed={ctrl} onClick={onCtrl}>
         Ctrl
       </button>

@@ -42,17 +42,21 @@ export function Screen({ terminal, onExit, onTitle }: ScreenProps): ReactNode {
     const element = host.current;
     if (element === null) return undefined;
     const { xterm, fit, dispose } = makeScreen(element);
-    const link = new TerminalLink(id, { cols: xterm.cols, rows: xterm.rows }, {
-      output: (data, done) => xterm.write(data, done),
-      cut: (count) => {
-        xterm.reset();
-        xterm.write(`\u001b[2m[${bytes(count)} of older output are gone]\u001b[22m\r\n`);
+    const link = new TerminalLink(
+      id,
+      { cols: xterm.cols, rows: xterm.rows },
+      {
+        output: (data, done) => xterm.write(data, done),
+        cut: (count) => {
+          xterm.reset();
+          xterm.write(`\u001b[2m[${bytes(count)} of older output are gone]\u001b[22m\r\n`);
+        },
+        title: (title) => onTitle(id, title),
+        size: (cols, rows) => xterm.resize(cols, rows),
+        exit: (code) => onExit(id, code),
+        state: setState,
       },
-      title: (title) => onTitle(id, title),
-      size: (cols, rows) => xterm.resize(cols, rows),
-      exit: (code) => onExit(id, code),
-      state: setState,
-    });
+    );
     held.current = { xterm, link };
     const subscriptions = [
       xterm.onData((data) => {

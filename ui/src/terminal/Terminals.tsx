@@ -33,7 +33,9 @@ export function Terminals({ scope, selected, onSelect, labelOf, empty }: Termina
   const look = useCallback(async (): Promise<void> => {
     try {
       const { items } = await api.terminals(session);
-      setList(items.filter((entry) => session === null || entry.session === session || entry.kind === "host").toReversed());
+      setList(
+        items.filter((entry) => session === null || entry.session === session || entry.kind === "host").toReversed(),
+      );
       setProblem(null);
     } catch (error) {
       setProblem(sentence(error));
@@ -91,7 +93,11 @@ export function Terminals({ scope, selected, onSelect, labelOf, empty }: Termina
   );
   return (
     <div className="terminals">
-      {problem === null ? null : <Notice tone="bad"><Sentence text={problem} /></Notice>}
+      {problem === null ? null : (
+        <Notice tone="bad">
+          <Sentence text={problem} />
+        </Notice>
+      )}
       {list === null && problem === null ? <Skeleton lines={4} /> : null}
       {list?.length === 0 ? (
         <div className="terminals-empty">

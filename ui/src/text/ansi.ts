@@ -21,7 +21,8 @@ export type Line = Run[];
 const PLAIN: Style = { fg: null, bg: null, bold: false, dim: false, italic: false, underline: false, inverse: false };
 
 // CSI, OSC (ended by BEL or ST), and two-byte escapes; what is not a colour is dropped.
-const ESCAPE = /\u001b(?:\[([0-9;:?<=>]*)([@-~])|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[PX^_][^\u001b]*(?:\u001b\\)?|[ -/]+[0-~]|[0-OQ-WYZ\\`-~])/y;
+const ESCAPE =
+  /\u001b(?:\[([0-9;:?<=>]*)([@-~])|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[PX^_][^\u001b]*(?:\u001b\\)?|[ -/]+[0-~]|[0-OQ-WYZ\\`-~])/y;
 
 const CONTROL = /[\u0000-\u001f\u007f]/;
 
@@ -39,7 +40,7 @@ export function parseAnsi(text: string): Line[] {
   let row: Cell[] = [];
   let column = 0;
   let style = PLAIN;
-  for (let index = 0; index < text.length; ) {
+  for (let index = 0; index < text.length;) {
     if (column === 0 && row.length === 0) {
       // Most lines carry no control at all: take them whole.
       const end = text.indexOf("\n", index);

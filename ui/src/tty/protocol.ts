@@ -5,9 +5,7 @@ export const RESIZE = 0x01;
 export const CONTROL = 0x02;
 
 export type ServerFrame =
-  | { kind: "output"; bytes: Uint8Array }
-  | { kind: "control"; control: Record<string, unknown> }
-  | { kind: "unknown" };
+  { kind: "output"; bytes: Uint8Array } | { kind: "control"; control: Record<string, unknown> } | { kind: "unknown" };
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();

@@ -32,7 +32,13 @@ export function ToolCard({ item }: { item: ToolItem }): ReactNode {
       data-state={shown}
       aria-label={`${item.tool} ${lines[0] ?? ""}`}
     >
-      <button type="button" className="tool-head" aria-expanded={open} aria-controls={bodyId} onClick={() => setChosen(!open)}>
+      <button
+        type="button"
+        className="tool-head"
+        aria-expanded={open}
+        aria-controls={bodyId}
+        onClick={() => setChosen(!open)}
+      >
         <span className="tool-icon">{shown === "denied" ? <DeniedIcon size={15} aria-hidden /> : what.icon}</span>
         {what.verb === "" ? null : <span className="tool-verb">{what.verb}</span>}
         <code className="tool-object grow">
@@ -71,7 +77,10 @@ function Denied({ reasons }: { reasons: readonly string[] }): ReactNode {
     <ul role="list" className="tool-denied" data-testid="denied">
       {reasons.map((reason) => (
         <li key={reason}>
-          <DeniedIcon size={14} aria-hidden /> <span><Sentence text={reason} /></span>
+          <DeniedIcon size={14} aria-hidden />{" "}
+          <span>
+            <Sentence text={reason} />
+          </span>
         </li>
       ))}
     </ul>

@@ -54,5 +54,10 @@ export function describe(item: ToolItem, root: string): Described {
     .filter(([name, value]) => name !== kind.main && !kind.shown.includes(name) && value !== null)
     .map(([name, value]): [string, string] => [name, typeof value === "string" ? value : JSON.stringify(value)]);
   const object = str(args, kind.main);
-  return { icon: <Icon size={15} aria-hidden />, verb: kind.verb, object: item.tool.startsWith("file.") ? withinProject(object, root) : object, rest };
+  return {
+    icon: <Icon size={15} aria-hidden />,
+    verb: kind.verb,
+    object: item.tool.startsWith("file.") ? withinProject(object, root) : object,
+    rest,
+  };
 }
