@@ -9,7 +9,7 @@ import msgspec
 from kaged.core.events import Part, TextPart, ThinkingPart, ToolCallPart
 from kaged.models.errors import ModelError, Site
 from kaged.models.http import HttpClient
-from kaged.models.provider import Connection, Secret, WireProvider
+from kaged.models.provider import Connection, WireProvider
 from kaged.models.types import (
     AssistantMessage,
     ChatMessage,
@@ -49,8 +49,7 @@ def provider(
     driver: Any, url: str, *, name: str = "example", key: str | None = KEY, **more: Any
 ) -> WireProvider:
     """A provider for a fake server. Its client belongs to it: close `provider._http`."""
-    secret = Secret(key) if key else None
-    return WireProvider(Connection(name, driver, url, secret, "api_key in local.toml", **more), HttpClient())
+    return WireProvider(Connection(name, driver, url, key, "api_key in local.toml", **more), HttpClient())
 
 
 async def collect(source: Provider, request: ModelRequest) -> list[ModelEvent]:

@@ -169,7 +169,7 @@ async def test_testing_a_provider(fake_anthropic: FakeAnthropic) -> None:
     result = await made.try_provider(saved)
     assert result.ok
     assert result.models == ["claude-haiku-4-5", "claude-sonnet-5-5"]
-    assert "lists 2 models, such as claude-sonnet-5-5" in result.message
+    assert "lists 2 models, such as claude-haiku-4-5" in result.message
     assert result.latency_ms >= 0
     assert not fake_anthropic.asked, "no tokens are spent unless a model is named"
     fake_anthropic.will(FakeAnthropic.reply(anthropic.text("ready")))

@@ -14,8 +14,6 @@ OPENAI_MODEL = "gpt-5.6"
 """What `default` means with nothing but a key in the environment. OpenAI's later models take tools only over
 its Responses API."""
 
-PREFERRED = (ANTHROPIC_MODEL, "claude-opus-5-5", OPENAI_MODEL)
-
 
 class Known(msgspec.Struct, frozen=True):
     """A service that needs no address because everybody's is the same."""
@@ -37,8 +35,8 @@ KNOWN: Mapping[str, Known] = {
     "lmstudio": Known("openai", "http://127.0.0.1:1234/v1"),
     "llamacpp": Known("openai", "http://127.0.0.1:8080/v1"),
 }
-FROM_ENVIRONMENT = tuple(name for name, known in KNOWN.items() if known.env_key)
-_OFFICIAL = {"anthropic": "api.anthropic.com", "openai": "api.openai.com"}
+FROM_ENVIRONMENT = {name: known.env_key for name, known in KNOWN.items() if known.env_key}
+"""Services that a key in the environment is enough for, with its variable."""
 
 
 def normal_url(driver: Driver, url: str) -> str:
@@ -59,4 +57,4 @@ def shown(url: str) -> str:
 
 def official(driver: Driver, url: str) -> bool:
     """Whether this is the maker's own API, which is stricter about some fields than compatible servers."""
-    return urlsplit(url).hostname == _OFFICIAL[driver]
+    return urlsplit(url).hostname == urlsplit(KNOWN[driver].base_url).hostname

@@ -3,7 +3,7 @@
 import email.utils
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -73,60 +73,71 @@ class Site(msgspec.Struct, frozen=True):
         return text if len(text) <= 300 else text[:297] + "…"
 
 
-_CONTEXT = re.compile(
-    r"context.?(length|window|size)|prompt is too long|maximum context|too many (input )?tokens|"
-    r"request_too_large|input is too long|reduce the length",
-    re.IGNORECASE,
-)
-_QUOTA = re.compile(
-    r"insufficient_quota|billing|credit balance|spend(ing)? limit|exceeded your current quota", re.IGNORECASE
-)
-_WRONG_API = re.compile(r"/v1/responses|only supported in v1/responses", re.IGNORECASE)
-_UNKNOWN = re.compile(r"model_not_found|does not exist|unknown model|not found", re.IGNORECASE)
-_NO_TOOLS = re.compile(r"does not support tools|tool choice requires|tools? (are|is) not supported", re.I)
-_PREFIX = re.compile(r"bound to a different conversation|block_binding", re.IGNORECASE)
+class _Rule(NamedTuple):
+    """What an error means whose `STATUS TYPE CODE TEXT` has `pattern` in it, as a sentence to fill in."""
+
+    pattern: str
+    kind: Kind
+    retryable: bool
+    sentence: str
 
 
-class _Said(msgspec.Struct, frozen=True):
-    """What an error body says, whatever its shape."""
-
-    text: str = ""
-    type: str = ""
-    code: str = ""
-
-    @property
-    def all(self) -> str:
-        return f"{self.type} {self.code} {self.text}"
-
-
-def _said(body: Any) -> _Said:
-    """Read `{"error": {…}}` (both wires), `{"error": "…"}`, `{"message": …}` and `{"detail": …}`."""
-    if not isinstance(body, dict):
-        return _Said(text=str(body) if isinstance(body, str) else "")
-    error = body.get("error", body)
-    if isinstance(error, str):
-        return _Said(text=error)
-    if not isinstance(error, dict):
-        return _Said()
-    text = error.get("message") or error.get("detail") or ""
-    return _Said(
-        text=text if isinstance(text, str) else "",
-        type=str(error.get("type") or ""),
-        code=str(error.get("code") or ""),
-    )
-
-
-def from_status(site: Site, model: str, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
-    """The error for an answer that is not a stream: its status, its JSON if it has any, or its HTML."""
-    wait = retry_after(headers)
-    if _is_html(headers, body):
-        return _html(site, status, wait)
-    try:
-        said = _said(msgspec.json.decode(body))
-    except msgspec.DecodeError:
-        said = _Said(text=body[:300].decode("utf-8", "replace"))
-    return _judge(site, model, status, said, wait)
-
+_PAGE = "<web page>"
+_UNKNOWN_MODEL = "{name} does not know the model {model!r}; choose one that it lists"
+_RULES = (
+    _Rule(
+        f"^(429|5..) {_PAGE}", "server", True,
+        "{name} answered with a web page and status {status}; try again in a little while",
+    ),
+    _Rule(
+        _PAGE, "garbage", False,
+        "{name} at {url} answered with a web page, not with the API; "
+        "check base_url (it usually ends in /v1)",
+    ),
+    _Rule(
+        "^402|insufficient_quota|billing|credit balance|spend(ing)? limit|exceeded your current quota",
+        "rate_limit", False,
+        "{name} has no credit or quota left for this key; check the account's billing{said}",
+    ),
+    # The server's own words often repeat part of the key, so they stay out.
+    _Rule("^401", "auth", False, "{name} does not accept the API key ({key}); set a valid one and try again"),
+    _Rule("^403", "auth", False, "{name} does not allow this key to do that ({key}){said}"),
+    _Rule(
+        "^413|^400 .*(context.?(length|window|size)|maximum context|too many (input )?tokens|too long|"
+        "request_too_large|reduce the length)",
+        "context", False,
+        "The conversation is too long for {model} at {name}; "
+        "start a new session or use a model with a larger context{said}",
+    ),
+    _Rule(
+        "^429", "rate_limit", True,
+        "{name} limits the rate of requests for this key; wait a little{said}",
+    ),
+    _Rule("^(503|529)", "overloaded", True, "{name} is overloaded (status {status}); wait a little{said}"),
+    _Rule(
+        "^(408|409|425|5..)", "server", True,
+        "{name} failed on its side (status {status}); try again{said}",
+    ),
+    _Rule("^404 .*model", "bad_request", False, _UNKNOWN_MODEL + "{said}"),
+    _Rule(
+        "^404", "bad_request", False,
+        "{name} has nothing at {url}; check base_url (it usually ends in /v1){said}",
+    ),
+    _Rule(
+        "model.*(does not exist|not found)|unknown model", "bad_request", False, _UNKNOWN_MODEL + "{said}"
+    ),
+    _Rule(
+        "/v1/responses", "bad_request", False,
+        "{model} at {name} takes tools only over the Responses API, which kaged does not speak; "
+        "choose another model{said}",
+    ),
+    _Rule(
+        "stream_options", "bad_request", False,
+        "{name} refuses to report usage; set sends_usage = false for it in local.toml{said}",
+    ),
+    _Rule("", "bad_request", False, "{name} refused the request (status {status}){said}"),
+)  # fmt: skip
+"""The first that fits counts; the last always does."""
 
 _STREAM_STATUS = {
     "invalid_request_error": 400,
@@ -138,11 +149,19 @@ _STREAM_STATUS = {
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
     "insufficient_quota": 429,
-    "api_error": 500,
-    "server_error": 500,
-    "timeout_error": 504,
     "overloaded_error": 529,
 }
+
+
+def from_status(site: Site, model: str, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
+    """The error for an answer that is not a stream: its status, its JSON if it has any, or its HTML."""
+    said: Any = {"type": _PAGE}
+    if not is_page(headers, body):
+        try:
+            said = msgspec.json.decode(body)
+        except msgspec.DecodeError:
+            said = body[:300].decode("utf-8", "replace")
+    return _judge(site, model, status, _said(said), retry_after(headers))
 
 
 def from_stream(site: Site, model: str, body: Any) -> ModelError:
@@ -154,87 +173,44 @@ def from_stream(site: Site, model: str, body: Any) -> ModelError:
     return _judge(site, model, status, said, None)
 
 
+def is_page(headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether an answer is a web page, as of a proxy, whatever it says that it is."""
+    return headers.get("content-type", "").lower().startswith("text/html") or body.lstrip()[:1] == b"<"
+
+
+class _Said(NamedTuple):
+    """What an error body says, whatever its shape."""
+
+    text: str = ""
+    type: str = ""
+    code: str = ""
+
+
+def _said(body: Any) -> _Said:
+    """Read `{"error": {…}}` (both wires), `{"error": "…"}`, `{"message": …}` and `{"detail": …}`."""
+    error = body.get("error", body) if isinstance(body, dict) else body
+    if not isinstance(error, dict):
+        return _Said(error if isinstance(error, str) else "")
+    text = error.get("message") or error.get("detail")
+    text = text if isinstance(text, str) else ""
+    return _Said(text, str(error.get("type") or ""), str(error.get("code") or ""))
+
+
 def _judge(site: Site, model: str, status: int, said: _Said, wait: float | None) -> ModelError:
     words = site.clean(said.text)
-    tail = f" (it said: {words})" if words else ""
-    if _QUOTA.search(said.all) or status == 402:
-        text = f"{site.name} has no credit or quota left for this key; check the account's billing{tail}"
-        return ModelError("rate_limit", text, status=status)
-    if status in (401, 403):
-        return _auth(site, status, words)
-    if status == 413 or (status == 400 and _CONTEXT.search(said.all)):
-        text = (
-            f"The conversation is too long for {model} at {site.name}; "
-            f"start a new session or use a model with a larger context{tail}"
-        )
-        return ModelError("context", text, status=status)
-    if status == 429:
-        text = f"{site.name} limits the rate of requests for this key; wait a little{tail}"
-        return ModelError("rate_limit", text, retryable=True, retry_after_s=wait, status=status)
-    if status in (503, 529):
-        text = f"{site.name} is overloaded (status {status}); wait a little{tail}"
-        return ModelError("overloaded", text, retryable=True, retry_after_s=wait, status=status)
-    if status in (408, 409, 425) or status >= 500:
-        text = f"{site.name} failed on its side (status {status}); try again{tail}"
-        return ModelError("server", text, retryable=True, retry_after_s=wait, status=status)
-    return _refused(site, model, status, said, tail)
-
-
-def _auth(site: Site, status: int, words: str) -> ModelError:
-    if status == 401:
-        # The server's own words often repeat part of the key, so they stay out.
-        text = f"{site.name} does not accept the API key ({site.key_hint}); set a valid one and try again"
-    else:
-        text = f"{site.name} does not allow this key to do that ({site.key_hint})" + (
-            f": {words}" if words else ""
-        )
-    return ModelError("auth", text, status=status)
-
-
-def _refused(site: Site, model: str, status: int, said: _Said, tail: str) -> ModelError:
-    if status == 404 and _mentions_model(said, model):
-        text = f"{site.name} does not know the model {model!r}; choose one that it lists{tail}"
-    elif status == 404:
-        text = f"{site.name} has nothing at {site.base_url}; check base_url (it usually ends in /v1){tail}"
-    elif _mentions_model(said, model) and _UNKNOWN.search(said.all):
-        text = f"{site.name} does not know the model {model!r}; choose one that it lists{tail}"
-    elif _WRONG_API.search(said.text):
-        text = (
-            f"{model} at {site.name} takes tools only over the Responses API, which kaged does not speak; "
-            f"choose another model{tail}"
-        )
-    elif _NO_TOOLS.search(said.text):
-        text = f"{model} at {site.name} cannot call tools as it is served there; choose another model{tail}"
-    elif "stream_options" in said.text:
-        text = f"{site.name} refuses to report usage; set sends_usage = false for it in local.toml{tail}"
-    elif _PREFIX.search(said.text):
-        text = (
-            f"{site.name} refuses this conversation, because something before its earlier thinking "
-            f"has changed; start a new session{tail}"
-        )
-    else:
-        text = f"{site.name} refused the request (status {status}){tail}"
-    return ModelError("bad_request", text, status=status)
-
-
-def _mentions_model(said: _Said, model: str) -> bool:
-    return "model" in said.all.lower() or (bool(model) and model in said.text)
-
-
-def _is_html(headers: Mapping[str, str], body: bytes) -> bool:
-    kind = headers.get("content-type", "").split(";")[0].strip().lower()
-    return kind in ("text/html", "application/xhtml+xml") or body.lstrip()[:1] == b"<"
-
-
-def _html(site: Site, status: int, wait: float | None) -> ModelError:
-    if status in (429, 503, 529) or status >= 500:
-        text = f"{site.name} answered with a web page and status {status}; try again in a little while"
-        return ModelError("server", text, retryable=True, retry_after_s=wait, status=status)
-    text = (
-        f"{site.name} at {site.base_url} answered with a web page, not with the API; "
-        "check base_url (it usually ends in /v1)"
+    named = " (model)" if model and model in said.text else ""
+    facts = " ".join(f"{status} {said.type} {said.code}{named} {said.text}".split())
+    rule = next(rule for rule in _RULES if re.search(rule.pattern, facts, re.IGNORECASE))
+    text = rule.sentence.format(
+        name=site.name,
+        url=site.base_url,
+        key=site.key_hint,
+        model=model,
+        status=status,
+        said=f" (it said: {words})" if words else "",
     )
-    return ModelError("garbage", text, status=status)
+    wait = wait if rule.retryable else None
+    return ModelError(rule.kind, text, retryable=rule.retryable, retry_after_s=wait, status=status)
 
 
 def garbage(site: Site, what: str) -> ModelError:
@@ -249,16 +225,16 @@ def truncated(site: Site, why: str) -> ModelError:
     return ModelError("truncated", text, retryable=True)
 
 
-def unreachable(site: Site, why: str, *, retryable: bool = True) -> ModelError:
+def unreachable(site: Site, why: str) -> ModelError:
     """No answer at all."""
     why = site.clean(why)
     text = f"{site.name} cannot be reached at {site.base_url} ({why}); check that it runs and the address"
-    return ModelError("unreachable", text, retryable=retryable)
+    return ModelError("unreachable", text, retryable=True)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from `retry-after-ms`, `retry-after` (seconds or a date) or a reset header."""
-    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0), ("x-ratelimit-reset-after", 1.0)):
+    """Seconds to wait, from `retry-after-ms` or `retry-after` (seconds or a date)."""
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name, "").strip()
         if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
             return float(value) * scale

@@ -1,15 +1,23 @@
 """The I/O shell of both wires: one HTTP client for all providers, and the pump from socket to reader."""
 
 import asyncio
+import contextlib
 import os
-import socket
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from kaged.models.errors import ModelError, Site, from_status, garbage, truncated, unreachable
+from kaged.models.errors import (
+    ModelError,
+    Site,
+    from_status,
+    garbage,
+    is_page,
+    truncated,
+    unreachable,
+)
 from kaged.models.reader import Reader
 from kaged.models.sse import SSEOverflow, SSEParser
 from kaged.models.types import ModelEvent
@@ -81,17 +89,17 @@ async def stream(
 
     Raises `ModelError`. Closing the generator cancels the pump, which closes the connection at once.
     """
-    pump = _Pump(http, call, reader, site)
-    task = asyncio.create_task(pump.run(), name=f"model stream {site.name}")
+    pump = _Pump(reader, site)
+    task = asyncio.create_task(pump.run(http, call), name=f"model stream {site.name}")
     task.add_done_callback(lambda _: pump.wake.set())
+    over = False
     try:
-        while not task.done():
+        while not over:
             await pump.wake.wait()
             pump.wake.clear()
+            over = task.done()
             for event in pump.taken():
                 yield event
-        for event in pump.taken():  # what came while the consumer was busy, also before a failure
-            yield event
         task.result()
         for event in reader.finish():
             yield event
@@ -106,15 +114,11 @@ class _Pump:
     """Reads one response into the reader, in its own task, so that what one read of the socket brought is
     handed on merged, and so that the HTTP library's cancel scopes never span a yield."""
 
-    def __init__(self, http: HttpClient, call: Call, reader: Reader, site: Site) -> None:
-        self._http = http
-        self._call = call
+    def __init__(self, reader: Reader, site: Site) -> None:
         self._reader = reader
         self._site = site
-        self._parser = SSEParser()
         self._ahead = 0
         self._room = asyncio.Event()
-        self._begun = False
         self.wake = asyncio.Event()
 
     def taken(self) -> list[ModelEvent]:
@@ -123,49 +127,48 @@ class _Pump:
         self._room.set()
         return self._reader.drain()
 
-    async def run(self) -> None:
+    async def run(self, http: HttpClient, call: Call) -> None:
         """Send, read to the end, feed. Raises `ModelError`."""
         import httpx2
 
+        begun = False
         try:
-            await self._exchange()
+            client = await http.get()
+            async with client.stream("POST", call.url, headers=call.headers, content=call.body) as response:
+                kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
+                if response.status_code != 200 or kind in ("text/html", "application/json"):
+                    raise await self._refusal(response)
+                begun = True
+                await self._read(response)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            problem = translate(error, self._site, begun=self._begun)
-            raise self._reader.failed(problem) from error
+            raise self._reader.failed(translate(error, self._site, begun=begun)) from error
         except SSEOverflow as error:
             raise self._reader.failed(garbage(self._site, str(error))) from error
 
-    async def _exchange(self) -> None:
-        client = await self._http.get()
-        call = self._call
-        async with client.stream("POST", call.url, headers=call.headers, content=call.body) as response:
-            kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
-            if response.status_code != 200 or kind in ("text/html", "application/json"):
-                raise await self._refusal(response)
-            self._begun = True
-            # Decoding layers cost as much as all of our own reading, so they are left out where not needed.
-            plain = response.headers.get("content-encoding", "identity") == "identity"
-            chunks = response.aiter_raw() if plain else response.aiter_bytes()
-            async for chunk in chunks:
-                for event in self._parser.feed(chunk):
-                    self._reader.feed(event)
-                self._ahead += len(chunk)
-                self.wake.set()
-                if self._reader.complete:
-                    await _skip_tail(chunks)
-                    return
-                if self._ahead > AHEAD:
-                    self._room.clear()
-                    await self._room.wait()
-        self._reader.feed_rest(self._parser.finish())
+    async def _read(self, response: "httpx2.Response") -> None:
+        parser = SSEParser()
+        # Decoding layers cost as much as all of our own reading, so they are left out where not needed.
+        plain = response.headers.get("content-encoding", "identity") == "identity"
+        chunks = response.aiter_raw() if plain else response.aiter_bytes()
+        async for chunk in chunks:
+            for event in parser.feed(chunk):
+                self._reader.feed(event)
+            self._ahead += len(chunk)
+            self.wake.set()
+            if self._reader.complete:
+                await _skip_tail(chunks)
+                return
+            if self._ahead > AHEAD:
+                self._room.clear()
+                await self._room.wait()
+        self._reader.feed_rest(parser.finish())
 
     async def _refusal(self, response: "httpx2.Response") -> ModelError:
         body = await read_some(response)
-        if response.status_code == 200 and b'"error"' not in body[:4096]:
-            if body.lstrip()[:1] == b"<":
-                return from_status(self._site, self._reader.request.model, 200, response.headers, body)
+        status = response.status_code
+        if status == 200 and b'"error"' not in body and not is_page(response.headers, body):
             return garbage(self._site, f"JSON instead of a stream: {body[:200].decode('utf-8', 'replace')}")
-        status = 400 if response.status_code == 200 else response.status_code
+        status = 400 if status == 200 else status
         return from_status(self._site, self._reader.request.model, status, response.headers, body)
 
 
@@ -180,12 +183,11 @@ async def read_some(response: "httpx2.Response") -> bytes:
 
 
 async def _skip_tail(chunks: AsyncGenerator[bytes, None]) -> None:
-    try:
+    """Read to the server's own end; one that keeps the connection open after its last word loses it."""
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(TAIL_S):
             async for _ in chunks:
                 pass
-    except TimeoutError:
-        pass  # it keeps the connection open after its last word: not ours to reuse, then
 
 
 def translate(error: Exception, site: Site, *, begun: bool) -> ModelError:
@@ -193,21 +195,12 @@ def translate(error: Exception, site: Site, *, begun: bool) -> ModelError:
     import httpx2
 
     if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
-        text = (
-            f"{site.name} has an address that cannot be used: {site.base_url}; write base_url as http(s)://…"
-        )
+        text = f"The address of {site.name} cannot be used: {site.base_url}; write base_url as http(s)://…"
         return ModelError("bad_request", text)
+    silent = isinstance(error, httpx2.TimeoutException)
     if begun:
-        if isinstance(error, httpx2.TimeoutException):
-            return truncated(site, f"nothing came for {SILENCE_S:.0f} s")
-        return truncated(site, "the connection was lost")
-    if isinstance(error, httpx2.ConnectTimeout):
-        return unreachable(site, f"no connection within {CONNECT_S:.0f} s")
-    if isinstance(error, httpx2.TimeoutException):
-        return unreachable(site, f"no answer within {SILENCE_S:.0f} s")
-    if isinstance(error, httpx2.ProxyError):
-        return unreachable(site, f"the proxy refused: {error}")
-    return unreachable(site, _plain(error))
+        return truncated(site, f"nothing came for {SILENCE_S:.0f} s" if silent else "the connection was lost")
+    return unreachable(site, "no answer in time" if silent else _plain(error))
 
 
 def _plain(error: Exception) -> str:
@@ -215,12 +208,8 @@ def _plain(error: Exception) -> str:
     deepest: BaseException = error
     while (cause := deepest.__cause__ or deepest.__context__) is not None:
         deepest = cause
-    if isinstance(deepest, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {deepest.verify_message}"
     if isinstance(deepest, ssl.SSLError):
-        return f"no TLS there: {deepest.reason or deepest}"
-    if isinstance(deepest, socket.gaierror):
-        return "its name is not known here"
+        return f"TLS fails: {getattr(deepest, 'verify_message', '') or deepest.reason or deepest}"
     if isinstance(deepest, OSError) and deepest.errno:
-        return os.strerror(deepest.errno)
+        return os.strerror(deepest.errno) if deepest.errno > 0 else str(deepest.strerror)
     return str(error) or type(error).__name__

@@ -7,11 +7,11 @@ from contextlib import aclosing
 from kaged.core import clock
 from kaged.core.errors import ConfigError, KagedError
 from kaged.core.nearest import did_you_mean
-from kaged.models.catalogue import FROM_ENVIRONMENT, KNOWN, OFFLINE, PREFERRED, Known, shown
+from kaged.models.catalogue import FROM_ENVIRONMENT, KNOWN, OFFLINE, shown
 from kaged.models.errors import ModelError
 from kaged.models.http import HttpClient
 from kaged.models.offline import OfflineProvider
-from kaged.models.provider import Connection, Secret, WireProvider
+from kaged.models.provider import Connection, WireProvider
 from kaged.models.types import (
     Finished,
     ModelRequest,
@@ -70,7 +70,7 @@ class Models:
         seen = [spec]
         while True:
             if spec == OFFLINE:
-                return Route(OFFLINE, OFFLINE, OFFLINE)
+                return _route(OFFLINE)
             if spec not in local.aliases:
                 break
             spec = local.aliases[spec]
@@ -99,10 +99,8 @@ class Models:
 
     async def try_provider(self, saved: Saved, model: str | None = None) -> TestResult:
         """The same for a provider that is not in local.toml yet."""
-        name = next((n for n, k in KNOWN.items() if k.env_key and k.driver == saved.driver), saved.driver)
-        if saved.base_url is not None:
-            name = "the server"
-        return await self._try(self._from_saved(name, saved), model)
+        name = saved.driver if saved.base_url is None else "the server"
+        return await self._try(self._connect(name, saved), model)
 
     async def _try(self, connection: Connection, model: str | None) -> TestResult:
         provider = WireProvider(connection, self._http)
@@ -129,24 +127,21 @@ class Models:
 
     def _default(self) -> Route:
         """`default` without an alias: the first provider with a key in the environment, else offline."""
-        for name in FROM_ENVIRONMENT:
-            known = KNOWN[name]
-            if known.default_model and self._environ.get(known.env_key or ""):
-                return _route(name, known.default_model)
-        return Route(OFFLINE, OFFLINE, OFFLINE)
+        for name, variable in FROM_ENVIRONMENT.items():
+            if self._environ.get(variable):
+                return _route(name, KNOWN[name].default_model or "")
+        return _route(OFFLINE)
 
     def _named(self, local: Local, spec: str) -> Route:
         name, colon, model = spec.partition(":")
         if name == OFFLINE:
-            return Route(OFFLINE, OFFLINE, OFFLINE)
+            return _route(OFFLINE)
         if colon and model:
             self._connection(local, name)
             return _route(name, model)
         if name in local.providers or name in KNOWN:
-            saved = local.providers.get(name)
-            models = saved.models if saved and saved.models else []
-            known = KNOWN.get(name)
-            first = models[0] if models else known.default_model if known else None
+            saved, known = local.providers.get(name), KNOWN.get(name)
+            first = saved.models[0] if saved and saved.models else known.default_model if known else None
             if first is not None:
                 return _route(name, first)
             raise _bad(f"{spec!r} names a provider without a model; write `{name}:MODEL`", spec)
@@ -159,11 +154,9 @@ class Models:
         )
 
     def _connection(self, local: Local, name: str) -> Connection:
-        saved = local.providers.get(name)
-        if saved is not None:
-            return self._from_saved(name, saved)
         known = KNOWN.get(name)
-        if known is None:
+        saved = local.providers.get(name) or (Saved(driver=known.driver) if known else None)
+        if saved is None:
             names = _names(local)
             raise KagedError(
                 "not_found",
@@ -171,49 +164,36 @@ class Models:
                 f"add it in the console or in local.toml as [providers.{name}]",
                 {"provider": name},
             )
-        return self._from_known(name, known)
+        return self._connect(name, saved)
 
-    def _from_known(self, name: str, known: Known) -> Connection:
-        key = self._environ.get(known.env_key or "") or None
-        hint = f"the variable {known.env_key}" if key else _how_to_give(name, known.env_key)
-        return Connection(name, known.driver, self._url(known), Secret(key) if key else None, hint)
-
-    def _from_saved(self, name: str, saved: Saved) -> Connection:
+    def _connect(self, name: str, saved: Saved) -> Connection:
+        """From an entry of local.toml; what it leaves open is as for the known service of that name."""
         known = KNOWN.get(name)
-        if saved.base_url is not None:
-            url = saved.base_url
-        elif known is not None and known.driver == saved.driver:
-            url = self._url(known)
-        else:
-            url = self._url(KNOWN[saved.driver])
-        key, hint = self._key_of(name, saved)
-        return Connection(
-            name, saved.driver, url, Secret(key) if key else None, hint, sends_usage=saved.sends_usage
-        )
-
-    def _key_of(self, name: str, saved: Saved) -> tuple[str | None, str]:
-        if saved.api_key is not None:
-            return saved.api_key, "api_key in local.toml"
+        maker = known if known and known.driver == saved.driver else KNOWN[saved.driver]
+        url = saved.base_url or self._environ.get(maker.env_url or "") or maker.base_url
         variable = saved.api_key_env
-        if variable is None and saved.base_url is None and name in FROM_ENVIRONMENT:
-            variable = KNOWN[name].env_key
-        key = self._environ.get(variable or "") or None
-        return key, f"the variable {variable}" if key else _how_to_give(name, variable)
-
-    def _url(self, known: Known) -> str:
-        return (self._environ.get(known.env_url) if known.env_url else None) or known.base_url
+        if variable is None and saved.base_url is None and known is maker:
+            variable = maker.env_key
+        key, hint = saved.api_key, "api_key in local.toml"
+        if key is None:
+            key = self._environ.get(variable or "") or None
+            hint = f"the variable {variable}" if key else _how_to_give(name, variable)
+        return Connection(name, saved.driver, url, key, hint, sends_usage=saved.sends_usage)
 
     def list(self) -> list[ProviderInfo]:
         """Every provider that can be used now, without its key."""
         local = self._load()
-        infos = [_saved_info(name, saved) for name, saved in local.providers.items()]
-        for name in FROM_ENVIRONMENT:
-            known = KNOWN[name]
-            if name not in local.providers and self._environ.get(known.env_key or ""):
-                url = shown(self._url(known))
-                infos.append(ProviderInfo(name, known.driver, url, f"env:{known.env_key}", "environment"))
-        infos.append(ProviderInfo(OFFLINE, OFFLINE, None, "none", "builtin", (OFFLINE,)))
-        return infos
+        infos = []
+        for name, saved in local.providers.items():
+            key = "set" if saved.api_key else f"env:{saved.api_key_env}" if saved.api_key_env else "none"
+            url = shown(self._connect(name, saved).base_url)
+            infos.append(ProviderInfo(name, saved.driver, url, key, "file"))
+        for name, variable in FROM_ENVIRONMENT.items():
+            if name not in local.providers and self._environ.get(variable):
+                made = self._connection(local, name)
+                url = shown(made.base_url)
+                infos.append(ProviderInfo(name, made.driver, url, f"env:{variable}", "environment"))
+        return [*infos, ProviderInfo(OFFLINE, OFFLINE, None, "none", "builtin")]
 
 
 def _names(local: Local) -> list[str]:
@@ -238,19 +218,12 @@ def _verdict(name: str, model: str | None, models: list[str]) -> str:
         return f"{name} answered with {model}"
     if not models:
         return f"{name} answers, but lists no models"
-    preferred = next((m for m in PREFERRED if m in models), models[0])
-    return f"{name} answers and lists {len(models)} models, such as {preferred}"
+    return f"{name} answers and lists {len(models)} models, such as {models[0]}"
 
 
-def _saved_info(name: str, saved: Saved) -> ProviderInfo:
-    known = KNOWN.get(name)
-    maker = known if known and known.driver == saved.driver else KNOWN[saved.driver]
-    url = saved.base_url or maker.base_url
-    key = "set" if saved.api_key else f"env:{saved.api_key_env}" if saved.api_key_env else "none"
-    return ProviderInfo(name, saved.driver, url, key, "file", tuple(saved.models or ()))
-
-
-def _route(provider: str, model: str) -> Route:
+def _route(provider: str, model: str = "") -> Route:
+    if provider == OFFLINE:
+        return Route(OFFLINE, OFFLINE, OFFLINE)
     return Route(provider, model, f"{provider}:{model}")
 
 

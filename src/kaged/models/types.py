@@ -142,7 +142,6 @@ class ProviderInfo(msgspec.Struct, frozen=True):
     base_url: str | None
     key: str
     source: Literal["file", "environment", "builtin"]
-    models: tuple[str, ...] = ()
 
 
 class TestResult(msgspec.Struct, frozen=True):
