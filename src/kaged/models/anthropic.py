@@ -1,7 +1,7 @@
 """The Anthropic Messages wire, without I/O: requests out, server-sent events in."""
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -11,6 +11,7 @@ from kaged.models.history import Exchange, turns, wire_id, wire_name
 from kaged.models.reader import Draft, Reader
 from kaged.models.sse import ServerEvent
 from kaged.models.types import ModelEvent, ModelRequest, StopReason, ToolMessage, ToolSpec, Usage
+from kaged.models.usage import estimate
 
 VERSION = "2023-06-01"
 BINDING_BETA = "thinking-binding-controls-2026-08-01"
@@ -83,10 +84,10 @@ def _messages(request: ModelRequest) -> list[dict[str, Any]]:
             out.append({"role": "assistant", "content": content})
             if turn.results:
                 out.append({"role": "user", "content": [_result(result) for result in turn.results]})
-        elif out and out[-1]["role"] == "user":
-            out[-1]["content"].append({"type": "text", "text": turn.text})
         else:
-            out.append({"role": "user", "content": [{"type": "text", "text": turn.text}]})
+            if not out or out[-1]["role"] != "user":
+                out.append({"role": "user", "content": []})
+            out[-1]["content"].append({"type": "text", "text": turn.text})
     if out:
         out[-1]["content"][-1]["cache_control"] = _CACHE
     return out
@@ -96,16 +97,11 @@ def _block(part: Part) -> list[dict[str, Any]]:
     if isinstance(part, TextPart):
         return [{"type": "text", "text": part.text}]
     if isinstance(part, ToolCallPart):
-        block = {
-            "type": "tool_use",
-            "id": wire_id(part.call_id),
-            "name": wire_name(part.tool),
-            "input": part.args,
-        }
-        return [block]
+        call_id, name = wire_id(part.call_id), wire_name(part.tool)
+        return [{"type": "tool_use", "id": call_id, "name": name, "input": part.args}]
     if part.redacted is not None:
         return [{"type": "redacted_thinking", "data": part.redacted}]
-    if part.signature is None or part.signature[: len(FOREIGN_SIGNATURE)] == FOREIGN_SIGNATURE:
+    if part.signature is None or part.signature.startswith(FOREIGN_SIGNATURE):
         return []
     return [{"type": "thinking", "thinking": part.text, "signature": part.signature}]
 
@@ -142,7 +138,6 @@ class _Block(msgspec.Struct):
 
 
 class _Delta(msgspec.Struct):
-    type: str = ""
     text: str | None = None
     thinking: str | None = None
     signature: str | None = None
@@ -205,7 +200,7 @@ class AnthropicReader(Reader):
     def usage(self) -> Usage:
         seen = self._tokens
         told = self.complete and seen.input_tokens is not None and seen.output_tokens is not None
-        guess = None if told else self._estimated()
+        guess = None if told else estimate(self.request, self.parts(whole=False))
         return Usage(
             input=guess.input if guess and seen.input_tokens is None else seen.input_tokens or 0,
             output=max(guess.output if guess else 0, seen.output_tokens or 0),
@@ -216,21 +211,16 @@ class AnthropicReader(Reader):
 
     def _start(self, index: int, block: _Block) -> None:
         if block.type == "tool_use":
-            draft = self._open("tool", call_id=block.id or "", tool=self.names.canonical(block.name or ""))
-            if isinstance(block.input, dict) and block.input:
+            draft = self._show(Draft("tool", block.id or "", self.names.canonical(block.name or "")))
+            if block.input:
                 self._grow(draft, msgspec.json.encode(block.input).decode())
         elif block.type == "redacted_thinking":
-            draft = self._open("thinking")
-            draft.redacted = block.data or ""
+            draft = self._show(Draft("thinking", redacted=block.data or ""))
         elif block.type in ("text", "thinking"):
-            # Numbered at its first content: an empty block is no part of the answer.
-            draft = Draft(block.type, -1)
-            self._blocks[index] = draft
-            first = block.text if block.type == "text" else block.thinking
-            if first:
-                self._more(draft, first)
-            draft.signature = block.signature or None
-            return
+            # Not shown before its first content: an empty block is no part of the answer.
+            kind: Literal["text", "thinking"] = "text" if block.type == "text" else "thinking"
+            draft = Draft(kind, signature=block.signature or None)
+            self._grow(draft, block.text or block.thinking)
         else:
             return
         self._blocks[index] = draft
@@ -239,26 +229,9 @@ class AnthropicReader(Reader):
         draft = self._blocks.get(index)
         if draft is None:
             return
-        if delta.type == "text_delta":
-            self._more(draft, delta.text)
-        elif delta.type == "thinking_delta":
-            self._more(draft, delta.thinking)
-        elif delta.type == "input_json_delta":
-            if delta.partial_json:
-                self._grow(draft, delta.partial_json)
-        elif delta.type == "signature_delta":
-            self._number(draft)
-            draft.signature = (draft.signature or "") + (delta.signature or "")
-
-    def _more(self, draft: Draft, text: str | None) -> None:
-        if text:
-            self._number(draft)
-            self._grow(draft, text)
-
-    def _number(self, draft: Draft) -> None:
-        if draft.number < 0:
-            draft.number = len(self.drafts)
-            self.drafts.append(draft)
+        if delta.signature:
+            self._show(draft).signature = (draft.signature or "") + delta.signature
+        self._grow(draft, delta.text or delta.thinking or delta.partial_json)
 
     def _count(self, tokens: _Tokens | None) -> None:
         """Counts are cumulative: a later one replaces an earlier one, an absent one does not."""

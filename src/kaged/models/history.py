@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 
 import msgspec
 
@@ -34,20 +35,13 @@ def turns(messages: Sequence[ChatMessage]) -> list[Turn]:
         if isinstance(message, UserMessage):
             _say(out, message.text)
         elif isinstance(message, AssistantMessage):
-            following = [m for m in _until_answer(messages[index + 1 :]) if isinstance(m, ToolMessage)]
-            exchange = _exchange(message, {m.call_id: m for m in following})
+            following = takewhile(lambda m: not isinstance(m, AssistantMessage), messages[index + 1 :])
+            exchange = _exchange(message, {m.call_id: m for m in following if isinstance(m, ToolMessage)})
             if exchange.answer.parts:
                 out.append(exchange)
     if out and isinstance(out[-1], Exchange) and not out[-1].results:
         _say(out, GO_ON)
     return out
-
-
-def _until_answer(messages: Sequence[ChatMessage]) -> Iterable[ChatMessage]:
-    for message in messages:
-        if isinstance(message, AssistantMessage):
-            return
-        yield message
 
 
 def _say(out: list[Turn], text: str) -> None:

@@ -1,7 +1,7 @@
 """The OpenAI Chat Completions wire, without I/O, as OpenAI and the many compatible servers speak it."""
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -21,6 +21,7 @@ from kaged.models.types import (
     Usage,
     UserMessage,
 )
+from kaged.models.usage import estimate
 
 _STOP: dict[str, StopReason] = {
     "stop": "end",
@@ -87,10 +88,8 @@ def _answer(answer: AssistantMessage, *, in_loop: bool) -> dict[str, Any]:
 
 
 def _field_of(part: ThinkingPart) -> str | None:
-    signature = part.signature or ""
-    if signature[: len(FOREIGN_SIGNATURE)] != FOREIGN_SIGNATURE:
-        return None
-    return signature[len(FOREIGN_SIGNATURE) :]
+    wire, _, field = (part.signature or "").partition(":")
+    return field if f"{wire}:" == FOREIGN_SIGNATURE else None
 
 
 def _call(part: ToolCallPart) -> dict[str, Any]:
@@ -112,16 +111,8 @@ class _ToolDelta(msgspec.Struct):
     function: _Function | None = None
 
 
-class _Piece(msgspec.Struct):
-    """Content in pieces, as a few servers send it."""
-
-    type: str = ""
-    text: str | None = None
-    thinking: Any = None
-
-
 class _Delta(msgspec.Struct):
-    content: str | list[_Piece] | None = None
+    content: str | list[dict[str, Any]] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
@@ -166,7 +157,14 @@ class OpenAIReader(Reader):
         super().__init__(request, site)
         self._sends_usage = sends_usage
         self._current: Draft | None = None
-        self._calls = _Calls(self)
+        self._calls: dict[str | int | None, Draft] = {}
+        self._taken = {
+            part.call_id
+            for message in request.messages
+            if isinstance(message, AssistantMessage)
+            for part in message.parts
+            if isinstance(part, ToolCallPart)
+        }
         self._tokens: _Tokens | None = None
         self._stop: str | None = None
         self._refused = False
@@ -200,7 +198,7 @@ class OpenAIReader(Reader):
     def usage(self) -> Usage:
         seen = self._tokens
         if seen is None or seen.prompt_tokens is None or seen.completion_tokens is None:
-            return self._estimated()
+            return estimate(self.request, self.parts(whole=False))
         details = seen.prompt_tokens_details or _Details()
         read, written = details.cached_tokens or 0, details.cache_write_tokens or 0
         return Usage(
@@ -216,102 +214,71 @@ class OpenAIReader(Reader):
         return self._stop is not None and told
 
     def _choice(self, choice: _Choice) -> None:
-        delta = choice.delta
-        if delta is not None:
-            thinking = delta.reasoning_content or delta.reasoning
-            if thinking:
-                field = "reasoning_content" if delta.reasoning_content else "reasoning"
-                if (draft := self._say("thinking", thinking)) is not None:
-                    draft.signature = FOREIGN_SIGNATURE + field
-            if isinstance(delta.content, str):
-                self._say("text", delta.content)
-            for piece in delta.content if isinstance(delta.content, list) else ():
-                self._say("thinking", _thought(piece.thinking))
-                self._say("text", piece.text or "")
-            if delta.refusal:
-                self._refused = True
-                self._say("text", delta.refusal)
-            for call in delta.tool_calls or ():
-                self._current = None
-                self._calls.take(call)
+        delta = choice.delta or _Delta()
+        for field in ("reasoning_content", "reasoning"):
+            if text := getattr(delta, field):
+                self._say("thinking", text).signature = FOREIGN_SIGNATURE + field
+                break
+        if isinstance(delta.content, str):
+            self._say("text", delta.content)
+        for piece in delta.content if isinstance(delta.content, list) else ():
+            self._say("thinking" if "thinking" in piece else "text", _words(piece))
+        if delta.refusal:
+            self._refused = True
+            self._say("text", delta.refusal)
+        for call in delta.tool_calls or ():
+            self._current = None
+            self._call(call)
         if choice.finish_reason == "error":
             raise self.failed(from_stream(self.site, self.request.model, {"message": "finish_reason error"}))
-        if choice.finish_reason:
-            self._stop = choice.finish_reason
+        self._stop = choice.finish_reason or self._stop
 
-    def _say(self, kind: str, text: str) -> Draft | None:
-        if not text:
-            return None
-        if self._current is None or self._current.kind != kind:
-            self._current = self._open(kind)
-        self._grow(self._current, text)
-        return self._current
-
-
-def _thought(thinking: Any) -> str:
-    """Thinking that comes as text or as a list of text pieces."""
-    if isinstance(thinking, list):
-        return "".join(str(piece.get("text") or "") for piece in thinking if isinstance(piece, dict))
-    return thinking if isinstance(thinking, str) else ""
-
-
-class _Calls:
-    """Which call a tool delta belongs to, also for servers that leave out or repeat `index` and `id`."""
-
-    def __init__(self, reader: OpenAIReader) -> None:
-        self._reader = reader
-        self._by_index: dict[int, Draft] = {}
-        self._by_id: dict[str, Draft] = {}
-        self._wire_ids: dict[int, str] = {}
-        self._last: Draft | None = None
-        self._taken = {
-            part.call_id
-            for message in reader.request.messages
-            if isinstance(message, AssistantMessage)
-            for part in message.parts
-            if isinstance(part, ToolCallPart)
-        }
-
-    def take(self, delta: _ToolDelta) -> None:
-        """Add one delta of `tool_calls`."""
-        name = (delta.function.name if delta.function else None) or ""
-        draft = self._find(delta, name)
-        if draft is None:
-            if not name and not delta.id:
-                return  # an empty keep-alive entry of some servers
-            draft = self._new(delta, name)
-        elif name and not draft.tool:
-            draft.tool = self._reader.names.canonical(name)
-        self._last = draft
-        args = delta.function.arguments if delta.function else None
-        if isinstance(args, dict):
-            args = msgspec.json.encode(args).decode()
-        if args:
-            self._reader._grow(draft, args)
-
-    def _find(self, delta: _ToolDelta, name: str) -> Draft | None:
-        if delta.id and delta.id in self._by_id:
-            return self._by_id[delta.id]
-        at = self._last if delta.index is None else self._by_index.get(delta.index)
-        if at is None or not name:
-            return at or (self._last if not name and not delta.id else None)
-        known = self._wire_ids.get(at.number)
-        if delta.id and known:
-            return None  # another id and a name: another call, whatever the index says
-        if delta.index is None or (at.tool and at.text and parse_args(at.text)[1] is None):
-            return None  # a name after whole arguments: another call
-        return at
-
-    def _new(self, delta: _ToolDelta, name: str) -> Draft:
-        call_id = delta.id or ""
-        if not _GOOD_ID.fullmatch(call_id) or call_id in self._taken:
-            # Some servers count from 0 in every answer, but a call must be unique in its session.
-            call_id = f"call_{ids.new_ulid()}"
-        self._taken.add(call_id)
-        draft = self._reader._open("tool", call_id=call_id, tool=self._reader.names.canonical(name))
-        if delta.index is not None:
-            self._by_index[delta.index] = draft
-        if delta.id:
-            self._by_id[delta.id] = draft
-            self._wire_ids[draft.number] = delta.id
+    def _say(self, kind: Literal["text", "thinking"], text: str) -> Draft:
+        draft = self._current
+        if draft is None or draft.kind != kind:
+            draft = Draft(kind)
+        self._grow(draft, text)
+        if text:
+            self._current = draft
         return draft
+
+    def _call(self, delta: _ToolDelta) -> None:
+        """Add one delta of `tool_calls`, also of servers that leave out or repeat `index` and `id`."""
+        function = delta.function or _Function()
+        draft = self._find(delta, function.name)
+        if draft is None:
+            if not function.name:
+                return  # an empty keep-alive entry of some servers
+            draft = self._show(Draft("tool", self._fresh_id(delta.id), self.names.canonical(function.name)))
+        # None is where a delta belongs that does not say it.
+        self._calls |= {None: draft, delta.index: draft, delta.id or None: draft}
+        args = function.arguments
+        self._grow(draft, msgspec.json.encode(args).decode() if isinstance(args, dict) else args)
+
+    def _find(self, delta: _ToolDelta, name: str | None) -> Draft | None:
+        """The call that a delta goes on with; None when it begins one."""
+        if delta.id and delta.id in self._calls:
+            return self._calls[delta.id]
+        at = self._calls.get(delta.index)
+        if not name:
+            return at or self._calls.get(None)
+        if at is None or delta.id or delta.index is None:
+            return None
+        whole = at.text and parse_args(at.text)[1] is None
+        return None if whole else at  # a name after whole arguments: another call at the same index
+
+    def _fresh_id(self, given: str | None) -> str:
+        """Some servers count from 0 in every answer, but a call must be unique in its session."""
+        if not given or not _GOOD_ID.fullmatch(given) or given in self._taken:
+            given = f"call_{ids.new_ulid()}"
+        self._taken.add(given)
+        return given
+
+
+def _words(piece: Any) -> str:
+    """The text of a piece of content: plain, or thinking as text or as pieces of its own."""
+    if isinstance(piece, list):
+        return "".join(map(_words, piece))
+    if isinstance(piece, dict):
+        return _words(piece.get("text") or piece.get("thinking"))
+    return piece if isinstance(piece, str) else ""

@@ -1,7 +1,8 @@
 """What the two wire readers share: parts under construction, merged deltas, and the partial answer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -20,46 +21,40 @@ from kaged.models.types import (
     ToolStart,
     Usage,
 )
-from kaged.models.usage import estimate
 
 BROKEN_OFF = "the answer broke off before the arguments were complete"
 
 
 class Draft(msgspec.Struct):
-    """A part that is still growing. `fresh` is what has come since the last `drain`."""
+    """A part that is still growing. Its number is -1 until there is something in it."""
 
-    kind: str
-    number: int
+    kind: Literal["text", "thinking", "tool"]
     call_id: str = ""
     tool: str = ""
+    number: int = -1
     chunks: list[str] = []
-    fresh: list[str] = []
-    announced: bool = True
+    told: int = 0
+    """How many of the chunks have been handed on."""
+    announced: bool = False
     signature: str | None = None
     redacted: str | None = None
-    closed: bool = False
 
     @property
     def text(self) -> str:
         """All of it so far."""
         return "".join(self.chunks)
 
-    def add(self, text: str) -> None:
-        """More of it."""
-        self.chunks.append(text)
-        self.fresh.append(text)
-
-    def delta(self) -> ModelEvent | None:
-        """What has come since the last call, as one event."""
-        if not self.fresh:
-            return None
-        text = "".join(self.fresh)
-        self.fresh = []
-        if self.kind == "text":
-            return TextDelta(self.number, text)
-        if self.kind == "thinking":
-            return ThinkingDelta(self.number, text)
-        return ToolArgsDelta(self.number, self.call_id, text)
+    def news(self) -> Iterator[ModelEvent]:
+        """What has come since the last call: the start of a call, and the text as one delta."""
+        if self.kind == "tool" and not self.announced:
+            self.announced = True
+            yield ToolStart(self.number, self.call_id, self.tool)
+        text = "".join(self.chunks[self.told :])
+        self.told = len(self.chunks)
+        if text and self.kind == "tool":
+            yield ToolArgsDelta(self.number, self.call_id, text)
+        elif text:
+            yield (TextDelta if self.kind == "text" else ThinkingDelta)(self.number, text)
 
     def part(self, *, whole: bool) -> Part:
         """The part as it goes into the answer, or, when the stream broke off, as far as it came."""
@@ -109,16 +104,8 @@ class Reader(ABC):
 
     def drain(self) -> list[ModelEvent]:
         """What has come since the last call: per part at most one start and one delta."""
-        if not self._touched:
-            return []
-        out: list[ModelEvent] = []
-        for draft in self._touched.values():
-            if not draft.announced:
-                draft.announced = True
-                out.append(ToolStart(draft.number, draft.call_id, draft.tool))
-            if (delta := draft.delta()) is not None:
-                out.append(delta)
-        self._touched = {}
+        out = [event for draft in self._touched.values() for event in draft.news()]
+        self._touched.clear()
         return out
 
     def parts(self, *, whole: bool) -> list[Part]:
@@ -132,18 +119,17 @@ class Reader(ABC):
             error.usage = self.usage()
         return error
 
-    def _open(self, kind: str, *, call_id: str = "", tool: str = "") -> Draft:
-        draft = Draft(kind, len(self.drafts), call_id, tool, announced=kind != "tool")
-        self.drafts.append(draft)
+    def _show(self, draft: Draft) -> Draft:
+        """Give the draft its number, the next one: from now on it is part of the answer."""
+        if draft.number < 0:
+            draft.number = len(self.drafts)
+            self.drafts.append(draft)
         self._touched[draft.number] = draft
         return draft
 
-    def _grow(self, draft: Draft, text: str) -> None:
-        draft.add(text)
-        self._touched[draft.number] = draft
-
-    def _estimated(self) -> Usage:
-        return estimate(self.request, self.parts(whole=False))
+    def _grow(self, draft: Draft, text: str | None) -> None:
+        if text:
+            self._show(draft).chunks.append(text)
 
     def _ending(self, stop: StopReason) -> list[ModelEvent]:
         """The end of a whole answer. Several servers say "stop" after a tool call, or the reverse."""
