@@ -281,6 +281,21 @@ async def test_a_signal_ends_everything(short_tmp: Path, number: int) -> None:
     assert (await host.wait()).reason in ("killed", "cage_lost")
 
 
+async def test_a_daemon_that_comes_while_the_keeper_ends_gets_a_new_one(short_tmp: Path) -> None:
+    name = mark()
+    client = await connect(short_tmp)
+    await client.ensure_cage("c", LiteralPlan(project(short_tmp)))
+    await client.run("c", "one", ["sh", "-c", f"for n in $(seq 60); do sleep {name} & done; wait"])
+    await until(lambda: len(marked(name)) > 60)
+    ending = asyncio.ensure_future(client.shutdown())
+    async with keeper(short_tmp) as other:
+        assert other.pid != client.pid
+        assert not alive(client.pid)
+        assert (await other.state()).cages == ()
+        assert (short_tmp / "keeper.sock").exists()
+    await ending
+
+
 async def test_a_killed_keeper_takes_the_cages_with_it(short_tmp: Path) -> None:
     name = mark()
     client = await connect(short_tmp)

@@ -134,6 +134,16 @@ class KeeperClient:
         Raises `KagedError`: `conflict` when another daemon is attached or the keeper speaks another
         version, `unavailable` when there is none or it does not start.
         """
+        try:
+            return await cls._attach(socket_path, runtime, grace_s, start)
+        except KagedError as error:
+            if error.code != "unavailable" or not start:
+                raise
+        # Most likely a keeper that is ending: the one started now waits for it.
+        return await cls._attach(socket_path, runtime, grace_s, start)
+
+    @classmethod
+    async def _attach(cls, socket_path: Path, runtime: Path, grace_s: float, start: bool) -> Self:
         sock = launch.dial(socket_path)
         if sock is None and start:
             await launch.start(socket_path, runtime, grace_s)

@@ -8,8 +8,12 @@ import contextlib
 import fcntl
 import getopt
 import os
+import socket
 import sys
+import time
 from collections.abc import Sequence
+
+_LOOK_AGAIN_S = 0.02
 
 
 def main(argv: Sequence[str]) -> int:
@@ -29,13 +33,25 @@ def main(argv: Sequence[str]) -> int:
     # The starter's event loop may leak copies of our own output into us, and its reader waits for their end.
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     lock = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _alone(lock, path):
         _say("running")
         return 0
     serve(path, grace)
     return 0
+
+
+def _alone(lock: int, path: str) -> bool:
+    """Take the lock, waiting for a keeper that is ending; False when one is there that listens."""
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with socket.socket(socket.AF_UNIX) as probe:
+                if probe.connect_ex(path) == 0:
+                    return False
+        else:
+            return True
+        time.sleep(_LOOK_AGAIN_S)
 
 
 def serve(path: str, grace: float) -> None:

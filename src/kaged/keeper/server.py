@@ -224,6 +224,9 @@ class Server:
             return
         self._ending = True
         self.loop.remove_reader(self._listener.fileno())
+        self._listener.close()  # who comes now starts another keeper, which waits for our lock
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
         for cage in list(self.cages.values()):
             cage.kill("killed")
         for process in self.table.host_running():
@@ -247,9 +250,6 @@ class Server:
             request.reply({})
         self._enders = []
         self.table.close()
-        self._listener.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
         self.loop.stop()
 
 
