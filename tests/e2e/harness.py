@@ -145,7 +145,7 @@ class Daemon:
 
         Found by arguments, environment, or (inside a cage, where both are clean) by the mounts.
         """
-        ours = os.readlink("/proc/self/ns/mnt")
+        ours = Path("/proc/self/ns/mnt").readlink()
         found = []
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -156,11 +156,11 @@ class Daemon:
                     found.append(f"{entry.name} {line}")
         return found
 
-    def _within(self, entry: Path, ours: str) -> bool:
+    def _within(self, entry: Path, ours: Path) -> bool:
         base = os.fsencode(self.base)
         if base in (entry / "environ").read_bytes():
             return True
-        mounts = (entry / "mountinfo").read_bytes() if os.readlink(entry / "ns" / "mnt") != ours else b""
+        mounts = (entry / "mountinfo").read_bytes() if (entry / "ns" / "mnt").readlink() != ours else b""
         return b"/" + os.fsencode(self.base.name) in mounts
 
 

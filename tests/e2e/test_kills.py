@@ -314,6 +314,9 @@ def test_nothing_is_left(short_tmp: Path, how: str) -> None:
             assert f"pid {it.process.pid}" in done.stdout
             assert it.reap() == 0
         assert it.processes() == []
+        it.start()
+        assert run_of(it, sid) == "interrupted", "the end of its command was no result to go on with"
+        assert not [e for e in journal_of(it, sid) if e["type"] == "tool.result"]
 
 
 async def test_a_lost_keeper_starts_the_daemon_anew(short_tmp: Path, free_port: int) -> None:

@@ -1,4 +1,4 @@
-"""Daemons forked from a process that has imported kaged already: the same daemon, ready in a third of the time.
+"""Daemons forked from a process that has imported kaged already: the same, in a third of the time.
 
 For tests that start it dozens of times. `Zygote.start` has the form of `subprocess.Popen`, as the harness
 uses it.

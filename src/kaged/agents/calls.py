@@ -23,6 +23,7 @@ from kaged.tools.toolbox import Toolbox
 
 log_ = logging.getLogger(__name__)
 STOPPED = "The operator stopped this."
+KEEPER_LOST = "The keeper ended, and with it every cage and command."
 
 
 class Calls:
@@ -158,6 +159,9 @@ class Calls:
         await self._log.commit(NewEvent("tool.denied", data))
 
     async def _store(self, call: Call, result: ToolResult) -> None:
+        if not result.ok and self._run.cage.client.closed.is_set():
+            # Not the call failed: everything is gone. The run stays where it is, to be resumed.
+            raise KagedError("unavailable", KEEPER_LOST)
         await self._log.commit(
             NewEvent(
                 "tool.result",

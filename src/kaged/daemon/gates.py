@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import TracebackType
 
 from kaged.audit.log import Audit
 from kaged.cage.client import KeeperClient
@@ -53,26 +54,43 @@ async def database(loaded: Loaded) -> Database:
         raise GateError("database", error.message, fix) from error
 
 
-async def cages(loaded: Loaded) -> tuple[KeeperClient, ProbeReport]:
-    """Gate `cage`: the keeper answers and one real cage holds. No cage, no agent, no daemon."""
+async def keeper(loaded: Loaded) -> KeeperClient:
+    """Gate `keeper`: it answers; started when there is none."""
     paths = loaded.paths
     try:
-        client = await KeeperClient.connect(
+        return await KeeperClient.connect(
             paths.keeper_socket, paths.runtime, grace_s=loaded.config.limits.keeper_grace_s
         )
     except KagedError as error:
         fix = f"see {paths.runtime / 'keeper.log'}; `kaged stop` ends it"
         raise GateError("keeper", error.message, fix) from error
+
+
+async def leave_keeper(
+    client: KeeperClient,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    trace: TracebackType | None,
+) -> None:
+    """Detach from the keeper; after a refused start one that holds nothing is ended."""
     try:
-        report = await probe(client, place=paths.home)
-    except BaseException:
+        if isinstance(error, GateError) and not client.closed.is_set():
+            state = await client.state()
+            if not state.cages and not state.processes:
+                await client.shutdown()
+    except KagedError as lost:
+        log.info("the keeper was gone already: %s", lost.message)
+    finally:
         client.close()
-        raise
+
+
+async def cage(client: KeeperClient, loaded: Loaded) -> ProbeReport:
+    """Gate `cage`: one real cage holds. No cage, no agent, no daemon."""
+    report = await probe(client, place=loaded.paths.home)
     for check in report.checks:
         if not check.ok:
-            client.close()
             raise GateError("cage", f"{check.name}: {check.detail}", check.fix or "run `kaged doctor`")
-    return client, report
+    return report
 
 
 def listener(loaded: Loaded) -> Listening:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import click
@@ -92,15 +93,20 @@ async def _serve(loaded: Loaded, environ: Mapping[str, str], nonces: Nonces) -> 
     loop.add_signal_handler(signal.SIGINT, life.stop_all)
     for number in _LEFT_BY:
         loop.add_signal_handler(number, life.stop.set)
-    async with _gates(loaded, environ, nonces) as parts, compose.services(parts, life) as built:
-        # From here on a broken start is a bug, not a gate: runs found interrupted are told to their sessions.
-        await built.sessions.recover()
-        await built.terminals.recover()
-        if loaded.mode == "user":
-            await compose.first_project(built)
-        await _audit_start(built)
-        end = await _listen(parts, built, life)
-        await built.audit.record(DAEMON, "daemon.stop", "daemon", "ok", {"keeper": life.stop_keeper})
+    async with _gates(loaded, environ, nonces) as parts:
+        async with compose.services(parts, life) as built:
+            # From here on a broken start is a bug, not a gate: runs found interrupted are told to their
+            # sessions.
+            await built.sessions.recover()
+            await built.terminals.recover()
+            if loaded.mode == "user":
+                await compose.first_project(built)
+            await _audit_start(built)
+            end = await _listen(parts, built, life)
+            await built.audit.record(DAEMON, "daemon.stop", "daemon", "ok", {"keeper": life.stop_keeper})
+        # Only now, with every run detached: the end of its commands must not look like a result to an agent.
+        if life.stop_keeper and end is End.ASKED:
+            await parts.keeper.shutdown()
     return end
 
 
@@ -112,8 +118,9 @@ async def _gates(loaded: Loaded, environ: Mapping[str, str], nonces: Nonces) -> 
         stack.callback(process.take_lock(loaded.paths.lock_file).close)
         db = await gates.database(loaded)
         stack.push_async_callback(db.close)
-        keeper, report = await gates.cages(loaded)
-        stack.callback(keeper.close)
+        keeper = await gates.keeper(loaded)
+        stack.push_async_exit(partial(gates.leave_keeper, keeper))
+        report = await gates.cage(keeper, loaded)
         listening = gates.listener(loaded)
         stack.callback(listening.socket.close)
         audit = await gates.audit_log(loaded)
@@ -144,8 +151,6 @@ async def _listen(parts: compose.Parts, built: Services, life: compose.Life) -> 
             process.notify("STOPPING=1", parts.environ.get("NOTIFY_SOCKET"))
             public.should_exit = control.should_exit = True
             await asyncio.wait(serving)
-            if life.stop_keeper and end is End.ASKED:
-                await parts.keeper.shutdown()
     finally:
         path.unlink(missing_ok=True)
     return end
