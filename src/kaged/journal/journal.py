@@ -124,7 +124,8 @@ class Journal:
         """On the loop, in commit order: hand committed events to those who follow."""
         if not self._sessions and not self._watchers:
             return
-        for event, size in zip(done.events, done.sizes, strict=True):
+        for event, (_, _, text) in zip(done.events, done.entry.events, strict=True):
+            size = len(text)
             for subscription in self._sessions.get(event.session, ()):
                 subscription.offer(event, size)
             if self._watchers and event.type in LIFECYCLE:

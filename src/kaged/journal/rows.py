@@ -14,7 +14,10 @@ from kaged.core.events import LIFECYCLE, Event
 Also = Callable[[apsw.Connection], None]
 
 _INSERT = "INSERT INTO events (commit_no, session, seq, at, type, data) VALUES (?, ?, ?, ?, ?, ?)"
-_PLACES = "SELECT id, head, project FROM sessions WHERE id IN (SELECT value FROM json_each(?))"
+_PLACES = (
+    "SELECT json_group_object(id, json_array(head, project)) FROM sessions "
+    "WHERE id IN (SELECT value FROM json_each(?))"
+)
 _MOVE_HEAD = "UPDATE sessions SET head = ?2 WHERE id = ?1"
 _PAGE = "SELECT session, seq, at, type, data, commit_no FROM events"
 _LIFECYCLE_TYPES = ", ".join(f"'{name}'" for name in sorted(LIFECYCLE))
@@ -25,6 +28,7 @@ _LIFECYCLE_PAGE = (
     "ORDER BY e.commit_no LIMIT ?"
 )
 _encode = msgspec.json.Encoder().encode
+_decode_places = msgspec.json.Decoder(dict[str, list[Any]]).decode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -55,11 +59,11 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Appended(msgspec.Struct, frozen=True):
-    """What one call of `append` committed: each event with the bytes of its data, about."""
+    """What one call of `append` committed: its events, numbered."""
 
+    entry: Entry
     project: str
     events: list[Event]
-    sizes: list[int]
 
 
 def append_batch(connection: apsw.Connection, entries: Sequence[Entry]) -> list[Appended | KagedError]:
@@ -77,15 +81,14 @@ def append_batch(connection: apsw.Connection, entries: Sequence[Entry]) -> list[
             continue
         session = entry.session
         seq, project = places[session]
-        events, sizes = [], []
+        events = []
         for type_, data, text in entry.events:
             seq += 1
             commit += 1
             rows.append((commit, session, seq, at, type_, text))
             events.append(Event(session, seq, at, type_, data, commit))
-            sizes.append(len(text))
-        heads[session], places[session] = seq, (seq, project)
-        outcomes.append(Appended(project, events, sizes))
+        heads[session] = places[session][0] = seq
+        outcomes.append(Appended(entry, project, events))
     connection.executemany(_INSERT, rows)
     connection.executemany(_MOVE_HEAD, heads.items())
     return outcomes
@@ -118,16 +121,16 @@ def _epochs(connection: apsw.Connection, runs: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def _refusal(entry: Entry, epochs: dict[str, int], places: dict[str, tuple[int, str]]) -> KagedError | None:
+def _refusal(entry: Entry, epochs: dict[str, int], places: dict[str, list[Any]]) -> KagedError | None:
     if entry.fence is not None and epochs.get(entry.fence.run_id) != entry.fence.epoch:
         return StaleEpoch(entry.fence.run_id)
     return None if entry.session in places else unknown_session(entry.session)
 
 
-def _places(connection: apsw.Connection, sessions: Iterable[str]) -> dict[str, tuple[int, str]]:
-    """Head and project of each session that exists."""
+def _places(connection: apsw.Connection, sessions: Iterable[str]) -> dict[str, list[Any]]:
+    """[head, project] of each session that exists, as one row: each row costs a turn of Python's lock."""
     names = _encode(list(sessions)).decode()
-    return {name: (head, project) for name, head, project in connection.execute(_PLACES, (names,))}
+    return _decode_places(connection.execute(_PLACES, (names,)).get)
 
 
 def commit_head(connection: apsw.Connection) -> int:
