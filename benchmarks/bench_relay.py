@@ -10,7 +10,6 @@ the same percentile, and includes the flush window of 10 ms. CPU is the daemon's
 """
 
 import contextlib
-import os
 import selectors
 import socket
 import subprocess
@@ -24,9 +23,10 @@ from typing import Any
 import common
 import msgspec
 from common import Report, Target, cpu_s, percentile
+from wsclient import TEXT, WebSocket
+
 from e2e.clients import Browser
 from e2e.harness import Daemon, daemon
-from wsclient import TEXT, WebSocket
 
 PROVIDER = Path(__file__).with_name("provider.py")
 TARGETS = {1: (1.5, 5.0), 50: (3.0, 12.0)}
@@ -111,7 +111,7 @@ class House:
         fresh = path.with_suffix(".new")
         fresh.write_text(text + 'api_key = "k"\n')
         fresh.chmod(0o600)
-        os.replace(fresh, path)
+        fresh.replace(path)
 
     def sessions(self, count: int) -> list[str]:
         """New sessions of the sample project."""
@@ -119,7 +119,7 @@ class House:
         return [self.http.post(url, json={}).raise_for_status().json()["id"] for _ in range(count)]
 
     def relayed(self, streams: int, *, stamped: bool) -> Seen:
-        """One message in each of so many sessions, each followed by a tab of its own, until all have ended."""
+        """One message in each of so many sessions, each followed by its own tab, until all have ended."""
         seen, tabs = Seen(), []
         with selectors.DefaultSelector() as selector:
             for session in self.sessions(streams):
@@ -176,10 +176,10 @@ def latency(report: Report, house: House, streams: int, rounds: int, seconds: fl
         cpu.append(road.cpu / len(road.ages_ms) * 1e6)
     for percent, limit in zip((50, 99), TARGETS[streams], strict=True):
         added = [one - other for one, other in zip(ours[percent], raw[percent], strict=True)]
-        label = f"{streams} × {RATE}/s, p{percent}"
+        label = f"{streams} x {RATE}/s, p{percent}"
         report.add(f"{label} age of a token", "ms", ours[percent], "provider read directly", raw[percent])
         report.add(f"{label} added", "ms", added, target=Target(limit, of="unit"))
-    report.add(f"{streams} × {RATE}/s, daemon's CPU a token", "µs", cpu)
+    report.add(f"{streams} x {RATE}/s, daemon's CPU a token", "µs", cpu)
 
 
 def flat_out(report: Report, house: House, rounds: int, tokens: int) -> None:
@@ -210,7 +210,7 @@ def wire_bytes(report: Report, house: House, rounds: int, tokens: int) -> None:
         raw.append(peer.wire_bytes / peer.text_bytes)
         ours.append(road.wire_bytes / road.text_bytes)
     report.add(
-        f"1 × {RATE}/s, wire a byte of text", "bytes", ours, "provider read directly", raw,
+        f"1 x {RATE}/s, wire a byte of text", "bytes", ours, "provider read directly", raw,
         target=Target(5, of="unit"),
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: options, the header with machine and versions, the table of ratios, the JSON file.
+"""What the benchmarks share: options, the header, the table of ratios, the JSON file.
 
 Every figure stands beside a peer or a raw limit that was measured in the same run, in turns with it. The
 machine is rarely alone, so only the ratios are worth comparing from one day to another.
@@ -68,7 +68,7 @@ class Target:
         return value >= self.limit if self.least else value <= self.limit
 
     def __str__(self) -> str:
-        return f"{'≥' if self.least else '≤'} {self.limit:g}{'×' if self.of == 'ratio' else ''}"
+        return f"{'≥' if self.least else '≤'} {self.limit:g}{'x' if self.of == 'ratio' else ''}"
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A model's service for benchmarks, in a process of its own: `python provider.py stamped|prose TOKENS RATE STREAMS`.
+"""A model's service in a process of its own: `python provider.py stamped|prose TOKENS RATE STREAMS`.
 
 Speaks the OpenAI Chat Completions wire. Each answer has TOKENS tokens, RATE of them a second (0: as fast as
 it goes, 50 to a write). Answers begin when STREAMS requests have come, spread evenly over one token's time.
@@ -13,6 +13,7 @@ import time
 
 import common  # noqa: F401 - makes the fakes importable
 import uvloop
+
 from fakes.openai import DONE, FakeOpenAI, chunk, usage
 from fakes.server import Answer
 

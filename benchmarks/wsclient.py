@@ -18,7 +18,7 @@ _TAIL = b"\x00\x00\xff\xff"
 
 
 class WebSocket:
-    """One connection. `wire_bytes` counts what came in, handshake excluded; `compressed` says what was agreed."""
+    """One connection. `wire_bytes` came in, handshake excluded; `compressed` says what was agreed."""
 
     def __init__(
         self, browser: Browser, path: str, protocol: str, *, compress: bool = True, receive_buffer: int = 0
