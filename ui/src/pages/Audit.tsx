@@ -48,7 +48,7 @@ export default function AuditPage({ onMenu }: { onMenu: () => void }): ReactNode
           {busy ? null : <CageIcon size={15} aria-hidden />} Verify the chain
         </Button>
       </Header>
-      <div className="page">
+      <div className="page" tabIndex={0}>
         <div className="page-column wide">
           {verdict === null ? null : <Notice tone={verdict.ok ? "ok" : "bad"}>{verdict.text}</Notice>}
           {problem === null ? null : (

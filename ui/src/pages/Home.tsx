@@ -30,7 +30,7 @@ export function Home({ onMenu }: { onMenu: () => void }): ReactNode {
     <>
       <Header title="kaged" onMenu={onMenu} />
       {problem === null ? null : (
-        <div className="page">
+        <div className="page" tabIndex={0}>
           <Notice tone="bad">
             <Sentence text={problem} />
           </Notice>
@@ -44,7 +44,7 @@ export function Home({ onMenu }: { onMenu: () => void }): ReactNode {
           </Button>
         </Empty>
       ) : (
-        <div className="page">
+        <div className="page" tabIndex={0}>
           <Skeleton lines={4} />
         </div>
       )}

@@ -39,7 +39,7 @@ export function ModelsPage({ onMenu }: { onMenu: () => void }): ReactNode {
           <PlusIcon size={15} aria-hidden /> Connect a model
         </Button>
       </Header>
-      <div className="page">
+      <div className="page" tabIndex={0}>
         <div className="page-column">
           {problem === null ? null : (
             <Notice tone="bad">

@@ -35,7 +35,7 @@ export function ProjectPage({ slug, onMenu }: { slug: string; onMenu: () => void
             </p>
           </Empty>
         ) : (
-          <div className="page">
+          <div className="page" tabIndex={0}>
             <Skeleton lines={5} />
           </div>
         )}
@@ -50,7 +50,7 @@ export function ProjectPage({ slug, onMenu }: { slug: string; onMenu: () => void
           {busy ? null : <PlusIcon size={15} aria-hidden />} New session
         </Button>
       </Header>
-      <div className="page">
+      <div className="page" tabIndex={0}>
         <div className="page-column">
           <Trust project={project} />
           {project.description ? <p className="lead">{project.description}</p> : null}

@@ -38,7 +38,7 @@ export default function SystemPage({ onMenu }: { onMenu: () => void }): ReactNod
           {busy ? null : <RetryIcon size={14} aria-hidden />} Check again
         </Button>
       </Header>
-      <div className="page">
+      <div className="page" tabIndex={0}>
         <div className="page-column">
           {problem === null ? null : (
             <Notice tone="bad">

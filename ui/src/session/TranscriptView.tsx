@@ -7,6 +7,7 @@ import type { Item, Run, Transcript } from "../journal/model.ts";
 import { EndRow, NoticeRow, TextRow, ThinkingRow, UserRow } from "./rows.tsx";
 import { ToolCard } from "./tools/ToolCard.tsx";
 import { useStick } from "./useStick.ts";
+import { useWindow } from "./useWindow.ts";
 import { Welcome } from "./Welcome.tsx";
 
 interface TranscriptViewProps {
@@ -17,6 +18,7 @@ interface TranscriptViewProps {
 
 export function TranscriptView({ transcript, ready, sample }: TranscriptViewProps): ReactNode {
   const { scroller, content, away, jump } = useStick();
+  const { start, top } = useWindow(transcript.items.length, ready, scroller);
   const asked = transcript.items.filter((item) => item.kind === "user").length;
   // A message of one's own is always worth seeing.
   useEffect(() => {
@@ -35,10 +37,14 @@ export function TranscriptView({ transcript, ready, sample }: TranscriptViewProp
         <div className="column" ref={content}>
           {ready ? null : <Skeleton lines={7} />}
           {ready && transcript.items.length === 0 ? <Welcome sample={sample} /> : null}
-          {ready || transcript.items.length > 0
-            ? transcript.items.map((item) => (
-                <Row key={item.key} item={item} run={"runId" in item ? transcript.runs[item.runId] : undefined} />
-              ))
+          <div ref={top} />
+          {/* History comes in many pieces: drawn once it is whole, not again with each of them. */}
+          {ready
+            ? transcript.items
+                .slice(start)
+                .map((item) => (
+                  <Row key={item.key} item={item} run={"runId" in item ? transcript.runs[item.runId] : undefined} />
+                ))
             : null}
         </div>
       </div>

@@ -108,7 +108,7 @@ export function Terminals({ scope, selected, onSelect, labelOf, empty }: Termina
       {chosen === null || list === null ? null : (
         <>
           <div className="terminal-strip">
-            <div className="terminal-tabs" role="tablist" aria-label="Terminals">
+            <div className="terminal-tabs" role="group" aria-label="Terminals">
               {list.map((entry) => (
                 <Tab
                   key={entry.id}
@@ -141,7 +141,7 @@ function Tab({ terminal, label, selected, onSelect, onClose }: TabProps): ReactN
   const name = label || (terminal.kind === "host" ? "Host" : "Cage");
   return (
     <div className="terminal-tab" data-selected={selected} data-state={terminal.state}>
-      <button type="button" role="tab" aria-selected={selected} onClick={onSelect}>
+      <button type="button" className="terminal-pick" aria-pressed={selected} onClick={onSelect}>
         {terminal.kind === "host" ? <HostIcon size={14} aria-label="host" /> : <CageIcon size={14} aria-label="cage" />}
         <span className="ellipsis">{name}</span>
       </button>
