@@ -14,7 +14,6 @@ from kaged.models.history import (
     call_part,
     parse_args,
     turns,
-    wire_id,
     wire_name,
 )
 from kaged.models.types import AssistantMessage, ChatMessage, ToolMessage, UserMessage
@@ -89,7 +88,6 @@ def test_names_cross_the_wire_and_come_back() -> None:
     assert wire_name("file.read") == "file__read"
     assert names.canonical("file__read") == "file.read"
     assert names.canonical("plugin__made_up") == "plugin.made_up"
-    assert wire_id("functions.shell:0") == "functions_shell_0"
 
 
 def test_arguments_are_an_object_or_say_why_not() -> None:

@@ -83,12 +83,6 @@ def test_unknown_names_are_refused_with_what_is_known(spec: str, words: list[str
         assert word in caught.value.message
 
 
-def test_an_alias_in_a_circle() -> None:
-    local = Local(aliases={"a": "b", "b": "a"})
-    with pytest.raises(KagedError, match="circle \\(a -> b -> a\\)"):
-        Models(lambda: local, {}).resolve("a")
-
-
 def test_a_broken_local_file_is_said_so() -> None:
     def broken() -> Local:
         raise ConfigError("local.toml:3: providers.x: is wrong")

@@ -7,7 +7,7 @@ import msgspec
 
 from kaged.core.events import Part, TextPart, ToolCallPart
 from kaged.models.errors import Site, from_stream, garbage, truncated
-from kaged.models.history import Exchange, turns, wire_id, wire_name
+from kaged.models.history import Exchange, turns, wire_name
 from kaged.models.reader import Draft, Reader
 from kaged.models.sse import ServerEvent
 from kaged.models.types import ModelEvent, ModelRequest, StopReason, ToolMessage, ToolSpec, Usage
@@ -97,8 +97,8 @@ def _block(part: Part) -> list[dict[str, Any]]:
     if isinstance(part, TextPart):
         return [{"type": "text", "text": part.text}]
     if isinstance(part, ToolCallPart):
-        call_id, name = wire_id(part.call_id), wire_name(part.tool)
-        return [{"type": "tool_use", "id": call_id, "name": name, "input": part.args}]
+        name = wire_name(part.tool)
+        return [{"type": "tool_use", "id": part.call_id, "name": name, "input": part.args}]
     if part.redacted is not None:
         return [{"type": "redacted_thinking", "data": part.redacted}]
     if part.signature is None or part.signature.startswith(FOREIGN_SIGNATURE):
@@ -107,7 +107,7 @@ def _block(part: Part) -> list[dict[str, Any]]:
 
 
 def _result(result: ToolMessage) -> dict[str, Any]:
-    block: dict[str, Any] = {"type": "tool_result", "tool_use_id": wire_id(result.call_id)}
+    block: dict[str, Any] = {"type": "tool_result", "tool_use_id": result.call_id}
     if result.output:
         block["content"] = result.output
     if not result.ok:

@@ -22,7 +22,7 @@ class Known(msgspec.Struct, frozen=True):
     base_url: str
     env_key: str | None = None
     env_url: str | None = None
-    default_model: str | None = None
+    default_model: str = ""
 
 
 KNOWN: Mapping[str, Known] = {

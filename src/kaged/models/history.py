@@ -1,6 +1,5 @@
 """What both wires share in turning a conversation into a request: repairs, names, merging."""
 
-import re
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
@@ -83,11 +82,6 @@ class ToolNames:
     def canonical(self, wire: str) -> str:
         """The canonical name for what the model wrote, known or not."""
         return self._known.get(wire) or wire.replace("__", ".")
-
-
-def wire_id(call_id: str) -> str:
-    """A call id with only the characters that every provider accepts."""
-    return re.sub(r"[^a-zA-Z0-9_-]", "_", call_id)
 
 
 def parse_args(raw: str) -> tuple[dict[str, object], str | None]:

@@ -9,7 +9,7 @@ from kaged.core import ids
 from kaged.core.events import TextPart, ThinkingPart, ToolCallPart
 from kaged.models.anthropic import FOREIGN_SIGNATURE
 from kaged.models.errors import Site, from_stream, garbage, truncated
-from kaged.models.history import Exchange, parse_args, turns, wire_id, wire_name
+from kaged.models.history import Exchange, parse_args, turns, wire_name
 from kaged.models.reader import Draft, Reader
 from kaged.models.sse import ServerEvent
 from kaged.models.types import (
@@ -31,7 +31,6 @@ _STOP: dict[str, StopReason] = {
     "content_filter": "refusal",
 }
 _NO_EFFORT_WITH_TOOLS = re.compile(r"gpt-5\.[4-9](?!\d)")
-_GOOD_ID = re.compile(r"[a-zA-Z0-9_-]{12,64}")
 
 
 def build(request: ModelRequest, *, official: bool, sends_usage: bool = True) -> dict[str, Any]:
@@ -65,7 +64,7 @@ def _messages(request: ModelRequest, official: bool) -> list[dict[str, Any]]:
         if isinstance(turn, Exchange):
             out.append(_answer(turn.answer, in_loop=index > last_user and not official))
             out += [
-                {"role": "tool", "tool_call_id": wire_id(result.call_id), "content": result.output}
+                {"role": "tool", "tool_call_id": result.call_id, "content": result.output}
                 for result in turn.results
             ]
         else:
@@ -97,7 +96,7 @@ def _call(part: ToolCallPart) -> dict[str, Any]:
     if part.args_error is not None:
         raw = "{}"  # strict servers refuse a history with broken JSON; the result says what was wrong
     function = {"name": wire_name(part.tool), "arguments": raw}
-    return {"id": wire_id(part.call_id), "type": "function", "function": function}
+    return {"id": part.call_id, "type": "function", "function": function}
 
 
 class _Function(msgspec.Struct):
@@ -158,13 +157,6 @@ class OpenAIReader(Reader):
         self._sends_usage = sends_usage
         self._current: Draft | None = None
         self._calls: dict[str | int | None, Draft] = {}
-        self._taken = {
-            part.call_id
-            for message in request.messages
-            if isinstance(message, AssistantMessage)
-            for part in message.parts
-            if isinstance(part, ToolCallPart)
-        }
         self._tokens: _Tokens | None = None
         self._stop: str | None = None
         self._refused = False
@@ -249,7 +241,8 @@ class OpenAIReader(Reader):
         if draft is None:
             if not function.name:
                 return  # an empty keep-alive entry of some servers
-            draft = self._show(Draft("tool", self._fresh_id(delta.id), self.names.canonical(function.name)))
+            call_id = delta.id or f"call_{ids.new_ulid()}"
+            draft = self._show(Draft("tool", call_id, self.names.canonical(function.name)))
         # None is where a delta belongs that does not say it.
         self._calls |= {None: draft, delta.index: draft, delta.id or None: draft}
         args = function.arguments
@@ -266,13 +259,6 @@ class OpenAIReader(Reader):
             return None
         whole = at.text and parse_args(at.text)[1] is None
         return None if whole else at  # a name after whole arguments: another call at the same index
-
-    def _fresh_id(self, given: str | None) -> str:
-        """Some servers count from 0 in every answer, but a call must be unique in its session."""
-        if not given or not _GOOD_ID.fullmatch(given) or given in self._taken:
-            given = f"call_{ids.new_ulid()}"
-        self._taken.add(given)
-        return given
 
 
 def _words(piece: Any) -> str:

@@ -50,9 +50,6 @@ class WireProvider:
     def name(self) -> str:
         return self.connection.name
 
-    def __repr__(self) -> str:
-        return f"WireProvider({self.name!r}, {shown(self._root)!r})"
-
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """See `Provider.stream`."""
         call, reader = self._prepare(request)

@@ -28,7 +28,6 @@ __all__ = ["Models", "TestResult"]
 
 DEFAULT = "default"
 TRIAL_TOKENS = 256
-_MAX_CHAIN = 8
 
 
 class Models:
@@ -50,9 +49,6 @@ class Models:
         self._http = http or HttpClient()
         self._offline = offline or OfflineProvider()
 
-    def __repr__(self) -> str:
-        return "Models()"
-
     async def reload(self) -> None:
         """Read local.toml now, off the event loop, so that the next `resolve` finds it read."""
         await asyncio.to_thread(self._load)
@@ -67,21 +63,29 @@ class Models:
         Raises KagedError `validation_failed`, naming what is known, for anything else.
         """
         local = self._load()
-        seen = [spec]
-        while True:
-            if spec == OFFLINE:
-                return _route(OFFLINE)
-            if spec not in local.aliases:
-                break
-            spec = local.aliases[spec]
-            if spec in seen or len(seen) > _MAX_CHAIN:
-                chain = " -> ".join([*seen, spec])
-                text = f"the alias {seen[0]!r} leads in a circle ({chain}); change it in local.toml"
-                raise _bad(text, seen[0])
-            seen.append(spec)
+        asked, spec = spec, local.aliases.get(spec, spec)
         if spec == DEFAULT:
-            return self._default()
-        return self._named(local, spec)
+            keys = (name for name, variable in FROM_ENVIRONMENT.items() if self._environ.get(variable))
+            spec = next(keys, OFFLINE)
+        name, _, model = spec.partition(":")
+        if name == OFFLINE:
+            return Route(OFFLINE, OFFLINE, OFFLINE)
+        if model:
+            self._connection(local, name)
+        elif name in local.providers or name in KNOWN:
+            saved, known = local.providers.get(name), KNOWN.get(name)
+            model = saved.models[0] if saved and saved.models else known.default_model if known else ""
+            if not model:
+                raise _bad(f"{spec!r} names a provider without a model; write `{name}:MODEL`", asked)
+        else:
+            aliases = sorted({*local.aliases, DEFAULT, OFFLINE})
+            raise _bad(
+                f"the model {spec!r} is not known{did_you_mean(spec, aliases)}; known aliases: "
+                f"{', '.join(aliases)}; or write `provider:model`, with one of the providers "
+                f"{', '.join(_names(local))}",
+                asked,
+            )
+        return Route(name, model, f"{name}:{model}")
 
     def provider(self, name: str) -> Provider:
         """The provider of that name; raises KagedError `not_found` that names the known ones."""
@@ -106,6 +110,7 @@ class Models:
         provider = WireProvider(connection, self._http)
         started = clock.monotonic()
         models: list[str] = []
+        ok = True
         try:
             try:
                 models = await provider.list_models()
@@ -115,43 +120,16 @@ class Models:
                     raise
             if model is not None:
                 await _one_answer(provider, model)
+            message = _verdict(connection.name, model, models)
         except ModelError as error:
-            return TestResult(False, error.message, models, _ms_since(started))
-        return TestResult(True, _verdict(connection.name, model, models), models, _ms_since(started))
+            ok, message = False, error.message
+        return TestResult(ok, message, models, round((clock.monotonic() - started) * 1000))
 
     def _load(self) -> Local:
         try:
             return self._local()
         except ConfigError as error:
             raise KagedError("validation_failed", f"local.toml cannot be used: {error}") from error
-
-    def _default(self) -> Route:
-        """`default` without an alias: the first provider with a key in the environment, else offline."""
-        for name, variable in FROM_ENVIRONMENT.items():
-            if self._environ.get(variable):
-                return _route(name, KNOWN[name].default_model or "")
-        return _route(OFFLINE)
-
-    def _named(self, local: Local, spec: str) -> Route:
-        name, colon, model = spec.partition(":")
-        if name == OFFLINE:
-            return _route(OFFLINE)
-        if colon and model:
-            self._connection(local, name)
-            return _route(name, model)
-        if name in local.providers or name in KNOWN:
-            saved, known = local.providers.get(name), KNOWN.get(name)
-            first = saved.models[0] if saved and saved.models else known.default_model if known else None
-            if first is not None:
-                return _route(name, first)
-            raise _bad(f"{spec!r} names a provider without a model; write `{name}:MODEL`", spec)
-        aliases = sorted({*local.aliases, DEFAULT, OFFLINE})
-        raise _bad(
-            f"the model {spec!r} is not known{did_you_mean(spec, aliases)}; known aliases: "
-            f"{', '.join(aliases)}; or write `provider:model`, with one of the providers "
-            f"{', '.join(_names(local))}",
-            spec,
-        )
 
     def _connection(self, local: Local, name: str) -> Connection:
         known = KNOWN.get(name)
@@ -221,12 +199,6 @@ def _verdict(name: str, model: str | None, models: list[str]) -> str:
     return f"{name} answers and lists {len(models)} models, such as {models[0]}"
 
 
-def _route(provider: str, model: str = "") -> Route:
-    if provider == OFFLINE:
-        return Route(OFFLINE, OFFLINE, OFFLINE)
-    return Route(provider, model, f"{provider}:{model}")
-
-
 def _how_to_give(name: str, variable: str | None) -> str:
     where = f"set {variable} before kaged starts, or " if variable else ""
     return f"{where}put api_key into [providers.{name}] of local.toml, or use Connect a model in the console"
@@ -234,7 +206,3 @@ def _how_to_give(name: str, variable: str | None) -> str:
 
 def _bad(message: str, spec: str) -> KagedError:
     return KagedError("validation_failed", message, {"model": spec})
-
-
-def _ms_since(started: float) -> int:
-    return round((clock.monotonic() - started) * 1000)

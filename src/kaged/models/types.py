@@ -67,7 +67,7 @@ class ThinkingDelta(msgspec.Struct, frozen=True):
 
 
 class ToolStart(msgspec.Struct, frozen=True):
-    """The model begins a tool call; `call_id` is unique within the session."""
+    """The model begins a tool call; `call_id` is the provider's, and unique only in this answer."""
 
     part: int
     call_id: str
