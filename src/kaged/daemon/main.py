@@ -72,7 +72,7 @@ def main(
         sys.exit(EXIT_GATE)
     if end is End.KEEPER_LOST:
         # Everything that must survive is on disk: a fresh start is the one tested way to pick it up.
-        os.execve(sys.executable, [sys.executable, "-m", "kaged.daemon", *sys.argv[1:]], environ)
+        os.execve(sys.executable, [sys.executable, "-P", "-m", "kaged.daemon", *sys.argv[1:]], environ)
 
 
 def _nonces(loaded: Loaded, environ: Mapping[str, str]) -> Nonces:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from kaged.identity.protocol import ControlProtocol, HttpProtocol, WebSocketProtocol
 
 _MAX_FRAME = 1024 * 1024
-_GRACE_S = 3
+_GRACE_S = 1
 _TERMINAL = re.compile(rb"/api/v1/terminals/[^/?]+/ws(\?|$)")
 
 
