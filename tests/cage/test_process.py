@@ -140,7 +140,7 @@ async def test_a_cage_killed_from_outside_is_lost(client: KeeperClient) -> None:
     init = next(pid for pid in marked("/run/kaged/init.py") if is_below(pid, client.pid))
     kill(init)
     assert await process.wait() == Exit(None, None, "cage_lost")
-    assert not marked(name)
+    await until(lambda: not marked(name))
     await until(lambda: gone == [("c", "cage_lost")])
 
 

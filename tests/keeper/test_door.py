@@ -31,7 +31,7 @@ async def test_a_host_command_starts_clean(client: KeeperClient, short_tmp: Path
     assert text.splitlines()[0] == str(short_tmp)
     assert "secret" not in text
     names = {line.partition("=")[0] for line in text.splitlines() if "=" in line}
-    assert {"EXTRA", "HOME", "USER", "PATH"} <= names
+    assert {"EXTRA", "HOME", "PATH"} <= names  # an account without a name has no USER
     assert names <= {"EXTRA", "HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TERM", "PWD", "LC_CTYPE"}
     assert text.split()[-5:-1] == ["0", "1", "2", "3"]
     with pytest.raises(KagedError, match="KAGED_X"):
