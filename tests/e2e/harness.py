@@ -41,6 +41,7 @@ class Daemon:
     base: Path
     extra: Mapping[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ("--mode=user",)
+    prefix: tuple[str, ...] = ()
     zygote: Zygote | None = None
     process: subprocess.Popen[str] | Forked | None = None
     launch_url: str = ""
@@ -86,22 +87,37 @@ class Daemon:
                 self.launch_url = found[0]
             if seen_ready and line.split()[:1] == ["stop"]:
                 return self
-        raise AssertionError(
-            f"the daemon did not start (exit {self.process.wait()}):\n{''.join(self.output)}"
-        )
+        self.process.stderr.close()
+        code = self.process.wait()
+        raise AssertionError(f"the daemon did not start (exit {code}):\n{''.join(self.output)}")
 
     def spawn(self, *arguments: str) -> subprocess.Popen[str] | Forked:
         """The daemon's process, without waiting for anything."""
         if self.zygote is not None:
             return self.zygote.start(arguments, self.env)
         return subprocess.Popen(
-            [sys.executable, "-m", "kaged.daemon", *arguments],
+            [*self.prefix, sys.executable, "-m", "kaged.daemon", *arguments],
             env=self.env,
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stdin=subprocess.DEVNULL,
             text=True,
         )
+
+    def refused(self, *arguments: str) -> tuple[int, str]:
+        """A start that must not come to serve: exit code and everything it said."""
+        process = self.spawn(*self.flags, *arguments)
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if READY.match(line.rstrip()):
+                process.kill()
+        process.stderr.close()
+        code = process.wait(30)
+        text = "".join(lines)
+        assert code != -signal.SIGKILL, f"it started:\n{text}"
+        return code, text
 
     def kill(self) -> None:
         """kill -9: the daemon only, never the keeper."""

@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import pytest
 
 from e2e.clients import Browser, Follower, Frame, control_socket
 from e2e.harness import Daemon, daemon, events, until, wait_event
-from e2e.zygote import Zygote
 
 pytestmark = [pytest.mark.cage, pytest.mark.timeout(300)]
 
@@ -30,18 +28,6 @@ SCRIPT = "\n".join(
         "say: " + " ".join(f"last{n}" for n in range(150)),
     ]
 )
-
-
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote]:
-    with Zygote() as it:
-        yield it
-
-
-@pytest.fixture
-def kaged(short_tmp: Path, zygote: Zygote) -> Iterator[Daemon]:
-    with daemon(short_tmp, zygote=zygote) as it:
-        yield it
 
 
 class Killed:

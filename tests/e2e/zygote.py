@@ -11,19 +11,21 @@ import signal
 import socket
 import subprocess
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, NoReturn, Self
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 
 class Forked:
-    """One forked daemon. It is no child of this process, so its exit code is not known."""
+    """One forked daemon. It is no child of this process: it writes its exit code to a pipe."""
 
-    def __init__(self, pid: int, stderr: IO[str]) -> None:
+    def __init__(self, pid: int, stderr: IO[str], code: int) -> None:
         self.pid = pid
         self.stderr = stderr
+        self._code = code
         self._handle = os.pidfd_open(pid)
 
     def poll(self) -> int | None:
@@ -31,11 +33,13 @@ class Forked:
         return 0 if select.select([self._handle], [], [], 0)[0] else None
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end; 0 whatever the exit code was."""
+        """Wait for the end; the exit code, or -9 when it did not come to say one."""
         if not select.select([self._handle], [], [], timeout)[0]:
             raise subprocess.TimeoutExpired("kaged.daemon", timeout or 0)
+        code = os.read(self._code, 16)
         os.close(self._handle)
-        return 0
+        os.close(self._code)
+        return int(code) if code else -signal.SIGKILL
 
     def send_signal(self, number: signal.Signals) -> None:
         """To the daemon only."""
@@ -66,20 +70,21 @@ class Zygote:
 
     def start(self, arguments: Sequence[str], env: Mapping[str, str]) -> Forked:
         """Fork a daemon with these arguments and exactly this environment."""
-        reading, writing = os.pipe()
+        errors, stderr = os.pipe()
+        ended, code = os.pipe()
         order = json.dumps({"argv": list(arguments), "env": dict(env)}).encode()
-        socket.send_fds(self._ours, [order], [writing])
-        os.close(writing)
+        socket.send_fds(self._ours, [order], [stderr, code])
+        os.close(stderr)
+        os.close(code)
         pid = int(self._ours.recv(64) or b"0")
         assert pid, "the zygote died"
-        return Forked(pid, os.fdopen(reading, encoding="utf-8"))
+        return Forked(pid, os.fdopen(errors, encoding="utf-8"), ended)
 
 
-def _child(order: bytes, stderr: int, control: socket.socket) -> None:
+def _child(order: bytes, stderr: int) -> None:
     from kaged.daemon.main import main
 
     wanted = json.loads(order)
-    control.close()
     os.dup2(stderr, 2)
     os.close(stderr)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -99,18 +104,32 @@ def _serve(control: socket.socket) -> None:
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        order, descriptors, _, _ = socket.recv_fds(control, 64 * 1024, 1)
+        order, descriptors, _, _ = socket.recv_fds(control, 64 * 1024, 2)
         if not order:
             return
         pid = os.fork()
         if pid == 0:
-            try:
-                _child(order, descriptors[0], control)
-            except SystemExit as end:
-                os._exit(end.code if isinstance(end.code, int) else 1)
-            os._exit(0)
-        os.close(descriptors[0])
+            control.close()
+            _end(order, *descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
         control.send(str(pid).encode())
+
+
+def _end(order: bytes, stderr: int, code: int) -> NoReturn:
+    os.set_inheritable(code, False)
+    status = 1
+    try:
+        _child(order, stderr)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        os.write(code, str(status).encode())
+        os._exit(status)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from kaged.audit.log import Audit
 from kaged.cage.client import KeeperClient
 from kaged.cage.probe import ProbeReport, probe
 from kaged.core.errors import GateError, KagedError
-from kaged.daemon import ports, process, server
+from kaged.daemon import ports, process
 from kaged.settings.config import Loaded
 from kaged.storage.database import Database
 
@@ -97,8 +97,7 @@ def listener(loaded: Loaded) -> Listening:
     """Gate `bind`: the configured address; in user mode the default port gives way to the next free one."""
     bind = loaded.config.daemon.address
     if bind.unix is not None:
-        bind.unix.parent.mkdir(parents=True, exist_ok=True)
-        return Listening(server.listen_unix(bind.unix, mode=0o660), None, None)
+        return Listening(ports.listen_socket(bind.unix), None, None)
     chosen = loaded.sources["daemon.bind"] != "default"
     if chosen or loaded.mode == "system":
         found, note = ports.listen_fixed(bind.host, bind.port), None

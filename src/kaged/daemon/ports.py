@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 from kaged.core.errors import GateError
+from kaged.daemon import server
 
 _TRIES = 50
 
@@ -64,6 +65,25 @@ def listen_near(host: str, port: int, remembered: Path) -> tuple[socket.socket, 
         f"ports {port} to {port + _TRIES - 1} are all taken",
         "choose one with kaged start --bind HOST:PORT",
     )
+
+
+def listen_socket(path: Path) -> socket.socket:
+    """The unix socket `path` (0660), in place of one that nobody listens on any more; else a GateError."""
+    fix = "set [daemon] bind to another path"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_socket():
+            raise GateError("bind", f"{path} is there already, and is no socket", fix)
+        if path.is_socket() and _answers(path):
+            raise GateError("bind", f"another process listens on {path}", f"stop it, or {fix}")
+        return server.listen_unix(path, mode=0o660)
+    except OSError as error:
+        raise GateError("bind", f"{path} cannot be bound: {error.strerror}", fix) from error
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 def _remembered(path: Path) -> int | None:

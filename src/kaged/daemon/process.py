@@ -22,7 +22,7 @@ def harden() -> None:
 
 def private_home(home: Path) -> str | None:
     """Make `home` ours alone (0700); a line to log when its mode was wider. Refuses somebody else's home."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make(home)
     status = home.stat()
     if status.st_uid != os.geteuid():
         raise GateError(
@@ -37,9 +37,27 @@ def private_home(home: Path) -> str | None:
 
 
 def private_folder(folder: Path) -> None:
-    """Make `folder`, 0700."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    """Make `folder`, 0700. Refuses one that cannot be made or belongs to somebody else."""
+    _make(folder)
+    try:
+        folder.chmod(0o700)
+    except OSError as error:
+        raise GateError(
+            "folders",
+            f"{folder}: {error.strerror}",
+            f"give it to this account: chown {os.geteuid()} {folder}",
+        ) from error
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise GateError(
+            "folders",
+            f"{folder} cannot be made: {error.strerror}",
+            f"make it, for this account (uid {os.geteuid()}), or name another folder in config.toml",
+        ) from error
 
 
 def take_lock(path: Path) -> IO[str]:

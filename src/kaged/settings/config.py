@@ -107,7 +107,10 @@ def load(
     problems += _combinations(config, raw, flags)
     if problems:
         raise ConfigError("\n".join(problems))
-    return _complete(config, mode, raw, environ, root)
+    loaded = _complete(config, mode, raw, environ, root)
+    if problems := _places(loaded, raw):
+        raise ConfigError("\n".join(problems))
+    return loaded
 
 
 def scrub_environ(environ: MutableMapping[str, str]) -> None:
@@ -213,6 +216,21 @@ def _combinations(config: Config, raw: _Raw, flags: Flags) -> list[str]:
             f"{raw.place(('daemon', 'bind'))}: {config.daemon.bind} can be reached from other machines; {fix}"
         )
     return problems
+
+
+def _places(loaded: Loaded, raw: _Raw) -> list[str]:
+    """Folders that nobody can make, because something on the way to them is a file."""
+    paths, config = loaded.paths, loaded.config
+    files = {
+        raw.place(("daemon", "home")): paths.lock_file,
+        raw.place(("storage", "url")): paths.database,
+        raw.place(("logging", "audit")): paths.audit_log,
+        raw.place(("logging", "operational")): Path(config.logging.operational.removeprefix("file:")),
+        raw.place(("daemon", "bind")): config.daemon.address.unix or paths.lock_file,
+        f"the runtime folder {paths.runtime}": paths.control_socket,
+    }
+    problems = {place: places.obstacle(file) for place, file in files.items() if file.is_absolute()}
+    return [f"{place}: {problem}; name another folder" for place, problem in problems.items() if problem]
 
 
 def _complete(config: Config, mode: Mode, raw: _Raw, environ: Mapping[str, str], root: Path) -> Loaded:

@@ -163,6 +163,17 @@ def find_runtime(mode: Mode, file: Path, environ: Mapping[str, str], root: Path)
     return runtime_dir(mode, environ, usable, root)
 
 
+def obstacle(file: Path) -> str | None:
+    """Why no folder for `file` can be there: what is on the way is no folder. None when it can."""
+    for folder in file.parents:
+        try:
+            if folder.exists():
+                return None if folder.is_dir() else f"{folder} is not a folder"
+        except OSError as error:
+            return f"{folder}: {error.strerror}"
+    return None
+
+
 def _home_in(file: Path) -> str:
     import tomllib
 

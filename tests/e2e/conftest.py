@@ -1,0 +1,29 @@
+"""A daemon to talk to, started quickly."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.harness import Daemon, daemon
+from e2e.zygote import Zygote
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    """Forks daemons."""
+    with Zygote() as it:
+        yield it
+
+
+@pytest.fixture
+def kaged(short_tmp: Path, zygote: Zygote) -> Iterator[Daemon]:
+    """A daemon in a home of its own."""
+    with daemon(short_tmp, zygote=zygote) as it:
+        yield it
+
+
+@pytest.fixture
+def home(short_tmp: Path, zygote: Zygote) -> Daemon:
+    """A home without a daemon: for starts that are to be refused."""
+    return Daemon(short_tmp, zygote=zygote)
