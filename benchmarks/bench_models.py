@@ -30,10 +30,10 @@ import msgspec
 import uvloop
 
 from kaged.models.anthropic import AnthropicReader
-from kaged.models.errors import Site
+from kaged.models.catalogue import Connection
 from kaged.models.http import HttpClient
 from kaged.models.openai import OpenAIReader
-from kaged.models.provider import Connection, WireProvider
+from kaged.models.provider import WireProvider
 from kaged.models.reader import Reader
 from kaged.models.sse import SSEParser
 from kaged.models.types import Finished, ModelRequest, TextDelta, UserMessage
@@ -125,7 +125,7 @@ async def body_of(client: httpx2.AsyncClient, wire: str, url: str) -> bytes:
 
 async def pure(wire: str, body: bytes) -> tuple[int, int]:
     """Parser and reader without I/O."""
-    site = Site("fake", "http://127.0.0.1", "none")
+    site = Connection("fake", "openai", "http://127.0.0.1", None, "none")
     reader: Reader = AnthropicReader(REQUEST, site) if wire == "anthropic" else OpenAIReader(REQUEST, site)
     parser = SSEParser()
     out = 0

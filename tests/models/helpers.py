@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from kaged.core.events import Part, TextPart, ThinkingPart, ToolCallPart
-from kaged.models.errors import ModelError, Site
+from kaged.models.catalogue import Connection
+from kaged.models.errors import ModelError
 from kaged.models.http import HttpClient
-from kaged.models.provider import Connection, WireProvider
+from kaged.models.provider import WireProvider
 from kaged.models.types import (
     AssistantMessage,
     ChatMessage,
@@ -29,7 +30,7 @@ from kaged.models.types import (
 
 GOLDEN = Path(__file__).parent / "golden"
 KEY = "sk-test-0123456789abcdef"
-SITE = Site("example", "https://llm.example.com/v1", "api_key in local.toml", KEY)
+SITE = Connection("example", "openai", "https://llm.example.com/v1", KEY, "api_key in local.toml")
 SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
 TOOLS = [
     ToolSpec("file.read", "Reads a file.", SCHEMA),

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from kaged.core import clock
-from kaged.models.errors import ModelError, Site, from_status, from_stream, retry_after
+from kaged.models.catalogue import Connection
+from kaged.models.errors import ModelError, from_status, from_stream, retry_after
 from models.helpers import KEY, SITE
 
 
@@ -130,4 +131,4 @@ def test_errors_inside_a_stream(body: Any, kind: str) -> None:
 
 
 def test_a_site_without_a_key_cleans_too() -> None:
-    assert Site("x", "http://127.0.0.1", "", None).clean("a\n b") == "a b"
+    assert Connection("x", "openai", "http://127.0.0.1", None, "").clean("a\n b") == "a b"

@@ -10,14 +10,14 @@ from kaged.models.history import (
     GO_ON,
     NO_RESULT,
     Exchange,
-    ToolNames,
     call_part,
+    canonical_name,
     parse_args,
     turns,
     wire_name,
 )
 from kaged.models.types import AssistantMessage, ChatMessage, ToolMessage, UserMessage
-from models.helpers import TOOLS, conversation
+from models.helpers import conversation
 
 
 def test_a_resumed_conversation_is_repaired() -> None:
@@ -84,10 +84,9 @@ def test_whatever_the_history_the_form_is_strict(messages: list[ChatMessage]) ->
 
 
 def test_names_cross_the_wire_and_come_back() -> None:
-    names = ToolNames(TOOLS)
     assert wire_name("file.read") == "file__read"
-    assert names.canonical("file__read") == "file.read"
-    assert names.canonical("plugin__made_up") == "plugin.made_up"
+    assert canonical_name("file__read") == "file.read"
+    assert canonical_name("plugin__made_up") == "plugin.made_up"
 
 
 def test_arguments_are_an_object_or_say_why_not() -> None:

@@ -222,27 +222,6 @@ async def test_a_burst_in_one_read_arrives_merged(
     assert len(deltas) < 200
 
 
-async def test_a_slow_consumer_holds_the_socket_back(
-    fake_openai: FakeOpenAI, openai_model: WireProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http, "AHEAD", 64 * 1024)
-    piece = "x" * 4096
-    answer = FakeOpenAI.reply(*openai.text(*[piece] * 5000))
-    fake_openai.will(answer)
-    async with aclosing(openai_model.stream(ask())) as events:
-        first = await anext(events)
-        assert isinstance(first, TextDelta)
-        for _ in range(200):
-            await asyncio.sleep(0)
-        second = await anext(events)
-        assert isinstance(second, TextDelta)
-        assert len(second.text) < 4 * 1024 * 1024, "20 MB were not read ahead"
-        size = len(first.text) + len(second.text)
-        async for event in events:
-            size += len(event.text) if isinstance(event, TextDelta) else 0
-    assert size == 5000 * 4096
-
-
 async def test_connections_are_kept_and_used_again(pair: Pair) -> None:
     fake, model, reply = pair
     fake.will(reply, json_answer(429, {"error": {"message": "slow down"}}), reply)

@@ -126,7 +126,7 @@ async def test_a_tool_that_is_off_is_said_to_be_off(tmp_path: Path) -> None:
 
     out = decide(request(UserMessage("run: ls\nask: why?"), tools=("ask",)), 1)
     assert isinstance(out[0], Say)
-    assert "the tool shell is not enabled" in out[0].text
+    assert "I need the tool shell" in out[0].text
     assert out[-1] == Call("ask", {"question": "why?"})
 
 

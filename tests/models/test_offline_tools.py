@@ -3,7 +3,7 @@
 import pytest
 
 from kaged.models.offline.escape import attempts
-from kaged.models.offline.mutate import changes
+from kaged.models.offline.repair import changes
 from kaged.models.offline.script import parse
 from kaged.models.offline.steps import Call
 from kaged.tools.toolbox import Toolbox
@@ -14,8 +14,8 @@ SCRIPT = "run: ls\nread: a\nsearch: x\nask: why?\nedit a: b => c\nwrite a: b"
 def calls() -> list[Call]:
     """Every kind of call that it makes."""
     scripted = [step for command in parse(SCRIPT) or [] for step in command.steps if isinstance(step, Call)]
-    change = next(changes("def f(a):\n    return a // 2\n", ["f"]))
-    edit = Call("file.edit", {"path": "a.py", "old_string": change.old, "new_string": change.new})
+    old, new = next(changes("def f(a):\n    return a // 2\n", ["f"]))
+    edit = Call("file.edit", {"path": "a.py", "old_string": old, "new_string": new})
     return [*scripted, edit, *(Call("shell", {"command": attempt.command}) for attempt in attempts(1))]
 
 

@@ -4,6 +4,7 @@ import itertools
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,7 +43,7 @@ WHOLE = FakeOpenAI.reply(
 
 def read(chunks: list[bytes], request: Any = None, **more: Any) -> list[ModelEvent]:
     """Run a stream through parser and reader, draining after each chunk."""
-    parser, reader = SSEParser(), OpenAIReader(request or ask(), SITE, **more)
+    parser, reader = SSEParser(), OpenAIReader(request or ask(), msgspec.structs.replace(SITE, **more))
     out: list[ModelEvent] = []
     for chunk in chunks:
         for event in parser.feed(chunk):

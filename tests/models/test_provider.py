@@ -4,10 +4,9 @@ import pytest
 
 from fakes import FakeOpenAI, openai
 from fakes.server import Answer, json_answer
-from kaged.models import provider as module
-from kaged.models.catalogue import normal_url, official
+from kaged.models.catalogue import Connection, Driver, normal_url, official
 from kaged.models.errors import ModelError
-from kaged.models.provider import Connection, WireProvider
+from kaged.models.provider import WireProvider
 from models.helpers import KEY, ask, collect, fail, provider
 
 
@@ -24,7 +23,7 @@ from models.helpers import KEY, ask, collect, fail, provider
         ("openai", "https://llm.example.com/v1/chat/completions", "https://llm.example.com/v1"),
     ],
 )
-def test_addresses_are_taken_as_people_write_them(driver: module.Driver, given: str, root: str) -> None:
+def test_addresses_are_taken_as_people_write_them(driver: Driver, given: str, root: str) -> None:
     assert normal_url(driver, given) == root
 
 
@@ -64,15 +63,15 @@ async def test_a_key_pasted_badly_is_said_so(fake_openai: FakeOpenAI, key: str) 
 
 def test_nothing_prints_the_key() -> None:
     model = provider("openai", "http://127.0.0.1")
-    call, reader = model._prepare(ask())
-    for thing in (model, model.connection, model.connection.site, call, reader, vars(model)):
+    *_, reader = model._prepare(ask())
+    for thing in (model, model.connection, reader, vars(model)):
         assert KEY not in repr(thing)
         assert KEY not in str(thing)
 
 
 def test_a_password_in_an_address_is_not_shown() -> None:
     model = provider("openai", "http://user:secret@127.0.0.1:9/v1")
-    assert model.connection.site.base_url == "http://127.0.0.1:9/v1"
+    assert model.connection.shown_url == "http://127.0.0.1:9/v1"
     assert "secret" not in repr(model) + repr(model.connection)
 
 

@@ -6,8 +6,9 @@ from typing import Any, Literal
 import msgspec
 
 from kaged.core.events import Part, TextPart, ToolCallPart
-from kaged.models.errors import Site, from_stream, garbage, truncated
-from kaged.models.history import Exchange, turns, wire_name
+from kaged.models.catalogue import Connection
+from kaged.models.errors import from_stream, garbage, truncated
+from kaged.models.history import Exchange, canonical_name, turns, wire_name
 from kaged.models.reader import Draft, Reader
 from kaged.models.sse import ServerEvent
 from kaged.models.types import ModelEvent, ModelRequest, StopReason, ToolMessage, ToolSpec, Usage
@@ -15,6 +16,8 @@ from kaged.models.usage import estimate
 
 VERSION = "2023-06-01"
 BINDING_BETA = "thinking-binding-controls-2026-08-01"
+BINDING = (5, 1)
+"""From this generation on, models refuse their earlier thinking when something before it has changed."""
 DEFAULT_MAX_TOKENS = 32_000
 FOREIGN_SIGNATURE = "openai:"
 """Thinking signed so came over the other wire; it means nothing here."""
@@ -22,10 +25,6 @@ FOREIGN_SIGNATURE = "openai:"
 _CACHE = {"type": "ephemeral"}
 _FAMILY = re.compile(r"claude-(?:opus|sonnet|haiku|fable|mythos)-(\d{1,2})(?:-(\d{1,2}))?(?!\d)")
 _STOP: dict[str, StopReason] = {
-    "end_turn": "end",
-    "stop_sequence": "end",
-    "pause_turn": "end",
-    "tool_use": "tools",
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
     "refusal": "refusal",
@@ -36,11 +35,6 @@ def generation(model: str) -> tuple[int, int]:
     """Version of a Claude model by its name: `claude-sonnet-5-5` is (5, 5); unknown names are (0, 0)."""
     found = _FAMILY.search(model)
     return (int(found[1]), int(found[2] or 0)) if found else (0, 0)
-
-
-def binds_thinking(model: str) -> bool:
-    """Whether the model refuses its earlier thinking when something before it has changed."""
-    return generation(model) >= (5, 1)
 
 
 def build(request: ModelRequest, *, official: bool) -> dict[str, Any]:
@@ -58,7 +52,7 @@ def build(request: ModelRequest, *, official: bool) -> dict[str, Any]:
     if generation(request.model) >= (4, 6):
         # These think by themselves, but keep it to themselves unless asked to show it.
         body["thinking"] = {"type": "adaptive", "display": "summarized"}
-        if official and binds_thinking(request.model):
+        if official and generation(request.model) >= BINDING:
             # A changed system prompt or tool list must cost old thinking, not the session.
             body["thinking"]["block_binding"] = {"prefix_mismatch_behavior": "drop_block"}
     return body
@@ -67,7 +61,7 @@ def build(request: ModelRequest, *, official: bool) -> dict[str, Any]:
 def headers(request: ModelRequest, *, official: bool) -> dict[str, str]:
     """The headers that belong to the wire (the key is not among them)."""
     out = {"anthropic-version": VERSION}
-    if official and binds_thinking(request.model):
+    if official and generation(request.model) >= BINDING:
         out["anthropic-beta"] = BINDING_BETA
     return out
 
@@ -115,15 +109,8 @@ def _result(result: ToolMessage) -> dict[str, Any]:
     return block
 
 
-class _Tokens(msgspec.Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-
-
 class _Message(msgspec.Struct):
-    usage: _Tokens | None = None
+    usage: dict[str, Any] | None = None
 
 
 class _Block(msgspec.Struct):
@@ -151,7 +138,7 @@ class _Event(msgspec.Struct):
     delta: _Delta | None = None
     content_block: _Block | None = None
     message: _Message | None = None
-    usage: _Tokens | None = None
+    usage: dict[str, Any] | None = None
     error: Any = None
 
 
@@ -161,17 +148,17 @@ _decoder = msgspec.json.Decoder(_Event)
 class AnthropicReader(Reader):
     """Reads the events of one `POST /v1/messages` with `stream: true`."""
 
-    def __init__(self, request: ModelRequest, site: Site) -> None:
-        super().__init__(request, site)
+    def __init__(self, request: ModelRequest, connection: Connection) -> None:
+        super().__init__(request, connection)
         self._blocks: dict[int, Draft] = {}
-        self._tokens = _Tokens()
+        self._tokens: dict[str, int] = {}
         self._stop: str | None = None
 
     def feed(self, event: ServerEvent) -> None:
         try:
             message = _decoder.decode(event.data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self.failed(garbage(self.site, f"an event that cannot be read: {error}")) from None
+            raise self.failed(garbage(self.connection, f"an event that cannot be read: {error}")) from None
         if message.type == "content_block_delta":
             if message.delta is not None:
                 self._delta(message.index, message.delta)
@@ -190,28 +177,28 @@ class AnthropicReader(Reader):
             self.complete = self._stop is not None
         elif message.type == "error":
             body = {"error": message.error}
-            raise self.failed(from_stream(self.site, self.request.model, body))
+            raise self.failed(from_stream(self.connection, self.request.model, body))
 
     def finish(self) -> list[ModelEvent]:
         if not self.complete:
-            raise self.failed(truncated(self.site, "no message_stop with a stop reason"))
+            raise self.failed(truncated(self.connection, "no message_stop with a stop reason"))
         return self._ending(_STOP.get(self._stop or "", "end"))
 
     def usage(self) -> Usage:
         seen = self._tokens
-        told = self.complete and seen.input_tokens is not None and seen.output_tokens is not None
-        guess = None if told else estimate(self.request, self.parts(whole=False))
+        told = self.complete and {"input_tokens", "output_tokens"} <= seen.keys()
+        guess = Usage(0, 0) if told else estimate(self.request, self.parts(whole=False))
         return Usage(
-            input=guess.input if guess and seen.input_tokens is None else seen.input_tokens or 0,
-            output=max(guess.output if guess else 0, seen.output_tokens or 0),
-            cache_read=seen.cache_read_input_tokens or 0,
-            cache_write=seen.cache_creation_input_tokens or 0,
+            input=seen.get("input_tokens", guess.input),
+            output=max(guess.output, seen.get("output_tokens", 0)),
+            cache_read=seen.get("cache_read_input_tokens", 0),
+            cache_write=seen.get("cache_creation_input_tokens", 0),
             estimated=not told,
         )
 
     def _start(self, index: int, block: _Block) -> None:
         if block.type == "tool_use":
-            draft = self._show(Draft("tool", block.id or "", self.names.canonical(block.name or "")))
+            draft = self._show(Draft("tool", block.id or "", canonical_name(block.name or "")))
             if block.input:
                 self._grow(draft, msgspec.json.encode(block.input).decode())
         elif block.type == "redacted_thinking":
@@ -233,10 +220,6 @@ class AnthropicReader(Reader):
             self._show(draft).signature = (draft.signature or "") + delta.signature
         self._grow(draft, delta.text or delta.thinking or delta.partial_json)
 
-    def _count(self, tokens: _Tokens | None) -> None:
+    def _count(self, usage: dict[str, Any] | None) -> None:
         """Counts are cumulative: a later one replaces an earlier one, an absent one does not."""
-        if tokens is None:
-            return
-        for field in _Tokens.__struct_fields__:
-            if (value := getattr(tokens, field)) is not None:
-                setattr(self._tokens, field, value)
+        self._tokens |= {name: count for name, count in (usage or {}).items() if isinstance(count, int)}

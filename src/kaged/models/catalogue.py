@@ -1,8 +1,9 @@
 """The services kaged knows by name, and where their addresses, keys and model lists are."""
 
+import re
 from collections.abc import Mapping
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
@@ -49,12 +50,37 @@ def normal_url(driver: Driver, url: str) -> str:
     return url if urlsplit(url).path.strip("/") else url + "/v1"
 
 
-def shown(url: str) -> str:
-    """The address without a user and password that people may have written into it."""
-    parts = urlsplit(url)
-    return url.replace(f"{parts.netloc.rpartition('@')[0]}@", "") if "@" in parts.netloc else url
-
-
 def official(driver: Driver, url: str) -> bool:
     """Whether this is the maker's own API, which is stricter about some fields than compatible servers."""
     return urlsplit(url).hostname == urlsplit(KNOWN[driver].base_url).hostname
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """How to reach one provider. `key_hint` tells people where the key comes from, or how to give one.
+
+    No repr shows the key.
+    """
+
+    name: str
+    driver: Driver
+    base_url: str
+    key: str | None
+    key_hint: str
+    sends_usage: bool = True
+
+    def __repr__(self) -> str:
+        return f"Connection({self.name!r}, {self.shown_url!r})"
+
+    @property
+    def shown_url(self) -> str:
+        """The address without a user and password that people may have written into it."""
+        parts = urlsplit(self.base_url)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+    def clean(self, text: str) -> str:
+        """The server's words made fit for a sentence: one line, bounded, without the key."""
+        if self.key:
+            text = text.replace(self.key, "(key)")
+        text = re.sub(r"\bsk-[\w*.-]{6,}", "(key)", text)
+        text = " ".join(text.split())
+        return text if len(text) <= 300 else text[:297] + "…"

@@ -9,6 +9,7 @@ import msgspec
 
 from kaged.core import clock
 from kaged.core.events import Part
+from kaged.models.catalogue import Connection
 from kaged.models.types import Usage
 
 Kind = Literal[
@@ -51,26 +52,6 @@ class ModelError(Exception):
         self.status = status
         self.partial: list[Part] = []
         self.usage: Usage | None = None
-
-
-class Site(msgspec.Struct, frozen=True):
-    """What an error sentence may say of a provider: its name, its address, and where its key comes from."""
-
-    name: str
-    base_url: str
-    key_hint: str
-    secret: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Site({self.name!r}, {self.base_url!r})"
-
-    def clean(self, text: str) -> str:
-        """The server's words made fit for a sentence: one line, bounded, without the key."""
-        if self.secret:
-            text = text.replace(self.secret, "(key)")
-        text = re.sub(r"\bsk-[\w*.-]{6,}", "(key)", text)
-        text = " ".join(text.split())
-        return text if len(text) <= 300 else text[:297] + "…"
 
 
 class _Rule(NamedTuple):
@@ -142,18 +123,18 @@ _RULES = (
 _STREAM_STATUS = {
     "invalid_request_error": 400,
     "authentication_error": 401,
-    "billing_error": 402,
     "permission_error": 403,
     "not_found_error": 404,
     "request_too_large": 413,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
-    "insufficient_quota": 429,
     "overloaded_error": 529,
 }
 
 
-def from_status(site: Site, model: str, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
+def from_status(
+    site: Connection, model: str, status: int, headers: Mapping[str, str], body: bytes
+) -> ModelError:
     """The error for an answer that is not a stream: its status, its JSON if it has any, or its HTML."""
     said: Any = {"type": _PAGE}
     if not is_page(headers, body):
@@ -164,13 +145,13 @@ def from_status(site: Site, model: str, status: int, headers: Mapping[str, str],
     return _judge(site, model, status, _said(said), retry_after(headers))
 
 
-def from_stream(site: Site, model: str, body: Any) -> ModelError:
+def from_stream(site: Connection, model: str, body: Any) -> ModelError:
     """The error for an error event inside a stream that had begun with status 200."""
-    said = _said(body)
-    status = _STREAM_STATUS.get(said.type) or _STREAM_STATUS.get(said.code)
+    text, kind, code = _said(body)
+    status = _STREAM_STATUS.get(kind) or _STREAM_STATUS.get(code)
     if status is None:
-        status = int(said.code) if re.fullmatch(r"[45]\d\d", said.code) else 500
-    return _judge(site, model, status, said, None)
+        status = int(code) if re.fullmatch(r"[45]\d\d", code) else 500
+    return _judge(site, model, status, (text, kind, code), None)
 
 
 def is_page(headers: Mapping[str, str], body: bytes) -> bool:
@@ -178,57 +159,51 @@ def is_page(headers: Mapping[str, str], body: bytes) -> bool:
     return headers.get("content-type", "").lower().startswith("text/html") or body.lstrip()[:1] == b"<"
 
 
-class _Said(NamedTuple):
-    """What an error body says, whatever its shape."""
-
-    text: str = ""
-    type: str = ""
-    code: str = ""
-
-
-def _said(body: Any) -> _Said:
-    """Read `{"error": {…}}` (both wires), `{"error": "…"}`, `{"message": …}` and `{"detail": …}`."""
+def _said(body: Any) -> tuple[str, str, str]:
+    """Text, type and code, of `{"error": {…}}` (both wires), `{"error": "…"}`, `{"message": …}` or so."""
     error = body.get("error", body) if isinstance(body, dict) else body
     if not isinstance(error, dict):
-        return _Said(error if isinstance(error, str) else "")
+        return (error if isinstance(error, str) else ""), "", ""
     text = error.get("message") or error.get("detail")
-    text = text if isinstance(text, str) else ""
-    return _Said(text, str(error.get("type") or ""), str(error.get("code") or ""))
+    return (text if isinstance(text, str) else ""), str(error.get("type") or ""), str(error.get("code") or "")
 
 
-def _judge(site: Site, model: str, status: int, said: _Said, wait: float | None) -> ModelError:
-    words = site.clean(said.text)
-    named = " (model)" if model and model in said.text else ""
-    facts = " ".join(f"{status} {said.type} {said.code}{named} {said.text}".split())
+def _judge(
+    site: Connection, model: str, status: int, said: tuple[str, str, str], wait: float | None
+) -> ModelError:
+    text, kind, code = said
+    words = site.clean(text)
+    named = " (model)" if model and model in text else ""
+    facts = " ".join(f"{status} {kind} {code}{named} {text}".split())
     rule = next(rule for rule in _RULES if re.search(rule.pattern, facts, re.IGNORECASE))
-    text = rule.sentence.format(
+    sentence = rule.sentence.format(
         name=site.name,
-        url=site.base_url,
+        url=site.shown_url,
         key=site.key_hint,
         model=model,
         status=status,
         said=f" (it said: {words})" if words else "",
     )
     wait = wait if rule.retryable else None
-    return ModelError(rule.kind, text, retryable=rule.retryable, retry_after_s=wait, status=status)
+    return ModelError(rule.kind, sentence, retryable=rule.retryable, retry_after_s=wait, status=status)
 
 
-def garbage(site: Site, what: str) -> ModelError:
+def garbage(site: Connection, what: str) -> ModelError:
     """The server answered with something that is not its wire. Worth one more try: proxies do this."""
-    text = f"{site.name} at {site.base_url} answered with something that is not its API ({site.clean(what)})"
+    text = f"{site.name} at {site.shown_url} answered with something that is not its API ({site.clean(what)})"
     return ModelError("garbage", text, retryable=True)
 
 
-def truncated(site: Site, why: str) -> ModelError:
+def truncated(site: Connection, why: str) -> ModelError:
     """The stream ended before the answer did."""
     text = f"The answer of {site.name} broke off before its end ({why}); try again"
     return ModelError("truncated", text, retryable=True)
 
 
-def unreachable(site: Site, why: str) -> ModelError:
+def unreachable(site: Connection, why: str) -> ModelError:
     """No answer at all."""
     why = site.clean(why)
-    text = f"{site.name} cannot be reached at {site.base_url} ({why}); check that it runs and the address"
+    text = f"{site.name} cannot be reached at {site.shown_url} ({why}); check that it runs and the address"
     return ModelError("unreachable", text, retryable=True)
 
 

@@ -1,12 +1,12 @@
 """What both wires share in turning a conversation into a request: repairs, names, merging."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 
 import msgspec
 
 from kaged.core.events import ThinkingPart, ToolCallPart
-from kaged.models.types import AssistantMessage, ChatMessage, ToolMessage, ToolSpec, UserMessage
+from kaged.models.types import AssistantMessage, ChatMessage, ToolMessage, UserMessage
 
 NO_RESULT = "No result of this call was recorded. Check what it did before you repeat it."
 GO_ON = "Continue."
@@ -73,15 +73,9 @@ def wire_name(tool: str) -> str:
     return tool.replace(".", "__")
 
 
-class ToolNames:
-    """Translates names back: the request's own tools first, then the general rule."""
-
-    def __init__(self, tools: Iterable[ToolSpec]) -> None:
-        self._known = {wire_name(tool.name): tool.name for tool in tools}
-
-    def canonical(self, wire: str) -> str:
-        """The canonical name for what the model wrote, known or not."""
-        return self._known.get(wire) or wire.replace("__", ".")
+def canonical_name(wire: str) -> str:
+    """A tool's name from what the model wrote."""
+    return wire.replace("__", ".")
 
 
 def parse_args(raw: str) -> tuple[dict[str, object], str | None]:

@@ -7,11 +7,9 @@ import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from kaged.models.catalogue import Connection
 from kaged.models.errors import (
     ModelError,
-    Site,
     from_status,
     garbage,
     is_page,
@@ -31,19 +29,6 @@ SILENCE_S = 300.0
 TAIL_S = 0.25
 """How long to wait, after the answer is whole, for the server to end it, so the connection can be reused."""
 MAX_BODY = 256 * 1024
-AHEAD = 256 * 1024
-"""Bytes read ahead of a slow consumer before the socket is left alone."""
-
-
-class Call(msgspec.Struct, frozen=True):
-    """One POST that answers with a stream. Its headers hold the key, so it has no repr."""
-
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-
-    def __repr__(self) -> str:
-        return f"Call({self.url!r})"
 
 
 def make_client() -> "httpx2.AsyncClient":
@@ -83,22 +68,22 @@ class HttpClient:
 
 
 async def stream(
-    http: HttpClient, call: Call, reader: Reader, site: Site
+    http: HttpClient, url: str, headers: Mapping[str, str], body: bytes, reader: Reader
 ) -> AsyncGenerator[ModelEvent, None]:
     """Post and yield the reader's events; one batch for each read of the socket.
 
     Raises `ModelError`. Closing the generator cancels the pump, which closes the connection at once.
     """
-    pump = _Pump(reader, site)
-    task = asyncio.create_task(pump.run(http, call), name=f"model stream {site.name}")
-    task.add_done_callback(lambda _: pump.wake.set())
+    wake = asyncio.Event()
+    task = asyncio.create_task(_pump(http, url, headers, body, reader, wake), name="model stream")
+    task.add_done_callback(lambda _: wake.set())
     over = False
     try:
         while not over:
-            await pump.wake.wait()
-            pump.wake.clear()
+            await wake.wait()
+            wake.clear()
             over = task.done()
-            for event in pump.taken():
+            for event in reader.drain():
                 yield event
         task.result()
         for event in reader.finish():
@@ -110,66 +95,56 @@ async def stream(
             task.exception()  # retrieved: either raised above or of no interest to who closed the stream
 
 
-class _Pump:
-    """Reads one response into the reader, in its own task, so that what one read of the socket brought is
-    handed on merged, and so that the HTTP library's cancel scopes never span a yield."""
+async def _pump(
+    http: HttpClient, url: str, headers: Mapping[str, str], body: bytes, reader: Reader, wake: asyncio.Event
+) -> None:
+    """Read one response into the reader, and wake whoever drains it. Raises `ModelError`.
 
-    def __init__(self, reader: Reader, site: Site) -> None:
-        self._reader = reader
-        self._site = site
-        self._ahead = 0
-        self._room = asyncio.Event()
-        self.wake = asyncio.Event()
+    A task of its own, so that what one read of the socket brought is handed on merged, and so that the HTTP
+    library's cancel scopes never span a yield.
+    """
+    import httpx2
 
-    def taken(self) -> list[ModelEvent]:
-        """What has come since the last call."""
-        self._ahead = 0
-        self._room.set()
-        return self._reader.drain()
+    begun = False
+    try:
+        client = await http.get()
+        async with client.stream("POST", url, headers=headers, content=body) as response:
+            kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
+            if response.status_code != 200 or kind in ("text/html", "application/json"):
+                raise await _refusal(response, reader)
+            begun = True
+            await _read(response, reader, wake)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise reader.failed(translate(error, reader.connection, begun=begun)) from error
+    except SSEOverflow as error:
+        raise reader.failed(garbage(reader.connection, str(error))) from error
 
-    async def run(self, http: HttpClient, call: Call) -> None:
-        """Send, read to the end, feed. Raises `ModelError`."""
-        import httpx2
 
-        begun = False
-        try:
-            client = await http.get()
-            async with client.stream("POST", call.url, headers=call.headers, content=call.body) as response:
-                kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
-                if response.status_code != 200 or kind in ("text/html", "application/json"):
-                    raise await self._refusal(response)
-                begun = True
-                await self._read(response)
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise self._reader.failed(translate(error, self._site, begun=begun)) from error
-        except SSEOverflow as error:
-            raise self._reader.failed(garbage(self._site, str(error))) from error
+async def _read(response: "httpx2.Response", reader: Reader, wake: asyncio.Event) -> None:
+    parser = SSEParser()
+    # Decoding layers cost as much as all of our own reading, so they are left out where not needed.
+    plain = response.headers.get("content-encoding", "identity") == "identity"
+    chunks = response.aiter_raw() if plain else response.aiter_bytes()
+    async for chunk in chunks:
+        for event in parser.feed(chunk):
+            reader.feed(event)
+        wake.set()
+        if reader.complete:
+            await _skip_tail(chunks)
+            return
+    reader.feed_rest(parser.finish())
 
-    async def _read(self, response: "httpx2.Response") -> None:
-        parser = SSEParser()
-        # Decoding layers cost as much as all of our own reading, so they are left out where not needed.
-        plain = response.headers.get("content-encoding", "identity") == "identity"
-        chunks = response.aiter_raw() if plain else response.aiter_bytes()
-        async for chunk in chunks:
-            for event in parser.feed(chunk):
-                self._reader.feed(event)
-            self._ahead += len(chunk)
-            self.wake.set()
-            if self._reader.complete:
-                await _skip_tail(chunks)
-                return
-            if self._ahead > AHEAD:
-                self._room.clear()
-                await self._room.wait()
-        self._reader.feed_rest(parser.finish())
 
-    async def _refusal(self, response: "httpx2.Response") -> ModelError:
-        body = await read_some(response)
-        status = response.status_code
-        if status == 200 and b'"error"' not in body and not is_page(response.headers, body):
-            return garbage(self._site, f"JSON instead of a stream: {body[:200].decode('utf-8', 'replace')}")
-        status = 400 if status == 200 else status
-        return from_status(self._site, self._reader.request.model, status, response.headers, body)
+async def _refusal(response: "httpx2.Response", reader: Reader) -> ModelError:
+    """The error of an answer that is no stream; some servers give one the status 200."""
+    body = await read_some(response)
+    status = response.status_code
+    if status == 200 and b'"error"' not in body and not is_page(response.headers, body):
+        return garbage(
+            reader.connection, f"JSON instead of a stream: {body[:200].decode('utf-8', 'replace')}"
+        )
+    status = 400 if status == 200 else status
+    return from_status(reader.connection, reader.request.model, status, response.headers, body)
 
 
 async def read_some(response: "httpx2.Response") -> bytes:
@@ -190,17 +165,19 @@ async def _skip_tail(chunks: AsyncGenerator[bytes, None]) -> None:
                 pass
 
 
-def translate(error: Exception, site: Site, *, begun: bool) -> ModelError:
+def translate(error: Exception, connection: Connection, *, begun: bool) -> ModelError:
     """The sentence for a failure of the connection; `begun` says that the answer had started."""
     import httpx2
 
     if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
-        text = f"The address of {site.name} cannot be used: {site.base_url}; write base_url as http(s)://…"
+        text = f"The address of {connection.name} cannot be used: {connection.shown_url}; write base_url as http(s)://…"
         return ModelError("bad_request", text)
     silent = isinstance(error, httpx2.TimeoutException)
     if begun:
-        return truncated(site, f"nothing came for {SILENCE_S:.0f} s" if silent else "the connection was lost")
-    return unreachable(site, "no answer in time" if silent else _plain(error))
+        return truncated(
+            connection, f"nothing came for {SILENCE_S:.0f} s" if silent else "the connection was lost"
+        )
+    return unreachable(connection, "no answer in time" if silent else _plain(error))
 
 
 def _plain(error: Exception) -> str:

@@ -8,8 +8,9 @@ import msgspec
 from kaged.core import ids
 from kaged.core.events import TextPart, ThinkingPart, ToolCallPart
 from kaged.models.anthropic import FOREIGN_SIGNATURE
-from kaged.models.errors import Site, from_stream, garbage, truncated
-from kaged.models.history import Exchange, parse_args, turns, wire_name
+from kaged.models.catalogue import Connection
+from kaged.models.errors import from_stream, garbage, truncated
+from kaged.models.history import Exchange, canonical_name, parse_args, turns, wire_name
 from kaged.models.reader import Draft, Reader
 from kaged.models.sse import ServerEvent
 from kaged.models.types import (
@@ -23,13 +24,7 @@ from kaged.models.types import (
 )
 from kaged.models.usage import estimate
 
-_STOP: dict[str, StopReason] = {
-    "stop": "end",
-    "tool_calls": "tools",
-    "function_call": "tools",
-    "length": "length",
-    "content_filter": "refusal",
-}
+_STOP: dict[str, StopReason] = {"length": "length", "content_filter": "refusal"}
 _NO_EFFORT_WITH_TOOLS = re.compile(r"gpt-5\.[4-9](?!\d)")
 
 
@@ -152,9 +147,8 @@ class OpenAIReader(Reader):
     The answer is whole when a finish reason has come and, if usage was asked for, also usage or `[DONE]`.
     """
 
-    def __init__(self, request: ModelRequest, site: Site, *, sends_usage: bool = True) -> None:
-        super().__init__(request, site)
-        self._sends_usage = sends_usage
+    def __init__(self, request: ModelRequest, connection: Connection) -> None:
+        super().__init__(request, connection)
         self._current: Draft | None = None
         self._calls: dict[str | int | None, Draft] = {}
         self._tokens: _Tokens | None = None
@@ -170,10 +164,10 @@ class OpenAIReader(Reader):
         try:
             chunk = _decoder.decode(event.data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self.failed(garbage(self.site, f"a chunk that cannot be read: {error}")) from None
+            raise self.failed(garbage(self.connection, f"a chunk that cannot be read: {error}")) from None
         if chunk.error or chunk.object == "error" or event.event == "error":
             body = {"error": chunk.error or {"message": chunk.message}}
-            raise self.failed(from_stream(self.site, self.request.model, body))
+            raise self.failed(from_stream(self.connection, self.request.model, body))
         if chunk.usage is not None:
             self._tokens = chunk.usage
         for choice in chunk.choices or ():
@@ -183,7 +177,7 @@ class OpenAIReader(Reader):
     def finish(self) -> list[ModelEvent]:
         if not self._whole():
             why = "no finish_reason" if self._stop is None else "neither usage nor [DONE] after finish_reason"
-            raise self.failed(truncated(self.site, why))
+            raise self.failed(truncated(self.connection, why))
         self.complete = True
         return self._ending("refusal" if self._refused else _STOP.get(self._stop or "", "end"))
 
@@ -202,7 +196,7 @@ class OpenAIReader(Reader):
         )
 
     def _whole(self) -> bool:
-        told = self._done or not self._sends_usage or self._tokens is not None
+        told = self._done or not self.connection.sends_usage or self._tokens is not None
         return self._stop is not None and told
 
     def _choice(self, choice: _Choice) -> None:
@@ -222,7 +216,9 @@ class OpenAIReader(Reader):
             self._current = None
             self._call(call)
         if choice.finish_reason == "error":
-            raise self.failed(from_stream(self.site, self.request.model, {"message": "finish_reason error"}))
+            raise self.failed(
+                from_stream(self.connection, self.request.model, {"message": "finish_reason error"})
+            )
         self._stop = choice.finish_reason or self._stop
 
     def _say(self, kind: Literal["text", "thinking"], text: str) -> Draft:
@@ -242,7 +238,7 @@ class OpenAIReader(Reader):
             if not function.name:
                 return  # an empty keep-alive entry of some servers
             call_id = delta.id or f"call_{ids.new_ulid()}"
-            draft = self._show(Draft("tool", call_id, self.names.canonical(function.name)))
+            draft = self._show(Draft("tool", call_id, canonical_name(function.name)))
         # None is where a delta belongs that does not say it.
         self._calls |= {None: draft, delta.index: draft, delta.id or None: draft}
         args = function.arguments

@@ -7,8 +7,9 @@ from typing import Literal
 import msgspec
 
 from kaged.core.events import Part, TextPart, ThinkingPart, ToolCallPart
-from kaged.models.errors import ModelError, Site
-from kaged.models.history import ToolNames, call_part
+from kaged.models.catalogue import Connection
+from kaged.models.errors import ModelError
+from kaged.models.history import call_part
 from kaged.models.sse import ServerEvent
 from kaged.models.types import (
     Finished,
@@ -73,10 +74,9 @@ class Reader(ABC):
     Feed every event, `drain` after each batch, `finish` once at the end of the stream.
     """
 
-    def __init__(self, request: ModelRequest, site: Site) -> None:
+    def __init__(self, request: ModelRequest, connection: Connection) -> None:
         self.request = request
-        self.site = site
-        self.names = ToolNames(request.tools)
+        self.connection = connection
         self.drafts: list[Draft] = []
         self.complete = False
         self._touched: dict[int, Draft] = {}

@@ -7,11 +7,11 @@ from contextlib import aclosing
 from kaged.core import clock
 from kaged.core.errors import ConfigError, KagedError
 from kaged.core.nearest import did_you_mean
-from kaged.models.catalogue import FROM_ENVIRONMENT, KNOWN, OFFLINE, shown
+from kaged.models.catalogue import FROM_ENVIRONMENT, KNOWN, OFFLINE, Connection
 from kaged.models.errors import ModelError
 from kaged.models.http import HttpClient
 from kaged.models.offline import OfflineProvider
-from kaged.models.provider import Connection, WireProvider
+from kaged.models.provider import WireProvider
 from kaged.models.types import (
     Finished,
     ModelRequest,
@@ -164,13 +164,14 @@ class Models:
         infos = []
         for name, saved in local.providers.items():
             key = "set" if saved.api_key else f"env:{saved.api_key_env}" if saved.api_key_env else "none"
-            url = shown(self._connect(name, saved).base_url)
+            url = self._connect(name, saved).shown_url
             infos.append(ProviderInfo(name, saved.driver, url, key, "file"))
         for name, variable in FROM_ENVIRONMENT.items():
             if name not in local.providers and self._environ.get(variable):
                 made = self._connection(local, name)
-                url = shown(made.base_url)
-                infos.append(ProviderInfo(name, made.driver, url, f"env:{variable}", "environment"))
+                infos.append(
+                    ProviderInfo(name, made.driver, made.shown_url, f"env:{variable}", "environment")
+                )
         return [*infos, ProviderInfo(OFFLINE, OFFLINE, None, "none", "builtin")]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import msgspec
 
@@ -35,18 +35,15 @@ def decide(request: ModelRequest, daemon_pid: int) -> list[Step]:
 
 def _plan(task: Task, daemon_pid: int) -> Plan:
     commands = script.parse(task.text)
-    if commands is not None:
-        return script.plan(task, commands)
     wish = " ".join(re.findall(r"[a-z]+", task.text.lower()))
-    if "fix the failing test" in wish:
-        return repair.plan(task)
-    if "try to escape" in wish:
-        return escape.plan(task, daemon_pid)
-    return _one(words.CONNECT if "connect a model" in wish else words.WHO_I_AM)
-
-
-def _one(text: str) -> Plan:
-    yield Say(text)
+    if commands is not None:
+        yield from script.plan(task, commands)
+    elif "fix the failing test" in wish:
+        yield from repair.plan(task)
+    elif "try to escape" in wish:
+        yield from escape.plan(task, daemon_pid)
+    else:
+        yield Say(words.CONNECT if "connect a model" in wish else words.WHO_I_AM)
 
 
 class OfflineProvider:
@@ -65,48 +62,37 @@ class OfflineProvider:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """See `Provider.stream`. Raises nothing; a `wait:` ends at once when it is cancelled."""
-        steps = decide(request, self._pid())
         spoken: list[str] = []
         parts: list[Part] = []
+        steps = decide(request, self._pid())
+        last = steps.pop() if steps and isinstance(steps[-1], Call) else None
         for step in steps:
-            if isinstance(step, Call):
-                if spoken:
-                    parts.append(TextPart("".join(spoken)))
-                call = ToolCallPart(f"call_{ids.new_ulid()}", step.tool, dict(step.args))
-                async for event in self._call(len(parts), call):
-                    yield event
-                parts.append(call)
-                break
             if isinstance(step, Wait):
                 await self._sleep(step.seconds)
                 continue
             async for text in self._text(step):
                 spoken.append(text)
                 yield TextDelta(0, text)
-        else:
-            if spoken:
-                parts.append(TextPart("".join(spoken)))
+        if spoken:
+            parts.append(TextPart("".join(spoken)))
+        if isinstance(last, Call):
+            number, call = len(parts), ToolCallPart(f"call_{ids.new_ulid()}", last.tool, dict(last.args))
+            yield ToolStart(number, call.call_id, call.tool)
+            raw = msgspec.json.encode(call.args).decode()
+            for start in range(0, len(raw), 24):
+                await self._sleep(PACE_S)
+                yield ToolArgsDelta(number, call.call_id, raw[start : start + 24])
+            parts.append(call)
         yield estimate(request, parts)
-        yield Finished(parts, "tools" if _calls(parts) else "end")
+        yield Finished(parts, "tools" if last else "end")
 
-    async def _text(self, step: Say | Tokens) -> AsyncGenerator[str, None]:
+    async def _text(self, step: Step) -> AsyncGenerator[str, None]:
         if isinstance(step, Say):
             for word in re.findall(r"\s*\S+\s*?(?=\s|$)|\s+", step.text):
                 await self._sleep(PACE_S)
                 yield word
-            return
-        for number in range(step.count):
-            if number % _BREATH == 0:
-                await asyncio.sleep(0)  # a consumer that never waits must not hold up everybody else
-            yield _TOKENS[number % len(_TOKENS)]
-
-    async def _call(self, part: int, call: ToolCallPart) -> AsyncGenerator[ModelEvent, None]:
-        yield ToolStart(part, call.call_id, call.tool)
-        raw = msgspec.json.encode(call.args).decode()
-        for start in range(0, len(raw), 24):
-            await self._sleep(PACE_S)
-            yield ToolArgsDelta(part, call.call_id, raw[start : start + 24])
-
-
-def _calls(parts: Sequence[Part]) -> bool:
-    return any(isinstance(part, ToolCallPart) for part in parts)
+        elif isinstance(step, Tokens):
+            for number in range(step.count):
+                if number % _BREATH == 0:
+                    await asyncio.sleep(0)  # a consumer that never waits must not hold up everybody else
+                yield _TOKENS[number % len(_TOKENS)]

@@ -45,13 +45,10 @@ class Done(msgspec.Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """The most telling line of the result: the last of the output itself, else what the tool says."""
-        return (self.spoken or self.lines or ["no output"])[-1][:200]
-
-    @property
-    def spoken(self) -> list[str]:
-        """The lines of the output itself, without what the tool added in brackets or of the cage."""
-        return [line for line in self.lines if line[0] != "[" and line[:6] != "cage: "]
+        """The last line of the output itself, else of what the tool says in brackets or of the cage."""
+        lines = self.lines
+        spoken = [line for line in lines if line[0] != "[" and line[:6] != "cage: "]
+        return (spoken or lines or ["no output"])[-1][:200]
 
     @property
     def lines(self) -> list[str]:
@@ -66,6 +63,11 @@ class Task(msgspec.Struct, frozen=True):
     done: list[Done]
     tools: frozenset[str]
 
+    def lacks(self, *tools: str) -> str:
+        """A sentence that names the tools which are not at hand; empty when all are."""
+        missing = ", ".join(sorted(set(tools) - self.tools))
+        return f"I need the tool {missing} for that, and it is not enabled for this agent." if missing else ""
+
 
 def task_of(messages: Sequence[ChatMessage], tools: frozenset[str]) -> Task:
     """The task that the conversation is at."""
@@ -73,14 +75,13 @@ def task_of(messages: Sequence[ChatMessage], tools: frozenset[str]) -> Task:
     text = messages[start].text if start >= 0 else ""  # type: ignore[union-attr]
     after = messages[start + 1 :]
     results = {m.call_id: m for m in after if isinstance(m, ToolMessage)}
-    calls = [
-        part
+    done = [
+        Done(part, results[part.call_id])
         for message in after
         if isinstance(message, AssistantMessage)
         for part in message.parts
-        if isinstance(part, ToolCallPart)
+        if isinstance(part, ToolCallPart) and part.call_id in results
     ]
-    done = [Done(call, results[call.call_id]) for call in calls if call.call_id in results]
     return Task(text, done, tools)
 
 
@@ -100,17 +101,15 @@ def replay(plan: Plan, done: Sequence[Done]) -> list[Step]:
     """Run a plan through the calls that are done; returns what comes after the last of them."""
     out: list[Step] = []
     answers = iter(done)
+    answer: Done | None = None
     try:
-        step = next(plan)
         while True:
-            if not isinstance(step, Call):
-                out.append(step)
-                step = next(plan)
-                continue
-            answer = next(answers, None)
-            if answer is None:
-                return [*out, step]
-            out = []
-            step = plan.send(answer)
+            out.append(plan.send(answer))
+            answer = None
+            if isinstance(out[-1], Call):
+                answer = next(answers, None)
+                if answer is None:
+                    return out
+                out.clear()
     except StopIteration:
         return out

@@ -29,15 +29,9 @@ default = "anthropic:claude-sonnet-5-5"
 [providers.anthropic]
 driver = "anthropic"
 api_key_env = "ANTHROPIC_API_KEY"
-
-[providers.ollama]
-driver = "openai"
-base_url = "http://127.0.0.1:11434/v1"
 ```
 3. **In the environment**: start kaged with `ANTHROPIC_API_KEY` or `OPENAI_API_KEY` set. The first one found \
 becomes the default.
 
 Any server that speaks the OpenAI Chat Completions wire works: Ollama, vLLM, llama.cpp, LM Studio, a gateway \
 of your company. Your next message then goes to that model instead of me."""
-
-NO_SHELL = "I need the tool `shell` for that, and it is not enabled for this agent."
