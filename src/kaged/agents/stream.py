@@ -23,10 +23,8 @@ from kaged.models.types import (
     ToolStart,
     Usage,
 )
+from kaged.models.usage import estimate
 from kaged.tools.tasks import owned
-
-CHARS_PER_TOKEN = 4
-"""For estimates only, where a provider did not say what an answer cost."""
 
 
 class Interrupted(Exception):
@@ -147,12 +145,8 @@ class AnswerStream:
             await self._log.commit(*events)
 
     def _estimate(self) -> Usage:
-        """Tokens by characters, for a stream that was closed before the provider said."""
-        request = self._request
-        asked = len(request.system) + sum(len(str(message)) for message in request.messages)
-        return Usage(
-            asked // CHARS_PER_TOKEN, -(-self._buffer.collected.characters // CHARS_PER_TOKEN), estimated=True
-        )
+        """For a stream that was closed before the provider said."""
+        return estimate(self._request, self._buffer.collected.parts())
 
 
 def usage_event(run: RunContext, usage: Usage) -> NewEvent:
