@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from kaged.api import local, projects, sessions, system, terminals
@@ -12,17 +11,11 @@ DOC = Path(__file__).resolve().parents[2] / "docs" / "users" / "http-api.md"
 
 
 def test_routes_and_their_documentation_agree() -> None:
-    app = FastAPI()
-    for module in (local, projects, sessions, system, terminals):
-        app.include_router(module.router)
-    built = {(method, route.path) for route in iter_routes(app) for method in route.methods - {"HEAD"}} | {
-        ("GET", "/api/v1/openapi.json")
-    }
+    routers = [module.router for module in (local, projects, sessions, system, terminals)]
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    built = {(method, route.path) for route in routes for method in route.methods}
+    assert len(built) > 40
     rows = re.findall(
         r"^\| (GET|POST|PUT|PATCH|DELETE) \| `([^`]+)` \|", DOC.read_text(encoding="utf-8"), re.M
     )
-    assert built == set(rows)
-
-
-def iter_routes(app: FastAPI) -> list[APIRoute]:
-    return [route for route in app.routes if isinstance(route, APIRoute)]
+    assert built | {("GET", "/api/v1/openapi.json")} == set(rows)

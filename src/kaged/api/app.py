@@ -2,8 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import FastAPI, Query, WebSocket
-from starlette.types import ASGIApp
+from fastapi import FastAPI, Query, Request, WebSocket
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kaged import __version__
 from kaged.api import errors, hub, local, projects, sessions, system, terminals
@@ -11,6 +13,8 @@ from kaged.api.body import BodyLimit, Idempotency
 from kaged.api.services import Services
 from kaged.api.static import Console
 from kaged.core.errors import KagedError
+
+_ROUTERS = (system.router, projects.router, sessions.router, terminals.router, local.router)
 
 
 def build(services: Services) -> ASGIApp:
@@ -25,14 +29,15 @@ def build(services: Services) -> ASGIApp:
     )
     app.state.services = services
     errors.install(app)
-    for router in (system.router, projects.router, sessions.router, terminals.router, local.router):
+    for router in _ROUTERS:
         app.include_router(router)
     _sockets(app, services)
 
-    @app.api_route(
-        "/api/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
-    )
-    async def _unknown(rest: str) -> None:
+    @app.api_route("/api/{rest:path}", methods=_METHODS, include_in_schema=False)
+    async def _unknown(rest: str, request: Request) -> None:
+        if allowed := _allowed(request.url.path):
+            text = f"/api/{rest} takes {allowed}, not {request.method}."
+            raise HTTPException(405, text, headers={"Allow": allowed})
         raise KagedError(
             "not_found", f"There is no /api/{rest}; the API is described at /api/v1/openapi.json."
         )
@@ -41,7 +46,28 @@ def build(services: Services) -> ASGIApp:
         app.mount("/", Console(services.web))
     limits = services.loaded.config.limits
     inner = BodyLimit(Idempotency(app, db=services.db), limit=limits.message_bytes)
-    return services.identity.middleware(inner)
+    return services.identity.middleware(_Heads(inner))
+
+
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+
+
+def _allowed(path: str) -> str:
+    """The methods that a path takes, as in an `Allow` header; empty for a path that does not exist."""
+    routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    return ", ".join(sorted(m for r in routes if r.path_regex.match(path) for m in r.methods or ()))
+
+
+class _Heads:
+    """Lets the routes answer HEAD as they answer GET; the server leaves the body out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)
 
 
 def _sockets(app: FastAPI, services: Services) -> None:

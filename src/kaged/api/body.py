@@ -36,7 +36,10 @@ class BodyLimit:
                 "Put large input into a file of the project and name it in the message.",
                 {"limit_bytes": self._limit},
             )
-            await errors.response(refusal)(scope, receive, send)
+            answer = errors.response(refusal)
+            # Who is still sending is not listened to for ever.
+            answer.headers["connection"] = "close"
+            await answer(scope, receive, send)
             return
         scope["state"]["body"] = whole
         await self._app(scope, _replay(whole, receive), send)

@@ -47,7 +47,7 @@ def _validation(error: RequestValidationError) -> JSONResponse:
         for item in error.errors()
     ]
     first = fields[0]
-    where = f"`{first['field']}`: " if first["field"] else ""
+    where = f"`{first['field']}`: " if first["field"] else "The request's body: "
     return JSONResponse(body("validation_failed", f"{where}{first['rule']}", fields), status_code=400)
 
 
@@ -68,6 +68,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error.__cause__, ValueError | RecursionError):
+            # FastAPI raises this for a body that it cannot read at all.
+            text = "The request's body is not JSON in UTF-8, or is nested too deeply."
+            return JSONResponse(body("validation_failed", text), status_code=400)
         code = _BY_STATUS.get(error.status_code, "bad_request" if error.status_code < 500 else "internal")
         text = str(error.detail) if error.detail else HTTPStatus(error.status_code).phrase
         status = error.status_code if error.status_code in STATUS.values() else STATUS[code]
