@@ -3,6 +3,7 @@
 import email.header
 import re
 import unicodedata
+from contextlib import suppress
 
 import pytest
 from hypothesis import example, given
@@ -19,16 +20,15 @@ ALICE = (b"x-kaged-user-id", b"alice")
 
 
 def read(*headers: tuple[bytes, bytes]) -> SidecarHeaders:
-    said = parse(headers, NONCES)
-    assert isinstance(said, SidecarHeaders), said
-    return said
+    return parse(headers, NONCES)
 
 
 def rule(*headers: tuple[bytes, bytes]) -> str:
-    said = parse(headers, NONCES)
-    assert isinstance(said, Refusal), said
+    with pytest.raises(Refusal) as refused:
+        parse(headers, NONCES)
+    said = refused.value
     assert said.status == 400
-    assert said.header and said.header in said.message
+    assert said.details and said.details["header"] in said.message
     return said.rule
 
 
@@ -49,7 +49,7 @@ def test_without_the_right_nonce_nothing_is_read() -> None:
 
 def test_without_a_configured_nonce_every_nonce_is_wrong() -> None:
     said = parse([RIGHT, ALICE], NonceSet())
-    assert isinstance(said, SidecarHeaders) and (said.nonce, said.user_id) == (Nonce.WRONG, None)
+    assert (said.nonce, said.user_id) == (Nonce.WRONG, None)
 
 
 def test_only_space_and_tab_are_trimmed_and_blank_is_absent() -> None:
@@ -111,8 +111,9 @@ def test_an_email_or_name_alone_is_nobody() -> None:
         (b"=?UTF-8?B?Wm/Dqw==?=", "Zoë"),
         (b"=?utf-8?q?Zo=C3=AB?= =?utf-8?q?_M?= x", "Zoë M x"),
         (b"=?utf-8?q?a?=\t=?utf-8?q?b?=", "ab"),
-        (b"=?utf-8?b?!!!?=", "=?utf-8?b?!!!?="),
-        (b"=?koi8-r?q?a?=", "=?koi8-r?q?a?="),
+        (b"=?utf-8?b?!!!?=", None),
+        (b"=?x-none?q?a?=", "=?x-none?q?a?="),
+        ("Zoë =?utf-8?q?M?=".encode(), "Zoë =?utf-8?q?M?="),
         (b"=?utf-8?q?a=00=0A=E2=80=AEb?=", "ab"),
         ("evil\u202egnp\u202c\u2066\u200f.exe".encode(), "evilgnp.exe"),
         (b"a\x00\x1b[31mb\x7f\xc2\x85", "a[31mb"),
@@ -241,8 +242,10 @@ def straight_reading(headers: list[tuple[bytes, bytes]]) -> str | None:
 @example([(b"x-kaged-auth-nonce", NONCE.encode()), (b"x-kaged-user-id", b"alice")])
 @example([(b"x-kaged-auth-nonce", OLD_NONCE.encode()), (b"X-Kaged-User-Id", b" bob ")])
 def test_random_headers_never_make_a_user_that_the_rules_do_not(headers: list[tuple[bytes, bytes]]) -> None:
-    said = parse(headers, NONCES)
-    assert (None if isinstance(said, Refusal) else said.user_id) == straight_reading(headers)
+    user = None
+    with suppress(Refusal):
+        user = parse(headers, NONCES).user_id
+    assert user == straight_reading(headers)
 
 
 def test_the_reading_lets_somebody_in() -> None:

@@ -174,7 +174,7 @@ async def test_a_server_without_our_extension_gives_no_privilege(tmp_path) -> No
             ((f"{uid}x", 1), ("/run/kaged/control.sock", None), 401),
             (("uid:4000000", 1), ("/run/kaged/control.sock", None), 401),
             (None, None, 401),
-            ((uid, 1), ("/run/kaged/control.sock", None), 200),
+            ((uid, 1), ("/run/kaged/control.sock", None), 401),
         ):
             sent = await ask(door, type="http", client=client, server=server)
             assert sent[0]["status"] == status, (client, server)
@@ -183,4 +183,4 @@ async def test_a_server_without_our_extension_gives_no_privilege(tmp_path) -> No
 async def test_a_server_that_cannot_answer_handshakes_closes_them(tmp_path) -> None:
     async with front(tmp_path) as door:
         sent = await ask(door, type="websocket", subprotocols=[])
-        assert sent == [{"type": "websocket.close", "code": 1008, "reason": "no_identity"}]
+        assert sent == [{"type": "websocket.close", "code": 1008, "reason": "unauthenticated"}]

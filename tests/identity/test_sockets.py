@@ -20,8 +20,8 @@ class Closing:
 async def test_signing_out_ends_that_browsers_sockets_only() -> None:
     sockets, mine, other = Sockets(), Closing(), Closing()
     async with (
-        sockets.hold({"state": {"browser": "A"}}, mine),
-        sockets.hold({"state": {"browser": "B"}}, other),
+        sockets.hold("A", mine),
+        sockets.hold("B", other),
     ):
         assert len(sockets) == 2
         assert sockets.revoke("A") == 1
@@ -44,7 +44,7 @@ async def test_age_ends_every_socket_with_jitter() -> None:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("kaged.identity.sockets.asyncio.wait_for", spy)
-            async with sockets.hold({}, closing):
+            async with sockets.hold(None, closing):
                 assert await closing.done == (TOO_OLD.code, TOO_OLD.reason)
         assert waited == [pytest.approx(seconds)]
 
@@ -52,7 +52,7 @@ async def test_age_ends_every_socket_with_jitter() -> None:
 async def test_leaving_ends_the_watch_and_keeps_the_error() -> None:
     sockets, closing = Sockets(), Closing()
     with pytest.raises(ValueError, match="mine"):
-        async with sockets.hold({"state": {"browser": "A"}}, closing):
+        async with sockets.hold("A", closing):
             raise ValueError("mine")
     assert len(sockets) == 0 and sockets.revoke("A") == 0
     assert len(asyncio.all_tasks()) == 1
@@ -62,7 +62,7 @@ async def test_cancelling_ends_the_watch() -> None:
     sockets, inside = Sockets(), asyncio.Event()
 
     async def serve() -> None:
-        async with sockets.hold({}, Closing()):
+        async with sockets.hold(None, Closing()):
             inside.set()
             await asyncio.Event().wait()
 
@@ -72,12 +72,3 @@ async def test_cancelling_ends_the_watch() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert len(sockets) == 0 and len(asyncio.all_tasks()) == 1
-
-
-async def test_one_scope_is_held_once() -> None:
-    sockets, outer, inner = Sockets(), Closing(), Closing()
-    scope = {"state": {"browser": "A"}}
-    async with sockets.hold(scope, outer), sockets.hold(scope, inner):
-        assert sockets.revoke("A") == 1
-        await outer.done
-        assert not inner.done.done()

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import NoReturn
 
 from kaged.core.actors import Actor
 from kaged.identity import browser, roles
-from kaged.identity.browser import Ask, Site
+from kaged.identity.browser import Request, Site
 from kaged.identity.headers import Nonce, SidecarHeaders, parse
 from kaged.identity.loopback import Browsers, cookie_values
 from kaged.identity.nonces import NonceSet
-from kaged.identity.peers import Connection, Peers
+from kaged.identity.peers import Peers
 from kaged.identity.protocol import MAX_HEAD, MAX_HEADERS
 from kaged.identity.refusal import Refusal
 
@@ -26,23 +26,6 @@ KEY_PROTOCOL = "kaged.client."
 _NOT_SHELL = frozenset({"api", "metrics"})
 _SIDECARS_OWN = frozenset({"oauth2", "ping", "ready", "robots.txt", ".pomerium", "oidc", "_oauth"})
 """First path segments that sidecars answer themselves: kaged has nothing there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the decision needs of a request."""
-
-    kind: Literal["http", "websocket"]
-    method: str
-    path: str
-    target_bytes: int
-    headers: Sequence[tuple[bytes, bytes]]
-    connection: Connection
-    subprotocols: Sequence[str] = ()
-
-    def values(self, name: bytes) -> list[bytes]:
-        """Every value of a header, in order."""
-        return [value for key, value in self.headers if key.lower() == name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,78 +52,55 @@ class Gate:
     slot_uses: list[int]
     """How many requests each nonce slot matched: tells when an old nonce may be removed."""
 
-    async def judge(self, request: Request) -> Admission | Refusal:
-        """Decide. May read `/proc` once a connection and write to the database now and then."""
-        if too_large := _size(request):
-            return too_large
+    async def judge(self, request: Request) -> Admission:
+        """Decide; raises `Refusal`. May read `/proc` once a connection, and write to the database."""
+        _check_size(request)
         if request.connection.control:
-            return self._control(request)
+            uid = request.connection.peer_uid
+            actor = roles.control_actor(uid, self.daemon_uid) if uid is not None else None
+            return Admission(actor or self._unauthenticated("foreign_account"))
         if request.path in HEALTH and _reads(request):
             return Admission(None)
-        if odd := browser.path_problem(request.path):
-            return odd
+        browser.check_path(request.path)
         said = parse(request.headers, self.nonces)
-        if isinstance(said, Refusal):
-            return said
-        said, why = await self._vouched(said, request.connection)
-        ask = _ask(request, said)
-        if foreign := browser.check_host(self.site, ask):
-            return foreign
+        why = ""
+        if said.slot is not None:
+            # What a right nonce says counts only from a peer that may say it.
+            if await self.peers.vouch(request.connection):
+                self.slot_uses[said.slot] += 1
+            else:
+                said, why = SidecarHeaders(Nonce.WRONG, ignored=said.ignored), "foreign_peer"
+        verified = said.nonce is Nonce.RIGHT
+        browser.check_host(self.site, request, nonce_verified=verified)
         admission = await self._caller(said, request)
-        if isinstance(admission, Refusal):
-            return admission
         if admission.actor is None and not self._anonymous(request):
-            return self._unauthenticated(why or _why(said, request))
-        if refused := browser.check_origin(self.site, ask) or browser.check_content(ask):
-            return refused
+            self._unauthenticated(why or _why(said, request))
+        browser.check_origin(self.site, request, nonce_verified=verified)
+        browser.check_content(request)
         if request.path.split("/")[1] in _SIDECARS_OWN:
-            return Refusal(
-                "not_found", "kaged has nothing here; this path belongs to the sidecar.", "no_path"
-            )
+            raise Refusal("not_found", "kaged has nothing here; this path belongs to the sidecar.", "no_path")
         return admission
 
-    def _control(self, request: Request) -> Admission | Refusal:
-        uid = request.connection.peer_uid
-        actor = roles.control_actor(uid, self.daemon_uid) if uid is not None else None
-        return self._unauthenticated("foreign_account") if actor is None else Admission(actor)
-
-    async def _vouched(self, said: SidecarHeaders, connection: Connection) -> tuple[SidecarHeaders, str]:
-        """What a right nonce says counts only from a peer that may say it."""
-        if said.slot is None:
-            return said, ""
-        if not await self.peers.vouch(connection):
-            return SidecarHeaders(Nonce.WRONG, ignored=said.ignored), "foreign_peer"
-        self.slot_uses[said.slot] += 1
-        return said, ""
-
-    async def _caller(self, said: SidecarHeaders, request: Request) -> Admission | Refusal:
+    async def _caller(self, said: SidecarHeaders, request: Request) -> Admission:
         if self.insecure:
             return Admission(roles.INSECURE, ignored=said.ignored)
-        if said.nonce is not Nonce.ABSENT:
+        if said.nonce is not Nonce.ABSENT or self.browsers is None:
             # Whoever speaks as a sidecar is judged as one: no falling back to the cookie.
             return Admission(roles.sidecar_actor(said, self.admins), ignored=said.ignored)
-        if self.browsers is None:
-            return Admission(None, ignored=said.ignored)
         key = _key(said, request)
-        if isinstance(key, Refusal):
-            return key
         found = await self.browsers.match(cookie_values(request.values(b"cookie"), self.cookie), key)
-        if found is None:
-            return Admission(None, ignored=said.ignored)
-        return Admission(roles.LOCAL, found.id, said.ignored)
+        return Admission(roles.LOCAL if found else None, found.id if found else None, said.ignored)
 
     def _anonymous(self, request: Request) -> bool:
-        if not _reads(request):
-            return False
         shell = self.browsers is not None and request.path.split("/")[1] not in _NOT_SHELL
-        return shell or request.path in ANONYMOUS
+        return _reads(request) and (shell or request.path in ANONYMOUS)
 
-    def _unauthenticated(self, why: str) -> Refusal:
+    def _unauthenticated(self, why: str) -> NoReturn:
         if self.browsers is not None:
             text = "This browser is not signed in. Run `kaged auth open` on the machine that runs kaged."
         else:
             text = "This request carries no identity. Open kaged at its public address and sign in there."
-        return Refusal("unauthenticated", text, why)
+        raise Refusal("unauthenticated", text, why)
 
 
 def without_key(subprotocols: Sequence[str]) -> list[str]:
@@ -148,28 +108,13 @@ def without_key(subprotocols: Sequence[str]) -> list[str]:
     return [offered for offered in subprotocols if not offered.startswith(KEY_PROTOCOL)]
 
 
-def _key(said: SidecarHeaders, request: Request) -> str | Refusal | None:
+def _key(said: SidecarHeaders, request: Request) -> str | None:
     offered = [p.removeprefix(KEY_PROTOCOL) for p in request.subprotocols if p.startswith(KEY_PROTOCOL)]
-    if request.kind == "http" or not offered:
-        return said.client_key
-    if len(offered) > 1 or said.client_key is not None:
+    keys = [*offered, *([said.client_key] if said.client_key else [])]
+    if len(keys) > 1:
         text = "The browser's key came more than once; send one `kaged.client.<key>` subprotocol."
-        return Refusal("bad_request", text, "duplicate_header", "Sec-WebSocket-Protocol")
-    return offered[0]
-
-
-def _ask(request: Request, said: SidecarHeaders) -> Ask:
-    length = request.values(b"content-length")
-    return Ask(
-        kind=request.kind,
-        method=request.method,
-        hosts=request.values(b"host"),
-        origins=request.values(b"origin"),
-        fetch_sites=request.values(b"sec-fetch-site"),
-        content_types=request.values(b"content-type"),
-        has_body=any(value != b"0" for value in length) or bool(request.values(b"transfer-encoding")),
-        nonce_verified=said.nonce is Nonce.RIGHT,
-    )
+        raise Refusal("bad_request", text, "duplicate_header", "Sec-WebSocket-Protocol")
+    return keys[0] if keys else None
 
 
 def _reads(request: Request) -> bool:
@@ -184,13 +129,12 @@ def _why(said: SidecarHeaders, request: Request) -> str:
     return "unknown_browser" if said.client_key or request.values(b"cookie") else "no_identity"
 
 
-def _size(request: Request) -> Refusal | None:
+def _check_size(request: Request) -> None:
     total = request.target_bytes + sum(len(name) + len(value) + 4 for name, value in request.headers)
-    if total <= MAX_HEAD and len(request.headers) <= MAX_HEADERS:
-        return None
-    return Refusal(
-        "headers_too_large",
-        f"The headers of this request are larger than kaged accepts ({MAX_HEAD // 1024} KiB, {MAX_HEADERS} "
-        "lines); clear this site's cookies.",
-        "headers_too_large",
-    )
+    if total > MAX_HEAD or len(request.headers) > MAX_HEADERS:
+        raise Refusal(
+            "headers_too_large",
+            f"The headers of this request are larger than kaged accepts ({MAX_HEAD // 1024} KiB, "
+            f"{MAX_HEADERS} lines); clear this site's cookies.",
+            "headers_too_large",
+        )

@@ -2,12 +2,12 @@
 
 import re
 import unicodedata
-from base64 import b64decode
-from binascii import Error as BadBase64
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from email.errors import MessageError
+from email.header import decode_header, make_header
 from enum import StrEnum
-from quopri import decodestring
 
 from kaged.identity.nonces import MAX_LENGTH, NonceSet
 from kaged.identity.refusal import Refusal
@@ -23,19 +23,16 @@ USER_GROUPS = b"x-kaged-user-groups"
 """Reserved: every sidecar file strips it, kaged ignores it."""
 CLIENT = b"x-kaged-client"
 
-_KNOWN = frozenset({NONCE, USER_ID, USER_EMAIL, USER_NAME, CLIENT})
+_KNOWN = frozenset({NONCE, USER_ID, USER_EMAIL, USER_NAME, USER_GROUPS, CLIENT})
 
 MAX_ID = 255
 MAX_EMAIL = 320
 MAX_NAME = 256
-MAX_CLIENT = 128
 
 _PLAIN = bytes(c if chr(c).isascii() and chr(c).isalnum() else 0x2D for c in range(256))
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _ID = re.compile(rb"[!#%&'*+\-./0-9:;=?@A-Z\[\]^_`a-z|~]+")
-_KEY = re.compile(rb"[A-Za-z0-9_-]+")
-_ENCODED_WORD = re.compile(r"=\?(utf-8|us-ascii|iso-8859-1)\?([qb])\?([!-~]*?)\?=", re.IGNORECASE)
-_BETWEEN_WORDS = re.compile(r"(\?=)[ \t]+(=\?)")
+_KEY = re.compile(rb"[A-Za-z0-9_-]{1,128}")
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _UNSHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
@@ -66,41 +63,28 @@ class SidecarHeaders:
     """Names under `X-Kaged-` that mean nothing to kaged."""
 
 
-def parse(headers: RawHeaders, nonces: NonceSet) -> SidecarHeaders | Refusal:
-    """Read the contract's headers out of an ASGI header list.
+def parse(headers: RawHeaders, nonces: NonceSet) -> SidecarHeaders:
+    """Read the contract's headers out of an ASGI header list; raises `Refusal`.
 
     Names are judged first, then the nonce; nothing else is read when it is missing or wrong.
     """
-    named = _by_name(headers)
-    if isinstance(named, Refusal):
-        return named
-    found, ignored = named
-    key = _client_key(found.get(CLIENT))
-    if isinstance(key, Refusal):
-        return key
-    nonce, slot = Nonce.ABSENT, None
-    if value := found.get(NONCE):
-        if refused := _unfit(NONCE, value, MAX_LENGTH):
-            return refused
-        slot = nonces.match(value)
-        nonce = Nonce.WRONG if slot is None else Nonce.RIGHT
+    found, ignored = _by_name(headers)
+    key, value, user = found.get(CLIENT), found.get(NONCE), found.get(USER_ID)
+    if key and not _KEY.fullmatch(key):
+        raise _bad(CLIENT, "is not a key that kaged gave out", "client_key")
+    client_key = key.decode("ascii") if key else None
+    slot = nonces.match(_fit(NONCE, value, MAX_LENGTH)) if value else None
     if slot is None:
-        return SidecarHeaders(nonce, client_key=key, ignored=ignored)
-    user = found.get(USER_ID)
-    if user and (refused := _bad_id(user)):
-        return refused
-    email = found.get(USER_EMAIL)
-    if email and (refused := _unfit(USER_EMAIL, email, MAX_EMAIL)):
-        return refused
-    return SidecarHeaders(
-        nonce=nonce,
-        slot=slot,
-        user_id=user.decode("ascii") if user else None,
-        email=_email(email) if user and email else None,
-        name=display_name(found.get(USER_NAME, b"")) if user else None,
-        client_key=key,
-        ignored=ignored,
-    )
+        nonce = Nonce.WRONG if value else Nonce.ABSENT
+        return SidecarHeaders(nonce, client_key=client_key, ignored=ignored)
+    if user and not _ID.fullmatch(_fit(USER_ID, user, MAX_ID)):
+        what = 'has a character that no user id may have (space, comma, { } ( ) < > " \\ $ or not ASCII)'
+        raise _bad(USER_ID, what, "user_id_character")
+    email = _email(_fit(USER_EMAIL, found.get(USER_EMAIL, b""), MAX_EMAIL))
+    if not user:
+        return SidecarHeaders(Nonce.RIGHT, slot, client_key=client_key, ignored=ignored)
+    name = display_name(found.get(USER_NAME, b""))
+    return SidecarHeaders(Nonce.RIGHT, slot, user.decode("ascii"), email, name, client_key, ignored)
 
 
 def is_contract_name(name: bytes) -> bool:
@@ -114,12 +98,15 @@ def display_name(raw: bytes) -> str | None:
     Cut to 256 bytes of UTF-8 at a character border. Not escaped: the page does that.
     """
     text = raw.strip(b" \t").decode("utf-8", "replace")
-    text = _ENCODED_WORD.sub(_decoded_word, _BETWEEN_WORDS.sub(r"\1\2", text))
+    if "=?" in text:
+        # An encoded word that cannot be read is shown as it is.
+        with suppress(LookupError, ValueError, MessageError):
+            text = str(make_header(decode_header(text)))
     shown = "".join(c for c in text if c not in _BIDI and unicodedata.category(c) not in _UNSHOWN)
     return shown.encode("utf-8")[:MAX_NAME].decode("utf-8", "ignore").strip() or None
 
 
-def _by_name(headers: RawHeaders) -> tuple[dict[bytes, bytes], tuple[str, ...]] | Refusal:
+def _by_name(headers: RawHeaders) -> tuple[dict[bytes, bytes], tuple[str, ...]]:
     found: dict[bytes, bytes] = {}
     ignored: list[str] = []
     for raw_name, value in headers:
@@ -129,23 +116,14 @@ def _by_name(headers: RawHeaders) -> tuple[dict[bytes, bytes], tuple[str, ...]] 
             continue
         if plain != name:
             shown = name.decode("ascii", "replace")
-            return Refusal(
-                "bad_request",
-                f"The header name {shown!r} only looks like {title(plain)}; let the sidecar strip it.",
-                "look_alike_header",
-                title(plain),
-            )
-        if name in found:
-            return Refusal(
-                "bad_request",
-                f"{title(name)} came more than once; make the sidecar replace it, not add to it.",
-                "duplicate_header",
-                title(name),
-            )
-        if name in _KNOWN:
-            found[name] = value.strip(b" \t")
-        elif name != USER_GROUPS:
+            text = f"The header name {shown!r} only looks like {title(plain)}; let the sidecar strip it."
+            raise Refusal("bad_request", text, "look_alike_header", title(plain))
+        if name not in _KNOWN:
             ignored.append(title(name))
+            continue
+        if name in found:
+            raise _bad(name, "came more than once", "duplicate_header")
+        found[name] = value.strip(b" \t")
     return found, tuple(ignored)
 
 
@@ -154,58 +132,21 @@ def title(name: bytes) -> str:
     return name.decode("ascii").title()
 
 
-def _unfit(name: bytes, value: bytes, limit: int) -> Refusal | None:
+def _fit(name: bytes, value: bytes, limit: int) -> bytes:
     if _CONTROL.search(value):
-        return _refuse(name, "has a control character", "control_character")
+        raise _bad(name, "has a control character", "control_character")
     if len(value) > limit:
-        return _refuse(name, f"is longer than {limit} bytes", "header_too_long")
-    return None
+        raise _bad(name, f"is longer than {limit} bytes", "header_too_long")
+    return value
 
 
-def _bad_id(value: bytes) -> Refusal | None:
-    if refused := _unfit(USER_ID, value, MAX_ID):
-        return refused
-    if not _ID.fullmatch(value):
-        return _refuse(
-            USER_ID,
-            'has a character that no user id may have (space, comma, { } ( ) < > " \\ $ or not ASCII)',
-            "user_id_character",
-        )
-    return None
-
-
-def _client_key(value: bytes | None) -> str | Refusal | None:
-    if not value:
-        return None
-    if len(value) > MAX_CLIENT or not _KEY.fullmatch(value):
-        return _refuse(CLIENT, "is not a key that kaged gave out", "client_key")
-    return value.decode("ascii")
-
-
-def _refuse(name: bytes, what: str, rule: str) -> Refusal:
+def _bad(name: bytes, what: str, rule: str) -> Refusal:
     return Refusal("bad_request", f"{title(name)} {what}; correct what the sidecar sends.", rule, title(name))
 
 
 def _email(value: bytes) -> str | None:
     """The address when it is one that can be shown; an odd one counts as absent, never as a user."""
-    try:
-        text = value.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-    local, at, domain = text.partition("@")
-    if not (local and at and domain) or "@" in domain:
-        return None
-    odd = any(c in _BIDI or c.isspace() or unicodedata.category(c)[0] == "C" for c in text)
-    return None if odd else text
-
-
-def _decoded_word(match: re.Match[str]) -> str:
-    charset, encoding, text = match.groups()
-    try:
-        if encoding in "qQ":
-            raw = decodestring(text.encode("ascii"), header=True)
-        else:
-            raw = b64decode(text, validate=True)
-    except BadBase64:
-        return match.group(0)
-    return raw.decode(charset, "replace")
+    text = value.decode("utf-8", "replace")
+    local, _, domain = text.partition("@")
+    odd = any(char in "@\ufffd" or unicodedata.category(char)[0] in "CZ" for char in local + domain)
+    return text if local and domain and not odd else None

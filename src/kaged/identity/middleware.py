@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,17 +10,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kaged.core.errors import KagedError
 from kaged.identity import browser
-from kaged.identity.gate import Admission, Request, without_key
+from kaged.identity.browser import Request
+from kaged.identity.gate import Admission, without_key
 from kaged.identity.headers import is_contract_name
 from kaged.identity.peers import Connection
 from kaged.identity.protocol import EXTENSION
-from kaged.identity.refusal import Refusal
 from kaged.identity.service import Identity
 from kaged.identity.sockets import CLOSE_TIMEOUT_S
 
 log = logging.getLogger(__name__)
 
-_KERNEL_PEER = re.compile(r"uid:([0-9]{1,10})")
 _HIDDEN = frozenset({b"cookie", b"authorization", b"sec-websocket-protocol"})
 """Headers that may hold a secret, of kaged or of the sidecar: no route has a use for them."""
 _OURS = frozenset(name for name, _ in browser.SECURITY_HEADERS)
@@ -51,45 +49,34 @@ class IdentityMiddleware:
                 message = {**message, "headers": self._headers(message, path)}
             await send(message)
 
-        admission = await self._judge(_request(scope, "http"))
-        if isinstance(admission, Refusal):
-            status, headers, body = _answer(admission)
-            await guarded({"type": "http.response.start", "status": status, "headers": headers})
-            await guarded({"type": "http.response.body", "body": body})
+        try:
+            admission = await self._identity.judge(_request(scope))
+        except KagedError as refusal:
+            start, body = _answer(refusal, "http.response")
+            await guarded(start)
+            await guarded(body)
             return
         await self._app(_admitted(scope, admission), receive, guarded)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        admission = await self._judge(_request(scope, "websocket"))
-        if isinstance(admission, Refusal):
+        try:
+            admission = await self._identity.judge(_request(scope))
+        except KagedError as refusal:
             await receive()
-            await self._refuse_handshake(admission, scope, send)
+            if "websocket.http.response" not in scope.get("extensions", {}):
+                await send({"type": "websocket.close", "code": 1008, "reason": refusal.code})
+                return
+            start, body = _answer(refusal, "websocket.http.response")
+            await send({**start, "headers": self._headers(start, "")})
+            await send(body)
             return
         inner = _admitted(scope, admission)
         socket = _Socket(_connection(scope), receive, send, self._warnings)
         if _connection(scope).control:
             await self._app(inner, socket.receive, socket.send)
             return
-        async with self._identity.sockets.hold(inner, socket.end):
+        async with self._identity.sockets.hold(admission.browser, socket.end):
             await self._app(inner, socket.receive, socket.send)
-
-    async def _judge(self, request: Request) -> Admission | Refusal:
-        try:
-            return await self._identity.judge(request)
-        except KagedError as error:
-            # Only storage and audit can fail here (a full disk): nobody is let in while they do.
-            log.error("a request could not be judged: %s", error.message)
-            return Refusal(error.code, error.message, "not_judged")
-
-    async def _refuse_handshake(self, refusal: Refusal, scope: Scope, send: Send) -> None:
-        if "websocket.http.response" not in scope.get("extensions", {}):
-            await send({"type": "websocket.close", "code": 1008, "reason": refusal.rule})
-            return
-        status, headers, body = _answer(refusal)
-        start = {"type": "websocket.http.response.start", "status": status, "headers": headers}
-        start["headers"] = self._headers(start, "")
-        await send(start)
-        await send({"type": "websocket.http.response.body", "body": body, "more_body": False})
 
     def _headers(self, start: Mapping[str, Any], path: str) -> list[tuple[bytes, bytes]]:
         """The answer's headers with ours in place of whatever the route set under the same names."""
@@ -144,25 +131,17 @@ class _Socket:
 
 
 def _connection(scope: Scope) -> Connection:
-    """The server's own record of the connection, or what a plain server says of it.
-
-    A client `("uid:<n>", pid)` on a unix socket is the control socket's caller, by the kernel's word.
-    """
+    """The server's own record of the connection; what a plain server says of it gives no privilege."""
     found = scope.get("extensions", {}).get(EXTENSION)
     if isinstance(found, Connection):
         return found
     client, server = scope.get("client"), scope.get("server")
-    client, server = tuple(client) if client else None, tuple(server) if server else None
-    uid = _KERNEL_PEER.fullmatch(client[0]) if client and server and server[1] is None else None
-    if uid is not None:
-        # Only a server on a unix socket has an address without a port: no header can imitate that.
-        return Connection(control=True, client=client, server=server, peer_uid=int(uid[1]))
-    return Connection(client=client, server=server)
+    return Connection(client=tuple(client) if client else None, server=tuple(server) if server else None)
 
 
-def _request(scope: Scope, kind: Any) -> Request:
+def _request(scope: Scope) -> Request:
     return Request(
-        kind=kind,
+        kind=scope["type"],
         method=scope.get("method", "GET"),
         path=scope["path"],
         target_bytes=len(scope.get("raw_path") or b"") + len(scope.get("query_string", b"")),
@@ -190,13 +169,14 @@ def _admitted(scope: Scope, admission: Admission) -> Scope:
     return inner
 
 
-def _answer(refusal: Refusal) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Status, headers and body. An unauthenticated caller learns nothing of the reason."""
+def _answer(refusal: KagedError, kind: str) -> tuple[Message, Message]:
+    """The two messages of the answer. An unauthenticated caller learns nothing of the reason."""
     error: dict[str, Any] = {"code": refusal.code, "message": refusal.message}
-    if refusal.code != "unauthenticated":
-        error["details"] = dict(refusal.details)
+    if refusal.code != "unauthenticated" and refusal.details:
+        error["details"] = refusal.details
     body = json.dumps({"error": error}, ensure_ascii=False).encode("utf-8")
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode("ascii"))]
     if refusal.code == "unavailable":
         headers.append((b"retry-after", b"5"))
-    return refusal.status, headers, body
+    start = {"type": f"{kind}.start", "status": refusal.status, "headers": headers}
+    return start, {"type": f"{kind}.body", "body": body, "more_body": False}

@@ -6,14 +6,15 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
+from kaged.audit.log import Audit
 from kaged.core import clock
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
-from kaged.identity.browser import Site
+from kaged.identity.browser import Request, Site
 from kaged.identity.flood import FloodGate
-from kaged.identity.gate import Admission, Gate, Request
+from kaged.identity.gate import Admission, Gate
 from kaged.identity.loopback import Browser, Browsers, Launch, LaunchTokens, cookie_name, set_cookie
 from kaged.identity.nonces import NonceSet
 from kaged.identity.peers import Peers
@@ -30,20 +31,6 @@ log = logging.getLogger(__name__)
 _KNOWN_USERS = 1000
 _KNOWN_NAMES = 100
 _OBJECT_CHARS = 200
-
-
-class AuditPort(Protocol):
-    """What this room needs of the audit log."""
-
-    async def record(
-        self,
-        actor: Actor,
-        action: str,
-        object: str,  # noqa: A002  the audit record's own field name
-        outcome: Literal["allowed", "denied", "ok", "failed"],
-        details: Mapping[str, Any],
-    ) -> Any:
-        """Append one record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +80,10 @@ class Identity:
     def __init__(
         self,
         policy: Policy,
-        *,
         nonces: NonceSet,
-        audit: AuditPort,
+        audit: Audit,
         browsers: Browsers | None,
-        sockets: Sockets | None = None,
+        sockets: Sockets,
     ) -> None:
         port = policy.bound[1] if policy.bound else 0
         self._policy = policy
@@ -119,7 +105,7 @@ class Identity:
             cookie=self._cookie,
             slot_uses=[0] * len(nonces),
         )
-        self.sockets = Sockets() if sockets is None else sockets
+        self.sockets = sockets
         """Open WebSockets (the middleware holds each)."""
         if nonces and not policy.public_url:
             log.warning(
@@ -128,13 +114,7 @@ class Identity:
 
     @classmethod
     async def open(
-        cls,
-        policy: Policy,
-        *,
-        nonces: NonceSet,
-        db: Database,
-        audit: AuditPort,
-        sockets: Sockets | None = None,
+        cls, policy: Policy, *, nonces: NonceSet, db: Database, audit: Audit, sockets: Sockets | None = None
     ) -> "Identity":
         """Compose it. In user mode the browsers signed in earlier are read back.
 
@@ -142,7 +122,7 @@ class Identity:
         """
         loopback = policy.mode == "user" and policy.auth == "secure"
         browsers = await Browsers.open(db) if loopback else None
-        return cls(policy, nonces=nonces, audit=audit, browsers=browsers, sockets=sockets)
+        return cls(policy, nonces, audit, browsers, Sockets() if sockets is None else sockets)
 
     def middleware(self, app: "ASGIApp") -> "ASGIApp":
         """`app` behind the front door."""
@@ -160,19 +140,25 @@ class Identity:
         """Requests that each nonce slot matched since the start; slot 0 is the nonce in use."""
         return tuple(self._gate.slot_uses)
 
-    async def judge(self, request: Request) -> Admission | Refusal:
+    async def judge(self, request: Request) -> Admission:
         """Decide about a request and write the decision down where it matters.
 
-        Raises KagedError when a sign-in cannot be recorded: then nobody is let in.
+        Raises `Refusal`; and KagedError when a sign-in cannot be recorded: then nobody is let in.
         """
-        verdict = await self._gate.judge(request)
-        if isinstance(verdict, Refusal):
-            await self._refused(verdict, request)
-        else:
-            self._note_ignored(verdict.ignored)
-            if verdict.actor is not None and verdict.actor.source == "sidecar":
-                await self._signed_in(verdict.actor)
-        return verdict
+        try:
+            admission = await self._gate.judge(request)
+            self._note_ignored(admission.ignored)
+            if admission.actor is not None and admission.actor.source == "sidecar":
+                await self._signed_in(admission.actor)
+        except Refusal as refusal:
+            what = f"{request.kind} {request.method} {request.path}"[:_OBJECT_CHARS]
+            client = request.connection.client
+            await self._deny(refusal.rule, what, {"peer": client[0] if client else ""})
+            raise
+        except KagedError as error:
+            log.error("a request could not be judged: %s", error.message)
+            raise
+        return admission
 
     async def issue_launch(self, actor: Actor) -> Launch:
         """A fresh launch URL for `actor`, also written to the two files.
@@ -243,11 +229,6 @@ class Identity:
         self._seen_users[actor.id] = None
         if len(self._seen_users) > _KNOWN_USERS:
             self._seen_users.popitem(last=False)
-
-    async def _refused(self, refusal: Refusal, request: Request) -> None:
-        what = f"{request.kind} {request.method} {request.path}"[:_OBJECT_CHARS]
-        client = request.connection.client
-        await self._deny(refusal.rule, what, {"peer": client[0] if client else ""})
 
     async def _deny(self, rule: str, what: str, details: Mapping[str, Any]) -> None:
         held_back = self._flood.admit(rule, clock.monotonic())

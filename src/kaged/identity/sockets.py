@@ -5,8 +5,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 MAX_AGE_S = 3600.0
 """A client reconnects after about this long, and with that passes the sidecar's own checks again."""
@@ -18,8 +17,7 @@ CLOSE_TIMEOUT_S = 5.0
 """How long a client that does not read may hold up the closing."""
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """Why kaged ends a socket: WebSocket close code and reason."""
 
     code: int
@@ -32,58 +30,42 @@ SIGNED_OUT = End(4401, "signed out")
 Close = Callable[[int, str], Awaitable[None]]
 
 
-class _Lease:
-    __slots__ = ("browser", "ended")
-
-    def __init__(self, browser: str | None) -> None:
-        self.browser = browser
-        self.ended: asyncio.Event = asyncio.Event()
-
-
 class Sockets:
     """The registry of open sockets. Belongs to one event loop."""
 
     def __init__(self, *, max_age_s: float = MAX_AGE_S, draw: Callable[[], float] = random.random) -> None:
         self._max_age_s = max_age_s
         self._draw = draw
-        self._leases: set[_Lease] = set()
+        self._open: dict[asyncio.Event, str | None] = {}
 
     def __len__(self) -> int:
-        return len(self._leases)
+        return len(self._open)
 
     @asynccontextmanager
-    async def hold(self, scope: Any, close: Close) -> AsyncIterator[None]:
-        """Register the socket of `scope` while inside; `close` is awaited when it has to end.
-
-        The identity middleware holds every socket; holding the same scope again does nothing.
-        """
-        state = scope.setdefault("state", {})
-        if state.get("socket_held"):
-            yield
-            return
-        state["socket_held"] = True
-        lease = _Lease(state.get("browser"))
-        self._leases.add(lease)
-        watcher = asyncio.create_task(self._watch(lease, close))
+    async def hold(self, browser: str | None, close: Close) -> AsyncIterator[None]:
+        """Register a socket (of this browser, if of any) while inside; `close` is awaited to end it."""
+        revoked = asyncio.Event()
+        self._open[revoked] = browser
+        watcher = asyncio.create_task(self._watch(revoked, close))
         try:
             yield
         finally:
-            self._leases.discard(lease)
+            del self._open[revoked]
             watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watcher
 
     def revoke(self, browser: str) -> int:
         """End every socket of a browser; tells how many."""
-        leases = [lease for lease in self._leases if lease.browser == browser]
-        for lease in leases:
-            lease.ended.set()
-        return len(leases)
+        mine = [revoked for revoked, owner in self._open.items() if owner == browser]
+        for revoked in mine:
+            revoked.set()
+        return len(mine)
 
-    async def _watch(self, lease: _Lease, close: Close) -> None:
+    async def _watch(self, revoked: asyncio.Event, close: Close) -> None:
         end = SIGNED_OUT
         try:
-            await asyncio.wait_for(lease.ended.wait(), self._max_age_s * (1 - JITTER * self._draw()))
+            await asyncio.wait_for(revoked.wait(), self._max_age_s * (1 - JITTER * self._draw()))
         except TimeoutError:
             end = TOO_OLD
         await close(end.code, end.reason)
