@@ -178,9 +178,3 @@ async def test_a_server_without_our_extension_gives_no_privilege(tmp_path) -> No
         ):
             sent = await ask(door, type="http", client=client, server=server)
             assert sent[0]["status"] == status, (client, server)
-
-
-async def test_a_server_that_cannot_answer_handshakes_closes_them(tmp_path) -> None:
-    async with front(tmp_path) as door:
-        sent = await ask(door, type="websocket", subprotocols=[])
-        assert sent == [{"type": "websocket.close", "code": 1008, "reason": "unauthenticated"}]

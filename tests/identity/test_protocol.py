@@ -6,7 +6,7 @@ import pytest
 import uvloop
 
 from identity.front import NONCE, WS_KEY, Front, front, read_answer, sidecar
-from kaged.identity.protocol import EXTENSION, MAX_HEAD, MAX_WEBSOCKET_TARGET, WebSocketProtocol
+from kaged.identity.protocol import EXTENSION, MAX_HEAD, MAX_WEBSOCKET_TARGET
 
 
 @pytest.fixture
@@ -97,19 +97,6 @@ async def test_odd_handshakes_are_answered(door: Front) -> None:
 async def test_a_refused_handshake_is_no_error_of_ours(door: Front, caplog) -> None:
     assert (await door.raw(door.handshake(*sidecar()))).status == 403
     assert [r.message for r in caplog.records if r.levelname == "ERROR"] == []
-
-
-async def test_the_configured_socket_class_is_used_when_it_is_ours(door: Front) -> None:
-    from types import SimpleNamespace
-
-    from kaged.identity.protocol import HttpProtocol
-
-    class Mine(WebSocketProtocol):
-        pass
-
-    for configured, used in ((Mine, Mine), (object, WebSocketProtocol), (None, WebSocketProtocol)):
-        holder = SimpleNamespace(ws_protocol_class=configured)
-        assert HttpProtocol.websocket_class(holder) is used  # type: ignore[arg-type]
 
 
 async def test_control_sockets_upgrade_too(door: Front) -> None:

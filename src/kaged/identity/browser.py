@@ -68,7 +68,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The origins under which this daemon may be addressed: the public one, those of its own address."""
+    """The origins under which this daemon may be addressed: the public one, those of its own address (the
+    one to show first)."""
 
     public: str | None
     bound: tuple[str, ...]
@@ -80,13 +81,13 @@ class Site:
         public = origin_of(f"{parts.scheme}://{parts.netloc}")
         if public_url and public is None:
             raise ValueError(f"{public_url!r} is not an http or https address")
-        hosts = ["127.0.0.1", "localhost", "[::1]"]
         if bound is None:
             return cls(public, ())
+        hosts = ["127.0.0.1", "localhost", "[::1]"]
         if bound[0] not in ("0.0.0.0", "::"):
-            hosts.append(f"[{bound[0]}]" if ":" in bound[0] else bound[0])
-        origins = [origin_of(f"http://{host}:{bound[1]}") for host in hosts]
-        return cls(public, tuple(origin for origin in origins if origin is not None))
+            hosts.insert(0, f"[{bound[0]}]" if ":" in bound[0] else bound[0])
+        origins = (origin_of(f"http://{host}:{bound[1]}") for host in dict.fromkeys(hosts))
+        return cls(public, tuple(origin for origin in origins if origin))
 
     def hint(self) -> str:
         """Where to open kaged."""

@@ -7,10 +7,9 @@ host, and a key that the page keeps in its own origin's storage, which no other 
 import hmac
 import logging
 import os
-import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -35,8 +34,7 @@ SEEN_EVERY_S = 300.0
 DEFAULT_PORT = 7777
 _LIVE_TOKENS = 8
 _CANDIDATES = 4
-_SECRET = re.compile(r"[A-Za-z0-9_-]{20,128}")
-_COLUMNS = "id, cookie_hash, client_hash, created_at, expires_at, last_seen_at"
+_COLUMNS = "id, created_at, expires_at, last_seen_at, cookie_hash, client_hash"
 
 
 class Launch(NamedTuple):
@@ -44,13 +42,6 @@ class Launch(NamedTuple):
 
     url: str
     expires_at: str
-
-
-class Secrets(NamedTuple):
-    """What a browser is given once, and kaged keeps only hashes of."""
-
-    cookie: str
-    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +54,10 @@ class Browser:
     last_seen_at: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     browser: Browser
     cookie_hash: str
     client_hash: str
-    expires: float
-    seen: float
 
 
 def cookie_name(port: int) -> str:
@@ -100,44 +88,40 @@ class LaunchTokens:
     def __init__(self, base_url: str, token_file: Path, url_file: Path) -> None:
         self._base_url = base_url
         self._files = (token_file, url_file)
-        self._live: list[tuple[bytes, float]] = []
+        self._live: list[tuple[str, float]] = []
 
     def issue(self) -> Launch:
         """A fresh token, valid for ten minutes.
 
         Raises KagedError `unavailable` when the files cannot be written.
         """
-        now = clock.now()
         token = ids.secret_token()
+        expires = clock.now() + LAUNCH_S
         url = f"{self._base_url}/launch?token={token}"
-        self._live = [*self._unexpired(now)[-_LIVE_TOKENS + 1 :], (_digest(token), now + LAUNCH_S)]
+        self._live = [*self._unexpired()[-_LIVE_TOKENS + 1 :], (_hash(token), expires)]
         for path, text in zip(self._files, (token, url), strict=True):
             try:
                 _write_private(path, text + "\n")
             except OSError as error:
-                raise KagedError(
-                    "unavailable",
-                    f"{path} cannot be written ({error.strerror}); let this account write its folder.",
-                ) from error
-        return Launch(url, clock.iso(now + LAUNCH_S))
+                why = f"{path} cannot be written ({error.strerror}); let this account write its folder."
+                raise KagedError("unavailable", why) from error
+        return Launch(url, clock.iso(expires))
 
     def redeem(self, token: str) -> bool:
         """Whether `token` is good; it is used up by that. Compares with every live one."""
-        given = _digest(token)
-        live = self._unexpired(clock.now())
-        kept = [entry for entry in live if not hmac.compare_digest(entry[0], given)]
-        newest_used = bool(live) and live[-1] not in kept
-        self._live = kept
-        if newest_used:
+        given, live = _hash(token), self._unexpired()
+        self._live = [entry for entry in live if not hmac.compare_digest(entry[0], given)]
+        if live and live[-1] not in self._live:
             self.withdraw_files()
-        return len(kept) < len(live)
+        return len(self._live) < len(live)
 
     def withdraw_files(self) -> None:
         """Remove the two files: what is in them works no longer."""
         for path in self._files:
             path.unlink(missing_ok=True)
 
-    def _unexpired(self, now: float) -> list[tuple[bytes, float]]:
+    def _unexpired(self) -> list[tuple[str, float]]:
+        now = clock.now()
         return [entry for entry in self._live if entry[1] > now]
 
 
@@ -157,47 +141,45 @@ class Browsers:
             connection.execute(
                 "DELETE FROM browser_sessions WHERE expires_at <= ? OR revoked_at IS NOT NULL", (now,)
             )
-            rows = connection.execute(f"SELECT {_COLUMNS} FROM browser_sessions ORDER BY id")
-            return [_row(*(str(value) for value in row)) for row in rows]
+            found = connection.execute(f"SELECT {_COLUMNS} FROM browser_sessions ORDER BY id")
+            rows = [[str(value) for value in row] for row in found]
+            return [_Row(Browser(*row[:4]), row[4], row[5]) for row in rows]
 
         return cls(db, await db.write(load))
 
-    async def add(self) -> tuple[Secrets, Browser]:
-        """Sign a browser in. Both secrets are new: nothing it brought along is taken over."""
+    async def add(self) -> tuple[tuple[str, str], Browser]:
+        """Sign a browser in: cookie and key, which kaged keeps only hashes of, and the browser.
+
+        Both secrets are new: nothing it brought along is taken over.
+        """
         now = clock.now()
-        secrets = Secrets(ids.secret_token(), ids.secret_token())
-        at = clock.iso(now)
+        cookie, key, at = ids.secret_token(), ids.secret_token(), clock.iso(now)
         browser = Browser(ids.new_ulid(), at, clock.iso(now + BROWSER_S), at)
-        row = _Row(browser, _hex(secrets.cookie), _hex(secrets.key), now + BROWSER_S, now)
-
-        def insert(connection: apsw.Connection) -> None:
-            connection.execute(
-                f"INSERT INTO browser_sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
-                (browser.id, row.cookie_hash, row.client_hash, at, browser.expires_at, at),
-            )
-
-        await self._db.write(insert)
+        row = _Row(browser, _hash(cookie), _hash(key))
+        values = (browser.id, at, browser.expires_at, at, row.cookie_hash, row.client_hash)
+        await self._execute(f"INSERT INTO browser_sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", *values)
         self._rows[row.cookie_hash] = row
-        return secrets, browser
+        return (cookie, key), browser
 
     async def match(self, cookies: Sequence[str], key: str | None) -> Browser | None:
         """The browser that one of `cookies` and `key` belong to, both; None for anything less."""
         if key is None:
             return None
-        client_hash = _hex(key)
-        now = clock.now()
+        client_hash, now = _hash(key), clock.iso()
         for cookie in cookies:
-            row = self._rows.get(_hex(cookie)) if _SECRET.fullmatch(cookie) else None
-            if row is not None and row.expires > now and hmac.compare_digest(row.client_hash, client_hash):
-                await self._seen(row, now)
+            row = self._rows.get(_hash(cookie))
+            if row is None or row.browser.expires_at <= now:
+                continue
+            if hmac.compare_digest(row.client_hash, client_hash):
+                await self._seen(row)
                 return row.browser
         return None
 
     def list(self) -> list[Browser]:
         """Those signed in now, oldest first."""
-        now = clock.now()
-        rows = sorted(self._rows.values(), key=lambda row: row.browser.id)
-        return [row.browser for row in rows if row.expires > now]
+        now = clock.iso()
+        browsers = sorted((row.browser for row in self._rows.values()), key=lambda browser: browser.id)
+        return [browser for browser in browsers if browser.expires_at > now]
 
     async def revoke(self, browser_id: str) -> bool:
         """Sign a browser out for good; False when there is none of that id."""
@@ -206,59 +188,41 @@ class Browsers:
             return False
         # Out of memory first: nothing may pass while the write is under way.
         del self._rows[row.cookie_hash]
-        at = clock.iso()
-
-        def mark(connection: apsw.Connection) -> None:
-            connection.execute("UPDATE browser_sessions SET revoked_at = ? WHERE id = ?", (at, browser_id))
-
-        await self._db.write(mark)
+        change = "UPDATE browser_sessions SET revoked_at = ? WHERE id = ?"
+        await self._execute(change, clock.iso(), browser_id)
         return True
 
-    async def _seen(self, row: _Row, now: float) -> None:
-        if now - row.seen < SEEN_EVERY_S:
+    async def _seen(self, row: _Row) -> None:
+        now = clock.now()
+        if row.browser.last_seen_at > clock.iso(now - SEEN_EVERY_S):
             return
         at = clock.iso(now)
-        self._rows[row.cookie_hash] = replace(row, browser=replace(row.browser, last_seen_at=at), seen=now)
-
-        def touch(connection: apsw.Connection) -> None:
-            connection.execute(
-                "UPDATE browser_sessions SET last_seen_at = ? WHERE id = ?", (at, row.browser.id)
-            )
-
+        self._rows[row.cookie_hash] = row._replace(browser=replace(row.browser, last_seen_at=at))
+        change = "UPDATE browser_sessions SET last_seen_at = ? WHERE id = ?"
         try:
-            await self._db.write(touch)
+            await self._execute(change, at, row.browser.id)
         except KagedError as error:
             # Only a note for the list of browsers: a full disk must not sign anybody out.
             log.warning("a browser's last-seen time was not stored: %s", error.message)
 
+    async def _execute(self, change: str, *values: str) -> None:
+        def work(connection: apsw.Connection) -> None:
+            connection.execute(change, values)
 
-def _row(
-    browser_id: str, cookie_hash: str, client_hash: str, created_at: str, expires_at: str, last_seen_at: str
-) -> _Row:
-    browser = Browser(browser_id, created_at, expires_at, last_seen_at)
-    return _Row(browser, cookie_hash, client_hash, _seconds(expires_at), _seconds(last_seen_at))
-
-
-def _seconds(iso: str) -> float:
-    return datetime.fromisoformat(iso).timestamp()
+        await self._db.write(work)
 
 
-def _digest(secret: str) -> bytes:
-    return sha256(secret.encode("utf-8", "surrogatepass")).digest()
-
-
-def _hex(secret: str) -> str:
-    return _digest(secret).hex()
+def _hash(secret: str) -> str:
+    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _write_private(path: Path, text: str) -> None:
     """Replace `path` in one step by a file that only this account can read."""
-    temporary = path.with_name(f".{path.name}.{ids.new_ulid()}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:
             file.write(text)
-        temporary.replace(path)
+        Path(temporary).replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise

@@ -1,6 +1,7 @@
 """The ASGI middleware around the whole application: nothing reaches a route but through here."""
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Mapping
@@ -63,20 +64,15 @@ class IdentityMiddleware:
             admission = await self._identity.judge(_request(scope))
         except KagedError as refusal:
             await receive()
-            if "websocket.http.response" not in scope.get("extensions", {}):
-                await send({"type": "websocket.close", "code": 1008, "reason": refusal.code})
-                return
             start, body = _answer(refusal, "websocket.http.response")
             await send({**start, "headers": self._headers(start, "")})
             await send(body)
             return
-        inner = _admitted(scope, admission)
-        socket = _Socket(_connection(scope), receive, send, self._warnings)
-        if _connection(scope).control:
-            await self._app(inner, socket.receive, socket.send)
-            return
-        async with self._identity.sockets.hold(admission.browser, socket.end):
-            await self._app(inner, socket.receive, socket.send)
+        connection = _connection(scope)
+        socket = _Socket(connection, receive, send, self._warnings)
+        hold = self._identity.sockets.hold(admission.browser, socket.end)
+        async with contextlib.nullcontext() if connection.control else hold:
+            await self._app(_admitted(scope, admission), socket.receive, socket.send)
 
     def _headers(self, start: Mapping[str, Any], path: str) -> list[tuple[bytes, bytes]]:
         """The answer's headers with ours in place of whatever the route set under the same names."""

@@ -5,6 +5,7 @@ import ipaddress
 import pwd
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -47,11 +48,23 @@ class Peers:
         uids: set[int] = set()
         addresses: set[Address] = set()
         for entry in entries:
-            kind, separator, account = entry.partition(":")
-            if separator and kind == "uid":
-                uids.add(_uid(account))
-            else:
-                addresses.add(_exact(entry))
+            kind, _, account = entry.partition(":")
+            try:
+                if kind == "uid":
+                    number = account.isascii() and account.isdigit()
+                    uids.add(int(account) if number else pwd.getpwnam(account).pw_uid)
+                else:
+                    addresses.add(_unmapped(ipaddress.ip_address(entry)))
+            except KeyError:
+                raise ConfigError(
+                    f"auth.sidecar_peers: there is no account {account!r} on this machine; "
+                    "name the account that the sidecar runs as"
+                ) from None
+            except ValueError:
+                raise ConfigError(
+                    f'auth.sidecar_peers: {entry!r} is not a peer; allowed: "uid:<account>" or one exact '
+                    'address such as "10.0.0.5"'
+                ) from None
         return cls(frozenset(uids), frozenset(addresses))
 
     def __bool__(self) -> bool:
@@ -106,21 +119,18 @@ def owner_in_table(text: str, local: Endpoint, remote: Endpoint) -> int | None:
 
 def _owner(local: Endpoint, remote: Endpoint, tables: Sequence[Path]) -> int | None:
     for table in tables:
-        try:
-            text = table.read_text(encoding="ascii")
-        except OSError:
-            continue
-        owner = owner_in_table(text, local, remote)
-        if owner is not None:
-            return owner
+        with suppress(OSError):
+            owner = owner_in_table(table.read_text(encoding="ascii"), local, remote)
+            if owner is not None:
+                return owner
     return None
 
 
 def _endpoint_of(word: str) -> Endpoint | None:
     digits, _, port = word.partition(":")
-    words = [digits[i : i + 8] for i in range(0, len(digits), 8)]
     # The kernel prints each 32-bit word in the machine's own byte order.
-    packed = b"".join(struct.pack("=I", int(part, 16)) for part in words)
+    words = [int(digits[i : i + 8], 16) for i in range(0, len(digits), 8)]
+    packed = struct.pack(f"={len(words)}I", *words)
     return _unmapped(ipaddress.ip_address(packed)), int(port, 16)
 
 
@@ -128,25 +138,3 @@ def _unmapped(address: Address) -> Address:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
-
-
-def _uid(account: str) -> int:
-    if account.isascii() and account.isdigit():
-        return int(account)
-    try:
-        return pwd.getpwnam(account).pw_uid
-    except KeyError:
-        raise ConfigError(
-            f"auth.sidecar_peers: there is no account {account!r} on this machine; name the account that the "
-            "sidecar runs as"
-        ) from None
-
-
-def _exact(entry: str) -> Address:
-    try:
-        return _unmapped(ipaddress.ip_address(entry))
-    except ValueError:
-        raise ConfigError(
-            f'auth.sidecar_peers: {entry!r} is not a peer; allowed: "uid:<account>" or one exact address '
-            'such as "10.0.0.5"'
-        ) from None

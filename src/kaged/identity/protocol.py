@@ -91,10 +91,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.set_protocol(protocol)
 
     def websocket_class(self) -> "type[WebSocketProtocol]":
-        """The protocol for this handshake: the server's configured one when it is one of ours."""
-        configured = self.ws_protocol_class
-        if isinstance(configured, type) and issubclass(configured, WebSocketProtocol):
-            return configured
+        """The protocol for this handshake."""
         return WebSocketProtocol
 
     def _refuse_head(self) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,17 +84,17 @@ class Identity:
         browsers: Browsers | None,
         sockets: Sockets,
     ) -> None:
-        port = policy.bound[1] if policy.bound else 0
+        site = Site.of(policy.public_url, policy.bound)
         self._policy = policy
         self._audit = audit
         self._browsers = browsers
-        self._cookie = cookie_name(port)
-        self._tokens = LaunchTokens(_base_url(policy), policy.token_file, policy.url_file)
+        self._cookie = cookie_name(policy.bound[1] if policy.bound else 0)
+        self._tokens = LaunchTokens(site.bound[0] if site.bound else "", policy.token_file, policy.url_file)
         self._flood = FloodGate()
-        self._seen_users: OrderedDict[str, None] = OrderedDict()
+        self._seen_users: set[str] = set()
         self._seen_names: set[str] = set()
         self._gate = Gate(
-            site=Site.of(policy.public_url, policy.bound),
+            site=site,
             nonces=nonces,
             peers=Peers.parse(policy.sidecar_peers),
             admins=policy.admins,
@@ -168,13 +167,11 @@ class Identity:
         """
         self._loopback()
         if self._policy.bound is None:
-            raise KagedError(
-                "conflict", "kaged listens on a unix socket, which no browser can open; set daemon.bind."
-            )
+            text = "kaged listens on a unix socket, which no browser can open; set daemon.bind."
+            raise KagedError("conflict", text)
         launch = self._tokens.issue()
-        await self._audit.record(
-            actor, "auth.launch_issued", "launch", "ok", {"expires_at": launch.expires_at}
-        )
+        details = {"expires_at": launch.expires_at}
+        await self._audit.record(actor, "auth.launch_issued", "launch", "ok", details)
         return launch
 
     async def redeem(self, token: str) -> Grant:
@@ -185,15 +182,12 @@ class Identity:
         browsers = self._loopback()
         if not self._tokens.redeem(token):
             await self._deny("bad_launch_token", "GET /launch", {})
-            raise KagedError(
-                "unauthenticated",
-                "This launch URL was used already, or is older than ten minutes. Run `kaged auth open` for a "
-                "fresh one.",
-            )
-        secrets, browser = await browsers.add()
+            text = "This launch URL was used already, or is older than ten minutes."
+            raise KagedError("unauthenticated", f"{text} Run `kaged auth open` for a fresh one.")
+        (cookie, key), browser = await browsers.add()
         local = Actor(id="local", source="loopback")
         await self._audit.record(local, "auth.signed_in", f"browser:{browser.id}", "allowed", {})
-        return Grant(set_cookie(self._cookie, secrets.cookie), secrets.key, browser)
+        return Grant(set_cookie(self._cookie, cookie), key, browser)
 
     async def browsers(self, actor: Actor) -> list[Browser]:
         """The signed-in browsers, for an admin; nobody else has any."""
@@ -207,8 +201,7 @@ class Identity:
         known = self._browsers is not None and actor.is_admin and await self._browsers.revoke(browser_id)
         if not known:
             raise KagedError("not_found", "There is no such browser.")
-        ended = self.sockets.revoke(browser_id)
-        details = {"sockets": ended}
+        details = {"sockets": self.sockets.revoke(browser_id)}
         await self._audit.record(actor, "auth.signed_out", f"browser:{browser_id}", "ok", details)
 
     def close(self) -> None:
@@ -222,13 +215,12 @@ class Identity:
 
     async def _signed_in(self, actor: Actor) -> None:
         if actor.id in self._seen_users:
-            self._seen_users.move_to_end(actor.id)
             return
         details = {"email": actor.email, "role": actor.role.value}
         await self._audit.record(actor, "auth.signed_in", f"user:{actor.id}", "allowed", details)
-        self._seen_users[actor.id] = None
-        if len(self._seen_users) > _KNOWN_USERS:
-            self._seen_users.popitem(last=False)
+        if len(self._seen_users) >= _KNOWN_USERS:
+            self._seen_users.clear()
+        self._seen_users.add(actor.id)
 
     async def _deny(self, rule: str, what: str, details: Mapping[str, Any]) -> None:
         held_back = self._flood.admit(rule, clock.monotonic())
@@ -248,10 +240,3 @@ class Identity:
             if name not in self._seen_names and len(self._seen_names) < _KNOWN_NAMES:
                 self._seen_names.add(name)
                 log.warning("the header %r means nothing to kaged and is ignored", name[:_OBJECT_CHARS])
-
-
-def _base_url(policy: Policy) -> str:
-    host, port = policy.bound or ("", 0)
-    if host in ("", "0.0.0.0", "::"):
-        host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
