@@ -1,9 +1,11 @@
 """The start-up gates, in order: each a named check whose refusal says the one thing to do."""
 
+import contextlib
+import errno
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -34,6 +36,19 @@ class Listening:
             return f"unix:{self.socket.getsockname()}"
         host, port = self.bound
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextlib.contextmanager
+def sentences(loaded: Loaded) -> Iterator[None]:
+    """What storage or the disk refuses while kaged starts, as a refused start."""
+    try:
+        yield
+    except KagedError as error:
+        raise GateError("start", error.message, "see the message, then start again") from error
+    except OSError as error:
+        where = error.filename or loaded.paths.home
+        fix = "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see `kaged doctor`"
+        raise GateError("start", f"{where}: {error.strerror}", fix) from error
 
 
 def folders(loaded: Loaded) -> None:

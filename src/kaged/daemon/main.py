@@ -95,15 +95,10 @@ async def _serve(loaded: Loaded, environ: Mapping[str, str], nonces: Nonces) -> 
         loop.add_signal_handler(number, life.stop.set)
     async with _gates(loaded, environ, nonces) as parts:
         async with compose.services(parts, life) as built:
-            # From here on a broken start is a bug, not a gate: runs found interrupted are told to their
-            # sessions.
-            await built.sessions.recover()
-            await built.terminals.recover()
-            if loaded.mode == "user":
-                await compose.first_project(built)
-            await _audit_start(built)
+            with gates.sentences(loaded):
+                await _pick_up(built)
             end = await _listen(parts, built, life)
-            await built.audit.record(DAEMON, "daemon.stop", "daemon", "ok", {"keeper": life.stop_keeper})
+            await _audit_stop(built, life)
         # Only now, with every run detached: the end of its commands must not look like a result to an agent.
         if life.stop_keeper and end is End.ASKED:
             await parts.keeper.shutdown()
@@ -114,23 +109,37 @@ async def _serve(loaded: Loaded, environ: Mapping[str, str], nonces: Nonces) -> 
 async def _gates(loaded: Loaded, environ: Mapping[str, str], nonces: Nonces) -> AsyncIterator[compose.Parts]:
     """Every gate in order; what they opened is closed in reverse."""
     async with contextlib.AsyncExitStack() as stack:
-        gates.folders(loaded)
-        stack.callback(process.take_lock(loaded.paths.lock_file).close)
-        db = await gates.database(loaded)
-        stack.push_async_callback(db.close)
-        keeper = await gates.keeper(loaded)
-        stack.push_async_exit(partial(gates.leave_keeper, keeper))
-        report = await gates.cage(keeper, loaded)
-        listening = gates.listener(loaded)
-        stack.callback(listening.socket.close)
-        audit = await gates.audit_log(loaded)
-        stack.push_async_callback(audit.close)
+        with gates.sentences(loaded):
+            gates.folders(loaded)
+            stack.callback(process.take_lock(loaded.paths.lock_file).close)
+            db = await gates.database(loaded)
+            stack.push_async_callback(db.close)
+            keeper = await gates.keeper(loaded)
+            stack.push_async_exit(partial(gates.leave_keeper, keeper))
+            report = await gates.cage(keeper, loaded)
+            listening = gates.listener(loaded)
+            stack.callback(listening.socket.close)
+            audit = await gates.audit_log(loaded)
+            stack.push_async_callback(audit.close)
         yield compose.Parts(loaded, environ, nonces, db, audit, keeper, report, listening)
 
 
-async def _audit_start(built: Services) -> None:
+async def _pick_up(built: Services) -> None:
+    """Go on where the last daemon stopped: what it left running is told to its sessions."""
+    await built.sessions.recover()
+    await built.terminals.recover()
+    if built.loaded.mode == "user":
+        await compose.first_project(built)
     details = {"version": kaged.__version__, "mode": built.loaded.mode, "pid": os.getpid()}
     await built.audit.record(DAEMON, "daemon.start", "daemon", "ok", details)
+
+
+async def _audit_stop(built: Services, life: compose.Life) -> None:
+    try:
+        await built.audit.record(DAEMON, "daemon.stop", "daemon", "ok", {"keeper": life.stop_keeper})
+    except KagedError as error:
+        # A full disk must not keep kaged from ending what it has to end.
+        log.error("the stop could not be recorded: %s", error.message)
 
 
 async def _listen(parts: compose.Parts, built: Services, life: compose.Life) -> End:

@@ -85,7 +85,8 @@ class Executor:
     async def __aexit__(self, *error: Any) -> None:
         for task in self._all:
             task.cancel()
-        await self._tasks.__aexit__(*error)
+        # What failed outside is not the group's: it would come out wrapped.
+        await self._tasks.__aexit__(None, None, None)
 
     def active(self, session: str) -> ActiveRun | None:
         """The session's run in this process."""
@@ -149,6 +150,9 @@ class Executor:
                 await self._fold(ticket)
         except StaleEpoch:
             log.info("run %s is carried on by another start of kaged", ticket.run_id)
+        except KagedError as error:
+            # The next start finds the run as it was stored; the other runs have nothing to do with it.
+            log.error("the end of run %s could not be stored: %s", ticket.run_id, error.message)
         except Exception as crash:
             # Whatever it is, the other runs go on; this one shows as running until it is stopped.
             log.exception("the end of run %s was not stored: %r", ticket.run_id, crash)

@@ -69,7 +69,8 @@ class Terminals:
     ) -> None:
         for watcher in self._watchers.values():
             watcher.cancel()
-        await self._group.__aexit__(kind, error, trace)
+        # What failed outside is not the group's: it would come out wrapped.
+        await self._group.__aexit__(None, None, None)
 
     def host_allowed(self, actor: Actor) -> bool:
         """Whether `actor` may open a terminal outside any cage."""
