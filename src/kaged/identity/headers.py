@@ -28,6 +28,7 @@ _KNOWN = frozenset({NONCE, USER_ID, USER_EMAIL, USER_NAME, USER_GROUPS, CLIENT})
 MAX_ID = 255
 MAX_EMAIL = 320
 MAX_NAME = 256
+_RAW_NAME = 4096
 
 _PLAIN = bytes(c if chr(c).isascii() and chr(c).isalnum() else 0x2D for c in range(256))
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
@@ -97,7 +98,7 @@ def display_name(raw: bytes) -> str | None:
 
     Cut to 256 bytes of UTF-8 at a character border. Not escaped: the page does that.
     """
-    text = raw.strip(b" \t").decode("utf-8", "replace")
+    text = raw.strip(b" \t")[:_RAW_NAME].decode("utf-8", "replace")
     if "=?" in text:
         # An encoded word that cannot be read is shown as it is.
         with suppress(LookupError, ValueError, MessageError):

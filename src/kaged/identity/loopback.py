@@ -88,7 +88,7 @@ class LaunchTokens:
     def __init__(self, base_url: str, token_file: Path, url_file: Path) -> None:
         self._base_url = base_url
         self._files = (token_file, url_file)
-        self._live: list[tuple[str, float]] = []
+        self._live: dict[str, float] = {}
 
     def issue(self) -> Launch:
         """A fresh token, valid for ten minutes.
@@ -98,7 +98,8 @@ class LaunchTokens:
         token = ids.secret_token()
         expires = clock.now() + LAUNCH_S
         url = f"{self._base_url}/launch?token={token}"
-        self._live = [*self._unexpired()[-_LIVE_TOKENS + 1 :], (_hash(token), expires)]
+        newest = list(self._live.items())[-_LIVE_TOKENS + 1 :]
+        self._live = {**dict(newest), _hash(token): expires}
         for path, text in zip(self._files, (token, url), strict=True):
             try:
                 _write_private(path, text + "\n")
@@ -108,21 +109,18 @@ class LaunchTokens:
         return Launch(url, clock.iso(expires))
 
     def redeem(self, token: str) -> bool:
-        """Whether `token` is good; it is used up by that. Compares with every live one."""
-        given, live = _hash(token), self._unexpired()
-        self._live = [entry for entry in live if not hmac.compare_digest(entry[0], given)]
-        if live and live[-1] not in self._live:
+        """Whether `token` is good; it is used up by that."""
+        given = _hash(token)
+        newest = next(reversed(self._live), None)
+        good = self._live.pop(given, 0.0) > clock.now()
+        if given == newest:
             self.withdraw_files()
-        return len(self._live) < len(live)
+        return good
 
     def withdraw_files(self) -> None:
         """Remove the two files: what is in them works no longer."""
         for path in self._files:
             path.unlink(missing_ok=True)
-
-    def _unexpired(self) -> list[tuple[str, float]]:
-        now = clock.now()
-        return [entry for entry in self._live if entry[1] > now]
 
 
 class Browsers:

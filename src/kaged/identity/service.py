@@ -77,12 +77,7 @@ class Identity:
     """Who calls. One instance a daemon; belongs to its event loop."""
 
     def __init__(
-        self,
-        policy: Policy,
-        nonces: NonceSet,
-        audit: Audit,
-        browsers: Browsers | None,
-        sockets: Sockets,
+        self, policy: Policy, nonces: NonceSet, audit: Audit, browsers: Browsers | None, sockets: Sockets
     ) -> None:
         site = Site.of(policy.public_url, policy.bound)
         self._policy = policy
@@ -107,18 +102,13 @@ class Identity:
         self.sockets = sockets
         """Open WebSockets (the middleware holds each)."""
         if nonces and not policy.public_url:
-            log.warning(
-                "daemon.public_url is not set: kaged cannot check under which name browsers reach the sidecar"
-            )
+            log.warning("daemon.public_url is not set: any name under which browsers reach the sidecar goes")
 
     @classmethod
     async def open(
         cls, policy: Policy, *, nonces: NonceSet, db: Database, audit: Audit, sockets: Sockets | None = None
     ) -> "Identity":
-        """Compose it. In user mode the browsers signed in earlier are read back.
-
-        Raises ConfigError for a peer that names no account.
-        """
+        """Compose it, in user mode with the browsers signed in earlier. ConfigError for an unknown peer."""
         loopback = policy.mode == "user" and policy.auth == "secure"
         browsers = await Browsers.open(db) if loopback else None
         return cls(policy, nonces, audit, browsers, Sockets() if sockets is None else sockets)
@@ -140,10 +130,7 @@ class Identity:
         return tuple(self._gate.slot_uses)
 
     async def judge(self, request: Request) -> Admission:
-        """Decide about a request and write the decision down where it matters.
-
-        Raises `Refusal`; and KagedError when a sign-in cannot be recorded: then nobody is let in.
-        """
+        """Decide, and write it down where it matters. Raises `Refusal`, or why a sign-in is not recorded."""
         try:
             admission = await self._gate.judge(request)
             self._note_ignored(admission.ignored)
@@ -160,11 +147,7 @@ class Identity:
         return admission
 
     async def issue_launch(self, actor: Actor) -> Launch:
-        """A fresh launch URL for `actor`, also written to the two files.
-
-        Raises KagedError: `conflict` where there is no loopback sign-in, `unavailable` when the files cannot
-        be written.
-        """
+        """A fresh launch URL, also in the two files; `conflict` where nobody signs in with one."""
         self._loopback()
         if self._policy.bound is None:
             text = "kaged listens on a unix socket, which no browser can open; set daemon.bind."
@@ -175,10 +158,7 @@ class Identity:
         return launch
 
     async def redeem(self, token: str) -> Grant:
-        """Exchange a launch token for a signed-in browser.
-
-        Raises KagedError `unauthenticated` for a token that is wrong, used or too old, all alike.
-        """
+        """A signed-in browser for a launch token; one that is wrong, used or too old is `unauthenticated`."""
         browsers = self._loopback()
         if not self._tokens.redeem(token):
             await self._deny("bad_launch_token", "GET /launch", {})
@@ -194,10 +174,7 @@ class Identity:
         return self._browsers.list() if self._browsers is not None and actor.is_admin else []
 
     async def revoke(self, browser_id: str, actor: Actor) -> None:
-        """Sign a browser out: its next request is 401 and its sockets end at once.
-
-        Raises KagedError `not_found` for an unknown id, and for anybody but an admin.
-        """
+        """Sign a browser out, its sockets too; `not_found` for an unknown id and for all but admins."""
         known = self._browsers is not None and actor.is_admin and await self._browsers.revoke(browser_id)
         if not known:
             raise KagedError("not_found", "There is no such browser.")
