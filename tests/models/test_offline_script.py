@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kaged.core.events import ToolCallPart
 from kaged.models.offline.script import parse
-from kaged.models.offline.steps import Call, Done, Say, Tokens, Wait
+from kaged.models.offline.steps import Call, Say, Tokens, Wait, words_of
 from kaged.models.types import AssistantMessage, ToolMessage, UserMessage
 from models.offline_driver import Loop, shell_in
 
@@ -130,9 +130,13 @@ async def test_a_tool_that_is_off_is_said_to_be_off(tmp_path: Path) -> None:
     assert out[-1] == Call("ask", {"question": "why?"})
 
 
-def test_the_telling_line_of_a_result() -> None:
-    call = ToolCallPart("c", "shell", {})
-    done = Done(call, ToolMessage("c", "shell", "a\nb\n\n[Exit status 2.]\ncage: no", ok=False))
-    assert done.words == "b"
-    assert Done(call, ToolMessage("c", "shell", "[Exit status 2.]", ok=False)).words == "[Exit status 2.]"
-    assert Done(call, ToolMessage("c", "shell", "", ok=False)).words == "no output"
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("a\nb\n\n[Exit status 2.]\ncage: no", "b"),
+        ("[Exit status 2.]", "[Exit status 2.]"),
+        ("", "no output"),
+    ],
+)
+def test_the_telling_line_of_a_result(output: str, words: str) -> None:
+    assert words_of(ToolMessage("c", "shell", output, ok=False)) == words

@@ -3,7 +3,8 @@
 import re
 from typing import NamedTuple
 
-from kaged.models.offline.steps import Done, Plan, Say, Task, ask_for
+from kaged.models.offline.steps import Plan, Say, Task, ask_for, lines_of, words_of
+from kaged.models.types import ToolMessage
 
 _ATTEMPTS = r"""
 Read the operator's SSH keys and the password hashes
@@ -55,15 +56,15 @@ def plan(task: Task, daemon_pid: int) -> Plan:
     for number, attempt in enumerate(attempts(daemon_pid), 1):
         yield Say(f"**{number}. {attempt.title}**\n")
         done = yield from ask_for("shell", command=attempt.command)
-        escaped += done.result.ok
-        verdict = "ESCAPED" if done.result.ok else f"Denied: {_reason(done)}"
+        escaped += done.ok
+        verdict = "ESCAPED" if done.ok else f"Denied: {_reason(done)}"
         rows.append(f"| {number} | {attempt.title} | {verdict.replace('|', '¦')} |")
         yield Say(f"{verdict}\n\n")
     leak = f"**{escaped} got out.** Stop using this machine for agents and run `kaged doctor`."
     yield Say("\n".join([*rows, "", leak if escaped else "None of the ten got out."]))
 
 
-def _reason(done: Done) -> str:
+def _reason(done: ToolMessage) -> str:
     """The cage's own sentence when it has one, else what the system inside it said last."""
-    rules = [line.removeprefix("cage: ") for line in done.lines if line[:6] == "cage: "]
-    return rules[0] if rules else done.words
+    rules = [line.removeprefix("cage: ") for line in lines_of(done) if line[:6] == "cage: "]
+    return rules[0] if rules else words_of(done)

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import PurePath
 from typing import NamedTuple
 
-from kaged.models.offline.steps import Plan, Say, Task, ask_for
+from kaged.models.offline.steps import Plan, Say, Task, ask_for, words_of
 
 RUN_TESTS = "python3 -m unittest -v 2>&1"
 MAX_TRIES = 12
@@ -74,26 +74,28 @@ def plan(task: Task) -> Plan:
         return
     yield Say("I run the project's tests first.\n")
     run = yield from ask_for("shell", command=RUN_TESTS)
-    if run.result.ok:
+    if run.ok:
         yield Say("All tests pass already; there is nothing to fix.")
         return
-    failure = first_failure(run.result.output)
+    failure = first_failure(run.output)
     if failure is None:
-        yield Say(f"The tests did not run to a failure that I can read: {run.words}\nI have changed nothing.")
+        yield Say(
+            f"The tests did not run to a failure that I can read: {words_of(run)}\nI have changed nothing."
+        )
         return
     path, names = failure.file, [failure.function]
     where = PurePath(path).name
     yield Say(f"`{failure.test}` fails: {failure.reason}\nThe traceback ends in `{where}`; I read it.\n")
     read = yield from ask_for("file.read", path=path)
     if PurePath(path).match("test*.py"):
-        path, names = called_code(plain_source(read.result.output), failure.line)
+        path, names = called_code(plain_source(read.output), failure.line)
         if names:
             yield Say(f"The test calls `{names[0]}`, which comes from `{path}`.\n")
             read = yield from ask_for("file.read", path=path)
-    if not names or not read.result.ok:
+    if not names or not read.ok:
         yield Say("I cannot tell which code this test checks. I have changed nothing.")
         return
-    guesses = changes(plain_source(read.result.output), names)
+    guesses = changes(plain_source(read.output), names)
     yield from _try_all(failure, path, list(islice(guesses, MAX_TRIES)))
 
 
@@ -102,22 +104,22 @@ def _try_all(failure: Failure, path: str, guesses: Sequence[Change]) -> Plan:
         before, after = (text.rpartition("\n")[2].strip() for text in (old, new))
         yield Say(f"My guess for `{path}`: `{before}` should be `{after}`.\n")
         edit = yield from ask_for("file.edit", path=path, old_string=old, new_string=new)
-        if not edit.result.ok:
-            yield Say(f"The edit was refused: {edit.words}")
+        if not edit.ok:
+            yield Say(f"The edit was refused: {words_of(edit)}")
             return
         yield Say("I run the tests again.\n")
         run = yield from ask_for("shell", command=RUN_TESTS)
-        if run.result.ok:
-            ran = re.search(r"Ran (\d+) tests?", run.result.output)
+        if run.ok:
+            ran = re.search(r"Ran (\d+) tests?", run.output)
             count = f"all {ran[1]} tests pass" if ran else "the tests pass"
             diff = f"```diff\n- {before}\n+ {after}\n```"
             yield Say(f"Green: {count}.\n\nI changed one line in `{path}` for `{failure.test}`:\n\n{diff}")
             return
-        still = first_failure(run.result.output)
-        yield Say(f"Still red: {still.reason if still else run.words}. I take the change back.\n")
+        still = first_failure(run.output)
+        yield Say(f"Still red: {still.reason if still else words_of(run)}. I take the change back.\n")
         back = yield from ask_for("file.edit", path=path, old_string=new, new_string=old)
-        if not back.result.ok:
-            yield Say(f"Taking it back was refused: {back.words}. Look at `{path}` before you go on.")
+        if not back.ok:
+            yield Say(f"Taking it back was refused: {words_of(back)}. Look at `{path}` before you go on.")
             return
     yield Say(
         f"`{failure.test}` is still red ({failure.reason}). I tried {len(guesses)} changes in `{path}`, "

@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kaged.models.offline.steps import Call, Done, Plan, Say, Step, Task, Tokens, Wait, ask_for
+from kaged.models.offline.steps import Call, Plan, Say, Step, Task, Tokens, Wait, ask_for, words_of
+from kaged.models.types import ToolMessage
 
 _PREFIX = re.compile(r"(run|read|search|ask|say|wait|stream):[ \t]*(.*)")
 _WRITE = re.compile(r"write[ \t]+([^:\n]+):[ \t]*(.*)")
@@ -68,7 +69,7 @@ def _command(line: str) -> Command | None:
 
 def plan(task: Task, commands: Sequence[Command]) -> Plan:
     """Every command in order, what each gave, and a short end."""
-    results: list[Done] = []
+    results: list[ToolMessage] = []
     for title, steps in commands:
         if sentence := task.lacks(*(step.tool for step in steps if isinstance(step, Call))):
             yield Say(f"{title} is not possible. {sentence}\n")
@@ -81,11 +82,11 @@ def plan(task: Task, commands: Sequence[Command]) -> Plan:
                 continue
             done = yield from ask_for(step.tool, **step.args)
             results.append(done)
-            if not done.result.ok:
-                yield Say(f"That failed: {done.words}\n")
+            if not done.ok:
+                yield Say(f"That failed: {words_of(done)}\n")
                 break
             if step is steps[-1]:
-                yield Say(f"You answered: {done.words}\n" if step.tool == "ask" else "That worked.\n")
-    worked = sum(done.result.ok for done in results)
+                yield Say(f"You answered: {words_of(done)}\n" if step.tool == "ask" else "That worked.\n")
+    worked = sum(done.ok for done in results)
     calls = "call" if len(results) == 1 else "calls"
     yield Say(f"Done: {worked} of {len(results)} tool {calls} worked." if results else "Done.")

@@ -37,30 +37,23 @@ class Call(msgspec.Struct, frozen=True):
 Step = Say | Tokens | Wait | Call
 
 
-class Done(msgspec.Struct, frozen=True):
-    """A call of this task that has been answered."""
+def lines_of(result: ToolMessage) -> list[str]:
+    """The lines of a result that are not empty."""
+    return [line.strip() for line in result.output.splitlines() if line.strip()]
 
-    call: ToolCallPart
-    result: ToolMessage
 
-    @property
-    def words(self) -> str:
-        """The last line of the output itself, else of what the tool says in brackets or of the cage."""
-        lines = self.lines
-        spoken = [line for line in lines if line[0] != "[" and line[:6] != "cage: "]
-        return (spoken or lines or ["no output"])[-1][:200]
-
-    @property
-    def lines(self) -> list[str]:
-        """The lines of the result that are not empty."""
-        return [line.strip() for line in self.result.output.splitlines() if line.strip()]
+def words_of(result: ToolMessage) -> str:
+    """The last line of the output itself, else of what the tool says in brackets or of the cage."""
+    lines = lines_of(result)
+    spoken = [line for line in lines if line[0] != "[" and line[:6] != "cage: "]
+    return (spoken or lines or ["no output"])[-1][:200]
 
 
 class Task(msgspec.Struct, frozen=True):
-    """The operator's last message, what has been done about it, and the tools at hand."""
+    """The operator's last message, the results of the calls made since, and the tools at hand."""
 
     text: str
-    done: list[Done]
+    done: list[ToolMessage]
     tools: frozenset[str]
 
     def lacks(self, *tools: str) -> str:
@@ -76,7 +69,7 @@ def task_of(messages: Sequence[ChatMessage], tools: frozenset[str]) -> Task:
     after = messages[start + 1 :]
     results = {m.call_id: m for m in after if isinstance(m, ToolMessage)}
     done = [
-        Done(part, results[part.call_id])
+        results[part.call_id]
         for message in after
         if isinstance(message, AssistantMessage)
         for part in message.parts
@@ -85,11 +78,11 @@ def task_of(messages: Sequence[ChatMessage], tools: frozenset[str]) -> Task:
     return Task(text, done, tools)
 
 
-Plan = Generator[Step, Done | None, None]
+Plan = Generator[Step, ToolMessage | None, None]
 """A course of action: yields steps, and gets the answer of each `Call` back. It must be deterministic."""
 
 
-def ask_for(tool: str, **args: Any) -> Generator[Step, Done | None, Done]:
+def ask_for(tool: str, **args: Any) -> Generator[Step, ToolMessage | None, ToolMessage]:
     """Make a call within a plan and get its answer: `done = yield from ask_for("shell", command="ls")`."""
     done = yield Call(tool, args)
     if done is None:
@@ -97,11 +90,11 @@ def ask_for(tool: str, **args: Any) -> Generator[Step, Done | None, Done]:
     return done
 
 
-def replay(plan: Plan, done: Sequence[Done]) -> list[Step]:
+def replay(plan: Plan, done: Sequence[ToolMessage]) -> list[Step]:
     """Run a plan through the calls that are done; returns what comes after the last of them."""
     out: list[Step] = []
     answers = iter(done)
-    answer: Done | None = None
+    answer: ToolMessage | None = None
     try:
         while True:
             out.append(plan.send(answer))
