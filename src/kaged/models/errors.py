@@ -28,10 +28,9 @@ Kind = Literal[
 class ModelError(Exception):
     """A model call that did not end in `Finished`.
 
-    `retryable` says whether the same request may succeed later; `retry_after_s` is the provider's wish.
-    `partial` holds the parts received before the failure, in the order and numbering of the deltas (a tool
-    call among them carries `args_error` and must not be run); `usage` is then what the call has cost, as an
-    estimate when the provider did not say. Both are empty when nothing had been received.
+    `retryable`: the same request may succeed later; `retry_after_s` is the provider's wish. `partial`: the
+    parts received before, numbered as the deltas; a call among them carries `args_error` and must not be run.
+    `usage`: what they cost, perhaps an estimate.
     """
 
     def __init__(

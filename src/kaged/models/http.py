@@ -8,14 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from kaged.models.catalogue import Connection
-from kaged.models.errors import (
-    ModelError,
-    from_status,
-    garbage,
-    is_page,
-    truncated,
-    unreachable,
-)
+from kaged.models.errors import ModelError, from_status, garbage, is_page, truncated, unreachable
 from kaged.models.reader import Reader
 from kaged.models.sse import SSEOverflow, SSEParser
 from kaged.models.types import ModelEvent
@@ -140,9 +133,8 @@ async def _refusal(response: "httpx2.Response", reader: Reader) -> ModelError:
     body = await read_some(response)
     status = response.status_code
     if status == 200 and b'"error"' not in body and not is_page(response.headers, body):
-        return garbage(
-            reader.connection, f"JSON instead of a stream: {body[:200].decode('utf-8', 'replace')}"
-        )
+        said = body[:200].decode("utf-8", "replace")
+        return garbage(reader.connection, f"JSON instead of a stream: {said}")
     status = 400 if status == 200 else status
     return from_status(reader.connection, reader.request.model, status, response.headers, body)
 
@@ -174,9 +166,7 @@ def translate(error: Exception, connection: Connection, *, begun: bool) -> Model
         return ModelError("bad_request", text)
     silent = isinstance(error, httpx2.TimeoutException)
     if begun:
-        return truncated(
-            connection, f"nothing came for {SILENCE_S:.0f} s" if silent else "the connection was lost"
-        )
+        return truncated(connection, "nothing more came" if silent else "the connection was lost")
     return unreachable(connection, "no answer in time" if silent else _plain(error))
 
 

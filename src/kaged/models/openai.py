@@ -119,20 +119,9 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _Tokens(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _Details | None = None
-
-
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
-    usage: _Tokens | None = None
+    usage: dict[str, Any] | None = None
     error: Any = None
     object: str | None = None
     message: Any = None
@@ -151,7 +140,7 @@ class OpenAIReader(Reader):
         super().__init__(request, connection)
         self._current: Draft | None = None
         self._calls: dict[str | int | None, Draft] = {}
-        self._tokens: _Tokens | None = None
+        self._tokens: dict[str, Any] | None = None
         self._stop: str | None = None
         self._refused = False
         self._done = False
@@ -182,18 +171,13 @@ class OpenAIReader(Reader):
         return self._ending("refusal" if self._refused else _STOP.get(self._stop or "", "end"))
 
     def usage(self) -> Usage:
-        seen = self._tokens
-        if seen is None or seen.prompt_tokens is None or seen.completion_tokens is None:
+        seen = self._tokens or {}
+        asked, answered = seen.get("prompt_tokens"), seen.get("completion_tokens")
+        if not isinstance(asked, int) or not isinstance(answered, int):
             return estimate(self.request, self.parts(whole=False))
-        details = seen.prompt_tokens_details or _Details()
-        read, written = details.cached_tokens or 0, details.cache_write_tokens or 0
-        return Usage(
-            input=max(0, seen.prompt_tokens - read - written),
-            output=seen.completion_tokens,
-            cache_read=read,
-            cache_write=written,
-            estimated=self._stop is None,
-        )
+        details = seen.get("prompt_tokens_details")
+        read, written = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
+        return Usage(max(0, asked - read - written), answered, read, written, estimated=self._stop is None)
 
     def _whole(self) -> bool:
         told = self._done or not self.connection.sends_usage or self._tokens is not None
@@ -255,6 +239,11 @@ class OpenAIReader(Reader):
             return None
         whole = at.text and parse_args(at.text)[1] is None
         return None if whole else at  # a name after whole arguments: another call at the same index
+
+
+def _count(counts: Any, name: str) -> int:
+    value = counts.get(name) if isinstance(counts, dict) else None
+    return value if isinstance(value, int) else 0
 
 
 def _words(piece: Any) -> str:

@@ -12,15 +12,7 @@ from kaged.models.errors import ModelError
 from kaged.models.http import HttpClient
 from kaged.models.offline import OfflineProvider
 from kaged.models.provider import WireProvider
-from kaged.models.types import (
-    Finished,
-    ModelRequest,
-    Provider,
-    ProviderInfo,
-    Route,
-    TestResult,
-    UserMessage,
-)
+from kaged.models.types import Finished, ModelRequest, Provider, ProviderInfo, Route, TestResult, UserMessage
 from kaged.settings.local import Local
 from kaged.settings.local import Provider as Saved
 

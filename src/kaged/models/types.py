@@ -83,11 +83,7 @@ class ToolArgsDelta(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens of one model call.
-
-    `input` leaves out what `cache_read` and `cache_write` count. `estimated` says that the provider did not
-    tell (the stream broke off or was closed, or the server never tells), and that characters were counted.
-    """
+    """Tokens of one model call; `input` leaves out what the cache counts. `estimated`: from characters."""
 
     input: int
     output: int
@@ -119,10 +115,9 @@ class Provider(Protocol):
         """The name used in `provider:model`."""
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Ask and yield events until `Finished`; raises `ModelError` for anything else.
+        """Ask once and yield events until `Finished`; raises `ModelError` for anything else.
 
-        Closing the generator (`aclose`, or cancelling the task that iterates and then closing) closes the
-        connection at once. Nothing is retried. Deltas that came in one read of the socket arrive merged.
+        Closing the generator closes the connection at once. What one read of the socket brought is merged.
         """
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from kaged.core.events import Part, TextPart, ThinkingPart
-from kaged.models.types import AssistantMessage, ModelRequest, ToolMessage, Usage, UserMessage
+from kaged.models.types import AssistantMessage, ModelRequest, ToolMessage, Usage
 
 CHARS_PER_TOKEN = 4
 
@@ -21,12 +21,10 @@ def estimate_input(request: ModelRequest) -> int:
     for tool in request.tools:
         size += len(tool.name) + len(tool.description) + len(msgspec.json.encode(tool.schema))
     for message in request.messages:
-        if isinstance(message, UserMessage):
-            size += len(message.text)
-        elif isinstance(message, ToolMessage):
-            size += len(message.output)
-        elif isinstance(message, AssistantMessage):
+        if isinstance(message, AssistantMessage):
             size += sum(map(_size, message.parts))
+        else:
+            size += len(message.output if isinstance(message, ToolMessage) else message.text)
     return _tokens(size)
 
 

@@ -11,14 +11,7 @@ from kaged.core import ids
 from kaged.core.events import Part, TextPart, ToolCallPart
 from kaged.models.offline import escape, repair, script, words
 from kaged.models.offline.steps import Call, Plan, Say, Step, Task, Tokens, Wait, replay, task_of
-from kaged.models.types import (
-    Finished,
-    ModelEvent,
-    ModelRequest,
-    TextDelta,
-    ToolArgsDelta,
-    ToolStart,
-)
+from kaged.models.types import Finished, ModelEvent, ModelRequest, TextDelta, ToolArgsDelta, ToolStart
 from kaged.models.usage import estimate
 
 PACE_S = 0.004
@@ -52,10 +45,7 @@ class OfflineProvider:
     name = "offline"
 
     def __init__(
-        self,
-        *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        pid: Callable[[], int] = os.getpid,
+        self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, pid: Callable[[], int] = os.getpid
     ) -> None:
         self._sleep = sleep
         self._pid = pid

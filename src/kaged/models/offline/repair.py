@@ -40,9 +40,6 @@ _IMPORT = re.compile(r"^from ([\w.]+) import (.+)$", re.MULTILINE)
 _NUMBERED = re.compile(r"^ *\d+\t(.*)$", re.MULTILINE)
 
 
-Change = tuple[str, str]
-
-
 class Failure(NamedTuple):
     """The first failing test: where its traceback ends in the project, the line there, and the reason."""
 
@@ -79,9 +76,7 @@ def plan(task: Task) -> Plan:
         return
     failure = first_failure(run.output)
     if failure is None:
-        yield Say(
-            f"The tests did not run to a failure that I can read: {words_of(run)}\nI have changed nothing."
-        )
+        yield Say(f"The tests showed no failure that I can read: {words_of(run)}\nI have changed nothing.")
         return
     path, names = failure.file, [failure.function]
     where = PurePath(path).name
@@ -99,7 +94,7 @@ def plan(task: Task) -> Plan:
     yield from _try_all(failure, path, list(islice(guesses, MAX_TRIES)))
 
 
-def _try_all(failure: Failure, path: str, guesses: Sequence[Change]) -> Plan:
+def _try_all(failure: Failure, path: str, guesses: Sequence[tuple[str, str]]) -> Plan:
     for old, new in guesses:
         before, after = (text.rpartition("\n")[2].strip() for text in (old, new))
         yield Say(f"My guess for `{path}`: `{before}` should be `{after}`.\n")
@@ -141,7 +136,7 @@ def called_code(source: str, line: str) -> tuple[str, list[str]]:
     return "", []
 
 
-def changes(source: str, names: Collection[str]) -> Iterator[Change]:
+def changes(source: str, names: Collection[str]) -> Iterator[tuple[str, str]]:
     """Each usual slip in the functions of these names undone, one at a time: the old and the new text."""
     lines = source.split("\n")
     bodies = _bodies(source, names)
