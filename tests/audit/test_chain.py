@@ -65,7 +65,7 @@ def test_any_change_of_the_file_is_found(place: Path, data: st.DataObject) -> No
             at = data.draw(st.integers(0, len(whole) - 1))
             changed = whole[:at] + bytes([whole[at] ^ data.draw(st.integers(1, 255))]) + whole[at + 1 :]
         case "insert":
-            at = data.draw(st.integers(0, len(whole)))
+            at = data.draw(st.integers(0, len(whole) - 1))
             changed = whole[:at] + data.draw(st.binary(min_size=1, max_size=5)) + whole[at:]
         case "delete":
             changed = b"".join(lines[:index] + lines[index + 1 :])

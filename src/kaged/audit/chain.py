@@ -1,18 +1,22 @@
-"""The chain itself: records, their canonical form and hashes, and the check of a whole file of them."""
+"""The chain itself: records, their canonical form and hashes, and reading a whole file of them."""
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
+
+from kaged.core.errors import KagedError
 
 Outcome = Literal["allowed", "denied", "ok", "failed"]
 
 GENESIS = "0" * 64
 """`prev` of the first record."""
 
-_KEYS = ("seq", "at", "actor", "action", "object", "outcome", "details", "prev", "hash")
+_BLOCK = 65536
 
 
 class ChainError(ValueError):
@@ -35,7 +39,11 @@ class Record:
 
     def line(self) -> bytes:
         """The record as it stands in the file, with its line end."""
-        return _line({key: getattr(self, key) for key in _KEYS})
+        members = (f'"{key}":{_canonical(getattr(self, key))}' for key in _KEYS)
+        return b"{" + ",".join(members).encode("ascii") + b"}\n"
+
+
+_KEYS = tuple(field.name for field in fields(Record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,38 +70,26 @@ class VerifyReport:
     line: int | None = None
 
 
-def digest(fields: dict[str, Any]) -> str:
-    """SHA-256 of the canonical form: JSON without `hash`, keys sorted, ASCII, no spaces."""
-    content = {key: value for key, value in fields.items() if key != "hash"}
-    return hashlib.sha256(_canonical(content).encode("ascii")).hexdigest()
-
-
-def seal(fields: dict[str, Any]) -> Record:
-    """A record from all fields but `hash`."""
-    return Record(**fields, hash=digest(fields))
-
-
-def _line(fields: dict[str, Any]) -> bytes:
-    members = (f'"{key}":{_canonical(fields[key])}' for key in _KEYS)
-    return b"{" + ",".join(members).encode("ascii") + b"}\n"
-
-
 def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def seal(content: dict[str, Any]) -> Record:
+    """A record from all fields but `hash`, which is the SHA-256 of their canonical form."""
+    return Record(**content, hash=hashlib.sha256(_canonical(content).encode("ascii")).hexdigest())
 
 
 def parse(line: bytes) -> Record:
     """Read one line back; raises `ChainError` unless it is, byte for byte, what `Record.line` writes."""
     try:
-        fields = json.loads(line)
+        content = json.loads(line)
     except ValueError as error:
         raise ChainError("is not JSON") from error
-    if not isinstance(fields, dict) or tuple(fields) != _KEYS:
+    if not isinstance(content, dict) or tuple(content) != _KEYS:
         raise ChainError("does not have the keys of a record")
-    if not isinstance(fields["actor"], dict) or not isinstance(fields["details"], dict):
-        raise ChainError("does not have the shape of a record")
-    record = Record(**fields)
-    if digest(fields) != record.hash:
+    stored = content.pop("hash")
+    record = seal(content)
+    if record.hash != stored:
         raise ChainError("was changed: its hash does not fit its content")
     if record.line() != line:
         raise ChainError("was changed: it is not written as kaged writes it")
@@ -111,42 +107,59 @@ def follow(record: Record, before: Head) -> Head:
 
 def read_lines(file: BinaryIO) -> Iterator[bytes]:
     """Complete lines from where `file` stands; a last line without an end is not one."""
-    for line in file:
-        if line[-1:] == b"\n":
-            yield line
+    return (line for line in file if line[-1:] == b"\n")
 
 
-def verify(path: Path, head: Head, *, start_seq: int = 1, live: bool = False) -> VerifyReport:
-    """Check the file at `path` from record `start_seq` to the stored `head`.
+def read_back(file: BinaryIO, end: int) -> Iterator[bytes]:
+    """Complete lines before offset `end`, the last one first."""
+    return (line + b"\n" for line in islice(_pieces_back(file, end), 1, None))
 
-    From a later start the first record's own hash and number are checked and the chain from there on.
-    Records after `head` (written, head not stored yet) are checked as well. `live` says that somebody may
-    be writing a line right now, so that an unfinished last one is no fault.
-    """
-    state: Head | None = EMPTY if start_seq <= 1 else None
-    checked, number, first, end = 0, 0, 0, 0
+
+def _pieces_back(file: BinaryIO, end: int) -> Iterator[bytes]:
+    """What lies between line ends, backwards: first what no line end follows (mostly nothing)."""
+    held = b""
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        file.seek(start)
+        held, *pieces = (file.read(end - start) + held).split(b"\n")
+        yield from reversed(pieces)
+        end = start
+    yield held
+
+
+def newest(path: Path, offset: int, limit: int) -> list[Record]:
+    """Up to `limit` records, newest first, after `offset` others; `internal` for a line that is none."""
     with path.open("rb") as file:
-        for line in read_lines(file):
-            number += 1
-            end += len(line)
+        lines = islice(read_back(file, file.seek(0, os.SEEK_END)), offset, offset + limit)
+        try:
+            return [parse(line) for line in lines]
+        except ChainError as error:
+            problem = f"a line of the audit log {error}; run `kaged audit verify`"
+            raise KagedError("internal", problem) from error
+
+
+def verify(path: Path, head: Head, *, start_seq: int = 1) -> VerifyReport:
+    """Check the file at `path` from record `start_seq` to the stored `head`, and what was written since.
+
+    From a later start the first record's own hash and number are checked and the chain from there on. An
+    unfinished last line is no fault: somebody may be writing it right now.
+    """
+    state = EMPTY if start_seq == 1 else None
+    number = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(read_lines(file), 1):
             if number < start_seq:
                 continue
             try:
                 record = parse(line)
-                state = follow(record, state or Head(number - 1, record.prev, end - len(line)))
+                state = follow(record, state or Head(number - 1, record.prev, 0))
                 if record.seq == head.seq and record.hash != head.hash:
                     raise ChainError("is not the record whose hash was stored as the head")
             except ChainError as error:
-                return VerifyReport(
-                    False, checked, first, first + checked - 1, f"line {number} {error}", number
-                )
-            checked += 1
-            first = first or record.seq
-        rest = file.seek(0, 2) - end
-    last = number
-    if last < head.seq:
-        problem = f"the log ends with record {last}, but record {head.seq} was written: its end is missing"
-        return VerifyReport(False, checked, first, last, problem, last + 1)
-    if rest and not live:
-        return VerifyReport(False, checked, first, last, f"line {last + 1} is cut", last + 1)
-    return VerifyReport(True, checked, first, last)
+                checked, problem = number - start_seq, f"line {number} {error}"
+                return VerifyReport(False, checked, start_seq, number - 1, problem, number)
+    checked = max(0, number + 1 - start_seq)
+    if number < head.seq:
+        problem = f"the log ends with record {number}, but record {head.seq} was written: its end is missing"
+        return VerifyReport(False, checked, start_seq, number, problem, number + 1)
+    return VerifyReport(True, checked, start_seq, number)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 from kaged.audit.chain import EMPTY, Head
@@ -15,18 +16,11 @@ def path_of(log: Path) -> Path:
     return log.with_name(log.name + ".head")
 
 
-def _encode(head: Head) -> bytes:
-    body = json.dumps({"seq": head.seq, "hash": head.hash, "end": head.end}, separators=(",", ":"))
-    check = hashlib.sha256(body.encode()).hexdigest()
-    return f"{check} {body}".encode().ljust(_SLOT - 1) + b"\n"
-
-
 def _decode(slot: bytes) -> Head | None:
     check, _, body = slot.rstrip().partition(b" ")
     if len(slot) != _SLOT or hashlib.sha256(body).hexdigest().encode() != check:
         return None
-    fields = json.loads(body)
-    return Head(fields["seq"], fields["hash"], fields["end"])
+    return Head(**json.loads(body))
 
 
 def read(fd: int) -> tuple[Head, int] | None:
@@ -41,5 +35,7 @@ def read(fd: int) -> tuple[Head, int] | None:
 
 def write(fd: int, head: Head, slot: int) -> None:
     """Store `head` in slot 0 or 1 and wait until it is on disk."""
-    os.pwrite(fd, _encode(head), slot * _SLOT)
+    body = json.dumps(asdict(head), separators=(",", ":")).encode()
+    content = hashlib.sha256(body).hexdigest().encode() + b" " + body
+    os.pwrite(fd, content.ljust(_SLOT - 1) + b"\n", slot * _SLOT)
     os.fdatasync(fd)
