@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import get_args
 
-from kaged.cage.syscalls import Machine
+from kaged.cage.seccomp import Machine
 from kaged.core.errors import KagedError
 
 OLDEST_PYTHON = (3, 9)

@@ -17,7 +17,7 @@ from kaged.cage.advice import explain_bwrap_failure
 from kaged.cage.client import KeeperClient, Process
 from kaged.cage.compile import account_home, compile_plan
 from kaged.cage.plan import CagePlan
-from kaged.cage.syscalls import NUMBERS, number
+from kaged.cage.seccomp import NUMBERS, number
 from kaged.core import clock
 from kaged.core.errors import KagedError
 from kaged.core.ids import new_ulid
