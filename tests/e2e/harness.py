@@ -42,6 +42,11 @@ class Daemon:
     extra: Mapping[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ("--mode=user",)
     prefix: tuple[str, ...] = ()
+    module: str = "kaged.daemon"
+    only: Mapping[str, str] | None = None
+    """The whole environment, in place of the usual one with `extra`."""
+    apart: int = 0
+    """A process that is not the daemon's although it has to do with this folder."""
     zygote: Zygote | None = None
     process: subprocess.Popen[str] | Forked | None = None
     launch_url: str = ""
@@ -50,6 +55,8 @@ class Daemon:
     @property
     def env(self) -> dict[str, str]:
         """The environment of the daemon and of the CLI that talks to it."""
+        if self.only is not None:
+            return dict(self.only)
         for name in ("user", "c", "d", "r"):
             (self.base / name).mkdir(mode=0o700, exist_ok=True, parents=True)
         return {**_environment(self.base), **self.extra}
@@ -96,7 +103,7 @@ class Daemon:
         if self.zygote is not None:
             return self.zygote.start(arguments, self.env)
         return subprocess.Popen(
-            [*self.prefix, sys.executable, "-m", "kaged.daemon", *arguments],
+            [*self.prefix, sys.executable, "-m", self.module, *arguments],
             env=self.env,
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -164,7 +171,7 @@ class Daemon:
         ours = Path("/proc/self/ns/mnt").readlink()
         found = []
         for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            if not entry.name.isdigit() or int(entry.name) in (os.getpid(), self.apart):
                 continue
             with contextlib.suppress(OSError):
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
