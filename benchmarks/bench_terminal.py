@@ -162,9 +162,7 @@ def main() -> None:
     )
     report.notes.append(f"a window at 5 MB/s: {WINDOW / LINK * 1000:.0f} ms")
     if ttys.TTYD is None:
-        report.notes.append(
-            "ttyd is not on the PATH: its lines and the targets against it are left out"
-        )
+        report.notes.append("ttyd is not on the PATH: its lines and the targets against it are left out")
     lines = int(options.pick(0.5, 20, 100) * 1e6 / len(LINE))
     with common.short_folder() as folder, contextlib.ExitStack() as stack:
         path = folder / "text"

@@ -60,7 +60,7 @@ def _namespaces(plan: CagePlan) -> list[Arg]:
     args += ["--uid", str(UID), "--gid", str(GID)]
     if plan.host.has("--disable-userns"):
         args.append("--disable-userns")
-    args += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", plan.hostname]
+    args += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "cage"]
     return args
 
 

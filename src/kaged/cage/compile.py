@@ -17,6 +17,7 @@ NOFILE = 4096
 FSIZE_BYTES = 4 * 1024**3
 KERNEL_DIRS = tuple(map(Path, ("/proc", "/sys", "/dev", "/run", "/var/run")))
 SYSTEM_DIRS = tuple(map(Path, ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc")))
+NO_PROJECTS = tuple(map(Path, ("/proc", "/sys", "/dev", "/etc")))
 OWN_DIRS = tuple(map(Path, ("/tmp", "/var/tmp", HOME)))
 
 
@@ -39,19 +40,20 @@ def compile_plan(
     facts = host_facts() if host is None else host
     root = _root(project_root, never)
     rules = _rules(spec, root, never)
-    protect = tuple(p for p in (*PROTECTED, *spec.protect.add) if p not in spec.protect.remove)
-    mounts = _Mounts(root, dict(rules))
-    for index, (path, mode) in enumerate(rules):
-        mounts.add_rule(path, mode, f"cage.fs[{index}].path")
-    for pattern in dict.fromkeys(protect):
+    protect = tuple(dict.fromkeys(p for p in (*PROTECTED, *spec.protect.add) if p not in spec.protect.remove))
+    mounts = _Mounts(root, rules)
+    for index, (path, mode) in enumerate(rules.items()):
+        mounts.add_rule(path, mode, _key(index))
+    for pattern in protect:
         mounts.add_protected(pattern)
-    if facts.python_prefix is not None and _within(Path(facts.python_prefix), root):
-        mounts.add_read_only(Path(facts.python_prefix))
+    if facts.python_prefix is not None and Path(facts.python_prefix).is_relative_to(root):
+        mounts.add_rule(Path(facts.python_prefix), "ro", "cage.fs")
+    shown = any(path.is_relative_to(root) and mode != "hidden" for path, mode in rules.items())
     return CagePlan(
         name=name,
         root=str(root),
-        rules=tuple((str(path), mode) for path, mode in rules),
-        protect=tuple(dict.fromkeys(protect)),
+        rules=tuple((str(path), mode) for path, mode in rules.items()),
+        protect=protect,
         mounts=mounts.ordered(),
         env=_env(spec, facts, os.environ if environ is None else environ),
         seccomp=spec.seccomp or default_seccomp,
@@ -62,7 +64,7 @@ def compile_plan(
             fsize_bytes=FSIZE_BYTES,
             walltime_s=spec.limits.walltime,
         ),
-        workdir=_workdir(root, rules),
+        workdir=str(root) if shown else HOME,
         host=facts,
     )
 
@@ -71,12 +73,8 @@ def _refuse(key: str, problem: str) -> KagedError:
     return KagedError("dsl_invalid", f"{key}: {problem}", {"key": key})
 
 
-def _within(path: Path, folder: Path) -> bool:
-    return path == folder or folder in path.parents
-
-
-def _touches(path: Path, folder: Path) -> bool:
-    return _within(path, folder) or _within(folder, path)
+def _key(index: int) -> str:
+    return f"cage.fs[{index}].path"
 
 
 def _root(project_root: Path, never: Iterable[Path]) -> Path:
@@ -86,40 +84,36 @@ def _root(project_root: Path, never: Iterable[Path]) -> Path:
         raise KagedError("not_found", f"{project_root} cannot be opened: {error.strerror}") from error
     if not root.is_dir():
         raise KagedError("dsl_invalid", f"{root} is not a folder; a project is one")
-    for taken in (*KERNEL_DIRS, *SYSTEM_DIRS, *OWN_DIRS, *never):
-        if _within(taken, root):
-            raise KagedError(
-                "dsl_invalid",
-                f"{root} cannot be a project: it is or holds {taken}; choose a folder of its own",
-            )
-    for system in (*KERNEL_DIRS[:3], Path("/etc")):
-        if _within(root, system):
-            raise KagedError("dsl_invalid", f"{root} cannot be a project: it lies in {system}")
+    holds = [p for p in (*KERNEL_DIRS, *SYSTEM_DIRS, *OWN_DIRS, *never) if p.is_relative_to(root)]
+    lies_in = [p for p in NO_PROJECTS if root.is_relative_to(p)]
+    for taken in (*holds, *lies_in):
+        raise KagedError(
+            "dsl_invalid", f"{root} cannot be a project, because of {taken}; choose a folder of its own"
+        )
     return root
 
 
-def _rules(spec: CageSpec, root: Path, never: Sequence[Path]) -> list[tuple[Path, Mode]]:
-    """The rules with absolute paths, checked against each other."""
-    rules: list[tuple[Path, Mode]] = []
+def _rules(spec: CageSpec, root: Path, never: Sequence[Path]) -> dict[Path, Mode]:
+    """The rules in their order, by absolute path, checked against each other."""
+    rules: dict[Path, Mode] = {}
     for index, rule in enumerate(spec.fs):
-        key = f"cage.fs[{index}].path"
         relative = rule.path.removeprefix(PROJECT)
         path = root.joinpath(relative) if relative != rule.path else Path(rule.path)
-        if any(path == other for other, _ in rules):
-            raise _refuse(key, f"{rule.path} is named twice")
-        rules.append((path, rule.mode))
-    table = dict(rules)
-    for index, (path, mode) in enumerate(rules):
-        key = f"cage.fs[{index}].path"
-        if not _within(path, root):
+        if path in rules:
+            raise _refuse(_key(index), f"{rule.path} is named twice")
+        rules[path] = rule.mode
+    for index, (path, mode) in enumerate(rules.items()):
+        key = _key(index)
+        if not path.is_relative_to(root):
             _check_extra(key, path, mode, root, never)
-        cover = _cover(path, table, strictly=True)
-        if cover is not None and table[cover] == "hidden":
+        cover = _cover(path.parent, rules)
+        if cover is None:
+            if mode == "hidden" and not path.is_relative_to("/usr"):
+                raise _refuse(key, f"{path} needs no hiding: nothing shows it; remove the rule")
+        elif rules[cover] == "hidden":
             raise _refuse(key, f"{path} lies inside {cover}, which is hidden")
-        if cover is not None and table[cover] == mode:
+        elif rules[cover] == mode:
             raise _refuse(key, f"{path} lies inside {cover}, which is {mode} already; remove one of the two")
-        if mode == "hidden" and cover is None and not _within(path, Path("/usr")):
-            raise _refuse(key, f"{path} needs no hiding: nothing shows it; remove the rule")
     return rules
 
 
@@ -127,15 +121,15 @@ def _check_extra(key: str, path: Path, mode: Mode, root: Path, never: Iterable[P
     """A path outside the project: read-only, real, and not of the system, the kernel or the daemon."""
     if mode == "rw":
         raise _refuse(key, f"{path} is outside the project and can only be `ro`")
-    if _within(root, path):
+    if root.is_relative_to(path):
         raise _refuse(key, f"{path} holds the project itself; name the folders inside it that are needed")
     for taken in (*KERNEL_DIRS, Path("/etc"), *never):
-        if _touches(path, taken):
+        if path.is_relative_to(taken) or taken.is_relative_to(path):
             raise _refuse(key, f"{path} is not allowed in a cage, because of {taken}; copy what is needed")
     for taken in (*OWN_DIRS, *account_home()):
-        if _within(taken, path):
+        if taken.is_relative_to(path):
             raise _refuse(key, f"{path} is or holds {taken}; name the folders inside it that are needed")
-    if mode == "ro" and any(_within(path, system) for system in SYSTEM_DIRS):
+    if mode == "ro" and any(path.is_relative_to(system) for system in SYSTEM_DIRS):
         raise _refuse(key, f"{path} is there already, read-only; remove the rule")
     try:
         real = path.resolve(strict=True)
@@ -153,13 +147,13 @@ def account_home() -> tuple[Path, ...]:
         return ()
 
 
-def _cover(path: Path, rules: Mapping[Path, Mode], *, strictly: bool) -> Path | None:
-    """The rule that decides about `path`: the nearest one above it (or at it)."""
-    return next((p for p in ([] if strictly else [path]) + list(path.parents) if p in rules), None)
+def _cover(path: Path, rules: Mapping[Path, Mode]) -> Path | None:
+    """The rule that decides about `path`: the nearest one at it or above it."""
+    return next((p for p in (path, *path.parents) if p in rules), None)
 
 
 class _Mounts:
-    """Collects the mounts of one plan; a later, stricter kind wins over an earlier one at the same path."""
+    """Collects the mounts of one plan: the first one at a path counts, but any wins over a pin."""
 
     def __init__(self, root: Path, rules: Mapping[Path, Mode]) -> None:
         self._root = root
@@ -167,74 +161,57 @@ class _Mounts:
         self._mounts: dict[Path, Mount] = {}
 
     def add_rule(self, path: Path, mode: Mode, key: str) -> None:
-        base = self._root if _within(path, self._root) else Path("/")
-        found = look(base, path.relative_to(base).parts)
-        self._refuse_unmountable(found, path, key, "it")
-        if found.kind == "missing" or not found.whole:
-            cover = _cover(path, self._rules, strictly=True)
-            if mode == "rw" or not found.whole or cover is None or self._rules[cover] != "rw":
+        found = self._look(path, key)
+        if found.kind == "missing" or found.at != path:
+            if mode == "rw" or found.at != path or not self._writable(path.parent):
                 raise _refuse(key, f"{path} does not exist; create it, or remove the rule")
-            self._cover_with(path, "hide-dir", placeholder=True)
+            self._mount(path, "hide-dir", placeholder=True)
         elif mode == "hidden":
-            self._cover_with(path, "hide-dir" if found.kind == "dir" else "hide-file")
+            self._mount(path, "hide-dir" if found.kind == "dir" else "hide-file")
         else:
-            self._cover_with(path, mode)
-        self._pin(found)
+            self._mount(path, mode)
 
     def add_protected(self, pattern: str) -> None:
-        relative = pattern.removesuffix("/**")
-        path = self._root / relative
+        path = self._root / pattern.removesuffix("/**")
         key = "cage.protect"
-        if any(mode == "rw" and _within(rule, path) for rule, mode in self._rules.items()):
+        if any(mode == "rw" and rule.is_relative_to(path) for rule, mode in self._rules.items()):
             raise _refuse(
                 key, f"a rule makes {path} writable, but {pattern} is protected; add it to protect.remove"
             )
-        cover = _cover(path, self._rules, strictly=False)
-        if cover is None or self._rules[cover] != "rw":
-            return
-        found = look(self._root, relative.split("/"))
-        self._refuse_unmountable(found, path, key, f"it (pattern {pattern})")
-        missing = found.kind == "missing"
-        self._cover_with(found.at, "hide-dir" if missing else "ro", placeholder=missing)
-        self._pin(found)
+        if self._writable(path):
+            found = self._look(path, key)
+            missing = found.kind == "missing"
+            self._mount(found.at, "hide-dir" if missing else "ro", placeholder=missing)
 
-    def add_read_only(self, path: Path) -> None:
-        """Keep a folder below the project read-only although no rule names it."""
-        found = look(self._root, path.relative_to(self._root).parts)
-        self._cover_with(path, "ro")
-        self._pin(found)
+    def _writable(self, path: Path) -> bool:
+        cover = _cover(path, self._rules)
+        return cover is not None and self._rules[cover] == "rw"
 
-    def _refuse_unmountable(self, found: Found, path: Path, key: str, what: str) -> None:
+    def _look(self, path: Path, key: str) -> Found:
+        """What stands at `path`; each writable folder above becomes a mount, or it could be renamed."""
+        found = look(self._root if path.is_relative_to(self._root) else Path("/"), path)
         if found.kind == "link":
             raise _refuse(
-                key,
-                f"{found.at} is a symbolic link, so kaged cannot hold {what}; put a real one there",
+                key, f"{found.at} is a symbolic link, so kaged cannot hold {path}; put a real one there"
             )
         if found.kind == "other":
             raise _refuse(key, f"{found.at} is a socket, pipe or device, which no cage shows")
+        for parent in filter(self._writable, found.parents):
+            self._mounts.setdefault(parent, Mount("pin", str(parent)))
+        return found
 
-    def _cover_with(self, path: Path, kind: MountKind, *, placeholder: bool = False) -> None:
-        before = self._mounts.get(path)
-        if before is None or before.kind == "pin":
+    def _mount(self, path: Path, kind: MountKind, *, placeholder: bool = False) -> None:
+        if path not in self._mounts or self._mounts[path].kind == "pin":
             self._mounts[path] = Mount(kind, str(path), placeholder)
-
-    def _pin(self, found: Found) -> None:
-        """Make each writable folder above a mount one itself, or it could be renamed with what is in it."""
-        for parent in found.parents:
-            cover = _cover(parent, self._rules, strictly=False)
-            if cover is not None and self._rules[cover] == "rw" and parent not in self._mounts:
-                self._mounts[parent] = Mount("pin", str(parent))
 
     def ordered(self) -> tuple[Mount, ...]:
         """Folders before what is in them."""
-        ranked = sorted(self._mounts.items(), key=lambda item: (len(item[0].parts), item[0].parts))
-        return tuple(mount for _, mount in ranked)
+        return tuple(mount for _, mount in sorted(self._mounts.items(), key=lambda item: item[0].parts))
 
 
 def _env(spec: CageSpec, host: HostFacts, environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    path = PATH if host.python_prefix is None else f"{PATH}:{host.python_prefix}/bin"
     env = {
-        "PATH": path,
+        "PATH": PATH if host.python_prefix is None else f"{PATH}:{host.python_prefix}/bin",
         "HOME": HOME,
         "USER": "agent",
         "LOGNAME": "agent",
@@ -246,9 +223,3 @@ def _env(spec: CageSpec, host: HostFacts, environ: Mapping[str, str]) -> tuple[t
     env.update({name: environ[name] for name in spec.env.pass_ if name in environ})
     env.update(spec.env.set)
     return tuple(sorted(env.items()))
-
-
-def _workdir(root: Path, rules: Sequence[tuple[Path, Mode]]) -> str:
-    """The project's root when anything of it is inside, else the home."""
-    shown = any(_within(path, root) and mode != "hidden" for path, mode in rules)
-    return str(root) if shown else HOME

@@ -3,17 +3,15 @@
 import base64
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from kaged.cage.host import HostFacts
 from kaged.cage.seccomp import Profile, filter_for
 
 HOME = "/home/agent"
-HOSTNAME = "cage"
 INIT_INSIDE = "/run/kaged/init.py"
 UID = GID = 1000
-_FORMAT = 1
 
 Mode = Literal["rw", "ro", "hidden"]
 MountKind = Literal["rw", "ro", "pin", "hide-dir", "hide-file"]
@@ -62,13 +60,7 @@ class CagePlan:
     limits: PlanLimits
     workdir: str
     host: HostFacts
-    hostname: str = HOSTNAME
     home: str = HOME
-
-    @property
-    def writes_project(self) -> bool:
-        """Whether the project's root itself is writable."""
-        return (self.root, "rw") in self.rules
 
     @property
     def placeholders(self) -> tuple[str, ...]:
@@ -90,34 +82,11 @@ class CagePlan:
         What the file system happened to hold (which protected files exist) is left out: a plan does not
         become another one because somebody created `.envrc`.
         """
-        policy = {
-            "format": _FORMAT,
-            "root": self.root,
-            "rules": self.rules,
-            "protect": self.protect,
-            "env": self.env,
-            "seccomp": hashlib.sha256(filter_for(self.seccomp, self.host.machine)).hexdigest(),
-            "limits": [
-                self.limits.memory_bytes,
-                self.limits.pids,
-                self.limits.nofile,
-                self.limits.fsize_bytes,
-                self.limits.walltime_s,
-            ],
-            "workdir": self.workdir,
-            "home": self.home,
-            "hostname": self.hostname,
-            "host": [
-                self.host.base,
-                self.host.etc,
-                sorted(self.host.options),
-                self.host.python,
-                self.host.python_prefix,
-                self.host.init,
-            ],
-        }
-        canonical = json.dumps(policy, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
+        policy = asdict(self)
+        del policy["name"], policy["mounts"]
+        policy["seccomp"] = hashlib.sha256(filter_for(self.seccomp, self.host.machine)).hexdigest()
+        canonical = json.dumps(policy, sort_keys=True, default=sorted)
+        return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
     def words(self) -> str:
         """One line for the operator: `reads and writes this project; reaches nothing; 2 GB per process`."""
@@ -143,13 +112,7 @@ class CagePlan:
             "init": [self.host.python, "-I", "-S", INIT_INSIDE],
             "env": dict(self.env),
             "workdir": self.workdir,
-            "limits": {
-                "memory_bytes": self.limits.memory_bytes,
-                "pids": self.limits.pids,
-                "nofile": self.limits.nofile,
-                "fsize_bytes": self.limits.fsize_bytes,
-                "walltime_s": self.limits.walltime_s,
-            },
+            "limits": asdict(self.limits),
             "placeholders": list(self.placeholders),
             "guards": list(self.guards),
         }

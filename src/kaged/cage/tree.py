@@ -6,7 +6,6 @@ not see it, and removing it can only ever remove an empty folder.
 """
 
 import stat
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,40 +29,32 @@ class Found:
     kind: Kind
     at: Path
     parents: tuple[Path, ...]
-    whole: bool
-    """Whether `at` is the path that was asked for."""
 
 
-def look(root: Path, relative: Iterable[str]) -> Found:
-    """Walk from `root` down `relative`, one name at a time."""
+def look(root: Path, path: Path) -> Found:
+    """Walk from `root` down to `path`, one name at a time."""
+    kind: Kind = "dir"
     here = root
-    parents: list[Path] = []
-    names = list(relative)
-    for position, name in enumerate(names):
+    above: list[Path] = []
+    for name in path.relative_to(root).parts:
+        above.append(here)
         here = here / name
-        whole = position == len(names) - 1
         kind = _kind(here)
-        if kind != "dir" or whole:
-            return Found(kind, here, tuple(parents), whole)
-        parents.append(here)
-    return Found("dir", root, (), True)
+        if kind != "dir":
+            break
+    return Found(kind, here, tuple(above[1:]))
 
 
 def _kind(path: Path) -> Kind:
     try:
-        status = path.lstat()
+        mode = path.lstat().st_mode
     except FileNotFoundError:
         return "missing"
     except OSError as error:
         raise KagedError("unavailable", f"{path} cannot be looked at: {error.strerror}") from error
-    if stat.S_ISLNK(status.st_mode):
+    if stat.S_ISLNK(mode):
         return "link"
-    if stat.S_ISREG(status.st_mode):
-        return "file"
-    if not stat.S_ISDIR(status.st_mode):
-        return "other"
-    return "missing" if _is_placeholder(path, status.st_mode) else "dir"
-
-
-def _is_placeholder(path: Path, mode: int) -> bool:
-    return stat.S_IMODE(mode) == PLACEHOLDER_MODE and next(path.iterdir(), None) is None
+    if not stat.S_ISDIR(mode):
+        return "file" if stat.S_ISREG(mode) else "other"
+    placeholder = stat.S_IMODE(mode) == PLACEHOLDER_MODE and next(path.iterdir(), None) is None
+    return "missing" if placeholder else "dir"
