@@ -13,16 +13,19 @@ Arg = str | dict[str, str]
 
 SHM_BYTES = 64 * 1024**2
 TMP_BYTES = 256 * 1024**2
-HOME_BYTES = 256 * 1024**2
 
-PASSWD = f"""root:x:0:0:root:/nonexistent:/usr/sbin/nologin
+FILES = {
+    "passwd": f"""root:x:0:0:root:/nonexistent:/usr/sbin/nologin
 agent:x:{UID}:{GID}:agent:{HOME}:{{shell}}
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
-"""
-GROUP = f"root:x:0:\nagent:x:{GID}:\nnogroup:x:65534:\n"
-NSSWITCH = "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n"
-RESOLV = "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n"
-HOSTS = "127.0.0.1 localhost cage\n::1 localhost\n"
+""",
+    "group": f"root:x:0:\nagent:x:{GID}:\nnogroup:x:65534:\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n",
+    "resolv.conf": "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n",
+    "hosts": "127.0.0.1 localhost cage\n::1 localhost\n",
+}
+"""Files of /etc that are the cage's own."""
+
 GITCONFIG = """[user]
 \tname = agent
 \temail = agent@localhost
@@ -36,35 +39,35 @@ GITCONFIG = """[user]
 
 def bwrap_options(plan: CagePlan) -> tuple[list[Arg], dict[str, bytes]]:
     """All of bubblewrap's options for `plan`, and the content of the data they refer to by name."""
-    data: dict[str, bytes] = {}
     args: list[Arg] = [
-        *_namespaces(plan),
-        *_base(plan),
-        *_files(plan, data),
-        *_own_filesystems(plan, data),
+        *_isolation(plan),
+        *_system(plan),
+        *_own_filesystems(plan),
         *(arg for mount in plan.mounts for arg in _mount(plan, mount)),
         *("--remount-ro", "/"),
-        *_environment(plan),
+        # The init's own environment is fixed, so that nothing a project sets can steer it.
+        *("--chdir", plan.workdir, "--clearenv", "--setenv", "PATH", "/usr/local/bin:/usr/bin:/bin"),
+        *("--setenv", "HOME", plan.home, "--setenv", "LANG", "C.UTF-8"),
+        *("--seccomp", {"data": "seccomp"}),
     ]
-    data["seccomp"] = filter_for(plan.seccomp, plan.host.machine)
-    args += ["--seccomp", {"data": "seccomp"}]
     for arg in args:
         if isinstance(arg, str) and "\0" in arg:
             raise KagedError("dsl_invalid", f"cage: {arg!r} holds a NUL, which no path and no value may")
-    return args, data
+    texts = {**FILES, "passwd": FILES["passwd"].format(shell=plan.host.shell), "gitconfig": GITCONFIG}
+    data = {name: text.encode() for name, text in texts.items()}
+    return args, {**data, "seccomp": filter_for(plan.seccomp, plan.host.machine)}
 
 
-def _namespaces(plan: CagePlan) -> list[Arg]:
-    names = ("user", "pid", "ipc", "uts", "net", "cgroup-try")
-    args: list[Arg] = [f"--unshare-{name}" for name in names]
-    args += ["--uid", str(UID), "--gid", str(GID)]
-    if plan.host.has("--disable-userns"):
-        args.append("--disable-userns")
-    args += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "cage"]
-    return args
+def _isolation(plan: CagePlan) -> list[Arg]:
+    return [
+        *(f"--unshare-{name}" for name in ("user", "pid", "ipc", "uts", "net", "cgroup-try")),
+        *("--uid", str(UID), "--gid", str(GID)),
+        *(["--disable-userns"] if plan.host.has("--disable-userns") else []),
+        *("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "cage"),
+    ]
 
 
-def _base(plan: CagePlan) -> list[Arg]:
+def _system(plan: CagePlan) -> list[Arg]:
     args: list[Arg] = ["--ro-bind", "/usr", "/usr"]
     for path, target in plan.host.base:
         args += ["--symlink", target, path] if target is not None else ["--ro-bind", path, path]
@@ -72,33 +75,19 @@ def _base(plan: CagePlan) -> list[Arg]:
         args += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     if plan.host.python_prefix is not None:
         args += ["--ro-bind", plan.host.python_prefix, plan.host.python_prefix]
-    return args
-
-
-def _files(plan: CagePlan, data: dict[str, bytes]) -> list[Arg]:
-    contents = {
-        "passwd": PASSWD.format(shell=plan.host.shell),
-        "group": GROUP,
-        "nsswitch.conf": NSSWITCH,
-        "resolv.conf": RESOLV,
-        "hosts": HOSTS,
-    }
-    args: list[Arg] = []
-    for name, text in contents.items():
-        data[name] = text.encode()
+    for name in FILES:
         args += ["--perms", "0644", "--ro-bind-data", {"data": name}, f"/etc/{name}"]
     return args
 
 
-def _own_filesystems(plan: CagePlan, data: dict[str, bytes]) -> list[Arg]:
-    data["gitconfig"] = GITCONFIG.encode()
+def _own_filesystems(plan: CagePlan) -> list[Arg]:
     return [
         # bubblewrap leaves files such as /proc/sys/kernel/core_pattern writable for a daemon that is root.
         *("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"),
         *_tmpfs(plan, SHM_BYTES, "1777", "/dev/shm"),
         *("--remount-ro", "/dev"),
         *_tmpfs(plan, TMP_BYTES, "1777", "/tmp"),
-        *_tmpfs(plan, HOME_BYTES, "0700", plan.home),
+        *_tmpfs(plan, TMP_BYTES, "0700", plan.home),
         *("--perms", "0644", "--file", {"data": "gitconfig"}, f"{plan.home}/.gitconfig"),
         *("--dir", "/run", "--symlink", "/run", "/var/run", "--dir", "/var/tmp"),
         *("--ro-bind", plan.host.init, INIT_INSIDE),
@@ -121,12 +110,3 @@ def _mount(plan: CagePlan, mount: Mount) -> list[Arg]:
         case "hide-dir":
             made = ["--perms", f"{PLACEHOLDER_MODE:o}", "--dir", mount.path] if mount.placeholder else []
             return [*made, *_tmpfs(plan, 4096, "0555", mount.path), "--remount-ro", mount.path]
-
-
-def _environment(plan: CagePlan) -> list[Arg]:
-    """The init's own environment: fixed, so that nothing a project sets can steer it."""
-    own = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": plan.home, "LANG": "C.UTF-8"}
-    args: list[Arg] = ["--chdir", plan.workdir, "--clearenv"]
-    for name, value in own.items():
-        args += ["--setenv", name, value]
-    return args

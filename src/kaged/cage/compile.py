@@ -84,11 +84,11 @@ def _root(project_root: Path, never: Iterable[Path]) -> Path:
         raise KagedError("not_found", f"{project_root} cannot be opened: {error.strerror}") from error
     if not root.is_dir():
         raise KagedError("dsl_invalid", f"{root} is not a folder; a project is one")
-    holds = [p for p in (*KERNEL_DIRS, *SYSTEM_DIRS, *OWN_DIRS, *never) if p.is_relative_to(root)]
-    lies_in = [p for p in NO_PROJECTS if root.is_relative_to(p)]
-    for taken in (*holds, *lies_in):
+    refused = [p for p in (*KERNEL_DIRS, *SYSTEM_DIRS, *OWN_DIRS, *never) if p.is_relative_to(root)]
+    refused += [p for p in NO_PROJECTS if root.is_relative_to(p)]
+    if refused:
         raise KagedError(
-            "dsl_invalid", f"{root} cannot be a project, because of {taken}; choose a folder of its own"
+            "dsl_invalid", f"{root} cannot be a project, because of {refused[0]}; choose a folder of its own"
         )
     return root
 

@@ -4,10 +4,12 @@ import base64
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from kaged.cage.host import HostFacts
 from kaged.cage.seccomp import Profile, filter_for
+from kaged.cage.words import duration, size
 
 HOME = "/home/agent"
 INIT_INSIDE = "/run/kaged/init.py"
@@ -90,15 +92,49 @@ class CagePlan:
 
     def words(self) -> str:
         """One line for the operator: `reads and writes this project; reaches nothing; 2 GB per process`."""
-        from kaged.cage.words import words
+        memory = self.limits.memory_bytes
+        amount = "no memory limit" if memory is None else f"{size(memory)} per process"
+        return f"{self._project_words()}; reaches nothing; {amount}"
 
-        return words(self)
+    def _project_words(self) -> str:
+        inside = {path: mode for path, mode in self.rules if PurePosixPath(path).is_relative_to(self.root)}
+        outside = [path for path, mode in self.rules if path not in inside and mode == "ro"]
+        of_root = inside.pop(self.root, None)
+        writes = "rw" in inside.values()
+        if of_root == "rw":
+            text = "reads and writes this project"
+        elif of_root == "ro":
+            text = "reads this project" + (" and writes parts of it" if writes else "")
+        elif inside:
+            text = "reads " + ("and writes " if writes else "") + "parts of this project"
+        else:
+            text = "sees nothing of this project"
+        if "hidden" in inside.values():
+            text += " except what is hidden"
+        return text + (" and reads " + " and ".join(outside) if outside else "")
 
     def explain(self) -> list[str]:
-        """A few lines: what can be read, written and reached, and how much may be used."""
-        from kaged.cage.words import explain
-
-        return explain(self)
+        """What can be read, written, reached, and how much may be used, one thing a line."""
+        limits = self.limits
+        memory = "no limit"
+        if limits.memory_bytes is not None:
+            memory = f"{size(limits.memory_bytes)} in each process and in all together"
+        writes, reads, hidden = ([p for p, m in self.rules if m == mode] for mode in ("rw", "ro", "hidden"))
+        own = f"{self.home}, /tmp ({self.home} and /tmp are emptied with the cage)"
+        listed = {
+            "writes": [*writes, own],
+            "reads": [*reads, "the system's programs and libraries (/usr, parts of /etc)"],
+            "hidden": hidden,
+            "cannot change": self.protect if writes else (),
+            "cannot create": self.placeholders,
+        }
+        return [
+            *(f"{what}: {', '.join(paths)}" for what, paths in listed.items() if paths),
+            "reaches: nothing (no network, no other process, no socket of this machine)",
+            f"uses at most: memory {memory}, {limits.pids} processes, files of {size(limits.fsize_bytes)}, "
+            f"{duration(limits.walltime_s)} a command",
+            f"kernel: system call filter `{self.seccomp}`, no capabilities, no namespaces of its own",
+        ]
 
     def to_wire(self) -> dict[str, Any]:
         """The plan as the keeper takes it: bubblewrap's options, the data they name, and the limits."""
