@@ -124,7 +124,6 @@ class _Stage:
             "socket": self.unix.getsockname(),
             "abstract": self.abstract.getsockname()[1:].decode(),
             "namespaces": {kind: str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in kinds},
-            "environ": "KAGED_",
         }
         return json.dumps(facts)
 

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,62 @@ from typing import Any
 CLONE_NEWUSER = 0x10000000
 SIGCHLD = 17
 TIOCSTI = 0x5412
+NOBODY = 2**22
+"""No process has that number: without the filter the answer is ESRCH."""
+
+CALLS: dict[str, dict[str, dict[str, tuple[int, ...]]]] = {
+    "mounts_and_namespaces": {
+        "EPERM": {
+            "mount": (0, 0, 0, 0, 0), "umount2": (0, 0), "fsopen": (0, 0), "open_tree": (-1, 0, 0),
+            "move_mount": (-1, 0, -1, 0, 0), "pivot_root": (0, 0), "chroot": (0,),
+            "unshare": (CLONE_NEWUSER,), "clone": (CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0), "setns": (-1, 0),
+        },
+        "ENOSYS": {"clone3": (0, 0)},
+    },
+    "other_processes_memory": {
+        "EPERM": {
+            "ptrace": (16, NOBODY, 0, 0), "process_vm_readv": (NOBODY, 0, 0, 0, 0, 0),
+            "process_vm_writev": (NOBODY, 0, 0, 0, 0, 0), "pidfd_getfd": (-1, 0, 0),
+        },
+    },
+    "kernel_interfaces": {
+        "EPERM": {
+            "keyctl": (9999,), "add_key": (0, 0, 0, 0, 0), "bpf": (9999, 0, 0),
+            "perf_event_open": (0, 0, 0, 0, 0), "userfaultfd": (1,), "personality": (0x40000,),
+        },
+        "ENOSYS": {"io_uring_setup": (0, 0)},
+    },
+}  # fmt: skip
+"""By try: system calls and the one answer that they may give."""
+
+SOCKETS = {"AF_VSOCK": (40, 1, 0), "AF_PACKET": (17, 2, 0), "netfilter netlink": (16, 3, 12)}
+REFUSED = (OSError, ValueError, subprocess.CalledProcessError)
+Tries = dict[str, Callable[[], object]]
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+
+
+def listed(what: str, found: list[str]) -> str | None:
+    """A finding, when there is anything in the list."""
+    return f"{what}: {', '.join(found)}" if found else None
+
+
+def possible(tries: Mapping[str, Callable[[], object]]) -> str | None:
+    """What did not fail although everything must."""
+    worked = []
+    for name, work in tries.items():
+        try:
+            work()
+        except REFUSED:
+            continue
+        worked.append(name)
+    return listed("possible", worked)
+
+
+def opened(paths: Iterable[str], mode: str) -> Tries:
+    """One try for each path: to open it."""
+    return {f"open {path} ({mode})": partial(open, path, mode) for path in paths}
 
 
 class Prober:
@@ -34,8 +88,6 @@ class Prober:
     def __init__(self, given: dict[str, Any]) -> None:
         self.given = given
         self.project = given["project"]
-
-    # -- helpers --------------------------------------------------------------------------------------
 
     def _call(self, name: str, *args: int) -> str:
         """The result of a raw system call: `ok` or the error's name."""
@@ -46,29 +98,18 @@ class Prober:
             os._exit(0)
         return "ok" if result >= 0 else errno.errorcode[ctypes.get_errno()]
 
-    def _expect(self, wanted: str, tries: dict[str, str]) -> str | None:
-        wrong = [f"{name} answered {result}" for name, result in tries.items() if result != wanted]
-        return "; ".join(wrong) if wrong else None
-
-    @staticmethod
-    def _worked(
-        tries: dict[str, Callable[[], object]], instead: tuple[type[BaseException], ...]
-    ) -> str | None:
-        """What did not fail although everything must."""
-        worked = []
-        for name, work in tries.items():
-            try:
-                work()
-            except instead:
-                continue
-            worked.append(name)
-        return "possible: " + ", ".join(worked) if worked else None
+    def _calls(self, what: str) -> str | None:
+        answers = [
+            (name, wanted, self._call(name, *args))
+            for wanted, calls in CALLS[what].items()
+            for name, args in calls.items()
+        ]
+        return listed("answered", [f"{name} {got}" for name, wanted, got in answers if got != wanted])
 
     # -- what the start gate asks ---------------------------------------------------------------------
 
     def files_outside(self) -> str | None:
-        seen = [path for path in self.given["outside"] if os.path.lexists(path)]
-        return "visible: " + ", ".join(seen) if seen else None
+        return listed("visible", [path for path in self.given["outside"] if os.path.lexists(path)])
 
     def project_is_usable(self) -> str | None:
         for place in (self.project, "/tmp", "/home/agent", "/dev/shm"):
@@ -78,43 +119,29 @@ class Prober:
         return None
 
     def protected_files(self) -> str | None:
-        policy, hook, config = (
-            f"{self.project}/.kaged",
-            f"{self.project}/.git/hooks",
-            f"{self.project}/.git/config",
-        )
-        return self._worked(
+        project, policy, git = self.project, f"{self.project}/.kaged", f"{self.project}/.git"
+        made = (f"{git}/hooks/pre-commit", f"{project}/.envrc", f"{project}/.vscode/tasks.json")
+        return possible(
             {
-                "change the policy": partial(open, f"{policy}/project.yaml", "a"),
-                "replace the policy": partial(os.rename, f"{self.project}/plain", f"{policy}/project.yaml"),
-                "move the policy away": partial(os.rename, policy, f"{self.project}/elsewhere"),
-                "link the policy": partial(os.link, f"{policy}/project.yaml", f"{self.project}/linked"),
-                "make a git hook": partial(open, f"{hook}/pre-commit", "w"),
-                "change git's configuration": partial(open, config, "a"),
-                "replace git's configuration": partial(os.rename, f"{self.project}/plain", config),
-                "move the repository away": partial(os.rename, f"{self.project}/.git", f"{self.project}/g"),
-                "make .envrc": partial(open, f"{self.project}/.envrc", "w"),
-                "make editor tasks": partial(open, f"{self.project}/.vscode/tasks.json", "w"),
-            },
-            (OSError,),
+                **opened((f"{policy}/project.yaml", f"{git}/config"), "a"),
+                **opened(made, "w"),
+                "replace the policy": partial(os.rename, f"{project}/plain", f"{policy}/project.yaml"),
+                "move the policy away": partial(os.rename, policy, f"{project}/elsewhere"),
+                "link the policy": partial(os.link, f"{policy}/project.yaml", f"{project}/linked"),
+                "replace git's configuration": partial(os.rename, f"{project}/plain", f"{git}/config"),
+                "move the repository away": partial(os.rename, git, f"{project}/g"),
+            }
         )
 
     def system_is_read_only(self) -> str | None:
         places = ("/", "/usr", "/etc", "/dev", "/run", "/var", "/home", "/run/kaged", "/proc/sys/kernel")
-        return self._worked(
-            {f"write below {place}": partial(open, f"{place}/kaged-probe", "w") for place in places},
-            (OSError,),
-        )
+        return possible(opened([f"{place}/kaged-probe" for place in places], "w"))
 
     def network(self) -> str | None:
-        names = [name for _, name in socket.if_nameindex()]
-        if names != ["lo"]:
-            return "interfaces: " + ", ".join(names)
+        names = [name for _, name in socket.if_nameindex() if name != "lo"]
         targets = [("127.0.0.1", self.given["port"]), ("192.0.2.1", 53), ("169.254.169.254", 80)]
-        return self._worked(
-            {f"connect to {host}:{port}": partial(_connect, (host, port)) for host, port in targets},
-            (OSError,),
-        )
+        tries = {f"connect to {target}": partial(_connect, socket.AF_INET, target) for target in targets}
+        return listed("interfaces", names) or possible(tries)
 
     def sockets_of_the_host(self) -> str | None:
         paths = [
@@ -122,63 +149,35 @@ class Prober:
             "/run/podman/podman.sock", "/run/containerd/containerd.sock", "/run/systemd/private",
             "/run/dbus/system_bus_socket", "/tmp/.X11-unix/X0",
         ]  # fmt: skip
-        return self._worked(
-            {path.replace("\0", "@"): partial(_connect_unix, path) for path in paths}, (OSError,)
-        )
+        return possible({path.replace("\0", "@"): partial(_connect, socket.AF_UNIX, path) for path in paths})
 
     def processes_of_the_host(self) -> str | None:
-        shared = [
-            name
-            for name, outside in self.given["namespaces"].items()
-            if str(Path(f"/proc/self/ns/{name}").readlink()) == outside
-        ]
-        if shared:
-            return "shares with the host: " + ", ".join(shared)
+        outside = self.given["namespaces"].items()
+        shared = [name for name, link in outside if str(Path(f"/proc/self/ns/{name}").readlink()) == link]
         count = len(_processes())
-        return f"{count} processes are visible" if count > 8 else None
+        many = [f"{count} processes"] if count > 8 else []
+        return listed("shared with the host", shared) or listed("visible", many)
 
     def environment(self) -> str | None:
-        secret = self.given["environ"].encode()
         for process in _processes():
             try:
                 content = (process / "environ").read_bytes()
             except OSError:
                 continue
-            if secret in content or b"KAGED_" in content:
+            if b"KAGED_" in content:
                 return f"{process}/environ shows the daemon's environment"
         return None
 
     def mounts_and_namespaces(self) -> str | None:
-        tries = {
-            "mount": self._call("mount", 0, 0, 0, 0, 0),
-            "umount2": self._call("umount2", 0, 0),
-            "fsopen": self._call("fsopen", 0, 0),
-            "open_tree": self._call("open_tree", -1, 0, 0),
-            "move_mount": self._call("move_mount", -1, 0, -1, 0, 0),
-            "pivot_root": self._call("pivot_root", 0, 0),
-            "chroot": self._call("chroot", 0),
-            "unshare": self._call("unshare", CLONE_NEWUSER),
-            "clone": self._call("clone", CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0),
-            "setns": self._call("setns", -1, 0),
-        }
-        return self._expect("EPERM", tries) or self._expect("ENOSYS", {"clone3": self._call("clone3", 0, 0)})
+        return self._calls("mounts_and_namespaces")
 
     def other_processes_memory(self) -> str | None:
-        nobody = 2**22  # no process has that number: without the filter the answer is ESRCH
-        tries = {
-            "ptrace": self._call("ptrace", 16, nobody, 0, 0),
-            "process_vm_readv": self._call("process_vm_readv", nobody, 0, 0, 0, 0, 0),
-            "process_vm_writev": self._call("process_vm_writev", nobody, 0, 0, 0, 0, 0),
-            "pidfd_getfd": self._call("pidfd_getfd", -1, 0, 0),
-        }
-        return self._expect("EPERM", tries) or self._worked(
-            {"open /proc/1/mem": partial(open, "/proc/1/mem", "rb")}, (OSError,)
-        )
+        return self._calls("other_processes_memory") or possible(opened(["/proc/1/mem"], "rb"))
 
     def terminal_injection(self) -> str | None:
         """On one's own controlling terminal, where the kernel itself would allow it."""
-        tries = {"TIOCSTI": TIOCSTI, "TIOCSTI with high bits": TIOCSTI | 1 << 32}
-        return self._expect("EPERM", {name: self._inject(request) for name, request in tries.items()})
+        answers = [self._inject(request) for request in (TIOCSTI, TIOCSTI | 1 << 32)]
+        return listed("answered", answers) if answers != ["EPERM", "EPERM"] else None
 
     def _inject(self, request: int) -> str:
         read, write = os.pipe()
@@ -196,51 +195,30 @@ class Prober:
         return result
 
     def kernel_interfaces(self) -> str | None:
-        denied = {
-            "keyctl": self._call("keyctl", 9999),
-            "add_key": self._call("add_key", 0, 0, 0, 0, 0),
-            "bpf": self._call("bpf", 9999, 0, 0),
-            "perf_event_open": self._call("perf_event_open", 0, 0, 0, 0, 0),
-            "userfaultfd": self._call("userfaultfd", 1),
-            "personality": self._call("personality", 0x40000),
-        }
-        sockets = {
-            "AF_VSOCK": self._call("socket", 40, 1, 0),
-            "AF_PACKET": self._call("socket", 17, 2, 0),
-            "netfilter netlink": self._call("socket", 16, 3, 12),
-        }
-        absent = {"io_uring_setup": self._call("io_uring_setup", 0, 0)}
-        return (
-            self._expect("EPERM", denied)
-            or self._expect("EAFNOSUPPORT", sockets)
-            or self._expect("ENOSYS", absent)
-        )
+        made = [name for name, args in SOCKETS.items() if self._call("socket", *args) != "EAFNOSUPPORT"]
+        return self._calls("kernel_interfaces") or listed("sockets", made)
 
     def privileges(self) -> str | None:
         lines = Path("/proc/self/status").read_text().splitlines()
         status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-        wrong = [name for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb") if int(status[name], 16)]
-        if status["NoNewPrivs"] != "1":
-            wrong.append("NoNewPrivs")
-        if status["Seccomp"] != "2":
-            wrong.append("Seccomp")
-        return "not as they must be: " + ", ".join(wrong) if wrong else None
+        wanted = {**dict.fromkeys(("CapPrm", "CapEff", "CapBnd", "CapAmb"), 0), "NoNewPrivs": 1, "Seccomp": 2}
+        return listed("wrong", [name for name, value in wanted.items() if int(status[name], 16) != value])
 
     def set_user_id(self) -> str | None:
         path = Path("/tmp/set-user-id")
         path.touch()
-        return self._worked({"chmod 4755": partial(os.chmod, path, 0o4755)}, (PermissionError,))
+        return possible({"chmod 4755": partial(os.chmod, path, 0o4755)})
 
     def descriptors(self) -> str | None:
         extra = []
         for entry in list(Path("/proc/self/fd").iterdir()):
             try:
-                target = str(entry.readlink())
+                target = entry.readlink()
             except FileNotFoundError:  # the listing's own
                 continue
             if int(entry.name) > 2:
                 extra.append(f"{entry.name} → {target}")
-        return "open: " + ", ".join(extra) if extra else None
+        return listed("open", extra)
 
     # -- more, for `doctor --attacks` -----------------------------------------------------------------
 
@@ -248,30 +226,31 @@ class Prober:
         secret = self.given["outside"][0]
         link = Path(self.project) / "way-out"
         link.symlink_to(secret)
+        ways = (
+            link,
+            f"/proc/self/root{secret}",
+            f"/proc/1/root{secret}",
+            f"{self.project}/{'../' * 40}{secret}",
+        )
         try:
-            return self._worked(
+            return possible(
                 {
-                    "a symbolic link out": partial(open, link),
-                    "/proc/self/root": partial(open, f"/proc/self/root{secret}"),
-                    "/proc/1/root": partial(open, f"/proc/1/root{secret}"),
+                    **opened(map(str, ways), "r"),
                     "/proc/1/cwd": partial(os.listdir, "/proc/1/cwd"),
-                    "dots": partial(open, f"{self.project}/{'../' * 40}{secret}"),
                     "a hard link to a system file": partial(os.link, "/usr/bin/env", f"{self.project}/env"),
-                },
-                (OSError,),
+                }
             )
         finally:
             link.unlink()
 
     def devices(self) -> str | None:
-        tries: dict[str, Callable[[], object]] = {}
+        names = ("mem", "kmsg", "sda", "vda", "kvm", "fuse", "net/tun")
+        tries = opened([f"/dev/{name}" for name in names], "rb")
         for place in (self.project, "/tmp"):
             for kind, mode in (("character", 0o020600), ("block", 0o060600)):
                 path = f"{place}/{kind}-device"
                 tries[f"make {path}"] = partial(os.mknod, path, mode, os.makedev(1, 1))
-        for name in ("mem", "kmsg", "sda", "vda", "kvm", "fuse", "net/tun"):
-            tries[f"open /dev/{name}"] = partial(open, f"/dev/{name}", "rb")
-        return self._worked(tries, (OSError,))
+        return possible(tries)
 
     def kernel_switches(self) -> str | None:
         paths = (
@@ -279,41 +258,33 @@ class Prober:
             "/proc/sys/vm/drop_caches", "/proc/sys/user/max_user_namespaces", "/sys/kernel/uevent_helper",
             "/sys/fs/cgroup/cgroup.procs", "/proc/1/oom_score_adj",
         )  # fmt: skip
-        return self._worked({path: partial(open, path, "w") for path in paths}, (OSError,))
+        return possible(opened(paths, "w"))
 
     def raising_limits(self) -> str | None:
-        wanted = (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC, resource.RLIMIT_DATA, resource.RLIMIT_CORE)
-        names = ("open files", "processes", "memory", "core files")
-        tries: dict[str, Callable[[], object]] = {}
-        for name, number in zip(names, wanted):  # noqa: B905  Python 3.9 has no strict
+        tries: Tries = {}
+        for name in ("RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_DATA", "RLIMIT_CORE"):
+            number = getattr(resource, name)
             hard = resource.getrlimit(number)[1]
             if hard != resource.RLIM_INFINITY:
                 tries[name] = partial(resource.setrlimit, number, (hard + 1, hard + 1))
-        return self._worked(tries, (OSError, ValueError)) if tries else "no limit is set"
+        return possible(tries) if tries else "no limit is set"
 
     def a_cage_in_the_cage(self) -> str | None:
         commands = ("unshare -Ur true", "unshare -rm true", "bwrap --bind / / true")
-        return self._worked({command: partial(_run, command) for command in commands}, _FAILED)
+        return possible({command: partial(_run, command) for command in commands})
 
     def becoming_root(self) -> str | None:
-        tries: dict[str, Callable[[], object]] = {}
-        for number in (0, 1, 65534):
-            tries[f"setuid {number}"] = partial(os.setresuid, number, number, number)
-        tries["sudo"] = partial(_run, "sudo -n true")
-        return self._worked(tries, _FAILED)
+        tries: Tries = {f"setuid {n}": partial(os.setresuid, n, n, n) for n in (0, 1, 65534)}
+        return possible({**tries, "sudo": partial(_run, "sudo -n true")})
 
     def datagrams_and_names(self) -> str | None:
-        return self._worked(
+        return possible(
             {
-                "send a datagram": partial(_send, ("192.0.2.1", 53)),
-                "send an IPv6 datagram": partial(_send, ("2001:db8::1", 53)),
+                "send a datagram": partial(_send, socket.AF_INET, "192.0.2.1"),
+                "send an IPv6 datagram": partial(_send, socket.AF_INET6, "2001:db8::1"),
                 "look a name up": partial(socket.getaddrinfo, "example.com", 80),
-            },
-            (OSError,),
+            }
         )
-
-
-_FAILED = (OSError, subprocess.CalledProcessError)
 
 
 def _run(command: str) -> None:
@@ -324,22 +295,15 @@ def _processes() -> list[Path]:
     return [path for path in Path("/proc").iterdir() if path.name.isdigit()]
 
 
-def _connect(address: tuple[str, int]) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+def _connect(family: int, address: Any) -> None:
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
         sock.settimeout(2)
         sock.connect(address)
 
 
-def _connect_unix(path: str) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(2)
-        sock.connect(path)
-
-
-def _send(address: tuple[str, int]) -> None:
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+def _send(family: int, host: str) -> None:
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.sendto(b"x", address)
+        sock.sendto(b"x", (host, 53))
 
 
 def main(given: dict[str, Any]) -> None:
