@@ -8,17 +8,16 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kaged.cage.advice import explain_bwrap_failure
-from kaged.cage.client import KeeperClient, Process
+from kaged.cage.client import KeeperClient
 from kaged.cage.compile import account_home, compile_plan
 from kaged.cage.plan import CagePlan
 from kaged.cage.seccomp import NUMBERS, number
-from kaged.core import clock
 from kaged.core.errors import KagedError
 from kaged.core.ids import new_ulid
 from kaged.projects.cage_spec import CageSpec
@@ -56,6 +55,16 @@ ATTACK_TRIES = {
 _FIX = (
     "do not run agents on this machine; update the kernel and bubblewrap, then run `kaged doctor --attacks`"
 )
+_GREED = {
+    "memory is limited": "x = bytearray(400 << 20); print('took it all', flush=True)",
+    "processes are limited": """import os, time
+for n in range(200):
+    if os.fork() == 0: time.sleep(30); os._exit(0)
+time.sleep(5)
+print('took it all', flush=True)""",
+}
+"""What `kaged doctor --attacks` lets a cage with small limits run."""
+
 _TIME_LIMIT_S = 60.0
 _OUTPUT_LIMIT = 1024 * 1024
 
@@ -72,10 +81,9 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """All checks, in order, and how long they took."""
+    """All checks, in order."""
 
     checks: tuple[Check, ...]
-    duration_ms: int
 
     @property
     def ok(self) -> bool:
@@ -89,14 +97,14 @@ async def probe(client: KeeperClient, *, attacks: bool = False, place: Path | No
     `attacks` adds the larger set (a few seconds). `place` is where the trial project is made (default: the
     folder for temporary files). Never raises for a cage that fails: that is what the report says.
     """
-    started = clock.monotonic()
     with _stage(place) as stage:
+        before = _snapshot(stage.project)
         checks = await _start(client, stage, attacks=attacks)
         if attacks and all(check.ok for check in checks):
-            checks += await _limits(client, stage)
-            checks.append(await _leftovers(client, stage))
-        checks += _after(stage)
-    return ProbeReport(tuple(checks), round((clock.monotonic() - started) * 1000))
+            checks += [*await _limits(client, stage.plan()), await _leftovers(client, stage.plan())]
+        changed = {name for name, _ in before.items() ^ _snapshot(stage.project).items()}
+    finding = f"changed or left over: {', '.join(sorted(changed))}" if changed else None
+    return ProbeReport((*checks, _judged("the project is left as it was", finding)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +116,19 @@ class _Stage:
     unix: socket.socket
     abstract: socket.socket
     tcp: socket.socket
-    made: dict[str, bytes] = field(default_factory=dict)
 
-    def given(self, plan: CagePlan, tries: list[str]) -> str:
+    def plan(self) -> CagePlan:
+        """The default policy."""
+        return compile_plan(CageSpec(), self.project, name="probe", environ={})
+
+    def given(self, plan: CagePlan, tries: Iterable[str]) -> str:
         """What the prober is told."""
         homes = [home / name for home in account_home() for name in (".ssh", ".bashrc", ".config")]
         outside = [self.secret, *homes, "/etc/shadow", "/boot", "/sys/kernel", "/var/log"]
         kinds = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
         facts: dict[str, Any] = {
-            "tries": tries,
-            "numbers": {name: n for name in NUMBERS if (n := number(name, plan.host.machine)) is not None},
+            "tries": list(tries),
+            "numbers": {name: number(name, plan.host.machine) for name in NUMBERS},
             "project": str(self.project),
             "outside": [str(path) for path in outside],
             "port": self.tcp.getsockname()[1],
@@ -133,22 +144,15 @@ def _stage(place: Path | None) -> Iterator[_Stage]:
     base = Path(tempfile.mkdtemp(prefix="kaged-probe-", dir=place)).resolve()
     with contextlib.ExitStack() as cleanup:
         cleanup.callback(shutil.rmtree, base, ignore_errors=True)
-        project = base / "project"
-        made = {
-            ".kaged/project.yaml": b"version: 1\n",
-            ".git/config": b"[core]\n",
-            ".git/hooks/sample": b"",
-            "plain": b"plain\n",
-        }
-        for name, content in made.items():
+        project, secret = base / "project", base / "secret"
+        for name in (".kaged/project.yaml", ".git/config", ".git/hooks/sample", "plain"):
             (project / name).parent.mkdir(parents=True, exist_ok=True)
-            (project / name).write_bytes(content)
-        secret = base / "secret"
+            (project / name).write_text("as it was\n")
         secret.write_text("nobody inside may read this")
         addresses = ("\0kaged-probe-" + secrets.token_hex(8), str(base / "s"))
         abstract, unix = (_listen(cleanup, socket.AF_UNIX, address) for address in addresses)
         tcp = _listen(cleanup, socket.AF_INET, ("127.0.0.1", 0))
-        yield _Stage(project, secret, unix, abstract, tcp, made)
+        yield _Stage(project, secret, unix, abstract, tcp)
 
 
 def _listen(cleanup: contextlib.ExitStack, family: int, address: Any) -> socket.socket:
@@ -158,17 +162,20 @@ def _listen(cleanup: contextlib.ExitStack, family: int, address: Any) -> socket.
     return listener
 
 
+def _snapshot(folder: Path) -> dict[str, bytes]:
+    """Everything below a folder by name; files with their content."""
+    paths = folder.rglob("*")
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"" for path in paths}
+
+
 async def _start(client: KeeperClient, stage: _Stage, *, attacks: bool) -> list[Check]:
     """A cage with the default policy, and what the prober finds in it."""
     name = "a cage can be made"
     tries = {**GATE_TRIES, **(ATTACK_TRIES if attacks else {})}
+    code = Path(__file__).with_name("prober.py").read_text(encoding="utf-8")
     try:
-        plan = compile_plan(CageSpec(), stage.project, name="probe", environ={})
-        async with _cage(client, plan) as cage:
-            code = Path(__file__).with_name("prober.py").read_text(encoding="utf-8")
-            argv = [plan.host.python, "-I", "-S", "-c", code, stage.given(plan, list(tries))]
-            process = await client.run(cage, f"{cage}-try", argv, walltime_s=_TIME_LIMIT_S)
-            output = await _output(client, process)
+        plan = stage.plan()
+        output = await _run(client, plan, "-c", code, stage.given(plan, tries))
     except KagedError as error:
         stderr = str((error.details or {}).get("stderr", "")) or error.message
         problem, fix = explain_bwrap_failure(stderr)
@@ -187,7 +194,7 @@ def _judged(words: str, finding: str | None) -> Check:
 
 
 @contextlib.asynccontextmanager
-async def _cage(client: KeeperClient, plan: CagePlan) -> Any:
+async def _cage(client: KeeperClient, plan: CagePlan) -> AsyncIterator[str]:
     cage = f"probe-{new_ulid()}"
     await client.ensure_cage(cage, plan)
     try:
@@ -196,45 +203,31 @@ async def _cage(client: KeeperClient, plan: CagePlan) -> Any:
         await client.drop_cage(cage)
 
 
-async def _output(client: KeeperClient, process: Process) -> bytes:
-    """Everything a command said, once it has ended."""
-    try:
-        await process.wait()
-        return process.stream.read(0, _OUTPUT_LIMIT)[1]
-    finally:
-        await client.forget(process.id)
+async def _run(client: KeeperClient, plan: CagePlan, *arguments: str) -> bytes:
+    """Everything that Python, run in a cage of its own, said until it ended."""
+    async with _cage(client, plan) as cage:
+        argv = [plan.host.python, "-I", "-S", *arguments]
+        process = await client.run(cage, f"{cage}-try", argv, walltime_s=_TIME_LIMIT_S)
+        try:
+            await process.wait()
+            return process.stream.read(0, _OUTPUT_LIMIT)[1]
+        finally:
+            await client.forget(process.id)
 
 
-async def _limits(client: KeeperClient, stage: _Stage) -> list[Check]:
+async def _limits(client: KeeperClient, plan: CagePlan) -> list[Check]:
     """Memory and processes, with limits small enough to be met at once."""
-    plan = compile_plan(CageSpec(), stage.project, name="probe", environ={})
     small = replace(plan, limits=replace(plan.limits, memory_bytes=96 * 1024**2, pids=32))
-    hog = "x = bytearray(400 << 20); print('took it all', flush=True)"
-    bomb = "\n".join(
-        (
-            "import os, time",
-            "for n in range(200):",
-            "    if os.fork() == 0: time.sleep(30); os._exit(0)",
-            "time.sleep(5)",
-            "print('made all', flush=True)",
-        )
-    )
     checks = []
-    for words, script, bad in (
-        ("memory is limited", hog, b"took it all"),
-        ("processes are limited", bomb, b"made all"),
-    ):
-        async with _cage(client, small) as cage:
-            process = await client.run(cage, f"{cage}-try", [small.host.python, "-I", "-S", "-c", script])
-            output = await _output(client, process)
-        checks.append(_judged(words, "it got what it asked for" if bad in output else None))
+    for words, script in _GREED.items():
+        taken = b"took it all" in await _run(client, small, "-c", script)
+        checks.append(_judged(words, "it got what it asked for" if taken else None))
     return checks
 
 
-async def _leftovers(client: KeeperClient, stage: _Stage) -> Check:
+async def _leftovers(client: KeeperClient, plan: CagePlan) -> Check:
     """What a command left behind in every way there is must be gone with the cage."""
     mark = str(secrets.randbelow(10**8) + 10**8)
-    plan = compile_plan(CageSpec(), stage.project, name="probe", environ={})
     script = f"""trap '' TERM HUP
         setsid nohup sleep {mark} >/dev/null 2>&1 &
         (sleep {mark} &)
@@ -251,25 +244,11 @@ async def _leftovers(client: KeeperClient, stage: _Stage) -> Check:
     return _judged("nothing survives the cage", finding if started else "nothing could be started")
 
 
-def _sleepers(mark: str) -> list[int]:
+def _sleepers(mark: str) -> list[str]:
     """Live processes of this machine with `mark` as their last argument."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            if (entry / "cmdline").read_bytes().split(b"\0")[-2:-1] == [mark.encode()]:
-                found.append(int(entry.name))
+            if path.read_bytes().split(b"\0")[-2:-1] == [mark.encode()]:
+                found.append(path.parent.name)
     return found
-
-
-def _after(stage: _Stage) -> list[Check]:
-    """Seen from outside: the project is as it was, and no placeholder is left."""
-    changed = [name for name, content in stage.made.items() if (stage.project / name).read_bytes() != content]
-    names = {str(path.relative_to(stage.project)) for path in stage.project.rglob("*") if not path.is_dir()}
-    extra = sorted(names - set(stage.made))
-    extra += sorted(
-        p.name for p in stage.project.iterdir() if p.is_dir() and p.name not in (".kaged", ".git")
-    )
-    finding = ", ".join(changed + extra)
-    return [_judged("the project is left as it was", f"changed or left over: {finding}" if finding else None)]
