@@ -164,7 +164,7 @@ def ttyd() -> Iterator[Address]:
     assert TTYD is not None
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = [TTYD, "-W", "-i", "127.0.0.1", "-p", str(port), *SHELL]
+    command = [TTYD, "-W", "-P", "300", "-i", "127.0.0.1", "-p", str(port), *SHELL]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(200):
