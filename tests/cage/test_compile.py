@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from cage.harness import plan_for
 from kaged.cage.compile import compile_plan
 from kaged.cage.host import host_facts
-from kaged.cage.plan import CagePlan, Mount
-from kaged.cage.tree import PLACEHOLDER_MODE
+from kaged.cage.plan import PLACEHOLDER_MODE, CagePlan, Mount
 from kaged.core.errors import KagedError
 from kaged.projects.cage_spec import PROTECTED, CageSpec
 

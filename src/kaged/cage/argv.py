@@ -4,9 +4,8 @@ The options travel NUL-separated through `--args`, so no value can become an opt
 one is refused here. Everything bubblewrap reads from a descriptor is named and carried as data.
 """
 
-from kaged.cage.plan import GID, HOME, INIT_INSIDE, UID, CagePlan, Mount
+from kaged.cage.plan import GID, HOME, INIT_INSIDE, PLACEHOLDER_MODE, UID, CagePlan, Mount
 from kaged.cage.seccomp import filter_for
-from kaged.cage.tree import PLACEHOLDER_MODE
 from kaged.core.errors import KagedError
 
 Arg = str | dict[str, str]
@@ -62,7 +61,7 @@ def _isolation(plan: CagePlan) -> list[Arg]:
     return [
         *(f"--unshare-{name}" for name in ("user", "pid", "ipc", "uts", "net", "cgroup-try")),
         *("--uid", str(UID), "--gid", str(GID)),
-        *(["--disable-userns"] if plan.host.has("--disable-userns") else []),
+        *(["--disable-userns"] if "--disable-userns" in plan.host.options else []),
         *("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "cage"),
     ]
 
@@ -95,7 +94,7 @@ def _own_filesystems(plan: CagePlan) -> list[Arg]:
 
 
 def _tmpfs(plan: CagePlan, size: int, mode: str, path: str) -> list[Arg]:
-    sized: list[Arg] = ["--size", str(size)] if plan.host.has("--size") else []
+    sized: list[Arg] = ["--size", str(size)] if "--size" in plan.host.options else []
     return [*sized, "--perms", mode, "--tmpfs", path]
 
 

@@ -2,13 +2,15 @@
 
 import os
 import pwd
+import stat
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from kaged.cage.host import HostFacts, host_facts
-from kaged.cage.plan import HOME, CagePlan, Mode, Mount, MountKind, PlanLimits
+from kaged.cage.plan import HOME, PLACEHOLDER_MODE, CagePlan, Mode, Mount, MountKind, PlanLimits
 from kaged.cage.seccomp import Profile
-from kaged.cage.tree import Found, look
 from kaged.core.errors import KagedError
 from kaged.projects.cage_spec import PROJECT, PROTECTED, CageSpec
 
@@ -19,6 +21,8 @@ KERNEL_DIRS = tuple(map(Path, ("/proc", "/sys", "/dev", "/run", "/var/run")))
 SYSTEM_DIRS = tuple(map(Path, ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc")))
 NO_PROJECTS = tuple(map(Path, ("/proc", "/sys", "/dev", "/etc")))
 OWN_DIRS = tuple(map(Path, ("/tmp", "/var/tmp", HOME)))
+
+Kind = Literal["dir", "file", "missing", "link", "other"]
 
 
 def compile_plan(
@@ -152,6 +156,48 @@ def _cover(path: Path, rules: Mapping[Path, Mode]) -> Path | None:
     return next((p for p in (path, *path.parents) if p in rules), None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What stands at a path: `at` is the path itself, or the first part on the way that ends the walk.
+
+    `parents` are the real folders between the root and `at`, both excluded. A placeholder (of a live cage,
+    or left over by a crash) counts as `missing`.
+    """
+
+    kind: Kind
+    at: Path
+    parents: tuple[Path, ...]
+
+
+def _walk(root: Path, path: Path) -> _Found:
+    """Walk from `root` down to `path`, one name at a time, without ever following a symbolic link."""
+    kind: Kind = "dir"
+    here = root
+    above: list[Path] = []
+    for name in path.relative_to(root).parts:
+        above.append(here)
+        here = here / name
+        kind = _kind(here)
+        if kind != "dir":
+            break
+    return _Found(kind, here, tuple(above[1:]))
+
+
+def _kind(path: Path) -> Kind:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        raise KagedError("unavailable", f"{path} cannot be looked at: {error.strerror}") from error
+    if stat.S_ISLNK(mode):
+        return "link"
+    if not stat.S_ISDIR(mode):
+        return "file" if stat.S_ISREG(mode) else "other"
+    placeholder = stat.S_IMODE(mode) == PLACEHOLDER_MODE and next(path.iterdir(), None) is None
+    return "missing" if placeholder else "dir"
+
+
 class _Mounts:
     """Collects the mounts of one plan: the first one at a path counts, but any wins over a pin."""
 
@@ -187,9 +233,9 @@ class _Mounts:
         cover = _cover(path, self._rules)
         return cover is not None and self._rules[cover] == "rw"
 
-    def _look(self, path: Path, key: str) -> Found:
+    def _look(self, path: Path, key: str) -> _Found:
         """What stands at `path`; each writable folder above becomes a mount, or it could be renamed."""
-        found = look(self._root if path.is_relative_to(self._root) else Path("/"), path)
+        found = _walk(self._root if path.is_relative_to(self._root) else Path("/"), path)
         if found.kind == "link":
             raise _refuse(
                 key, f"{found.at} is a symbolic link, so kaged cannot hold {path}; put a real one there"

@@ -45,10 +45,6 @@ class HostFacts:
     python_prefix: str | None
     init: str
 
-    def has(self, option: str) -> bool:
-        """Whether this bubblewrap knows `option`."""
-        return option in self.options
-
 
 @cache
 def host_facts() -> HostFacts:
@@ -89,14 +85,9 @@ def _options(bwrap: str) -> frozenset[str]:
 
 
 def _base_dirs(root: Path) -> tuple[tuple[str, str | None], ...]:
-    found: list[tuple[str, str | None]] = []
-    for name in BASE_DIRS:
-        path = root / name
-        if path.is_symlink():
-            found.append((f"/{name}", str(path.readlink())))
-        elif path.is_dir():
-            found.append((f"/{name}", None))
-    return tuple(found)
+    paths = [root / name for name in BASE_DIRS]
+    links = {path: str(path.readlink()) for path in paths if path.is_symlink()}
+    return tuple((f"/{path.name}", links.get(path)) for path in paths if path in links or path.is_dir())
 
 
 def _etc_entries(etc: Path) -> tuple[str, ...]:
@@ -118,5 +109,4 @@ def interpreter(system: Path = SYSTEM_PYTHON) -> tuple[str, str | None]:
             f"cages need a Python of their own: {SYSTEM_PYTHON} is missing or older than 3.9 and {own} does "
             "not exist; install the package python3",
         )
-    inside_usr = prefix == Path("/usr") or Path("/usr") in prefix.parents
-    return str(own), None if inside_usr else str(prefix)
+    return str(own), None if prefix.is_relative_to("/usr") else str(prefix)

@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from kaged.cage.host import HostFacts
 from kaged.cage.seccomp import Profile, filter_for
-from kaged.cage.words import duration, size
 
 HOME = "/home/agent"
 INIT_INSIDE = "/run/kaged/init.py"
 UID = GID = 1000
+PLACEHOLDER_MODE = 0o1755
+"""The sticky bit on a folder that only its owner writes means nothing, so nobody sets it."""
 
 Mode = Literal["rw", "ro", "hidden"]
 MountKind = Literal["rw", "ro", "pin", "hide-dir", "hide-file"]
@@ -25,7 +26,9 @@ class Mount:
 
     `pin` is a writable folder bound onto itself: a mount point cannot be renamed, so nobody inside can
     move a folder away to get rid of the protected file in it. `hide-dir` and `hide-file` cover what is
-    there. `placeholder` says that the path is missing outside: bubblewrap makes an empty folder to mount on.
+    there. `placeholder` says that the path is missing outside: bubblewrap makes an empty folder of an unusual
+    mode to mount on, and the keeper removes it. Version control does not see it, and removing it can only
+    ever remove an empty folder.
     """
 
     kind: MountKind
@@ -152,3 +155,20 @@ class CagePlan:
             "placeholders": list(self.placeholders),
             "guards": list(self.guards),
         }
+
+
+def size(amount: int) -> str:
+    """Bytes the way people say them: `2 GB`, `512 MB`, `1.5 GB`."""
+    for unit, name in ((1024**3, "GB"), (1024**2, "MB"), (1024, "KB")):
+        if amount >= unit:
+            return f"{amount / unit:.1f}".removesuffix(".0") + f" {name}"
+    return f"{amount} bytes"
+
+
+def duration(seconds: float) -> str:
+    """Seconds the way people say them: `30 minutes`, `1 hour`, `90 seconds`."""
+    for unit, name in ((3600, "hour"), (60, "minute")):
+        if seconds >= unit and seconds % unit == 0:
+            count = int(seconds // unit)
+            return f"{count} {name}" + ("" if count == 1 else "s")
+    return f"{seconds:g} second" + ("" if seconds == 1 else "s")

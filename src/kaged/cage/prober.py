@@ -6,6 +6,7 @@ None when the cage held, else one sentence of what was possible.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -154,18 +155,14 @@ class Prober:
     def processes_of_the_host(self) -> str | None:
         outside = self.given["namespaces"].items()
         shared = [name for name, link in outside if str(Path(f"/proc/self/ns/{name}").readlink()) == link]
-        count = len(_processes())
-        many = [f"{count} processes"] if count > 8 else []
-        return listed("shared with the host", shared) or listed("visible", many)
+        visible = [path.name for path in _processes()]
+        return listed("shared with the host", shared) or listed("visible", visible[8:])
 
     def environment(self) -> str | None:
         for process in _processes():
-            try:
-                content = (process / "environ").read_bytes()
-            except OSError:
-                continue
-            if b"KAGED_" in content:
-                return f"{process}/environ shows the daemon's environment"
+            with contextlib.suppress(OSError):
+                if b"KAGED_" in (process / "environ").read_bytes():
+                    return f"{process}/environ shows the daemon's environment"
         return None
 
     def mounts_and_namespaces(self) -> str | None:
@@ -210,15 +207,9 @@ class Prober:
         return possible({"chmod 4755": partial(os.chmod, path, 0o4755)})
 
     def descriptors(self) -> str | None:
-        extra = []
-        for entry in list(Path("/proc/self/fd").iterdir()):
-            try:
-                target = entry.readlink()
-            except FileNotFoundError:  # the listing's own
-                continue
-            if int(entry.name) > 2:
-                extra.append(f"{entry.name} → {target}")
-        return listed("open", extra)
+        found = [path for path in Path("/proc/self/fd").iterdir() if int(path.name) > 2]
+        # The listing's own is gone by now.
+        return listed("open", [f"{path.name} → {path.resolve()}" for path in found if os.path.lexists(path)])
 
     # -- more, for `doctor --attacks` -----------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cage.harness import plan_for
-from kaged.cage.words import duration, size
+from kaged.cage.plan import duration, size
 
 
 @pytest.fixture
