@@ -57,13 +57,14 @@ class Browser:
         return connect(**{**given, **changes})
 
 
-def control_socket(it: Daemon) -> Opening:
+def control_socket(it: Daemon, **more: Any) -> Opening:
     """The same socket over `control.sock`, as the CLI could use it."""
     return lambda: unix_connect(
         str(it.runtime / "control.sock"),
         uri="ws://127.0.0.1/api/v1/ws",
         subprotocols=[Subprotocol("kaged.v1")],
         max_size=None,
+        **more,
     )
 
 

@@ -81,3 +81,8 @@ def _sockets(app: FastAPI, services: Services) -> None:
             await terminals.serve(socket, services, tid, after)
         except KagedError as error:
             await socket.send_denial_response(errors.response(error))
+
+    @app.websocket("/{rest:path}")
+    async def _nowhere(socket: WebSocket, rest: str) -> None:
+        error = KagedError("not_found", f"There is no socket at /{rest}; there is one at /api/v1/ws.")
+        await socket.send_denial_response(errors.response(error))

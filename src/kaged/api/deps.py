@@ -14,20 +14,22 @@ from kaged.core.errors import KagedError
 
 T = TypeVar("T")
 
+# All of them are coroutines, which costs a request nothing; FastAPI would run plain functions in threads.
 
-def _services(request: Request) -> Services:
+
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
 
-def _actor(request: Request) -> Actor:
+async def _actor(request: Request) -> Actor:
     actor: Actor | None = request.scope["state"].get("actor")
     if actor is None:
         raise KagedError("unauthenticated", "This request carries no identity.")
     return actor
 
 
-def _admin(actor: Annotated[Actor, Depends(_actor)]) -> Actor:
+async def _admin(actor: Annotated[Actor, Depends(_actor)]) -> Actor:
     if not actor.is_admin:
         raise KagedError(
             "forbidden",
@@ -37,7 +39,7 @@ def _admin(actor: Annotated[Actor, Depends(_actor)]) -> Actor:
     return actor
 
 
-def _control(actor: Annotated[Actor, Depends(_actor)]) -> Actor:
+async def _control(actor: Annotated[Actor, Depends(_actor)]) -> Actor:
     if actor.source != "control":
         raise KagedError(
             "forbidden", "This can only be asked for on the host itself, with the `kaged` command."
@@ -49,6 +51,9 @@ Svc = Annotated[Services, Depends(_services)]
 Caller = Annotated[Actor, Depends(_actor)]
 Admin = Annotated[Actor, Depends(_admin)]
 OnHost = Annotated[Actor, Depends(_control)]
+
+
+_MAX_OFFSET = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +70,14 @@ class Page:
         return {"items": [shape(item) for item in items[: self.limit]], "next": cursor}
 
 
-def _page(limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str | None = None) -> Page:
+async def _page(limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str | None = None) -> Page:
     if cursor is None:
         return Page(limit, 0)
     try:
         offset = int(base64.urlsafe_b64decode(cursor.encode("ascii", "strict")))
     except (ValueError, binascii.Error) as error:
         raise KagedError("validation_failed", "`cursor` is not one that this list gave out.") from error
-    if offset < 0:
+    if not 0 <= offset <= _MAX_OFFSET:
         raise KagedError("validation_failed", "`cursor` is not one that this list gave out.")
     return Page(limit, offset)
 
