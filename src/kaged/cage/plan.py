@@ -82,11 +82,7 @@ class CagePlan:
         return tuple(mount.path for mount in self.mounts if mount.path != self.root)
 
     def hash(self) -> str:
-        """SHA-256 over the policy, as hex: equal plans allow the same, whatever the project holds today.
-
-        What the file system happened to hold (which protected files exist) is left out: a plan does not
-        become another one because somebody created `.envrc`.
-        """
+        """SHA-256 over the policy, as hex: a plan does not become another one because `.envrc` was created."""
         policy = asdict(self)
         del policy["name"], policy["mounts"]
         policy["seccomp"] = hashlib.sha256(filter_for(self.seccomp, self.host.machine)).hexdigest()
