@@ -16,8 +16,6 @@ T = TypeVar("T")
 
 # All of them are coroutines, which costs a request nothing; FastAPI would run plain functions in threads.
 
-# All of them are coroutines, which costs a request nothing; FastAPI would run plain functions in threads.
-
 
 async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
