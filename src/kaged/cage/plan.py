@@ -82,7 +82,7 @@ class CagePlan:
         return tuple(mount.path for mount in self.mounts if mount.path != self.root)
 
     def hash(self) -> str:
-        """SHA-256 over the policy, as hex: a plan does not become another one because `.envrc` was created."""
+        """SHA-256 over the policy, as hex: a plan stays the same when `.envrc` is created."""
         policy = asdict(self)
         del policy["name"], policy["mounts"]
         policy["seccomp"] = hashlib.sha256(filter_for(self.seccomp, self.host.machine)).hexdigest()
