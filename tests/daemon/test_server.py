@@ -1,8 +1,10 @@
-"""The daemon's servers: which sockets compress."""
+"""The daemon's servers: which sockets compress, and the mode of the unix socket."""
 
 import asyncio
 import contextlib
+import os
 import socket
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -64,3 +66,14 @@ async def test_terminal_sockets_never_compress(path: str, agreed: list[str], sho
             assert await _extensions(client) == agreed
         async with unix_connect(str(name), f"ws://127.0.0.1{path}") as client:
             assert await _extensions(client) == agreed
+
+
+def test_a_unix_socket_has_its_mode_from_the_first_moment(short_tmp: Path) -> None:
+    before = os.umask(0)
+    try:
+        for mode in (0o600, 0o660):
+            with listen_unix(short_tmp / "s", mode=mode):
+                assert stat.S_IMODE((short_tmp / "s").stat().st_mode) == mode
+        assert os.umask(0) == 0, "the umask is as it was"
+    finally:
+        os.umask(before)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,6 +13,9 @@ from kaged.cage.client import KeeperClient
 from kaged.cage.probe import Check, probe
 from kaged.core.errors import KagedError
 from kaged.settings.config import Loaded
+
+_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+"""Where cages look, whatever `PATH` says."""
 
 PROGRAMS = {
     "bwrap": ("bubblewrap", "agents cannot run without it"),
@@ -36,7 +40,7 @@ async def examine(loaded: Loaded, *, attacks: bool, as_json: bool) -> int:
 def _programs() -> list[Check]:
     found = []
     for program, (package, why) in PROGRAMS.items():
-        where = shutil.which(program)
+        where = shutil.which(program, path=f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}")
         detail = where or f"not installed; {why}"
         fix = "" if where else f"sudo apt-get install -y {package}"
         found.append(Check(name=f"program {program}", ok=where is not None, detail=detail, fix=fix))

@@ -1,5 +1,6 @@
 """The listening TCP port: bind it, or name who holds it."""
 
+import contextlib
 import errno
 import socket
 from pathlib import Path
@@ -100,14 +101,18 @@ def holder(port: int) -> str:
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
             continue
-        try:
-            links = {str(fd.readlink()) for fd in (process / "fd").iterdir()}
-            if links & inodes:
+        with contextlib.suppress(OSError):
+            if any(_leads_to(fd, inodes) for fd in (process / "fd").iterdir()):
                 name = (process / "comm").read_text(encoding="utf-8").strip()
                 return f"{name} (pid {process.name})"
-        except OSError:
-            continue
     return "a process of another account" if inodes else "a process that this account cannot see"
+
+
+def _leads_to(fd: Path, inodes: set[str]) -> bool:
+    try:
+        return str(fd.readlink()) in inodes
+    except FileNotFoundError:
+        return False  # closed meanwhile
 
 
 def _listening_inodes(port: int) -> set[str]:
