@@ -1,5 +1,6 @@
 """The client of the keeper: cages, processes and files, as the rest of the daemon sees them."""
 
+import asyncio
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -291,8 +292,18 @@ class KeeperClient:
 
     async def shutdown(self) -> None:
         """End the keeper and everything in it; returns when nothing is left."""
-        await self._ask("shutdown")
-        await self.closed.wait()
+        keeper = os.pidfd_open(self.pid)
+        gone = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(keeper, gone.set)
+        try:
+            await self._ask("shutdown")
+            await self.closed.wait()
+            # It hangs up before it exits, and whoever stops kaged expects no process afterwards.
+            await gone.wait()
+        finally:
+            loop.remove_reader(keeper)
+            os.close(keeper)
 
     def close(self) -> None:
         """Detach: everything goes on in the keeper, and its output is kept there."""
