@@ -12,6 +12,7 @@ from kaged.cage import launch
 from kaged.cage.connection import Connection
 from kaged.cage.process import Process
 from kaged.cage.ring import Ring
+from kaged.cage.turns import Turns
 from kaged.core.errors import KagedError
 from kaged.core.keeper_stream import Stream
 from kaged.core.keeper_wire import WIRE_VERSION, Exit, Frame, peer
@@ -123,6 +124,7 @@ class KeeperClient:
         self.on_cage_gone: Callable[[str, str, str], None] = lambda cage_id, reason, words: None
         """Called with (cage id, reason, last words) when a cage has ended, for whatever reason."""
         self._processes: dict[str, Process] = {}
+        self._turns = Turns()
         self._connection = Connection(sock, self._event, self._lost, self._adopt)
         self.closed = self._connection.closed
 
@@ -335,7 +337,7 @@ class KeeperClient:
         fds = dict(zip(fields["names"], frame.fds, strict=True))
         stage = (fds["stage_read"], fds["stage_write"]) if "stage_read" in fds else None
         stream = Stream(fds["ring"], fds.get("source"), stage, fields["capacity"])
-        ring = Ring(stream, lambda: self._drained(process_id))
+        ring = Ring(stream, lambda: self._drained(process_id), self._turns)
         master = os.dup(fds["source"]) if stage else None
         process = Process(
             process_id,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from kaged.cage.turns import Turns
 from kaged.core.errors import KagedError
 from kaged.core.keeper_stream import ROUNDS, Stream
 
@@ -18,9 +19,12 @@ class Ring:
     `resume` nothing is read, so that the program blocks as it would on a slow terminal.
     """
 
-    def __init__(self, stream: Stream, on_end: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, stream: Stream, on_end: Callable[[], None] = lambda: None, turns: Turns | None = None
+    ) -> None:
         self._stream = stream
         self._on_end = on_end
+        self._turns = turns or Turns()
         self._loop = asyncio.get_running_loop()
         self._watched: int | None = None
         self._paused = False
@@ -88,7 +92,7 @@ class Ring:
             self._watched = None
 
     def _readable(self) -> None:
-        self._pump(ROUNDS)
+        self._pump(self._turns.rounds(self, self._loop.time()))
 
     def _pump(self, rounds: int) -> int:
         moved = self._stream.pump(rounds)
