@@ -1,6 +1,6 @@
 """Durable appends through the journal against raw apsw that commits the same rows in the same groups.
 
-Usage: python benchmarks/bench_append.py [--quick] [--json FILE] [--folder DIR]
+Usage: python benchmarks/bench_append.py [--quick] [--json FILE]
 
 Each of 1, 20 and 100 writers appends one delta, waits until it is durable, and appends the next. The peer is
 a bare loop on one thread that inserts as many events a commit as the journal's writer grouped in the same
@@ -9,22 +9,22 @@ and creating the sessions. Both run with WAL and synchronous=FULL, in turns, on 
 probe (sync of a small file) says what the disk costs.
 """
 
-import argparse
 import asyncio
 import json
 import os
-import platform
-import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import apsw
+import common
 import uvloop
+from common import Report, Target
 
 from kaged.core.events import NewEvent
 from kaged.journal.journal import Journal
@@ -37,6 +37,7 @@ DELTA = NewEvent(
 )
 TEXT = json.dumps(DELTA.data, separators=(",", ":"))
 TARGET = {100: 0.8}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,8 @@ class Row:
     journal: list[float]
     raw: list[float]
     raw_inserts_only: list[float]
-    delay_p50_ms: float
-    delay_p99_ms: float
-
-    @property
-    def ratio(self) -> float:
-        return statistics.median(self.journal) / statistics.median(self.raw)
-
-    @property
-    def ratio_inserts_only(self) -> float:
-        return statistics.median(self.journal) / statistics.median(self.raw_inserts_only)
+    delay_p50_ms: list[float]
+    delay_p99_ms: list[float]
 
 
 def session_id(number: int) -> str:
@@ -145,86 +138,54 @@ def sync_ms(folder: Path, times: int = 50) -> list[float]:
     return taken
 
 
-def in_new_folder(parent: Path | None, run: Callable[[Path], object]) -> object:
-    folder = Path(tempfile.mkdtemp(prefix="kaged-bench-", dir=parent))
-    try:
-        return run(folder)
-    finally:
-        shutil.rmtree(folder)
+def in_new_folder(run: Callable[[Path], T]) -> T:
+    """What `run` returns for a folder of its own; the temporary folder decides which disk it is on."""
+    with tempfile.TemporaryDirectory(prefix="kaged-bench-") as folder:
+        return run(Path(folder))
 
 
-def measure(parent: Path | None, writers: int, rounds: int, seconds: float) -> Row:
-    rates, groups, raws, inserts, delays = [], [], [], [], []
+def measure(writers: int, rounds: int, seconds: float) -> Row:
+    """Both sides in turns."""
+    rates, groups, raws, inserts = [], [], [], []
+    p50, p99 = [], []
     for _ in range(rounds):
-        rate, grouped, taken = in_new_folder(
-            parent, lambda folder: uvloop.run(journal_run(folder, writers, seconds))
+        rate, grouped, delays = in_new_folder(
+            lambda folder: uvloop.run(journal_run(folder, writers, seconds))
         )
         rates.append(rate)
         groups.append(grouped)
-        delays += taken
+        p50.append(common.percentile(delays, 50) * 1000)
+        p99.append(common.percentile(delays, 99) * 1000)
         size = max(1, round(grouped))
         for target, heads in ((raws, True), (inserts, False)):
-            target.append(
-                in_new_folder(
-                    parent,
-                    lambda folder, size=size, heads=heads: asyncio.run(
-                        raw_run(folder, writers, size, seconds, heads=heads)
-                    ),
-                )
-            )
-    delays.sort()
-    return Row(
-        writers,
-        statistics.median(groups),
-        rates,
-        raws,
-        inserts,
-        delays[len(delays) // 2] * 1000,
-        delays[len(delays) * 99 // 100] * 1000,
-    )
-
-
-def spread(values: list[float]) -> str:
-    return f"{min(values):,.0f} / {statistics.median(values):,.0f} / {max(values):,.0f}"
+            bare = partial(raw_run, writers=writers, group=size, seconds=seconds, heads=heads)
+            target.append(in_new_folder(lambda folder, bare=bare: asyncio.run(bare(folder))))
+    return Row(writers, statistics.median(groups), rates, raws, inserts, p50, p99)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, under a minute")
-    parser.add_argument("--json", type=Path, help="also write the results to this file")
-    parser.add_argument("--folder", type=Path, help="where the databases are made (default: the temp folder)")
-    options = parser.parse_args()
-    rounds, seconds = (3, 0.7) if options.quick else (7, 3.0)
-    sync = in_new_folder(options.folder, sync_ms)
-    versions = {
-        "python": platform.python_version(),
-        "apsw": apsw.apsw_version(),
-        "sqlite": apsw.sqlite_lib_version(),
-        "uvloop": uvloop.__version__,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.platform()}",
-    }
-    print("durable appends: journal (group commit) against raw apsw at the same group size")
-    print(" · ".join(f"{name} {value}" for name, value in versions.items()))
-    print(f"4 KiB write + fsync, ms: {min(sync):.3f} / {statistics.median(sync):.3f} / {max(sync):.3f}")
-    print(f"{rounds} rounds of {seconds} s, in turns; rates are events/s as min / median / max\n")
-    print(
-        f"{'writers':>7} {'a commit':>8} {'journal':>26} {'raw apsw':>26} {'ratio':>6} {'target':>6} "
-        f"{'raw, no heads':>26} {'ratio':>6} {'delay p50/p99 ms':>17}"
+    """Print the table."""
+    options = common.options("append", __doc__)
+    rounds, seconds = options.pick((1, 0.1), (3, 0.7), (7, 3.0))
+    report = Report(
+        "append",
+        "durable appends: journal (group commit) against raw apsw at the same group size",
+        options,
+        "opening the database, creating the sessions",
+        ("apsw", "uvloop"),
+        [f"SQLite {apsw.sqlite_lib_version()}; {rounds} rounds of {seconds} s, in turns"],
     )
-    rows = []
+    sync = in_new_folder(sync_ms)
+    report.notes.append(f"4 KiB write and fsync, ms: {common.spread(sync)}")
     for writers in (1, 20, 100):
-        row = measure(options.folder, writers, rounds, seconds)
-        rows.append({**asdict(row), "ratio": row.ratio, "ratio_inserts_only": row.ratio_inserts_only})
-        target = f"{TARGET[writers]:.2f}" if writers in TARGET else "-"
-        print(
-            f"{writers:>7} {row.group:>8.1f} {spread(row.journal):>26} {spread(row.raw):>26} "
-            f"{row.ratio:>6.2f} {target:>6} {spread(row.raw_inserts_only):>26} "
-            f"{row.ratio_inserts_only:>6.2f} {row.delay_p50_ms:>8.2f} /{row.delay_p99_ms:>7.2f}",
-            flush=True,
-        )
-    if options.json is not None:
-        options.json.write_text(json.dumps({"versions": versions, "sync_ms": sync, "rows": rows}, indent=1))
-    sys.stdout.flush()
+        row = measure(writers, rounds, seconds)
+        report.notes.append(f"{writers} writers: {row.group:.1f} events a commit")
+        target = Target(TARGET[writers], least=True) if writers in TARGET else None
+        report.add(f"{writers} writers", "1/s", row.journal, "raw apsw", row.raw, target=target)
+        report.add(f"{writers} writers", "1/s", row.journal, "the same, inserts only", row.raw_inserts_only)
+        report.add(f"{writers} writers, delay p50", "ms", row.delay_p50_ms)
+        report.add(f"{writers} writers, delay p99", "ms", row.delay_p99_ms)
+    report.finish()
 
 
 if __name__ == "__main__":

@@ -10,11 +10,8 @@ the parser and the reader alone. Counted is this process's CPU time (user and sy
 turns; the first answer of each kind is not counted. Excluded: the server, imports, making the client.
 """
 
-import argparse
 import contextlib
-import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -22,12 +19,13 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
+import common
 import httpx2
 import msgspec
 import uvloop
+from common import TESTS, Report
 
 from kaged.models.anthropic import AnthropicReader
 from kaged.models.catalogue import Connection
@@ -38,7 +36,6 @@ from kaged.models.reader import Reader
 from kaged.models.sse import SSEParser
 from kaged.models.types import Finished, ModelRequest, TextDelta, UserMessage
 
-TESTS = Path(__file__).resolve().parent.parent / "tests"
 REQUEST = ModelRequest("fake", "", [UserMessage("go")])
 PATHS = {"openai": "/chat/completions", "anthropic": "/v1/messages"}
 
@@ -185,38 +182,24 @@ async def bench(tokens: int, times: int) -> list[Row]:
     return rows
 
 
-def table(rows: list[Row]) -> str:
-    """The rows for people; `ratio` is against raw in the same line-up."""
-    lines = [
-        f"{'wire':<10} {'tokens a write':>14}  {'what':<14} {'CPU µs/token min / median / max':>32}"
-        f" {'ratio':>6} {'tokens/s':>9} {'events out':>10}"
-    ]
-    base = 1.0
-    for row in rows:
-        base = row.median if row.what == "raw" else base
-        spread = f"{min(row.cpu_us):.1f} / {row.median:.1f} / {max(row.cpu_us):.1f}"
-        lines.append(
-            f"{row.wire:<10} {row.per_write:>14}  {row.what:<14} {spread:>32}"
-            f" {row.median / base:>6.2f} {row.tokens_per_s:>9,.0f} {row.events_out:>10,}"
-        )
-    return "\n".join(lines)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer tokens and repetitions")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    options = parser.parse_args()
-    tokens, times = (5_000, 3) if options.quick else (20_000, 5)
-    system = f"{platform.system()} {platform.release()}"
-    machine = f"{system}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    versions = f"httpx2 {httpx2.__version__}, msgspec {msgspec.__version__}, uvloop {uvloop.__version__}"
-    print(f"{machine}; {versions}; {tokens:,} tokens, {times} times")
-    rows = uvloop.run(bench(tokens, times))
-    print(table(rows))
-    if options.json:
-        figures = {"machine": machine, "versions": versions, "rows": [asdict(row) for row in rows]}
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    """Print the table."""
+    options = common.options("models", __doc__)
+    tokens, times = options.pick((200, 1), (5_000, 3), (20_000, 5))
+    report = Report(
+        "models",
+        f"model wires: CPU a streamed token, {tokens:,} tokens an answer, against raw parsing of its events",
+        options,
+        "the server, imports, making the client",
+        ("httpx2", "msgspec", "uvloop"),
+    )
+    raw_us: list[float] = []
+    for row in uvloop.run(bench(tokens, times)):
+        if row.what == "raw":
+            raw_us = row.cpu_us
+        else:
+            report.add(f"{row.wire}, {row.per_write} a write: {row.what}", "µs", row.cpu_us, "raw", raw_us)
+    report.finish()
 
 
 if __name__ == "__main__":
