@@ -202,7 +202,7 @@ def main() -> None:
     with common.short_folder() as folder:
         it = Daemon(Path(folder))
         try:
-            starts(report, it, options.pick(1, 5, 15))
+            starts(report, it, options.pick(1, 3, 15))
             help_text(report, it, options.pick(1, 7, 30))
             browser = Browser.sign_in(it.launch_url)
             with browser.client() as client:
@@ -210,7 +210,7 @@ def main() -> None:
             peer = Bare(body)
             try:
                 memory(report, it, peer)
-                me(report, it, browser, peer, options.pick(1, 4, 9), options.pick(0.2, 1.5, 5))
+                me(report, it, browser, peer, options.pick(1, 3, 9), options.pick(0.2, 1, 5))
             finally:
                 peer.close()
         finally:

@@ -16,10 +16,16 @@ def test_a_lone_reader_gets_long_turns() -> None:
 def test_others_shorten_the_turns_for_a_while() -> None:
     turns, flood, typist = Turns(), object(), object()
     assert turns.rounds(flood, 0.0) == ROUNDS
-    assert turns.rounds(typist, 1.0) == FEW
-    assert turns.rounds(flood, 1.1) == FEW
-    assert turns.rounds(flood, 1.1 + RECENT_S / 2) == FEW
-    assert turns.rounds(flood, 1.1 + RECENT_S) == ROUNDS
+    assert turns.rounds(typist, 0.1) == FEW
+    assert turns.rounds(flood, 0.2) == FEW
+    assert turns.rounds(flood, 0.2 + RECENT_S / 2) == FEW
+    assert turns.rounds(flood, 0.2 + RECENT_S) == ROUNDS
+
+
+def test_one_after_the_other_is_not_sharing() -> None:
+    turns, first, second = Turns(), object(), object()
+    assert turns.rounds(first, 0.0) == ROUNDS
+    assert turns.rounds(second, RECENT_S) == ROUNDS
 
 
 async def test_rings_that_share_turns_take_small_steps() -> None:

@@ -12,12 +12,11 @@ class Turns:
 
     def __init__(self) -> None:
         self._last: object = None
-        self._changed_at = float("-inf")
+        self._last_at = self._shared_at = float("-inf")
 
     def rounds(self, reader: object, now: float) -> int:
         """Reads for `reader`, whose source has bytes: `ROUNDS` while it is the only one. Time in seconds."""
-        if reader is not self._last:
-            if self._last is not None:
-                self._changed_at = now
-            self._last = reader
-        return FEW if now - self._changed_at < RECENT_S else ROUNDS
+        if reader is not self._last and now - self._last_at < RECENT_S:
+            self._shared_at = now
+        self._last, self._last_at = reader, now
+        return FEW if now - self._shared_at < RECENT_S else ROUNDS
