@@ -87,3 +87,14 @@ async def test_what_a_command_left_behind_is_bounded_too(client: KeeperClient, s
     await process.wait()
     await until(lambda: not marked(name) or (os.geteuid() != 0 and len(marked(name)) < 30))
     assert [cage.id for cage in (await client.state()).cages] == ["c"]
+
+
+@pytest.mark.cage
+async def test_the_time_limit_ends_children_in_sessions_of_their_own(
+    client: KeeperClient, short_tmp: Path
+) -> None:
+    await client.ensure_cage("c", LiteralPlan(project(short_tmp)))
+    name = mark()
+    process = await client.run("c", "late", ["bash", "-c", f"setsid sleep {name} & wait"], walltime_s=1)
+    assert (await process.wait()).reason == "walltime"
+    await until(lambda: not marked(name))

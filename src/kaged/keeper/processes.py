@@ -151,6 +151,10 @@ class Process:
         """Record the end, once; the reason it was doomed for comes first."""
         if self.exit is None:
             self.exit = Exit(code, number, self._doom or reason)
+            if self._doom is not None:
+                # Once more, now that the command itself starts nothing any more: children in sessions of
+                # their own were not in its group, and one may have been born while the tree was gathered.
+                self.send(signal.SIGKILL, True)
             self._cancel()
             self.close_stdin()
 
