@@ -1,5 +1,7 @@
-"""Every check and test, each with its runner's own summary; the first line that fails fails the whole.
+"""Every check and test, each with its runner's own summary; whatever fails, fails the whole.
 
+Tests of real processes run side by side and can starve each other on a small machine: what failed there is
+run once more, alone, and both summaries are printed. A test that fails alone fails the whole.
 `--quick` leaves out the browser stories. Further arguments go to pytest.
 """
 
@@ -12,6 +14,8 @@ from pathlib import Path
 import bootstrap
 
 ROOT = Path(__file__).resolve().parent.parent
+_TESTS_FAILED = 1
+"""pytest's exit code for failed tests; 2 and above are errors of the run itself."""
 
 
 def main(arguments: list[str]) -> int:
@@ -33,6 +37,19 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write(f"\n── {' '.join(Path(c).name if i == 0 else c for i, c in enumerate(command))}\n")
         sys.stdout.flush()
         code = subprocess.run(command, cwd=folder, env=env, check=False).returncode
+        if command is pytest and code == _TESTS_FAILED:
+            sys.stdout.write("\n── the tests that failed, once more and alone\n")
+            sys.stdout.flush()
+            alone = [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "--last-failed",
+                "--last-failed-no-failures=none",
+                *rest,
+            ]
+            code = subprocess.run(alone, cwd=folder, env=env, check=False).returncode
         sys.stdout.write(
             f"── {'ok' if code == 0 else f'failed ({code})'} in {time.monotonic() - since:.0f} s\n"
         )
