@@ -257,7 +257,19 @@ STUBBORN = "setsid sh -c 'trap \"\" TERM INT HUP; while :; do sleep 1000; done' 
 
 
 def caged(it: Daemon) -> list[str]:
+    """What runs in the cage of the stubborn command."""
     return [line for line in it.processes() if "sleep 1000" in line]
+
+
+def settled(it: Daemon) -> list[str]:
+    """The same once all of it is there: the shell in its own session, a `sleep` of each."""
+
+    def whole() -> list[str]:
+        found = caged(it)
+        sleeping = [line for line in found if line.split(" ", 1)[1] == "sleep 1000"]
+        return found if len(sleeping) == 2 and len(found) == 3 else []
+
+    return list(until(whole, "the command's processes"))
 
 
 def test_sigterm_leaves_the_keeper_and_what_runs_in_it(short_tmp: Path) -> None:
@@ -265,7 +277,7 @@ def test_sigterm_leaves_the_keeper_and_what_runs_in_it(short_tmp: Path) -> None:
         sid = session_of(it)
         post(it, sid, "/messages", {"text": f"run: {STUBBORN}"})
         seen(it, sid, "tool.output")
-        before = until(lambda: len(found := caged(it)) >= 2 and found, "the command's processes")
+        before = settled(it)
         assert it.stop(signal.SIGTERM) == 0
         assert caged(it) == before
         it.start()
@@ -289,7 +301,7 @@ def test_nothing_is_left(short_tmp: Path, how: str) -> None:
             api.post(
                 "/api/v1/terminals", json={"kind": "cage", "project": "sample", "session": sid}
             ).raise_for_status()
-        until(lambda: len(caged(it)) >= 2, "the command's processes")
+        settled(it)
         assert len(it.processes()) >= 6, "daemon, keeper, cage, init, two shells, commands"
         if how == "SIGINT":
             assert it.stop() == 0
@@ -312,7 +324,7 @@ async def test_a_lost_keeper_starts_the_daemon_anew(short_tmp: Path, free_port: 
         following = asyncio.create_task(client.follow())
         post(it, sid, "/messages", {"text": f"run: {STUBBORN}"})
         await client.until(lambda f: f["type"] == "tool.output")
-        until(lambda: len(caged(it)) >= 2, "the command's processes")
+        settled(it)
         with it.api() as api:
             system = api.get("/api/v1/system").json()
         os.kill(system["keeper"]["pid"], signal.SIGKILL)
