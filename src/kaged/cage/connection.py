@@ -89,18 +89,20 @@ class Connection:
         self._loop.remove_writer(self._fd)
 
     def _readable(self) -> None:
-        try:
-            data, fds = wire.receive(self._sock)
-            frames = self._reader.feed(data, fds) if data else None
-        except BlockingIOError:
-            return
-        except (OSError, wire.WireError):
-            frames = None
-        if frames is None:
-            self.close()
-            return
-        for frame in frames:
-            self._take(frame)
+        # All that is there: when the keeper went with something unread, libuv reports the socket once only.
+        while not self.closed.is_set():
+            try:
+                data, fds = wire.receive(self._sock)
+                frames = self._reader.feed(data, fds) if data else None
+            except BlockingIOError:
+                return
+            except (OSError, wire.WireError):
+                frames = None
+            if frames is None:
+                self.close()
+                return
+            for frame in frames:
+                self._take(frame)
 
     def _take(self, frame: Frame) -> None:
         if "ev" in frame.header:
