@@ -307,7 +307,7 @@ def test_writes_from_elsewhere(machine: Host, staffed: Daemon) -> None:
 def test_the_command_line_of_the_host(machine: Host, staffed: Daemon) -> None:
     assert machine.cli("status").returncode == 0
     listed = machine.cli("project", "list", "--json")
-    assert json.loads(listed.stdout), listed
+    assert isinstance(json.loads(listed.stdout), list), listed
     verify = machine.cli("audit", "verify")
     assert (verify.returncode, verify.stderr) == (0, "")
     opened = machine.cli("auth", "open")
