@@ -110,6 +110,16 @@ async def test_what_strangers_may_read(stranger: httpx2.AsyncClient) -> None:
         assert (await stranger.get(path)).status_code == 401, path
 
 
+async def test_a_launch_url_is_used_up_by_opening_it_only(
+    shared: Daemon, stranger: httpx2.AsyncClient
+) -> None:
+    url = shared.cli("auth", "launch-url").stdout.strip()
+    for method in ("HEAD", "POST", "OPTIONS"):
+        await stranger.request(method, url)
+    assert (await stranger.get(url)).status_code == 303
+    assert (await stranger.get(url)).status_code == 401
+
+
 async def test_the_document_and_the_routes_agree(page: httpx2.AsyncClient, shared: Daemon) -> None:
     from kaged.api import app
 

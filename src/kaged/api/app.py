@@ -65,7 +65,8 @@ class _Heads:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "HEAD":
+        # A look at a launch URL must not use it up.
+        if scope["type"] == "http" and scope["method"] == "HEAD" and scope["path"] != "/launch":
             scope = {**scope, "method": "GET"}
         await self._app(scope, receive, send)
 
