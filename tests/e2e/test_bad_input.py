@@ -1,6 +1,7 @@
 """Bad input to a running daemon: each a clear sentence, and nothing is lost or stored by halves."""
 
 import os
+import pwd
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -132,8 +133,8 @@ async def test_folders_that_may_not_be_projects(shared: Daemon, short_tmp: Path)
     (short_tmp / "loop").symlink_to(short_tmp / "loop")
     (short_tmp / "file").touch()
     bad = [
-        "/", "/proc", "/proc/self/root", "/sys", "/dev", "/run", "/etc/..", str(Path.home()),
-        str(Path("~root").expanduser()), str(shared.home), str(shared.home.parent),
+        "/", "/proc", "/proc/self/root", "/sys", "/dev", "/run", "/etc/..", shared.env["HOME"],
+        pwd.getpwuid(os.geteuid()).pw_dir, str(shared.home), str(shared.home.parent),
         str(shared.home / "projects"),
         str(shared.home / "projects" / "sample" / ".kaged"), str(shared.runtime), str(shared.config_dir),
         str(shared.base), str(short_tmp / "link"), str(short_tmp / "loop"), str(short_tmp / "file"),

@@ -72,6 +72,17 @@ def test_the_accounts_home_is_refused(base: Path) -> None:
     assert refused(RootRules.of(loaded(base)), home).code == "forbidden"
 
 
+def test_a_home_that_only_the_environment_names_is_refused(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = base / "somewhere"
+    (home / "app").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    rules = RootRules.of(loaded(base))
+    assert refused(rules, home).code == "forbidden"
+    assert rules.check(home / "app") == (home / "app").resolve()
+
+
 def test_a_link_does_not_hide_a_forbidden_folder(base: Path) -> None:
     (base / "work" / "link").symlink_to(base / "home")
     (base / "linked-home").symlink_to(base / "home")

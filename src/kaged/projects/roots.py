@@ -1,5 +1,6 @@
 """Which folders may be projects."""
 
+import contextlib
 import os
 import pwd
 from dataclasses import dataclass
@@ -31,11 +32,7 @@ class RootRules:
     def of(cls, loaded: Loaded) -> "RootRules":
         """The rules of a configuration."""
         paths = loaded.paths
-        try:
-            account = [Path(pwd.getpwuid(os.geteuid()).pw_dir)]
-        except KeyError:
-            account = []
-        above = [Path("/"), paths.config_dir, paths.config_file, paths.audit_log, paths.database, *account]
+        above = [Path("/"), paths.config_dir, paths.config_file, paths.audit_log, paths.database, *_homes()]
         roots = loaded.config.projects.roots if loaded.mode == "system" else None
         return cls(
             inside_refused=tuple(p.resolve() for p in (*KERNEL, paths.home, paths.runtime)),
@@ -89,6 +86,14 @@ def _forbidden(folder: Path, refused: Path) -> KagedError:
     return KagedError(
         "forbidden", f"{folder} {relation} {refused}, which no agent may reach; choose a folder of its own"
     )
+
+
+def _homes() -> list[Path]:
+    """The account's home directory, by its entry and by the environment, which may differ or lack one."""
+    named = [os.environ.get("HOME", "")]
+    with contextlib.suppress(KeyError):
+        named.append(pwd.getpwuid(os.geteuid()).pw_dir)
+    return [Path(home) for home in named if Path(home).is_absolute()]
 
 
 def _account(uid: int) -> str:
