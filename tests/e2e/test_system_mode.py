@@ -310,6 +310,10 @@ def test_the_command_line_of_the_host(machine: Host, staffed: Daemon) -> None:
     assert isinstance(json.loads(listed.stdout), list), listed
     verify = machine.cli("audit", "verify")
     assert (verify.returncode, verify.stderr) == (0, "")
+    doctor = machine.cli("doctor")
+    assert doctor.returncode == 1, "the guide leaves something open"
+    assert "fix: set [auth] sidecar_peers" in doctor.stdout
+    assert "fix: set [daemon] public_url" in doctor.stdout
     opened = machine.cli("auth", "open")
     assert opened.returncode == 1
     assert "sidecar" in opened.stderr

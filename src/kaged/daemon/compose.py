@@ -19,6 +19,7 @@ from kaged.cage.probe import ProbeReport
 from kaged.core import clock
 from kaged.core.actors import DAEMON
 from kaged.core.errors import KagedError
+from kaged.daemon import doctor
 from kaged.daemon.gates import Listening
 from kaged.identity.nonces import NonceSet
 from kaged.identity.service import Identity, Policy
@@ -163,6 +164,6 @@ async def _describe(parts: Parts, life: Life) -> dict[str, object]:
         "running": sum(process.running for process in state.processes),
         "checks": [
             {"name": check.name, "ok": check.ok, "detail": check.detail, "fix": check.fix}
-            for check in parts.report.checks
+            for check in [*doctor.settings(parts.loaded), *parts.report.checks]
         ],
     }

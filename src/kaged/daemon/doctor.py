@@ -26,7 +26,7 @@ PROGRAMS = {
 
 async def examine(loaded: Loaded, *, attacks: bool, as_json: bool) -> int:
     """Print every check; 0 when all of them hold, 1 otherwise."""
-    checks = [*_programs(), *_settings(loaded), *await _cage(attacks=attacks)]
+    checks = [*_programs(), *settings(loaded), *await _cage(attacks=attacks)]
     if as_json:
         click.echo(json.dumps({"checks": [dataclasses.asdict(check) for check in checks]}, indent=2))
     else:
@@ -47,7 +47,8 @@ def _programs() -> list[Check]:
     return found
 
 
-def _settings(loaded: Loaded) -> list[Check]:
+def settings(loaded: Loaded) -> list[Check]:
+    """What the configuration leaves open."""
     config = loaded.config
     checks = [Check(name="configuration", ok=True, detail=str(loaded.paths.config_file), fix="")]
     if loaded.mode == "system":
