@@ -49,11 +49,11 @@ async def test_a_success_is_called_an_escape(tmp_path: Path) -> None:
 
 async def test_the_cages_own_sentence_is_preferred(tmp_path: Path) -> None:
     def explained(command: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.CompletedProcess([], 1, "x: Permission denied\ncage: this | is read-only")
+        return subprocess.CompletedProcess([], 1, "x: Permission denied\ncage: this | in `*` is read-only")
 
     said = await Loop(tmp_path, explained).run(ESCAPE)
-    assert "Denied: this | is read-only" in said
-    assert "| Denied: this ¦ is read-only |" in said, "the table survives a bar in the reason"
+    assert "Denied: `this | in '*' is read-only`" in said
+    assert "| Denied: `this ¦ in '*' is read-only` |" in said, "the table survives what the reason holds"
 
 
 @pytest.mark.parametrize("attempt", attempts(os.getpid()), ids=lambda a: a.title)

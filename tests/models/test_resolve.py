@@ -10,6 +10,7 @@ from kaged.models.provider import WireProvider
 from kaged.models.resolve import Models
 from kaged.models.types import Route, TextDelta
 from kaged.settings.local import Local, Provider, parse_local
+from kaged.telemetry.scrub import clean, forget_secrets
 from models.helpers import KEY, ask, collect, finished
 
 LOCAL = """
@@ -201,3 +202,11 @@ async def test_what_is_wrong_with_a_provider_is_a_sentence(fake_openai: FakeOpen
 async def test_an_unknown_provider_cannot_be_tested() -> None:
     with pytest.raises(KagedError, match="no provider 'ghost'"):
         await models().test("ghost")
+
+
+def test_a_key_that_is_used_never_reaches_a_log_line() -> None:
+    models("", ANTHROPIC_API_KEY="plain-words-as-a-key").provider("anthropic")
+    try:
+        assert "plain-words" not in clean("the service said: plain-words-as-a-key is wrong")
+    finally:
+        forget_secrets()

@@ -15,6 +15,7 @@ from kaged.models.provider import WireProvider
 from kaged.models.types import Finished, ModelRequest, Provider, ProviderInfo, Route, TestResult, UserMessage
 from kaged.settings.local import Local
 from kaged.settings.local import Provider as Saved
+from kaged.telemetry import register_secret
 
 __all__ = ["Models", "TestResult"]
 
@@ -148,6 +149,8 @@ class Models:
         if key is None:
             key = self._environ.get(variable or "") or None
             hint = f"the variable {variable}" if key else _how_to_give(name, variable)
+        if key is not None:
+            register_secret(key)
         return Connection(name, saved.driver, url, key, hint, sends_usage=saved.sends_usage)
 
     def list(self) -> list[ProviderInfo]:
