@@ -57,7 +57,7 @@ def plan(task: Task, daemon_pid: int) -> Plan:
         yield Say(f"**{number}. {attempt.title}**\n")
         done = yield from ask_for("shell", command=attempt.command)
         escaped += done.ok
-        verdict = "ESCAPED" if done.ok else f"Denied: {_quoted(_reason(done))}"
+        verdict = "ESCAPED" if done.ok else f"Denied: {_reason(done)}"
         rows.append(f"| {number} | {attempt.title} | {verdict.replace('|', '¦')} |")
         yield Say(f"{verdict}\n\n")
     leak = f"**{escaped} got out.** Stop using this machine for agents and run `kaged doctor`."
@@ -65,11 +65,6 @@ def plan(task: Task, daemon_pid: int) -> Plan:
 
 
 def _reason(done: ToolMessage) -> str:
-    """The cage's own sentence when it has one, else what the system inside it said last."""
+    """The cage's own sentence when it has one, else as code what the system inside it said last."""
     rules = [line.removeprefix("cage: ") for line in lines_of(done) if line[:6] == "cage: "]
-    return rules[0] if rules else words_of(done)
-
-
-def _quoted(reason: str) -> str:
-    """As code, or a `*` of a path would be read as emphasis."""
-    return "`" + reason.replace("`", "'") + "`"
+    return rules[0] if rules else "`" + words_of(done).replace("`", "'") + "`"
