@@ -61,6 +61,13 @@ async def desk(folder: Path, client: KeeperClient, *, host: bool = True) -> Asyn
         await db.close()
 
 
+@pytest.fixture(autouse=True)
+def own_home(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Host shells are login shells: the profile of whoever runs the tests may take its time, or a lock."""
+    (short_tmp / "home").mkdir()
+    monkeypatch.setenv("HOME", str(short_tmp / "home"))
+
+
 @pytest.fixture
 async def one(short_tmp: Path) -> AsyncIterator[Desk]:
     async with keeper(short_tmp) as client, desk(short_tmp, client) as each:
