@@ -4,6 +4,7 @@ For tests that start it dozens of times. `Zygote.start` has the form of `subproc
 uses it.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -22,11 +23,11 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 class Forked:
     """One forked daemon. It is no child of this process: it writes its exit code to a pipe."""
 
-    def __init__(self, pid: int, stderr: IO[str], code: int) -> None:
+    def __init__(self, pid: int, stderr: IO[str], code: int, handle: int) -> None:
         self.pid = pid
         self.stderr = stderr
         self._code = code
-        self._handle = os.pidfd_open(pid)
+        self._handle = handle
 
     def poll(self) -> int | None:
         """None while it runs."""
@@ -76,9 +77,9 @@ class Zygote:
         socket.send_fds(self._ours, [order], [stderr, code])
         os.close(stderr)
         os.close(code)
-        pid = int(self._ours.recv(64) or b"0")
+        pid, handles, _, _ = socket.recv_fds(self._ours, 64, 1)
         assert pid, "the zygote died"
-        return Forked(pid, os.fdopen(errors, encoding="utf-8"), ended)
+        return Forked(int(pid), os.fdopen(errors, encoding="utf-8"), ended, *handles)
 
 
 def _child(order: bytes, stderr: int) -> None:
@@ -87,7 +88,6 @@ def _child(order: bytes, stderr: int) -> None:
     wanted = json.loads(order)
     os.dup2(stderr, 2)
     os.close(stderr)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(wanted["env"])
     sys.argv = ["kaged.daemon", *wanted["argv"]]
@@ -102,7 +102,6 @@ def _serve(control: socket.socket) -> None:
     import kaged.daemon.main  # noqa: F401
 
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         order, descriptors, _, _ = socket.recv_fds(control, 64 * 1024, 2)
         if not order:
@@ -113,7 +112,16 @@ def _serve(control: socket.socket) -> None:
             _end(order, *descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        control.send(str(pid).encode())
+        handle = os.pidfd_open(pid)  # before it is reaped: it may have ended already
+        socket.send_fds(control, [str(pid).encode()], [handle])
+        os.close(handle)
+        _reap()
+
+
+def _reap() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            continue
 
 
 def _end(order: bytes, stderr: int, code: int) -> NoReturn:
