@@ -76,9 +76,9 @@ async def test_job_control_works(client: KeeperClient) -> None:
 async def test_a_full_screen_program_hears_of_a_new_size(client: KeeperClient) -> None:
     code = (
         "import os, signal\n"
-        "signal.signal(signal.SIGWINCH, lambda *_: print('new', *os.get_terminal_size(), flush=True))\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH})\n"
         "print('set', flush=True)\n"
-        "while True: signal.pause()"
+        "while signal.sigwait({signal.SIGWINCH}): print('new', *os.get_terminal_size(), flush=True)"
     )
     process = await client.run("c", "pty", ["python3", "-c", code], pty=(80, 24))
     place = await seen(process, "set\r\n")
