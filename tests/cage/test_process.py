@@ -1,5 +1,6 @@
 """Terminals and the end of processes, in a real cage."""
 
+import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -161,3 +162,18 @@ async def test_dropping_a_cage_ends_all_in_it(client: KeeperClient) -> None:
     assert not marked(name)
     assert (await process.wait()).reason == "killed"
     assert [p.running for p in (await client.state()).processes] == [False]
+
+
+async def test_a_program_that_closes_its_terminal_is_not_hung_up(
+    client: KeeperClient, short_tmp: Path
+) -> None:
+    gate = short_tmp / "project" / "gate"
+    os.mkfifo(gate)
+    script = f"echo last words; exec 3<{gate}; exec <&- >&- 2>&-; read line <&3; exit 7"
+    with gate.open("r+b", buffering=0) as ours:
+        process = await client.run("c", "closes", ["sh", "-c", script], pty=(80, 24))
+        await seen(process, "last words\r\n")
+        assert not await process.stream.wait_past(process.stream.head)
+        await client.state()  # the keeper has heard of the end of the output by then
+        ours.write(b"go\n")
+        assert await process.wait() == Exit(7, None, "exited")

@@ -93,9 +93,12 @@ class Process:
         return names, fds
 
     def close_source(self) -> None:
-        """The source has given its last byte."""
+        """The source has given its last byte. A PTY is kept until the command has ended: many close it
+        just before they exit, and the end of its last master would hang them up."""
         self._unwatch()
-        self.stream.close_source()
+        self.stream.ended = True
+        if self.command.pty is None or self.exit is not None:
+            self.stream.close_source()
 
     def close_stdin(self) -> None:
         """Let the command see the end of its input."""
@@ -157,6 +160,8 @@ class Process:
                 self.send(signal.SIGKILL, True)
             self._cancel()
             self.close_stdin()
+            if self.stream.ended:
+                self.close_source()
 
     def describe(self) -> dict[str, Any]:
         """What `state` and the answers to `run` and `attach` say about it."""
