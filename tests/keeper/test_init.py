@@ -34,7 +34,7 @@ def test_it_is_one_file_that_python_3_9_reads() -> None:
 async def test_a_label_finds_what_left_the_tree(number: int) -> None:
     name, tag = mark(), 4_000_000 + os.getpid()
     read, write = os.pipe()
-    script = f"(setsid sleep {name} >/dev/null 2>&1 &); sleep {name} & exit 0"
+    script = f"setsid sleep {name} >/dev/null 2>&1 & sleep {name} & exit 0"
     here = Path.cwd()
     before = init.resource.getrlimit(init.RLIMIT_LOCKS)
     try:
