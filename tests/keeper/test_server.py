@@ -238,7 +238,7 @@ async def test_bad_requests_are_answered(client: KeeperClient) -> None:
 
 async def test_without_a_daemon_everything_ends_after_the_grace_time(short_tmp: Path) -> None:
     name = mark()
-    client = await connect(short_tmp, grace_s=0.3)
+    client = await connect(short_tmp, grace_s=1)
     await client.ensure_cage("c", LiteralPlan(project(short_tmp)))
     await client.run("c", "one", ["sh", "-c", f"trap '' TERM; setsid sleep {name} & sleep {name}"])
     await client.run_host("two", ["sleep", name], cwd="/")
@@ -250,11 +250,11 @@ async def test_without_a_daemon_everything_ends_after_the_grace_time(short_tmp: 
 
 
 async def test_a_daemon_in_time_stops_the_grace_time(short_tmp: Path) -> None:
-    client = await connect(short_tmp, grace_s=0.5)
+    client = await connect(short_tmp, grace_s=1)
     await client.ensure_cage("c", LiteralPlan(project(short_tmp)))
     client.close()
-    other = await connect(short_tmp, grace_s=0.5)
-    clock = await other.run("c", "clock", ["sleep", "1"])  # twice the grace time, by the keeper's own clock
+    other = await connect(short_tmp, grace_s=1)
+    clock = await other.run("c", "clock", ["sleep", "2"])  # twice the grace time, by the keeper's own clock
     assert (await clock.wait()).code == 0
     assert other.pid == client.pid
     await other.shutdown()
