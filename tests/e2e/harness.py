@@ -94,8 +94,7 @@ class Daemon:
                 self.launch_url = found[0]
             if seen_ready and line.split()[:1] == ["stop"]:
                 return self
-        self.process.stderr.close()
-        code = self.process.wait()
+        code = self.reap()
         raise AssertionError(f"the daemon did not start (exit {code}):\n{''.join(self.output)}")
 
     def spawn(self, *arguments: str) -> subprocess.Popen[str] | Forked:
@@ -194,8 +193,8 @@ def daemon(base: Path, *, port: int | None = 0, **options: Any) -> Iterator[Daem
     try:
         yield it.start(port=port)
     finally:
-        if it.process is not None and it.process.poll() is None:
-            it.stop()
+        if it.process is not None:
+            it.stop() if it.process.poll() is None else it.reap()
         end_keeper(it)
 
 
