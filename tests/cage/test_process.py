@@ -116,7 +116,7 @@ async def test_wall_time_asks_first_and_then_kills(client: KeeperClient) -> None
     assert await polite.wait() == Exit(None, signal.SIGTERM, "walltime")
     stubborn = await client.run(
         "c", "stubborn", ["sh", "-c", f"trap '' TERM; setsid sleep {name} & while :; do sleep {name}; done"],
-        walltime_s=0.2,
+        walltime_s=1,
     )  # fmt: skip
     assert await stubborn.wait() == Exit(None, signal.SIGKILL, "walltime")
     await until(lambda: not marked(name))

@@ -34,9 +34,9 @@ async def test_it_is_bash_and_starts_in_the_project(bench: Bench) -> None:
 
 
 async def test_the_time_limit_takes_the_whole_tree(bench: Bench) -> None:
-    result = await bench.run("shell", command="(setsid sleep 300 &); echo up; sleep 300", timeout_s=0.5)
+    result = await bench.run("shell", command="(setsid sleep 300 &); echo up; sleep 300", timeout_s=2)
     assert not result.ok
-    assert result.output.startswith("up\n[Ended after 0.5 s, its time limit")
+    assert result.output.startswith("up\n[Ended after 2 s, its time limit")
     assert result.detail["reason"] == "walltime"
     assert (await bench.run("shell", command="pgrep -r R,S,D -c sleep")).output.startswith("0\n")
 
@@ -72,8 +72,8 @@ async def test_live_output_is_bounded_and_says_so(bench: Bench) -> None:
 
 
 async def test_a_flood_is_counted_but_not_journalled(bench: Bench) -> None:
-    result = await bench.run("shell", command="yes flood", timeout_s=1.5)
-    assert result.detail["bytes"] > 10_000_000
+    result = await bench.run("shell", command="yes flood | head -c 20000000")
+    assert result.detail["bytes"] == 20_000_000
     assert len(bench.live) < command.LIVE_BYTES + 200
     assert "The last 8.0 MiB of the output are in" in result.output
 
