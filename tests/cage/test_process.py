@@ -1,5 +1,6 @@
 """Terminals and the end of processes, in a real cage."""
 
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -146,11 +147,12 @@ async def test_a_cage_killed_from_outside_is_lost(client: KeeperClient) -> None:
 
 
 def is_below(pid: int, ancestor: int) -> bool:
-    """Whether a process descends from another."""
-    while pid > 1:
-        if pid == ancestor:
-            return True
-        pid = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    """Whether a process descends from another; one of another test may be gone by now."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        while pid > 1:
+            if pid == ancestor:
+                return True
+            pid = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
     return False
 
 
