@@ -1,7 +1,5 @@
 """Load config.toml: flags over environment over file over defaults, every error in one message."""
 
-import re
-import tomllib
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +9,7 @@ from pydantic import ValidationError
 
 from kaged.core.errors import ConfigError
 from kaged.settings import paths as places
-from kaged.settings.locate import Key, key_lines, line_of
+from kaged.settings.locate import Document, Key, line_of, parse, read_text
 from kaged.settings.model import LATER, Config
 from kaged.settings.paths import Mode, Paths
 from kaged.settings.problems import collect
@@ -26,7 +24,6 @@ ENVIRONMENT: Mapping[str, tuple[str, str]] = {
 """Variables that stand for a key. `KAGED_CONFIG`, `KAGED_CONFIG_DIR` and `KAGED_MODE` choose the file."""
 
 _EMPTY_MEANS_DEFAULT = (("daemon", "home"), ("plugins", "dir"), ("projects", "roots"))
-_SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", re.S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +59,21 @@ class Loaded:
         ]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Raw:
     file: Path
-    values: dict[str, Any] = field(default_factory=dict)
-    lines: Mapping[Key, int] = field(default_factory=dict)
+    document: Document
     sources: dict[str, str] = field(default_factory=dict)
 
-    def place(self, loc: tuple[int | str, ...]) -> str:
+    def place(self, loc: Key) -> str:
         """`config.toml:LINE: section.key`, or the flag or variable that set the key."""
-        key = ".".join(str(part) for part in loc)
-        source = self.sources.get(".".join(str(part) for part in loc[:2]), "")
-        if source and not source.startswith(self.file.name):
-            return f"{source}: {key}"
-        line = line_of(self.lines, loc)
-        return f"{self.file.name}{'' if line is None else f':{line}'}: {key}"
+        source = self.sources.get(".".join(map(str, loc[:2])), self.file.name)
+        if source.partition(":")[0] == self.file.name:
+            return self.document.place(loc)
+        return f"{source}: {'.'.join(map(str, loc))}"
 
     def put(self, section: str, key: str, value: object, source: str) -> None:
-        table = self.values.setdefault(section, {})
+        table = self.document.values.setdefault(section, {})
         if isinstance(table, dict):
             table[key] = value
             self.sources[f"{section}.{key}"] = source
@@ -97,15 +91,12 @@ def load(
     file = places.choose_file(flags.config, mode, environ, root)
     given = flags.config is not None or "KAGED_CONFIG" in environ
     raw = _read(file, required=given or mode == "system", write_default=write_default)
-    problems = _later_keys(raw)
     _overlay(raw, flags, environ)
     try:
-        config = Config.model_validate(raw.values)
+        config = Config.model_validate(raw.document.values)
     except ValidationError as error:
-        problems += collect(error.errors(include_url=False), Config, raw.place)
-        raise ConfigError("\n".join(problems)) from None
-    problems += _combinations(config, raw, flags)
-    if problems:
+        raise ConfigError("\n".join(collect(error, Config, raw.place, LATER))) from None
+    if problems := _combinations(config, raw, flags):
         raise ConfigError("\n".join(problems))
     loaded = _complete(config, mode, raw, environ, root)
     if problems := _places(loaded, raw):
@@ -120,43 +111,22 @@ def scrub_environ(environ: MutableMapping[str, str]) -> None:
 
 
 def _read(file: Path, *, required: bool, write_default: bool) -> _Raw:
-    try:
-        text = file.read_bytes().decode("utf-8")
-    except FileNotFoundError:
+    text = read_text(file)
+    if text is None:
         if required:
-            raise ConfigError(
-                f"{file}: there is no such file; create it or name another with --config"
-            ) from None
+            raise ConfigError(f"{file}: there is no such file; create it or name another with --config")
         if write_default:
             _write_default(file)
-        return _Raw(file)
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file.name}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(syntax_message(file.name, error)) from None
-    raw = _Raw(file, values, key_lines(text))
-    for section, table in values.items():
-        for key in table if isinstance(table, dict) else ():
-            raw.sources[f"{section}.{key}"] = f"{file.name}:{line_of(raw.lines, (section, key))}"
-    for section, key in _EMPTY_MEANS_DEFAULT:
-        table = values.get(section)
-        if isinstance(table, dict) and table.get(key) == "":
-            del table[key]
-            raw.sources.pop(f"{section}.{key}")
+        return _Raw(file, Document(file.name))
+    raw = _Raw(file, parse(text, file.name))
+    for section, table in raw.document.values.items():
+        for key, value in list(table.items()) if isinstance(table, dict) else ():
+            if value == "" and (section, key) in _EMPTY_MEANS_DEFAULT:
+                del table[key]
+            else:
+                line = line_of(raw.document.lines, (section, key))
+                raw.sources[f"{section}.{key}"] = f"{file.name}:{line}"
     return raw
-
-
-def syntax_message(name: str, error: tomllib.TOMLDecodeError) -> str:
-    """`file:line: what the TOML reader found`, from the reader's own message."""
-    match = _SYNTAX.fullmatch(str(error))
-    if match is None:
-        return f"{name}: is not valid TOML: {error}"
-    line = f":{match[2]}" if match[2] else ""
-    return f"{name}{line}: is not valid TOML: {match[1]}{'' if line else ' at its end'}"
 
 
 def _write_default(file: Path) -> None:
@@ -170,25 +140,6 @@ def _write_default(file: Path) -> None:
         raise ConfigError(
             f"{file}: cannot be written: {error.strerror}; name another with --config"
         ) from None
-
-
-def _later_keys(raw: _Raw) -> list[str]:
-    problems = []
-    for path, feature in LATER.items():
-        table: Any = raw.values
-        for part in path[:-1]:
-            table = table.get(part) if isinstance(table, dict) else None
-        if isinstance(table, dict) and path[-1] in table:
-            del table[path[-1]]
-            problems.append(
-                f"{raw.place(path)}: {feature} is not supported by this version of kaged; remove it"
-            )
-    sandbox = raw.values.get("sandbox")
-    if isinstance(sandbox, dict) and sandbox.get("mode") == "disabled":
-        del sandbox["mode"]
-        what = "running without cages is not supported by this version of kaged; allowed: 'enabled'"
-        problems.append(f"{raw.place(('sandbox', 'mode'))}: {what}")
-    return problems
 
 
 def _overlay(raw: _Raw, flags: Flags, environ: Mapping[str, str]) -> None:
@@ -238,30 +189,19 @@ def _complete(config: Config, mode: Mode, raw: _Raw, environ: Mapping[str, str],
     home = config.daemon.home or places.default_home(mode, environ, root)
     database = Path(config.storage.url.removeprefix("sqlite://")) if config.storage.url else home / "kaged.db"
     audit = Path(config.logging.audit.removeprefix("file:")) if config.logging.audit else home / "audit.log"
+    host = mode == "user" if config.terminals.host is None else config.terminals.host
+    filled: dict[str, dict[str, Any]] = {
+        "daemon": {"home": home},
+        "storage": {"url": f"sqlite://{database}"},
+        "logging": {"audit": f"file:{audit}"},
+        "plugins": {"dir": config.plugins.dir or home / "plugins"},
+        "projects": {"roots": config.projects.roots or [home / "projects"]},
+        "terminals": {"host": host},
+    }
     complete = config.model_copy(
-        update={
-            "daemon": config.daemon.model_copy(update={"home": home}),
-            "storage": config.storage.model_copy(update={"url": f"sqlite://{database}"}),
-            "logging": config.logging.model_copy(update={"audit": f"file:{audit}"}),
-            "plugins": config.plugins.model_copy(update={"dir": config.plugins.dir or home / "plugins"}),
-            "projects": config.projects.model_copy(
-                update={"roots": config.projects.roots or [home / "projects"]}
-            ),
-            "terminals": config.terminals.model_copy(
-                update={"host": mode == "user" if config.terminals.host is None else config.terminals.host}
-            ),
-        }
+        update={section: getattr(config, section).model_copy(update=keys) for section, keys in filled.items()}
     )
     names = [f"{s}.{key}" for s, table in complete for key in type(table).model_fields]
-    return Loaded(
-        config=complete,
-        mode=mode,
-        paths=Paths(
-            config_file=raw.file,
-            home=home,
-            runtime=places.runtime_dir(mode, environ, home, root),
-            database=database,
-            audit_log=audit,
-        ),
-        sources={name: raw.sources.get(name, "default") for name in names},
-    )
+    runtime = places.runtime_dir(mode, environ, home, root)
+    paths = Paths(config_file=raw.file, home=home, runtime=runtime, database=database, audit_log=audit)
+    return Loaded(complete, mode, paths, {name: raw.sources.get(name, "default") for name in names})

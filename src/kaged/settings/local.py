@@ -5,7 +5,6 @@ import logging
 import os
 import re
 import tempfile
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,8 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kaged.core.errors import ConfigError, KagedError
-from kaged.settings.config import syntax_message
-from kaged.settings.locate import key_lines, line_of
+from kaged.settings.locate import Document, parse, read_text
 from kaged.settings.problems import collect
 
 if TYPE_CHECKING:
@@ -31,28 +29,22 @@ LATER = (
 )  # fmt: skip
 """Tables of the public design that this version refuses."""
 
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
 
 def _base_url(text: str) -> str:
+    allowed = 'allowed: a URL such as "http://127.0.0.1:11434/v1", without user or query'
     try:
         url = urlsplit(text)
         host, _port = url.hostname, url.port
     except ValueError as error:
-        raise ValueError(f'{error}; allowed: a URL such as "http://127.0.0.1:11434/v1"') from None
-    if (
-        url.scheme not in ("http", "https")
-        or not host
-        or url.query
-        or url.fragment
-        or url.username is not None
-    ):
-        raise ValueError('allowed: a URL such as "http://127.0.0.1:11434/v1", without user or query')
+        raise ValueError(f"{error}; {allowed}") from None
+    odd = url.query or url.fragment or url.username is not None
+    if url.scheme not in ("http", "https") or not host or odd:
+        raise ValueError(allowed)
     return text.rstrip("/")
 
 
 def _env_name(text: str) -> str:
-    if not _ENV_NAME.fullmatch(text):
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", text):
         raise ValueError('must be the name of an environment variable, such as "ANTHROPIC_API_KEY"')
     return text
 
@@ -93,7 +85,7 @@ def checked_provider(**values: Any) -> Provider:
     try:
         return Provider.model_validate(values)
     except ValidationError as error:
-        problems = collect(error.errors(include_url=False), Provider, lambda loc: ".".join(map(str, loc)))
+        problems = collect(error, Provider, lambda loc: ".".join(map(str, loc)))
         raise KagedError("validation_failed", "; ".join(p.removeprefix(": ") for p in problems)) from None
 
 
@@ -104,9 +96,9 @@ class Local(BaseModel):
 
     operator_name: str = Field(default="", max_length=100)
     """Name shown in greetings."""
-    aliases: dict[str, str] = Field(default_factory=dict)
+    aliases: dict[str, str] = {}
     """Short names of models: `smart = "anthropic:model-name"`. `default` is what agents use without one."""
-    providers: dict[str, Provider] = Field(default_factory=dict)
+    providers: dict[str, Provider] = {}
     """Model services by name."""
 
 
@@ -142,7 +134,7 @@ class LocalFile:
         seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size, stat.st_ctime_ns)
         if seen != self._seen:
             self._tighten(stat.st_mode)
-            self._local = parse_local(self._text(), self.path.name)
+            self._local = parse_local(read_text(self.path) or "", self.path.name)
             self._seen = seen
         return self._local
 
@@ -153,16 +145,13 @@ class LocalFile:
         def edit(document: "TOMLDocument") -> None:
             table = _table(document, "providers")
             old = table.get(name)
-            values = provider.model_dump(exclude_none=True, exclude_defaults=True) | {
-                "driver": provider.driver
-            }
+            values = provider.model_dump(exclude_none=True, exclude_defaults=True)
             if old is None:
                 table[name] = values
                 return
             for key in [key for key in old if key not in values]:
                 del old[key]
-            for key, value in values.items():
-                old[key] = value
+            old.update(values)
 
         return await self._edit(edit)
 
@@ -202,7 +191,7 @@ class LocalFile:
         import tomlkit
 
         self.read()
-        document = tomlkit.parse(self._text() if self.path.exists() else "")
+        document = tomlkit.parse(read_text(self.path) or "")
         change(document)
         text = tomlkit.dumps(document)
         # Checked before it is written: an edit never leaves a file behind that does not load.
@@ -227,54 +216,29 @@ class LocalFile:
         except OSError as error:
             raise KagedError("unavailable", f"{self.path} cannot be written: {error.strerror}") from error
 
-    def _text(self) -> str:
-        try:
-            return self.path.read_bytes().decode("utf-8")
-        except UnicodeDecodeError:
-            raise ConfigError(f"{self.path.name}: is not UTF-8 text; save it as UTF-8") from None
-        except OSError as error:
-            raise ConfigError(f"{self.path}: cannot be read: {error.strerror}") from None
-
     def _tighten(self, mode: int) -> None:
         if mode & 0o077:
             try:
                 self.path.chmod(0o600)
             except OSError as error:
-                raise ConfigError(
-                    f"{self.path}: other accounts can read it and its mode cannot be changed "
-                    f"({error.strerror}); run: chmod 600 {self.path}"
-                ) from None
+                what = f"other accounts can read it and its mode cannot be changed ({error.strerror})"
+                raise ConfigError(f"{self.path}: {what}; run: chmod 600 {self.path}") from None
             logging.getLogger(__name__).warning("%s could be read by other accounts; set to 0600", self.path)
 
 
 def parse_local(text: str, name: str) -> Local:
     """Check a local.toml text. Raises ConfigError: one `file:line: key: what is wrong` per problem."""
+    document = parse(text, name)
+    _default_drivers(document.values)
+    problems = _name_problems(document)
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(syntax_message(name, error)) from None
-    lines = key_lines(text)
-
-    def place(loc: tuple[int | str, ...]) -> str:
-        line = line_of(lines, loc)
-        return f"{name}{'' if line is None else f':{line}'}: {'.'.join(map(str, loc))}"
-
-    problems = [
-        f"{place((key,))}: is not supported by this version of kaged; remove it"
-        for key in LATER
-        if key in values
-    ]
-    checked = {key: value for key, value in values.items() if key not in LATER}
-    _default_drivers(checked)
-    problems += _name_problems(checked, place)
-    try:
-        local = Local.model_validate(checked)
+        local = Local.model_validate(document.values)
     except ValidationError as error:
-        problems += collect(error.errors(include_url=False), Local, place)
+        problems += collect(error, Local, document.place, {(key,): "" for key in LATER})
         raise ConfigError("\n".join(problems)) from None
     for alias, target in local.aliases.items():
         if problem := _target_problem(target):
-            problems.append(f"{place(('aliases', alias))}: {problem}")
+            problems.append(f"{document.place(('aliases', alias))}: {problem}")
     if problems:
         raise ConfigError("\n".join(problems))
     return local
@@ -288,13 +252,13 @@ def _default_drivers(values: dict[str, Any]) -> None:
             table.setdefault("driver", name)
 
 
-def _name_problems(values: dict[str, Any], place: "Callable[[tuple[int | str, ...]], str]") -> list[str]:
+def _name_problems(document: Document) -> list[str]:
     problems = []
     for section, kind in (("providers", "provider"), ("aliases", "alias")):
-        table = values.get(section)
+        table = document.values.get(section)
         for name in table if isinstance(table, dict) else ():
             if problem := name_problem(kind, name):
-                problems.append(f"{place((section, name))}: {problem}")
+                problems.append(f"{document.place((section, name))}: {problem}")
     return problems
 
 
@@ -315,9 +279,8 @@ def _require_name(kind: str, name: str) -> None:
 
 def _target_problem(target: str) -> str | None:
     provider, separator, model = target.partition(":")
-    if target == BUILT_IN or (
-        separator and NAME.fullmatch(provider) and re.fullmatch(r"[!-~]{1,200}", model)
-    ):
+    known = separator and NAME.fullmatch(provider) and re.fullmatch(r"[!-~]{1,200}", model)
+    if target == BUILT_IN or known:
         return None
     return f'{target!r} does not name a model; allowed: "provider:model", or "{BUILT_IN}"'
 

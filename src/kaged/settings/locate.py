@@ -1,173 +1,115 @@
-"""Find the line of each key in a TOML text, because `tomllib` forgets them.
+"""Read TOML files and remember the line of each key, which `tomllib` forgets."""
 
-Works on texts that `tomllib` has accepted: the scanner follows structure, it does not judge it.
-"""
-
+import re
+import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from kaged.core.errors import ConfigError
 
 Key = tuple[str | int, ...]
 
-_BARE_END = " \t\r\n=.]#,}"
-_VALUE_END = ",]}\r\n#"
+_AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
+_CLOSINGS = ("", "]", "]]", "]]]")
+"""What makes a statement whole: nothing, or the ends of the arrays that it has open."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A TOML file's name, values and text."""
+
+    name: str
+    values: dict[str, Any] = field(default_factory=dict)
+    text: str = ""
+
+    @cached_property
+    def lines(self) -> Mapping[Key, int]:
+        """`key_lines` of the text."""
+        return key_lines(self.text)
+
+    def place(self, loc: Key) -> str:
+        """`config.toml:LINE: section.key`."""
+        line = line_of(self.lines, loc)
+        return f"{self.name}{'' if line is None else f':{line}'}: {'.'.join(map(str, loc))}"
+
+
+def read_text(path: Path) -> str | None:
+    """The text of a small file, None when there is no such file. Raises ConfigError."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path.name}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def parse(text: str, name: str) -> Document:
+    """Read a TOML text. Raises ConfigError `name:line: what the reader found`."""
+    try:
+        return Document(name, tomllib.loads(text), text)
+    except tomllib.TOMLDecodeError as error:
+        said = str(error).replace(" (at end of document)", " at its end")
+        line = "".join(f":{number}" for number in _AT_LINE.findall(said))
+        raise ConfigError(f"{name}{line}: is not valid TOML: {_AT_LINE.sub('', said)}") from None
 
 
 def key_lines(text: str) -> Mapping[Key, int]:
-    """Line numbers from 1 for each key path; array elements have their index in the path."""
-    return _Scanner(text).run()
+    """Line numbers from 1 for each key path of a valid text; array elements have their index in the path.
+
+    Lines are gathered until `tomllib` takes them for whole statements, with the open arrays closed.
+    """
+    lines: dict[Key, int] = {}
+    arrays: dict[Key, int] = {}
+    table: Key = ()
+    statement, first = "", 1
+    for number, line in enumerate(text.split("\n"), 1):
+        statement += f"{line}\n"
+        for closing in _CLOSINGS:
+            try:
+                found = tomllib.loads(statement + closing)
+            except tomllib.TOMLDecodeError:
+                continue
+            if statement.lstrip()[:1] == "[":
+                table = _table(found, arrays)
+                for end in range(1, len(table) + 1):
+                    lines.setdefault(table[:end], number)
+            else:
+                _note(lines, table, found, first, number)
+            if not closing:
+                statement, first = "", number + 1
+            break
+    return lines
 
 
 def line_of(lines: Mapping[Key, int], path: Key) -> int | None:
     """The line of `path`, or of the nearest part of it that is written in the file."""
-    for end in range(len(path), 0, -1):
-        if (line := lines.get(path[:end])) is not None:
-            return line
-    return None
+    written = (lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines)
+    return next(written, None)
 
 
-class _Scanner:
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-        self.lines: dict[Key, int] = {}
-        self.arrays: dict[Key, int] = {}
-
-    def run(self) -> Mapping[Key, int]:
-        table: Key = ()
-        while self._skip_blank():
-            if self.text.startswith("[", self.at):
-                table = self._header()
-            else:
-                self._pair(table)
-        return self.lines
-
-    def _peek(self) -> str:
-        return self.text[self.at : self.at + 1]
-
-    def _line(self) -> int:
-        return self.text.count("\n", 0, self.at) + 1
-
-    def _note(self, prefix: Key, key: Key) -> Key:
-        for end in range(1, len(key) + 1):
-            self.lines.setdefault(prefix + key[:end], self._line())
-        return prefix + key
-
-    def _skip_space(self) -> None:
-        while self._peek() in (" ", "\t"):
-            self.at += 1
-
-    def _skip_blank(self) -> bool:
-        """Skip white space, line ends and comments; False at the end of the text."""
-        while char := self._peek():
-            if char == "#":
-                end = self.text.find("\n", self.at)
-                self.at = len(self.text) if end < 0 else end
-            elif char in " \t\r\n":
-                self.at += 1
-            else:
-                return True
-        return False
-
-    def _header(self) -> Key:
-        many = self.text.startswith("[[", self.at)
-        self.at += 2 if many else 1
-        path = self._resolve(self._dotted())
-        self.at += 2 if many else 1
-        self._note((), path)
-        if not many:
-            return path
-        index = self.arrays.get(path, 0)
-        self.arrays[path] = index + 1
-        return self._note((), (*path, index))
-
-    def _resolve(self, key: Key) -> Key:
-        """Insert the current index after each array of tables that the key passes through."""
-        path: Key = ()
-        for number, part in enumerate(key, 1):
-            path = (*path, part)
-            if number < len(key) and path in self.arrays:
-                path = (*path, self.arrays[path] - 1)
-        return path
-
-    def _dotted(self) -> Key:
-        parts: list[str] = []
-        while True:
-            self._skip_space()
-            parts.append(self._part())
-            self._skip_space()
-            if self._peek() != ".":
-                return tuple(parts)
-            self.at += 1
-
-    def _part(self) -> str:
-        if self._peek() in ('"', "'"):
-            return self._string()
-        start = self.at
-        while self._peek() and self._peek() not in _BARE_END:
-            self.at += 1
-        return self.text[start : self.at]
-
-    def _pair(self, prefix: Key) -> None:
-        start, line = self.at, self._line()
-        path = self._note(prefix, self._dotted())
-        self.lines.setdefault(path, line)
-        self._skip_space()
-        if self._peek() == "=":
-            self.at += 1
-            self._value(path)
-        if self.at == start:
-            self.at += 1
-
-    def _value(self, path: Key) -> None:
-        self._skip_space()
-        char = self._peek()
-        if char in ('"', "'"):
-            self._string()
-        elif char == "[":
-            self._array(path)
-        elif char == "{":
-            self._inline(path)
-        else:
-            while self._peek() and self._peek() not in _VALUE_END:
-                self.at += 1
-
-    def _array(self, path: Key) -> None:
-        self.at += 1
-        index = 0
-        while self._skip_blank() and self._peek() != "]":
-            if self._peek() == ",":
-                self.at += 1
-                continue
-            self._value(self._note(path, (index,)))
-            index += 1
-        self.at += 1
-
-    def _inline(self, path: Key) -> None:
-        self.at += 1
-        while self._skip_blank() and self._peek() != "}":
-            if self._peek() == ",":
-                self.at += 1
-                continue
-            self._pair(path)
-        self.at += 1
-
-    def _string(self) -> str:
-        quote = self._peek()
-        fence = quote * 3 if self.text.startswith(quote * 3, self.at) else quote
-        self.at += len(fence)
-        start = self.at
-        while self.at < len(self.text) and not self.text.startswith(fence, self.at):
-            self.at += 2 if quote == '"' and self._peek() == "\\" else 1
-        end = self.at
-        self.at += len(fence)
-        while len(fence) == 3 and self._peek() == quote:
-            self.at += 1
-        return _unescape(self.text[start:end], quote)
+def _table(header: dict[str, Any], arrays: dict[Key, int]) -> Key:
+    """The path that a header opens, with the current index behind each array of tables in `arrays`."""
+    path: Key = ()
+    while header:
+        part, value = next(iter(header.items()))
+        path = (*path, part)
+        if isinstance(value, list):
+            arrays[path] = arrays.get(path, -1) + 1
+        if path in arrays:
+            path = (*path, arrays[path])
+        header = value[0] if isinstance(value, list) else value
+    return path
 
 
-def _unescape(raw: str, quote: str) -> str:
-    if quote == "'" or "\\" not in raw:
-        return raw
-    import tomllib
-
-    value: str = tomllib.loads(f'k = "{raw}"')["k"] if "\n" not in raw else raw
-    return value
+def _note(lines: dict[Key, int], path: Key, value: Any, first: int, last: int) -> None:
+    """Note what is new in `value`: keys begin with their statement, elements of arrays where they end."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    line = last if isinstance(value, list) else first
+    for key, inner in items:
+        lines.setdefault((*path, key), line)
+        _note(lines, (*path, key), inner, line, last)

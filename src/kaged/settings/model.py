@@ -6,12 +6,35 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from kaged.settings.bind import Bind, parse_bind
 
 _PEER_UID = re.compile(r"uid:[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
-_USER_ID = re.compile(r"[!#%&'*+\-./0-9:;=?@A-Z\[\]^_`a-z|~]{1,255}")
+
+
+def _matching(pattern: str, problem: str) -> AfterValidator:
+    """Takes texts of this pattern; `problem` may show the given one as `{!r}`."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(problem.format(text))
+        return text
+
+    return AfterValidator(check)
+
+
+def _no_plugins(names: list[str]) -> list[str]:
+    if names:
+        raise ValueError("plugins are not supported by this version of kaged; leave the list empty")
+    return names
+
+
+def _with_cages(mode: object) -> object:
+    if mode == "disabled":
+        what = "running without cages is not supported by this version of kaged; allowed: 'enabled'"
+        raise ValueError(what)
+    return mode
 
 
 def _bind(text: str) -> str:
@@ -42,39 +65,12 @@ def _public_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _storage_url(text: str) -> str:
-    scheme, separator, path = text.partition("://")
-    if not text:
-        return text
-    if separator and scheme in ("postgres", "postgresql"):
+def _storage_url(url: str) -> str:
+    if re.match("postgres(ql)?://", url):
         raise ValueError("PostgreSQL is not supported by this version of kaged; use sqlite:///absolute/path")
-    if scheme != "sqlite" or not separator or not re.fullmatch(r"/[^/\0].*", path):
+    if not re.fullmatch(r"(sqlite:///[^/\0].*)?", url):
         raise ValueError('allowed: "sqlite:///absolute/path/kaged.db", or "" for <home>/kaged.db')
-    return text
-
-
-def _log_target(text: str) -> str:
-    if text == "stderr" or re.fullmatch(r"file:/.+", text):
-        return text
-    raise ValueError('allowed: "stderr" or "file:/absolute/path"')
-
-
-def _audit_target(text: str) -> str:
-    if not text or re.fullmatch(r"file:/.+", text):
-        return text
-    raise ValueError('allowed: "file:/absolute/path", or "" for <home>/audit.log')
-
-
-def _no_plugins(names: list[str]) -> list[str]:
-    if names:
-        raise ValueError("plugins are not supported by this version of kaged; leave the list empty")
-    return names
-
-
-def _no_ui_url(text: str) -> str:
-    if text:
-        raise ValueError("a console served elsewhere is not supported by this version of kaged; remove it")
-    return text
+    return url
 
 
 def _peer(text: str) -> str:
@@ -83,18 +79,16 @@ def _peer(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise ValueError(
-            f'{text!r} is not a peer; allowed: "uid:<account>" or an address such as "10.0.0.5"'
-        ) from None
-
-
-def _admin(text: str) -> str:
-    if _USER_ID.fullmatch(text):
-        return text
-    raise ValueError(f"{text!r} is not a user id; allowed: what the sidecar sends as X-Kaged-User-Id")
+        allowed = 'allowed: "uid:<account>" or an address such as "10.0.0.5"'
+        raise ValueError(f"{text!r} is not a peer; {allowed}") from None
 
 
 AbsolutePath = Annotated[Path, Field(strict=False), AfterValidator(_absolute)]
+
+_USER_ID = _matching(
+    r"[!#%&'*+\-./0-9:;=?@A-Z\[\]^_`a-z|~]{1,255}",
+    "{!r} is not a user id; allowed: what the sidecar sends as X-Kaged-User-Id",
+)
 
 
 class _Section(BaseModel):
@@ -129,10 +123,10 @@ class Auth(_Section):
     """`secure`: a sidecar's headers in system mode, the launch URL in user mode. `insecure`: anybody who
     reaches the port is the admin; loopback only."""
 
-    admins: list[Annotated[str, AfterValidator(_admin)]] = Field(default_factory=list)
+    admins: list[Annotated[str, _USER_ID]] = []
     """User ids (`X-Kaged-User-Id`) that may load projects, run agents and change settings."""
 
-    sidecar_peers: list[Annotated[str, AfterValidator(_peer)]] = Field(default_factory=list)
+    sidecar_peers: list[Annotated[str, AfterValidator(_peer)]] = []
     """Who may speak as the sidecar: `uid:<account>` or an exact address. Empty: any local process."""
 
 
@@ -146,7 +140,7 @@ class Storage(_Section):
 class Sandbox(_Section):
     """`[sandbox]`: the cages."""
 
-    mode: Literal["enabled"] = "enabled"
+    mode: Annotated[Literal["enabled"], BeforeValidator(_with_cages)] = "enabled"
     """Agents run in cages, always."""
 
     default_seccomp: Literal["default", "relaxed"] = "default"
@@ -156,10 +150,14 @@ class Sandbox(_Section):
 class Logging(_Section):
     """`[logging]`: operational log and audit log."""
 
-    operational: Annotated[str, AfterValidator(_log_target)] = "stderr"
+    operational: Annotated[
+        str, _matching(r"stderr|file:/.+", 'allowed: "stderr" or "file:/absolute/path"')
+    ] = "stderr"
     """`stderr`, or `file:/absolute/path` (JSON lines; reopened when the file is moved away)."""
 
-    audit: Annotated[str, AfterValidator(_audit_target)] = ""
+    audit: Annotated[
+        str, _matching(r"(file:/.+)?", 'allowed: "file:/absolute/path", or "" for <home>/audit.log')
+    ] = ""
     """`file:/absolute/path`. Empty: `<home>/audit.log`."""
 
     level: Literal["debug", "info", "warn", "error"] = "info"
@@ -172,7 +170,7 @@ class Plugins(_Section):
     dir: AbsolutePath | None = None
     """Folder of plugins. Empty: `<home>/plugins`."""
 
-    enabled: Annotated[list[str], AfterValidator(_no_plugins)] = Field(default_factory=list)
+    enabled: Annotated[list[str], AfterValidator(_no_plugins)] = []
     """Must be empty: plugins are not supported by this version of kaged."""
 
 
@@ -182,14 +180,16 @@ class Ui(_Section):
     serve: bool = True
     """Whether the daemon serves the page itself."""
 
-    url: Annotated[str, AfterValidator(_no_ui_url)] = ""
+    url: Annotated[
+        str, _matching("", "a console served elsewhere is not supported by this version of kaged; remove it")
+    ] = ""
     """Must be empty: a console served elsewhere is not supported by this version of kaged."""
 
 
 class Projects(_Section):
     """`[projects]`: where project folders may lie."""
 
-    roots: list[AbsolutePath] = Field(default_factory=list)
+    roots: list[AbsolutePath] = []
     """System mode: projects are loaded only from below these folders. Empty: `<home>/projects`."""
 
 
@@ -218,16 +218,16 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    daemon: Daemon = Field(default_factory=Daemon)
-    auth: Auth = Field(default_factory=Auth)
-    storage: Storage = Field(default_factory=Storage)
-    sandbox: Sandbox = Field(default_factory=Sandbox)
-    logging: Logging = Field(default_factory=Logging)
-    plugins: Plugins = Field(default_factory=Plugins)
-    ui: Ui = Field(default_factory=Ui)
-    projects: Projects = Field(default_factory=Projects)
-    terminals: Terminals = Field(default_factory=Terminals)
-    limits: Limits = Field(default_factory=Limits)
+    daemon: Daemon = Daemon()
+    auth: Auth = Auth()
+    storage: Storage = Storage()
+    sandbox: Sandbox = Sandbox()
+    logging: Logging = Logging()
+    plugins: Plugins = Plugins()
+    ui: Ui = Ui()
+    projects: Projects = Projects()
+    terminals: Terminals = Terminals()
+    limits: Limits = Limits()
 
     @property
     def insecure(self) -> bool:
@@ -235,7 +235,7 @@ class Config(BaseModel):
         return self.auth.mode == "insecure"
 
 
-LATER: dict[tuple[str, ...], str] = {
+LATER: dict[tuple[int | str, ...], str] = {
     ("auth", "sharedsso"): "shared sign-on",
     ("retention",): "retention",
 }

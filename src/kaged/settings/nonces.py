@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaged.core.errors import ConfigError
+from kaged.settings.locate import read_text
 
 CURRENT = "KAGED_AUTH_SIDECAR_NONCE"
 PREVIOUS = "KAGED_AUTH_SIDECAR_NONCE_PREVIOUS"
@@ -22,16 +23,8 @@ MAX_CHARS = 512
 
 _HOW = "make one with: openssl rand -hex 32"
 _PLACEHOLDERS = (
-    "$(",
-    "${",
-    "openssl",
-    "changeme",
-    "change-me",
-    "change_me",
-    "replace",
-    "example",
-    "placeholder",
-)
+    "$(", "${", "openssl", "changeme", "change-me", "change_me", "replace", "example", "placeholder",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +49,19 @@ def read_nonces(environ: Mapping[str, str], *, required: bool, env_file: Path | 
     there is none. `env_file` is only named in that message.
     """
     sources = [name for name in (CURRENT, FILE) if environ.get(name)]
-    credential = _credential(environ)
-    if credential is not None:
+    credential = Path(environ.get(CREDENTIALS, ""), CREDENTIAL_NAME)
+    has_credential = bool(environ.get(CREDENTIALS)) and credential.exists()
+    if has_credential:
         sources.append(f"systemd credential {CREDENTIAL_NAME}")
     if len(sources) > 1:
         raise ConfigError(f"{sources[0]}: the nonce is given twice, also as {sources[1]}; keep one of them")
     if environ.get(CURRENT):
-        return _checked(environ[CURRENT], environ.get(PREVIOUS) or None, "environment", None)
+        return _checked(environ[CURRENT], environ.get(PREVIOUS) or None, "environment", "")
     if environ.get(PREVIOUS):
         raise ConfigError(f"{PREVIOUS}: is set without {CURRENT}; set both, or neither")
     if path := environ.get(FILE):
         return _from_file(Path(path), f"file {path}")
-    if credential is not None:
+    if has_credential:
         return _from_file(credential, "credential")
     if required:
         where = "" if env_file is None else f" in {env_file}"
@@ -94,31 +88,18 @@ def check_nonce(value: str) -> str | None:
     return None
 
 
-def _credential(environ: Mapping[str, str]) -> Path | None:
-    folder = environ.get(CREDENTIALS)
-    path = Path(folder) / CREDENTIAL_NAME if folder else None
-    return path if path is not None and path.exists() else None
-
-
 def _from_file(path: Path, source: str) -> Nonces:
-    text = _read(path)
-    lines = text[:-1].split("\n") if text[-1:] == "\n" else text.split("\n")
+    text = read_text(path)
+    if text is None:
+        raise ConfigError(f"{path}: cannot be read: there is no such file")
+    lines = text.removesuffix("\n").split("\n")
     if len(lines) > 2:
         raise ConfigError(f"{path}: has {len(lines)} lines; at most two: the nonce and the previous one")
-    return _checked(lines[0], lines[1] if len(lines) == 2 else None, source, str(path))
+    return _checked(lines[0], lines[1] if len(lines) == 2 else None, source, f"{path}: ")
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not text") from None
-
-
-def _checked(current: str, previous: str | None, source: str, where: str | None) -> Nonces:
+def _checked(current: str, previous: str | None, source: str, where: str) -> Nonces:
     for name, value in ((CURRENT, current), (PREVIOUS, previous)):
         if value is not None and (problem := check_nonce(value)) is not None:
-            raise ConfigError(f"{where or name}: {'' if where is None else name + ' '}{problem}")
+            raise ConfigError(f"{where}{name}{' ' if where else ': '}{problem}")
     return Nonces(current, previous if previous != current else None, source)

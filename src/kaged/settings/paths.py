@@ -18,6 +18,18 @@ SYSTEM_RUNTIME = Path("run/kaged")
 
 
 @dataclass(frozen=True, slots=True)
+class _In:
+    """A path below another one of the same `Paths`."""
+
+    folder: str
+    name: str
+
+    def __get__(self, paths: "Paths", owner: type["Paths"] | None = None) -> Path:
+        folder: Path = getattr(paths, self.folder)
+        return folder / self.name
+
+
+@dataclass(frozen=True, slots=True)
 class Paths:
     """Where things are. All absolute; nothing here is created by making this value."""
 
@@ -32,71 +44,47 @@ class Paths:
         """Folder of config.toml, local.toml and env."""
         return self.config_file.parent
 
-    @property
-    def local_file(self) -> Path:
-        """What belongs to this machine's operator: aliases and providers."""
-        return self.config_dir / "local.toml"
+    local_file = _In("config_dir", "local.toml")
+    """What belongs to this machine's operator: aliases and providers."""
+    env_file = _In("config_dir", "env")
+    """Where systemd takes the nonce from at start (`EnvironmentFile=`)."""
+    auth_cookie = _In("runtime", "auth-cookie")
+    """The current launch token (0600)."""
+    launch_url = _In("runtime", "launch-url")
+    """The current launch URL (0600)."""
+    control_socket = _In("runtime", "control.sock")
+    """Where the CLI speaks HTTP to the daemon (0600)."""
+    keeper_socket = _In("runtime", "keeper.sock")
+    """Where the daemon finds the keeper (0600)."""
+    projects_dir = _In("home", "projects")
+    """Projects that kaged itself creates."""
+    lock_file = _In("home", "lock")
+    """Held by the one daemon of this home."""
+    port_file = _In("home", "port")
+    """The port a user-mode daemon chose when its default one was taken."""
 
-    @property
-    def env_file(self) -> Path:
-        """Where systemd takes the nonce from at start (`EnvironmentFile=`)."""
-        return self.config_dir / "env"
 
-    @property
-    def auth_cookie(self) -> Path:
-        """The current launch token (0600)."""
-        return self.runtime / "auth-cookie"
-
-    @property
-    def launch_url(self) -> Path:
-        """The current launch URL (0600)."""
-        return self.runtime / "launch-url"
-
-    @property
-    def control_socket(self) -> Path:
-        """Where the CLI speaks HTTP to the daemon (0600)."""
-        return self.runtime / "control.sock"
-
-    @property
-    def keeper_socket(self) -> Path:
-        """Where the daemon finds the keeper (0600)."""
-        return self.runtime / "keeper.sock"
-
-    @property
-    def projects_dir(self) -> Path:
-        """Projects that kaged itself creates."""
-        return self.home / "projects"
-
-    @property
-    def lock_file(self) -> Path:
-        """Held by the one daemon of this home."""
-        return self.home / "lock"
-
-    @property
-    def port_file(self) -> Path:
-        """The port a user-mode daemon chose when its default one was taken."""
-        return self.home / "port"
+def _folder(environ: Mapping[str, str], name: str) -> Path | None:
+    """The folder that a variable names; a relative one is invalid and ignored (the XDG specification)."""
+    path = Path(environ.get(name, ""))
+    return path if path.is_absolute() else None
 
 
 def user_home(environ: Mapping[str, str]) -> Path:
     """The account's home directory: `$HOME` when absolute, else the account's entry."""
-    home = environ.get("HOME", "")
-    if home and Path(home).is_absolute():
-        return Path(home)
+    if home := _folder(environ, "HOME"):
+        return home
     try:
         return Path(pwd.getpwuid(os.getuid()).pw_dir)
     except KeyError:
         raise ConfigError(f"HOME is not set and uid {os.getuid()} has no account; set HOME") from None
 
 
-def _xdg(environ: Mapping[str, str], name: str, fallback: str) -> Path:
-    value = environ.get(name, "")
-    # The XDG specification: a relative path is invalid and ignored.
-    return Path(value) if value and Path(value).is_absolute() else user_home(environ) / fallback
-
-
 def choose_mode(flag: str | None, environ: Mapping[str, str], root: Path) -> Mode:
-    """The mode: `--mode`, else `KAGED_MODE`, else what `detect_mode` finds. Raises ConfigError."""
+    """The mode: `--mode`, else `KAGED_MODE`, else what this account has. Raises ConfigError.
+
+    That is system mode when it owns the system home and a system configuration exists.
+    """
     for name, value in (("--mode", flag), ("KAGED_MODE", environ.get("KAGED_MODE"))):
         if value == "user":
             return "user"
@@ -104,7 +92,11 @@ def choose_mode(flag: str | None, environ: Mapping[str, str], root: Path) -> Mod
             return "system"
         if value:
             raise ConfigError(f'{name}: {value!r} is not a mode; allowed: "user" or "system"')
-    return detect_mode(environ, root)
+    try:
+        owner = (root / SYSTEM_HOME).stat().st_uid
+    except OSError:
+        return "user"
+    return "system" if owner == os.geteuid() and (root / SYSTEM_CONFIG).exists() else "user"
 
 
 def choose_file(flag: Path | None, mode: Mode, environ: Mapping[str, str], root: Path) -> Path:
@@ -118,18 +110,19 @@ def choose_file(flag: Path | None, mode: Mode, environ: Mapping[str, str], root:
 
 def config_file(mode: Mode, environ: Mapping[str, str], root: Path) -> Path:
     """Where config.toml is when no flag and no variable names it."""
-    if folder := environ.get("KAGED_CONFIG_DIR"):
-        return Path(folder).absolute() / "config.toml"
+    if given := environ.get("KAGED_CONFIG_DIR"):
+        return Path(given).absolute() / "config.toml"
     if mode == "system":
         return root / SYSTEM_CONFIG
-    return _xdg(environ, "XDG_CONFIG_HOME", ".config") / "kaged" / "config.toml"
+    folder = _folder(environ, "XDG_CONFIG_HOME") or user_home(environ) / ".config"
+    return folder / "kaged" / "config.toml"
 
 
 def default_home(mode: Mode, environ: Mapping[str, str], root: Path) -> Path:
     """The home when nothing names one."""
     if mode == "system":
         return root / SYSTEM_HOME
-    return _xdg(environ, "XDG_DATA_HOME", ".local/share") / "kaged"
+    return (_folder(environ, "XDG_DATA_HOME") or user_home(environ) / ".local/share") / "kaged"
 
 
 def runtime_dir(mode: Mode, environ: Mapping[str, str], home: Path, root: Path) -> Path:
@@ -138,11 +131,11 @@ def runtime_dir(mode: Mode, environ: Mapping[str, str], home: Path, root: Path) 
     Raises ConfigError when the socket names in it would be too long for the kernel.
     """
     if mode == "system":
-        given = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
-        runtime = Path(given) if given and Path(given).is_absolute() else root / SYSTEM_RUNTIME
+        given = Path(environ.get("RUNTIME_DIRECTORY", "").split(":")[0])
+        runtime = given if given.is_absolute() else root / SYSTEM_RUNTIME
     else:
-        given = environ.get("XDG_RUNTIME_DIR", "")
-        runtime = Path(given) / "kaged" if given and Path(given).is_absolute() else home / "run"
+        folder = _folder(environ, "XDG_RUNTIME_DIR")
+        runtime = folder / "kaged" if folder else home / "run"
     if len(os.fsencode(runtime / "control.sock")) > SOCKET_PATH_BYTES:
         raise ConfigError(
             f"{runtime}: too long a folder name for unix sockets (the kernel allows "
@@ -156,10 +149,10 @@ def find_runtime(mode: Mode, file: Path, environ: Mapping[str, str], root: Path)
 
     For clients: quick, and it works while the configuration has mistakes elsewhere.
     """
-    home = environ.get("KAGED_HOME", "")
-    if not home and mode == "user" and not environ.get("XDG_RUNTIME_DIR"):
+    home = Path(environ.get("KAGED_HOME", ""))
+    if not environ.get("KAGED_HOME") and mode == "user" and not environ.get("XDG_RUNTIME_DIR"):
         home = _home_in(file)
-    usable = Path(home) if home and Path(home).is_absolute() else default_home(mode, environ, root)
+    usable = home if home.is_absolute() else default_home(mode, environ, root)
     return runtime_dir(mode, environ, usable, root)
 
 
@@ -174,20 +167,10 @@ def obstacle(file: Path) -> str | None:
     return None
 
 
-def _home_in(file: Path) -> str:
+def _home_in(file: Path) -> Path:
     import tomllib
 
     try:
-        home = tomllib.loads(file.read_text(encoding="utf-8")).get("daemon", {}).get("home", "")
-    except (OSError, ValueError, AttributeError):
-        return ""
-    return home if isinstance(home, str) else ""
-
-
-def detect_mode(environ: Mapping[str, str], root: Path) -> Mode:
-    """System mode when this account owns the system home and a system configuration exists."""
-    try:
-        owner = (root / SYSTEM_HOME).stat().st_uid
-    except OSError:
-        return "user"
-    return "system" if owner == os.geteuid() and (root / SYSTEM_CONFIG).exists() else "user"
+        return Path(tomllib.loads(file.read_text(encoding="utf-8"))["daemon"]["home"])
+    except (OSError, ValueError, TypeError, LookupError):
+        return Path()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from kaged.core.nearest import did_you_mean
@@ -92,7 +92,16 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def collect(
-    errors: Iterable[ErrorDetails], model: type[BaseModel], place: Callable[[tuple[int | str, ...]], str]
+    error: ValidationError,
+    model: type[BaseModel],
+    place: Callable[[tuple[int | str, ...]], str],
+    later: Mapping[tuple[int | str, ...], str] = {},
 ) -> list[str]:
-    """One line per error: `place(loc)` gives its beginning, `file:line: key`."""
-    return [f"{place(error['loc'])}: {sentence(error, model)}" for error in errors]
+    """One line per problem: `place(loc)` gives its beginning, `file:line: key`.
+
+    `later` has the keys of the public design that this version refuses, with what they stand for.
+    """
+    found = {each["loc"]: sentence(each, model) for each in error.errors(include_url=False)}
+    for loc in later.keys() & found:
+        found[loc] = f"{later[loc]} is not supported by this version of kaged; remove it".lstrip()
+    return [f"{place(loc)}: {said}" for loc, said in found.items()]
