@@ -7,33 +7,22 @@ from kaged.cli.client import Target, part
 
 
 @click.group()
+@output.example("kaged cage explain sample")
 def cage() -> None:
-    """Say in words what an agent can reach.
-
-    \b
-    Example:
-      kaged cage explain sample
-    """
+    """Say in words what an agent can reach."""
 
 
 @cage.command()
 @click.argument("project")
 @output.json_option
+@output.example("kaged cage explain sample")
 @click.pass_obj
 def explain(target: Target, project: str, as_json: bool) -> None:
     """Explain the cage of PROJECT's agent, line by line.
 
     This is the plan that the kernel enforces, compiled from the project file as it is on disk now.
-
-    \b
-    Example:
-      kaged cage explain sample
     """
     found = target.api().get(f"/projects/{part(project)}/capabilities")["cage"]
-    if as_json:
-        output.data(found)
-        return
-    output.line(f"{project}: {found['words']}")
-    for entry in found["explain"]:
-        output.line(f"  {entry}")
-    output.line(f"  plan {found['hash']}" if "hash" in found else "")
+    plan = f"  plan {found['hash']}" if "hash" in found else ""
+    lines = [f"{project}: {found['words']}", *(f"  {entry}" for entry in found["explain"]), plan]
+    output.show(found, as_json, lines)

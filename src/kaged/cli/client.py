@@ -24,22 +24,14 @@ class Target:
     config: Path | None
     mode: str | None
 
-    @classmethod
-    def choose(cls, config: str | None, mode: str | None) -> "Target":
-        """From the command line's global options."""
-        return cls(None if config is None else Path(config), mode)
-
     def runtime(self) -> Path:
         """The daemon's runtime folder. Without an own daemon, the host's is taken if it can be reached."""
         environ, root = os.environ, Path("/")
         mode = paths.choose_mode(self.mode, environ, root)
         file = paths.choose_file(self.config, mode, environ, root)
         runtime = paths.find_runtime(mode, file, environ, root)
-        chosen = (
-            self.mode
-            or self.config
-            or any(environ.get(n) for n in ("KAGED_MODE", "KAGED_CONFIG", "KAGED_HOME"))
-        )
+        named = any(environ.get(name) for name in ("KAGED_MODE", "KAGED_CONFIG", "KAGED_HOME"))
+        chosen = self.mode or self.config or named
         if not chosen and not (runtime / "control.sock").exists() and os.access(SYSTEM_SOCKET, os.W_OK):
             return SYSTEM_SOCKET.parent
         return runtime
@@ -86,11 +78,8 @@ class Api:
 
     def _call(self, method: str, route: str, body: Mapping[str, object] | None, timeout_s: float) -> Any:
         connection = _Connection(self.path, timeout_s)
-        headers = {"Accept": "application/json"}
-        payload = None
-        if body is not None:
-            payload = json.dumps(body).encode()
-            headers["Content-Type"] = "application/json"
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        payload = None if body is None else json.dumps(body).encode()
         try:
             connection.request(method, f"/api/v1{route}", payload, headers)
             answer = connection.getresponse()
@@ -98,14 +87,11 @@ class Api:
         except TimeoutError:
             raise KagedError("unavailable", f"kaged did not answer within {timeout_s:.0f} s") from None
         except (ConnectionRefusedError, FileNotFoundError):
-            raise NotRunning(
-                "unavailable", f"kaged is not running ({self.path}); start it with: kaged start"
-            ) from None
+            text = f"kaged is not running ({self.path}); start it with: kaged start"
+            raise NotRunning("unavailable", text) from None
         except PermissionError:
-            raise KagedError(
-                "forbidden",
-                f"{self.path} belongs to another account; run this as that account, or as root",
-            ) from None
+            text = f"{self.path} belongs to another account; run this as that account, or as root"
+            raise KagedError("forbidden", text) from None
         except (OSError, http.client.HTTPException) as error:
             raise KagedError("unavailable", f"the connection to kaged broke: {error}") from None
         finally:
@@ -138,11 +124,8 @@ def _decoded(answer: http.client.HTTPResponse, data: bytes) -> Any:
         raise KagedError("internal", f"kaged answered with status {answer.status}")
     code = str(error.get("code"))
     details = error.get("details")
-    raise KagedError(
-        code if code in STATUS else "internal",
-        str(error.get("message")),
-        details if isinstance(details, dict) else None,
-    )
+    known = details if isinstance(details, dict) else None
+    raise KagedError(code if code in STATUS else "internal", str(error.get("message")), known)
 
 
 def part(text: str) -> str:

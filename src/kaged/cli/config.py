@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import partial
 from typing import Any
 
 import click
@@ -15,27 +16,20 @@ from kaged.settings.nonces import read_nonces
 
 
 @click.group()
+@output.example("kaged config check")
 def config() -> None:
-    """Show and check the configuration.
-
-    \b
-    Example:
-      kaged config check
-    """
+    """Show and check the configuration."""
 
 
 @config.command()
 @output.json_option
+@output.example("kaged config show")
 @click.pass_obj
 def show(target: Target, as_json: bool) -> None:
     """Print every key with its effective value and where that came from.
 
     Flags win over the environment, the environment over the file, the file over defaults. Secrets are
     never printed.
-
-    \b
-    Example:
-      kaged config show
     """
     loaded = _load(target)
     entries = [*loaded.entries(), _nonce_entry()]
@@ -47,27 +41,20 @@ def show(target: Target, as_json: bool) -> None:
 
 
 @config.command()
+@output.example("kaged config check", "kaged --config /etc/kaged/config.toml --mode=system config check")
 @click.pass_obj
 def check(target: Target) -> None:
     """Check config.toml, local.toml and the nonces; print every problem at once.
 
     Exit code 0 when there is none, 78 otherwise.
-
-    \b
-    Example:
-      kaged config check
-      kaged --config /etc/kaged/config.toml --mode=system config check
     """
     loaded = _load(target)
     problems = []
-    try:
-        LocalFile(loaded.paths.local_file).read()
-    except ConfigError as error:
-        problems.append(str(error))
-    try:
-        read_nonces(os.environ, required=False)
-    except ConfigError as error:
-        problems.append(str(error))
+    for read in (LocalFile(loaded.paths.local_file).read, partial(read_nonces, os.environ, required=False)):
+        try:
+            read()
+        except ConfigError as error:
+            problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
     for file in (loaded.paths.config_file, loaded.paths.local_file):
@@ -76,32 +63,24 @@ def check(target: Target) -> None:
 
 @config.command()
 @output.json_option
+@output.example("kaged config path")
 @click.pass_obj
 def path(target: Target, as_json: bool) -> None:
-    """Print where kaged keeps its files.
-
-    \b
-    Example:
-      kaged config path
-    """
+    """Print where kaged keeps its files."""
     loaded = _load(target)
     places = loaded.paths
-    named: dict[str, Any] = {
-        "mode": loaded.mode,
-        "config": str(places.config_file),
-        "local": str(places.local_file),
-        "home": str(places.home),
-        "database": str(places.database),
-        "audit": str(places.audit_log),
-        "projects": str(places.projects_dir),
-        "runtime": str(places.runtime),
-        "control": str(places.control_socket),
+    folders = {
+        "config": places.config_file,
+        "local": places.local_file,
+        "home": places.home,
+        "database": places.database,
+        "audit": places.audit_log,
+        "projects": places.projects_dir,
+        "runtime": places.runtime,
+        "control": places.control_socket,
     }
-    if as_json:
-        output.data(named)
-        return
-    for name, value in named.items():
-        output.line(f"{name:<9} {value}")
+    named = {"mode": loaded.mode, **{name: str(folder) for name, folder in folders.items()}}
+    output.show(named, as_json, (f"{name:<9} {value}" for name, value in named.items()))
 
 
 def _load(target: Target) -> Loaded:

@@ -11,50 +11,32 @@ from kaged.core.errors import KagedError
 
 
 @click.group()
+@output.example("kaged dsl validate")
 def dsl() -> None:
-    """Check project files.
-
-    \b
-    Example:
-      kaged dsl validate
-    """
+    """Check project files."""
 
 
 @dsl.command()
 @click.argument("paths", nargs=-1, type=click.Path(), metavar="[PATH]...")
 @output.json_option
+@output.example("kaged dsl validate", "kaged dsl validate ~/code/app/.kaged/project.yaml")
 def validate(paths: tuple[str, ...], as_json: bool) -> int:
     """Check project files, or those of project folders (default: this folder).
 
     Prints one line for each problem: file, line, column, key, what is wrong and what is allowed. Exit code
     0 when there is none, 1 otherwise.
-
-    \b
-    Example:
-      kaged dsl validate
-      kaged dsl validate ~/code/app/.kaged/project.yaml
     """
     chosen = paths or (".",)
     done = _run("validate", *chosen)
     problems = done.stdout.splitlines()
-    if as_json:
-        output.data({"problems": problems})
-    elif problems:
-        for problem in problems:
-            output.line(problem)
-    else:
-        output.line(f"{', '.join(chosen)}: no problems")
+    output.show({"problems": problems}, as_json, problems or [f"{', '.join(chosen)}: no problems"])
     return 1 if problems else 0
 
 
 @dsl.command()
+@output.example("kaged dsl schema > project.schema.json")
 def schema() -> None:
-    """Print the JSON Schema of project files, for editors.
-
-    \b
-    Example:
-      kaged dsl schema > project.schema.json
-    """
+    """Print the JSON Schema of project files, for editors."""
     click.echo(_run("schema").stdout, nl=False)
 
 

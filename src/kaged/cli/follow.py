@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -22,14 +22,23 @@ RETRY_S = 0.5
 class Follower:
     """One session seen from a terminal."""
 
-    def __init__(self, api: Api, project: str, session: str, *, as_json: bool) -> None:
+    def __init__(self, api: Api, project: str, session: Mapping[str, Any], *, as_json: bool) -> None:
+        self.id, self.head = str(session["id"]), int(session["head"])
+        self.hint = f"follow it with: kaged session tail {project} {self.id[-6:]}"
         self._api = api
-        self._base = f"/projects/{part(project)}/sessions/{part(session)}"
+        self._base = f"/projects/{part(project)}/sessions/{part(self.id)}"
         self._as_json = as_json
-        self._short = f"{project} --session {session[-6:]}"
-        self._transcript = Transcript(
-            answer=f'kaged session answer {self._short} "..."', resume=f"kaged session resume {self._short}"
-        )
+        self._short = f"{project} --session {self.id[-6:]}"
+        answer, resume = (f"kaged session {verb} {self._short}" for verb in ("answer", "resume"))
+        self._transcript = Transcript(answer=f'{answer} "..."', resume=resume)
+
+    def get(self, what: str) -> Any:
+        """GET below the session."""
+        return self._api.get(f"{self._base}/{what}")
+
+    def post(self, what: str, body: Mapping[str, object]) -> Any:
+        """POST below the session."""
+        return self._api.post(f"{self._base}/{what}", body)
 
     def events(self, after: int) -> Iterator[dict[str, Any]]:
         """The events after `after` that there are now."""
@@ -37,18 +46,13 @@ class Follower:
             yield from page
             after = page[-1]["seq"]
 
-    def to_head(self, after: int) -> None:
-        """Print what there is."""
-        for frame in self.events(after):
+    def show(self, after: int, *, follow: bool) -> None:
+        """Print what there is, and what comes until interrupted."""
+        for frame in self._endless(after) if follow else self.events(after):
             self._show(frame)
 
-    def forever(self, after: int) -> None:
-        """Print what there is and what comes, until interrupted."""
-        for frame in self._endless(after):
-            self._show(frame)
-
-    def until_end(self, after: int, run_id: str) -> str:
-        """Print until the run `run_id` has ended; its outcome, or `interrupted`."""
+    def until_end(self, after: int, run_id: str) -> bool:
+        """Print until the run `run_id` has ended; whether it succeeded."""
         try:
             for frame in self._endless(after):
                 self._show(frame)
@@ -56,11 +60,11 @@ class Follower:
                 if kind == "attention.required" and data.get("run_id") == run_id:
                     self._ask(data)
                 if kind in ("run.ended", "run.interrupted") and data.get("run_id") == run_id:
-                    return str(data.get("outcome", "interrupted"))
+                    return bool(data.get("outcome") == "success")
         except KeyboardInterrupt:
             click.echo(f"\nThe run goes on. Stop it with: kaged session interrupt {self._short}", err=True)
             raise
-        return "interrupted"
+        return False
 
     def _endless(self, after: int) -> Iterator[dict[str, Any]]:
         """Events for ever; while the daemon is away (a restart, an upgrade) it is waited for."""
@@ -83,10 +87,9 @@ class Follower:
 
     def _page(self, after: int, *, wait: int) -> list[dict[str, Any]]:
         query = {"after": after, "limit": PAGE, "wait": wait or None}
-        page: list[dict[str, Any]] = self._api.get(f"{self._base}/events", timeout_s=WAIT_S + 40, **query)[
-            "items"
-        ]
-        return page
+        page = self._api.get(f"{self._base}/events", timeout_s=WAIT_S + 40, **query)
+        events: list[dict[str, Any]] = page["items"]
+        return events
 
     def _show(self, frame: dict[str, Any]) -> None:
         if self._as_json:
@@ -100,6 +103,6 @@ class Follower:
             return
         text = click.prompt("answer", prompt_suffix="> ")
         try:
-            self._api.post(f"{self._base}/attention/{part(data['attention_id'])}", {"answer": text})
+            self.post(f"attention/{part(data['attention_id'])}", {"answer": text})
         except KagedError as error:
             output.line(f"! {error.message}", err=True)

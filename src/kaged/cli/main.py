@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
@@ -75,19 +76,19 @@ class LazyGroup(click.Group):
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option("--config", type=click.Path(), metavar="FILE", help="Use this config.toml.")
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Use this config.toml.")
 @click.option(
     "--mode", type=click.Choice(["user", "system"]), help="Which daemon: this account's or the host's."
 )
 @click.pass_context
-def cli(ctx: click.Context, config: str | None, mode: str | None) -> None:
+def cli(ctx: click.Context, config: Path | None, mode: str | None) -> None:
     """kaged runs AI agents in kernel cages and shows them in any browser.
 
     Every command explains itself: kaged COMMAND --help.
     """
     from kaged.cli.client import Target
 
-    ctx.obj = Target.choose(config, mode)
+    ctx.obj = Target(config, mode)
 
 
 def main() -> None:

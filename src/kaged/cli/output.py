@@ -1,5 +1,6 @@
 """What commands print: tables for people, JSON for programs, and nothing that a terminal would obey."""
 
+import inspect
 import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -14,18 +15,35 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
+def example(*lines: str) -> Callable[[F], F]:
+    """End the help of a command or group with an example, as each of them has it."""
+
+    def add(command: F) -> F:
+        shown = "".join(f"\n  {line}" for line in lines)
+        command.__doc__ = f"{inspect.getdoc(command)}\n\n\b\nExample:{shown}"
+        return command
+
+    return add
+
+
 def data(value: object) -> None:
     """Print a value as JSON."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def show(value: object, as_json: bool, lines: Iterable[str]) -> None:
+    """Print a value as JSON, or else as lines for people."""
+    if as_json:
+        data(value)
+        return
+    for text in lines:
+        line(text)
+
+
 def safe(text: str) -> str:
     """`text` with control characters shown instead of obeyed: it may come from a model or a program."""
-    return "".join(c if c.isprintable() or c in "\n\t" else _shown(c) for c in text)
-
-
-def _shown(char: str) -> str:
-    return "" if char == "\r" else repr(char)[1:-1]
+    shown = (c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text if c != "\r")
+    return "".join(shown)
 
 
 def line(text: str, *, err: bool = False) -> None:

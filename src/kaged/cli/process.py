@@ -31,9 +31,7 @@ def wait_end(pid: int, timeout_s: float) -> bool:
     except ProcessLookupError:
         return True
     try:
-        poll = select.poll()
-        poll.register(handle, select.POLLIN)
-        return bool(poll.poll(timeout_s * 1000))
+        return bool(select.select([handle], [], [], timeout_s)[0])
     finally:
         os.close(handle)
 
@@ -49,9 +47,8 @@ def end_listener(path: Path, timeout_s: float) -> int | None:
         except (FileNotFoundError, ConnectionRefusedError):
             return None
         except OSError as error:
-            raise KagedError(
-                "forbidden", f"{path}: {error.strerror}; run this as the account that runs kaged"
-            ) from None
+            text = f"{path}: {error.strerror}; run this as the account that runs kaged"
+            raise KagedError("forbidden", text) from None
         raw = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _ = struct.unpack("3i", raw)
     if os.geteuid() not in (0, uid):
@@ -61,7 +58,6 @@ def end_listener(path: Path, timeout_s: float) -> int | None:
     except ProcessLookupError:
         return None
     if not wait_end(int(pid), timeout_s):
-        raise KagedError(
-            "unavailable", f"process {pid} did not end within {timeout_s:.0f} s; end it with: kill -9 {pid}"
-        )
+        text = f"process {pid} did not end within {timeout_s:.0f} s; end it with: kill -9 {pid}"
+        raise KagedError("unavailable", text)
     return int(pid)

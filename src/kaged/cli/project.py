@@ -1,5 +1,6 @@
 """project: load, new, list."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,11 @@ from kaged.core.errors import KagedError
 
 
 @click.group()
+@output.example("kaged project load ~/code/app --create")
 def project() -> None:
     """Load, create and list projects.
 
     A project is a folder with a .kaged/project.yaml, which says what agents may do there.
-
-    \b
-    Example:
-      kaged project load ~/code/app --create
     """
 
 
@@ -27,38 +25,30 @@ def project() -> None:
 @click.option("--create", is_flag=True, help="Write the proposed project file when there is none.")
 @click.option("--trust", is_flag=True, help="You have read the project file and its prompts: agents may run.")
 @output.json_option
+@output.example("kaged project load ~/code/app --create", "kaged project load ~/code/app --trust")
 @click.pass_obj
 def load(target: Target, path: str, create: bool, trust: bool, as_json: bool) -> None:
     """Load the folder PATH (default: this one) as a project.
 
     Loading runs nothing. Agents run once its content is trusted, and a later change of the project file or
     its prompts has to be trusted again.
-
-    \b
-    Example:
-      kaged project load ~/code/app --create
-      kaged project load ~/code/app --trust
     """
     body = {"path": str(Path(path).absolute()), "create": create, "trust": trust}
-    _show(target.api().post("/projects/load", body), as_json)
+    loaded = target.api().post("/projects/load", body)
+    output.show(loaded, as_json, _lines(loaded))
 
 
 @project.command()
 @click.argument("path", type=click.Path(file_okay=False))
 @output.json_option
+@output.example("kaged project new ~/code/shop")
 @click.pass_obj
 def new(target: Target, path: str, as_json: bool) -> None:
-    """Make the folder PATH with a project file in it, trust it and load it.
-
-    \b
-    Example:
-      kaged project new ~/code/shop
-    """
+    """Make the folder PATH with a project file in it, trust it and load it."""
     folder = Path(path).absolute()
     if (folder / ".kaged" / "project.yaml").exists():
-        raise KagedError(
-            "conflict", f"{folder} is a project already; load it with: kaged project load {path}"
-        )
+        text = f"{folder} is a project already; load it with: kaged project load {path}"
+        raise KagedError("conflict", text)
     api = target.api()
     api.get("/versions")
     made = not folder.exists()
@@ -71,19 +61,15 @@ def new(target: Target, path: str, as_json: bool) -> None:
         if made and not any(folder.iterdir()):
             folder.rmdir()
         raise
-    _show(loaded, as_json)
+    output.show(loaded, as_json, _lines(loaded))
 
 
 @project.command("list")
 @output.json_option
+@output.example("kaged project list")
 @click.pass_obj
 def list_all(target: Target, as_json: bool) -> None:
-    """List the loaded projects.
-
-    \b
-    Example:
-      kaged project list
-    """
+    """List the loaded projects."""
     projects = target.api().items("/projects")
     if as_json:
         output.data(projects)
@@ -96,28 +82,20 @@ def _state(shown: dict[str, Any]) -> str:
     return "problems" if shown["problems"] else str(shown["trust"])
 
 
-def _model(shown: dict[str, Any]) -> str | None:
+def _model(shown: dict[str, Any]) -> Any:
     route = shown["route"]
-    name: str | None = route["label"] if route else shown["model"]
-    return name
+    return route["label"] if route else shown["model"]
 
 
-def _show(shown: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        output.data(shown)
-        return
-    output.line(f"{shown['slug']}: {shown['path']}")
-    output.line(f"  model  {_model(shown)}")
+def _lines(shown: dict[str, Any]) -> Iterator[str]:
+    yield f"{shown['slug']}: {shown['path']}"
+    yield f"  model  {_model(shown)}"
     if shown["cage"]:
-        output.line(f"  cage   {shown['cage']['words']}")
-    for problem in shown["problems"]:
-        output.line(f"  PROBLEM {problem}")
+        yield f"  cage   {shown['cage']['words']}"
+    yield from (f"  PROBLEM {problem}" for problem in shown["problems"])
     if shown["trust"] == "trusted":
-        output.line(f'  trusted; talk to its agent: kaged session send {shown["slug"]} "Hello" --wait')
+        yield f'  trusted; talk to its agent: kaged session send {shown["slug"]} "Hello" --wait'
     else:
-        why = (
-            "changed since it was trusted"
-            if shown["trust"] == "changed"
-            else "not trusted yet: nothing of it runs"
-        )
-        output.line(f"  {why}; read .kaged there, then: kaged project load {shown['path']} --trust")
+        changed = shown["trust"] == "changed"
+        why = "changed since it was trusted" if changed else "not trusted yet: nothing of it runs"
+        yield f"  {why}; read .kaged there, then: kaged project load {shown['path']} --trust"
