@@ -4,7 +4,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 from pathlib import Path
 
@@ -41,6 +40,8 @@ def end_listener(path: Path, timeout_s: float) -> int | None:
 
     Only a process of this account (or any, as root) is ended. Raises KagedError when it does not end.
     """
+    from kaged.core.keeper_wire import peer
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         try:
             client.connect(str(path))
@@ -49,15 +50,14 @@ def end_listener(path: Path, timeout_s: float) -> int | None:
         except OSError as error:
             text = f"{path}: {error.strerror}; run this as the account that runs kaged"
             raise KagedError("forbidden", text) from None
-        raw = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    pid, uid, _ = struct.unpack("3i", raw)
+        pid, uid = peer(client)
     if os.geteuid() not in (0, uid):
         raise KagedError("forbidden", f"process {pid} belongs to uid {uid}; run this as that account")
     try:
         os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:
         return None
-    if not wait_end(int(pid), timeout_s):
+    if not wait_end(pid, timeout_s):
         text = f"process {pid} did not end within {timeout_s:.0f} s; end it with: kill -9 {pid}"
         raise KagedError("unavailable", text)
-    return int(pid)
+    return pid

@@ -14,24 +14,13 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_PORT = {"http": ":80", "https": ":443"}
 _ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(:[0-9]{1,5})?")
 
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        # Inline styles cannot be avoided: xterm.js writes <style> elements and style attributes from its
-        # DOM renderer (the fall-back without WebGL, and the one in use until WebGL has loaded), and takes no
-        # nonce. As every fetch is limited to this origin, a style has nowhere to send what it sees.
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data:",
-        "font-src 'self'",
-        "connect-src 'self'",
-        "worker-src 'self'",
-        "manifest-src 'self'",
-        "object-src 'none'",
-        "base-uri 'none'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    )
+# Inline styles cannot be avoided: xterm.js writes <style> elements and style attributes from its DOM renderer
+# (the fall-back without WebGL, and the one in use until WebGL has loaded), and takes no nonce. As every fetch
+# is limited to this origin, a style has nowhere to send what it sees.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; worker-src 'self'; manifest-src 'self'; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -68,8 +57,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The origins under which this daemon may be addressed: the public one, those of its own address (the
-    one to show first)."""
+    """The origins that this daemon answers to: the public one, those of its own address (best one first)."""
 
     public: str | None
     bound: tuple[str, ...]
@@ -170,9 +158,8 @@ def check_path(path: str) -> None:
     first, *segments = path.split("/")
     plain = not first and segments and "" not in segments[:-1] and not {".", ".."} & set(segments)
     if not plain or any(char < " " or char in "\\\x7f" for char in path):
-        raise Refusal(
-            "bad_request", "This path is not in its plain form; send it without tricks.", "odd_path"
-        )
+        text = "This path is not in its plain form; send it without tricks."
+        raise Refusal("bad_request", text, "odd_path")
 
 
 def _single(request: Request, name: bytes) -> str:

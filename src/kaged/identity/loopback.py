@@ -6,10 +6,8 @@ host, and a key that the page keeps in its own origin's storage, which no other 
 
 import hmac
 import logging
-import os
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +16,7 @@ import apsw
 
 from kaged.core import clock, ids
 from kaged.core.errors import KagedError
+from kaged.settings.paths import write_private
 from kaged.storage.database import Database
 
 log = logging.getLogger(__name__)
@@ -91,10 +90,7 @@ class LaunchTokens:
         self._live: dict[str, float] = {}
 
     def issue(self) -> Launch:
-        """A fresh token, valid for ten minutes.
-
-        Raises KagedError `unavailable` when the files cannot be written.
-        """
+        """A fresh token for ten minutes; KagedError `unavailable` when the files cannot be written."""
         token = ids.secret_token()
         expires = clock.now() + LAUNCH_S
         url = f"{self._base_url}/launch?token={token}"
@@ -102,7 +98,7 @@ class LaunchTokens:
         self._live = {**dict(newest), _hash(token): expires}
         for path, text in zip(self._files, (token, url), strict=True):
             try:
-                _write_private(path, text + "\n")
+                write_private(path, text + "\n")
             except OSError as error:
                 why = f"{path} cannot be written ({error.strerror}); let this account write its folder."
                 raise KagedError("unavailable", why) from error
@@ -140,8 +136,7 @@ class Browsers:
                 "DELETE FROM browser_sessions WHERE expires_at <= ? OR revoked_at IS NOT NULL", (now,)
             )
             found = connection.execute(f"SELECT {_COLUMNS} FROM browser_sessions ORDER BY id")
-            rows = [[str(value) for value in row] for row in found]
-            return [_Row(Browser(*row[:4]), row[4], row[5]) for row in rows]
+            return [_Row(Browser(*row[:4]), *row[4:]) for row in found]
 
         return cls(db, await db.write(load))
 
@@ -154,8 +149,8 @@ class Browsers:
         cookie, key, at = ids.secret_token(), ids.secret_token(), clock.iso(now)
         browser = Browser(ids.new_ulid(), at, clock.iso(now + BROWSER_S), at)
         row = _Row(browser, _hash(cookie), _hash(key))
-        values = (browser.id, at, browser.expires_at, at, row.cookie_hash, row.client_hash)
-        await self._execute(f"INSERT INTO browser_sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", *values)
+        change = f"INSERT INTO browser_sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
+        await self._execute(change, *astuple(browser), row.cookie_hash, row.client_hash)
         self._rows[row.cookie_hash] = row
         return (cookie, key), browser
 
@@ -163,12 +158,11 @@ class Browsers:
         """The browser that one of `cookies` and `key` belong to, both; None for anything less."""
         if key is None:
             return None
-        client_hash, now = _hash(key), clock.iso()
         for cookie in cookies:
             row = self._rows.get(_hash(cookie))
-            if row is None or row.browser.expires_at <= now:
+            if row is None or row.browser.expires_at <= clock.iso():
                 continue
-            if hmac.compare_digest(row.client_hash, client_hash):
+            if hmac.compare_digest(row.client_hash, _hash(key)):
                 await self._seen(row)
                 return row.browser
         return None
@@ -196,8 +190,8 @@ class Browsers:
             return
         at = clock.iso(now)
         self._rows[row.cookie_hash] = row._replace(browser=replace(row.browser, last_seen_at=at))
-        change = "UPDATE browser_sessions SET last_seen_at = ? WHERE id = ?"
         try:
+            change = "UPDATE browser_sessions SET last_seen_at = ? WHERE id = ?"
             await self._execute(change, at, row.browser.id)
         except KagedError as error:
             # Only a note for the list of browsers: a full disk must not sign anybody out.
@@ -212,15 +206,3 @@ class Browsers:
 
 def _hash(secret: str) -> str:
     return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Replace `path` in one step by a file that only this account can read."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(text)
-        Path(temporary).replace(path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kaged.core.errors import KagedError
@@ -35,49 +35,37 @@ class IdentityMiddleware:
         self._warnings = [(b"x-kaged-warning", word.encode("ascii")) for word in identity.warnings]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await self._websocket(scope, receive, send)
-        else:
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+            return
         path = str(scope["path"])
 
         async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 message = {**message, "headers": self._headers(message, path)}
             await send(message)
 
         try:
             admission = await self._identity.judge(_request(scope))
         except KagedError as refusal:
-            start, body = _answer(refusal, "http.response")
-            await guarded(start)
-            await guarded(body)
+            if scope["type"] == "websocket":
+                await receive()
+            await _answer(refusal)(scope, receive, guarded)
             return
-        await self._app(_admitted(scope, admission), receive, guarded)
-
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            admission = await self._identity.judge(_request(scope))
-        except KagedError as refusal:
-            await receive()
-            start, body = _answer(refusal, "websocket.http.response")
-            await send({**start, "headers": self._headers(start, "")})
-            await send(body)
+        inner = _admitted(scope, admission)
+        if scope["type"] == "http":
+            await self._app(inner, receive, guarded)
             return
         connection = _connection(scope)
         socket = _Socket(connection, receive, send, self._warnings)
         hold = self._identity.sockets.hold(admission.browser, socket.end)
         async with contextlib.nullcontext() if connection.control else hold:
-            await self._app(_admitted(scope, admission), socket.receive, socket.send)
+            await self._app(inner, socket.receive, socket.send)
 
     def _headers(self, start: Mapping[str, Any], path: str) -> list[tuple[bytes, bytes]]:
         """The answer's headers with ours in place of whatever the route set under the same names."""
-        kept = [(name.lower(), value) for name, value in start.get("headers", ())]
-        kept = [header for header in kept if header[0] not in _OURS]
+        given = [(name.lower(), value) for name, value in start.get("headers", ())]
+        kept = [header for header in given if header[0] not in _OURS]
         named = any(name == b"cache-control" for name, _ in kept)
         static = path.split("/")[1:2] not in (["api"], ["launch"]) and start["status"] < 400
         if not (static and named):
@@ -101,9 +89,7 @@ class _Socket:
     async def receive(self) -> Message:
         """The next message; once ended, the disconnect and nothing that the client still sends."""
         message = await self._receive()
-        if self._ended:
-            return {"type": "websocket.disconnect", "code": 1006}
-        return message
+        return {"type": "websocket.disconnect", "code": 1006} if self._ended else message
 
     async def send(self, message: Message) -> None:
         """Pass on; once ended, OSError, as for any closed socket."""
@@ -149,30 +135,20 @@ def _request(scope: Scope) -> Request:
 
 def _admitted(scope: Scope, admission: Admission) -> Scope:
     """The scope a route sees: its actor, and no header or subprotocol that is an identity secret."""
-    kept = [
-        (name, value)
-        for name, value in scope["headers"]
-        if name.lower() not in _HIDDEN and not is_contract_name(name)
-    ]
-    inner = {**scope, "headers": kept, "state": dict(scope.get("state", {}))}
-    inner["state"]["actor"] = admission.actor
-    inner["state"]["browser"] = admission.browser
+    kept = [h for h in scope["headers"] if h[0].lower() not in _HIDDEN and not is_contract_name(h[0])]
+    state = {**scope.get("state", {}), "actor": admission.actor, "browser": admission.browser}
+    inner = {**scope, "headers": kept, "state": state}
     if scope["type"] == "websocket":
-        offered = without_key(scope.get("subprotocols", ()))
-        inner["subprotocols"] = offered
+        inner["subprotocols"] = offered = without_key(scope.get("subprotocols", ()))
         if offered:
             kept.append((b"sec-websocket-protocol", ", ".join(offered).encode("latin-1")))
     return inner
 
 
-def _answer(refusal: KagedError, kind: str) -> tuple[Message, Message]:
-    """The two messages of the answer. An unauthenticated caller learns nothing of the reason."""
+def _answer(refusal: KagedError) -> JSONResponse:
+    """An unauthenticated caller learns nothing of the reason."""
     error: dict[str, Any] = {"code": refusal.code, "message": refusal.message}
     if refusal.code != "unauthenticated" and refusal.details:
         error["details"] = refusal.details
-    body = json.dumps({"error": error}, ensure_ascii=False).encode("utf-8")
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode("ascii"))]
-    if refusal.code == "unavailable":
-        headers.append((b"retry-after", b"5"))
-    start = {"type": f"{kind}.start", "status": refusal.status, "headers": headers}
-    return start, {"type": f"{kind}.body", "body": body, "more_body": False}
+    headers = {"retry-after": "5"} if refusal.code == "unavailable" else None
+    return JSONResponse({"error": error}, refusal.status, headers)

@@ -56,15 +56,13 @@ class Peers:
                 else:
                     addresses.add(_unmapped(ipaddress.ip_address(entry)))
             except KeyError:
-                raise ConfigError(
-                    f"auth.sidecar_peers: there is no account {account!r} on this machine; "
-                    "name the account that the sidecar runs as"
-                ) from None
+                what = (
+                    f"there is no account {account!r} on this machine; name the one that the sidecar runs as"
+                )
+                raise ConfigError(f"auth.sidecar_peers: {what}") from None
             except ValueError:
-                raise ConfigError(
-                    f'auth.sidecar_peers: {entry!r} is not a peer; allowed: "uid:<account>" or one exact '
-                    'address such as "10.0.0.5"'
-                ) from None
+                allowed = 'allowed: "uid:<account>" or one exact address such as "10.0.0.5"'
+                raise ConfigError(f"auth.sidecar_peers: {entry!r} is not a peer; {allowed}") from None
         return cls(frozenset(uids), frozenset(addresses))
 
     def __bool__(self) -> bool:
@@ -89,8 +87,7 @@ class Peers:
         server = endpoint(connection.server)
         if not self.uids or not client[0].is_loopback or server is None:
             return False
-        owner = await asyncio.to_thread(_owner, client, server, tables)
-        return owner is not None and owner in self.uids
+        return await asyncio.to_thread(_owner, client, server, tables) in self.uids
 
 
 def endpoint(pair: tuple[str, int | None] | None) -> Endpoint | None:
@@ -135,6 +132,4 @@ def _endpoint_of(word: str) -> Endpoint | None:
 
 
 def _unmapped(address: Address) -> Address:
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
+    return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address

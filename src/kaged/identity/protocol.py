@@ -6,13 +6,13 @@ that never ends is answered with 431; a WebSocket handshake keeps its raw header
 """
 
 import socket
-import struct
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from kaged.core.keeper_wire import peer
 from kaged.identity.peers import Connection
 
 MAX_HEAD = 64 * 1024
@@ -122,14 +122,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse; a handshake that the library cannot read is answered and closed."""
         self.conn.receive_data(data)
-        if self.conn.parser_exc is not None:
-            if self.handshake_initiated:
-                self.handle_parser_exception()
-            else:
-                self.send_500_response()
-                self.transport.close()
-            return
-        self.handle_events()
+        if self.conn.parser_exc is None:
+            self.handle_events()
+        elif self.handshake_initiated:
+            self.handle_parser_exception()
+        else:
+            self.send_500_response()
+            self.transport.close()
 
     def handle_connect(self, event: Request) -> None:
         """Build the scope, with the raw headers and the connection in it."""
@@ -153,8 +152,5 @@ def _describe(
     connected = transport.get_extra_info("socket")
     if connected is None or connected.family != socket.AF_UNIX:
         return Connection(client=client, server=server, abort=transport.abort)
-    size = struct.calcsize("3i")
-    pid, uid, _ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    return Connection(
-        control=control, client=(f"uid:{uid}", pid), server=server, peer_uid=uid, abort=transport.abort
-    )
+    pid, uid = peer(connected)
+    return Connection(control, (f"uid:{uid}", pid), server, uid, transport.abort)

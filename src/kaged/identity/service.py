@@ -51,22 +51,16 @@ class Policy:
     @classmethod
     def of(cls, loaded: Loaded, bound: tuple[str, int] | None) -> "Policy":
         """From the loaded configuration and the address the daemon bound."""
-        auth = loaded.config.auth
+        auth, paths = loaded.config.auth, loaded.paths
         return cls(
-            mode=loaded.mode,
-            auth=auth.mode,
-            bound=bound,
-            public_url=loaded.config.daemon.public_url,
-            admins=frozenset(auth.admins),
-            sidecar_peers=tuple(auth.sidecar_peers),
-            token_file=loaded.paths.auth_cookie,
-            url_file=loaded.paths.launch_url,
-        )
+            loaded.mode, auth.mode, bound, loaded.config.daemon.public_url, frozenset(auth.admins),
+            tuple(auth.sidecar_peers), token_file=paths.auth_cookie, url_file=paths.launch_url,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A redeemed launch token: the `Set-Cookie` value, the browser's key, the browser."""
+    """What a launch token gives: the `Set-Cookie` value, the browser's key, the browser."""
 
     set_cookie: str
     key: str
@@ -79,7 +73,7 @@ class Identity:
     def __init__(
         self, policy: Policy, nonces: NonceSet, audit: Audit, browsers: Browsers | None, sockets: Sockets
     ) -> None:
-        site = Site.of(policy.public_url, policy.bound)
+        site, peers = Site.of(policy.public_url, policy.bound), Peers.parse(policy.sidecar_peers)
         self._policy = policy
         self._audit = audit
         self._browsers = browsers
@@ -89,16 +83,9 @@ class Identity:
         self._seen_users: set[str] = set()
         self._seen_names: set[str] = set()
         self._gate = Gate(
-            site=site,
-            nonces=nonces,
-            peers=Peers.parse(policy.sidecar_peers),
-            admins=policy.admins,
-            insecure=policy.auth == "insecure",
-            daemon_uid=os.geteuid(),
-            browsers=browsers,
-            cookie=self._cookie,
-            slot_uses=[0] * len(nonces),
-        )
+            site, nonces, peers, policy.admins, insecure=policy.auth == "insecure", daemon_uid=os.geteuid(),
+            browsers=browsers, cookie=self._cookie, slot_uses=[0] * len(nonces),
+        )  # fmt: skip
         self.sockets = sockets
         """Open WebSockets (the middleware holds each)."""
         if nonces and not policy.public_url:

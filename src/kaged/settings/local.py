@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-import os
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from kaged.core.errors import ConfigError, KagedError
 from kaged.settings.locate import Document, parse, read_text
+from kaged.settings.paths import write_private
 from kaged.settings.problems import collect
 
 if TYPE_CHECKING:
@@ -200,19 +199,9 @@ class LocalFile:
         return local
 
     def _write(self, text: str) -> None:
-        folder = self.path.parent
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor, name = tempfile.mkstemp(prefix=".local.", dir=folder)
-            try:
-                with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-                    out.write(text)
-                    out.flush()
-                    os.fsync(out.fileno())
-                Path(name).replace(self.path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_private(self.path, text)
         except OSError as error:
             raise KagedError("unavailable", f"{self.path} cannot be written: {error.strerror}") from error
 

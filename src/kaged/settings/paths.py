@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +155,20 @@ def find_runtime(mode: Mode, file: Path, environ: Mapping[str, str], root: Path)
         home = _home_in(file)
     usable = home if home.is_absolute() else default_home(mode, environ, root)
     return runtime_dir(mode, environ, usable, root)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace `path` in one step, on disk, by a file that only this account can read. Raises OSError."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def obstacle(file: Path) -> str | None:
