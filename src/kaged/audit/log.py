@@ -19,6 +19,7 @@ from kaged.core import clock
 from kaged.core.actors import DAEMON, Actor
 from kaged.core.errors import GateError, KagedError
 from kaged.core.ids import new_ulid
+from kaged.storage.schema import sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -63,41 +64,29 @@ class Audit:
                 head_fd = _open_file(undo, head.path_of(path), 0)
                 fcntl.flock(log_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise GateError(
-                    GATE, f"another daemon writes {path}", "stop it with `kaged stop`, or use another home"
-                ) from error
+                fix = "stop it with `kaged stop`, or use another home"
+                raise GateError(GATE, f"another daemon writes {path}", fix) from error
             except OSError as error:
-                raise GateError(
-                    GATE,
-                    f"{error.filename} cannot be written: {error.strerror}",
-                    f"make {path.parent} writable for this account, or set [logging] audit to another file",
-                ) from error
+                fix = f"make {path.parent} writable for this account, or set [logging] audit to another file"
+                problem = f"{error.filename} cannot be written: {error.strerror}"
+                raise GateError(GATE, problem, fix) from error
             found = head.read(head_fd)
             if found is None or (os.fstat(log_fd).st_size > 0 and os.fstat(head_fd).st_size == 0):
-                raise GateError(
-                    GATE,
-                    f"{head.path_of(path)}, which holds the last head of {path}, is missing or damaged",
-                    "restore both files from a backup, or move both away to begin a new log",
-                )
+                problem = f"{head.path_of(path)}, which holds the last head of {path}, is missing or damaged"
+                fix = "restore both files from a backup, or move both away to begin a new log"
+                raise GateError(GATE, problem, fix)
             stored, slot = found
             last, cut = _check_end(path, log_fd, stored)
             if last == EMPTY:
                 head.write(head_fd, EMPTY, 0)
                 slot = 1
-                folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                os.fsync(folder)
-                os.close(folder)
+                sync_folder(path.parent)
             undo.pop_all()
         return cls(path, log_fd, head_fd, last, slot), cut
 
     async def record(
-        self,
-        actor: Actor,
-        action: str,
-        object: str,  # noqa: A002  the record's own name for it
-        outcome: Outcome,
-        details: Mapping[str, Any],
-    ) -> Record:
+        self, actor: Actor, action: str, object: str, outcome: Outcome, details: Mapping[str, Any]  # noqa: A002
+    ) -> Record:  # fmt: skip
         """Append one record and return it once it is on disk; secrets in `details` are left out.
 
         Raises `KagedError("unavailable")` when the disk is full or failed; nothing is appended then.
@@ -171,8 +160,7 @@ class Audit:
     def _append(self, content: bytes) -> None:
         """Write and sync, or leave the file exactly as it was (at the latest before the next record)."""
         if self._torn:
-            os.ftruncate(self._log, self._last.end)
-            self._torn = False
+            self._mend()
         try:
             view = memoryview(content)
             while view:
@@ -180,9 +168,12 @@ class Audit:
             os.fdatasync(self._log)
         except OSError:
             self._torn = True
-            os.ftruncate(self._log, self._last.end)
-            self._torn = False
+            self._mend()
             raise
+
+    def _mend(self) -> None:
+        os.ftruncate(self._log, self._last.end)
+        self._torn = False
 
 
 def _open_file(undo: contextlib.ExitStack, path: Path, flags: int) -> int:
@@ -192,12 +183,8 @@ def _open_file(undo: contextlib.ExitStack, path: Path, flags: int) -> int:
 
 
 def _mismatch(path: Path, problem: str) -> GateError:
-    return GateError(
-        GATE,
-        f"{path}: {problem}",
-        f"find out who changed it (`kaged audit verify`); to begin a new log, move {path} and "
-        f"{head.path_of(path)} away",
-    )
+    begin = f"to begin a new log, move {path} and {head.path_of(path)} away"
+    return GateError(GATE, f"{path}: {problem}", f"find out who changed it (`kaged audit verify`); {begin}")
 
 
 def _check_end(path: Path, log_fd: int, stored: Head) -> tuple[Head, Path | None]:

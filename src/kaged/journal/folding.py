@@ -22,11 +22,9 @@ async def fold(db: Database, session: str, message_id: str) -> int:
     """See `Journal.fold_deltas`. Cancelling leaves some deltas folded, which is as exact."""
 
     def bounds(connection: apsw.Connection) -> tuple[int, int] | None:
-        found = [
-            connection.execute(_BOUND, (session, message_id, kind)).get
-            for kind in ("message.start", "message.end")
-        ]
-        return None if None in found else (found[0], found[1])
+        kinds = ("message.start", "message.end")
+        first, last = (connection.execute(_BOUND, (session, message_id, kind)).get for kind in kinds)
+        return None if first is None or last is None else (first, last)
 
     span = await db.read(bounds)
     if span is None:

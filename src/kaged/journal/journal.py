@@ -1,6 +1,7 @@
 """The journal as other rooms use it: append, read, subscribe, fold."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -50,9 +51,7 @@ class Journal:
         if also is None:
             done = await self._db.write_batched(rows.append_batch, entry, on_commit=self._publish)
         else:
-            done = await self._db.write(
-                lambda connection: rows.append_one(connection, entry), on_commit=self._publish
-            )
+            done = await self._db.write(partial(rows.append_one, entry=entry), on_commit=self._publish)
         return done.events
 
     async def read(self, session: str, *, after: int = 0, limit: int = 500) -> list[Event]:
@@ -95,27 +94,31 @@ class Journal:
         return await folding.fold(self._db, session, message_id)
 
     def _follow(self, session: str, after: int) -> Subscription:
-        async def page(position: int, limit: int) -> list[Event]:
-            return await self._db.read(
-                lambda connection: rows.session_page(connection, session, position, limit, MAX_BYTES)
-            )
-
         def leave(subscription: Subscription) -> None:
             followers.discard(subscription)
             if not followers and self._sessions.get(session) is followers:
                 del self._sessions[session]
 
         followers = self._sessions.setdefault(session, set())
-        source = Source(lambda event: event.seq, page, lambda: self.head(session), leave)
+        source = Source(
+            number=lambda event: event.seq,
+            page=lambda after, limit: self._db.read(
+                lambda connection: rows.session_page(connection, session, after, limit, MAX_BYTES)
+            ),
+            head=lambda: self.head(session),
+            leave=leave,
+        )
         subscription = Subscription(source, after)
         followers.add(subscription)
         return subscription
 
     def _watch(self, after: int) -> Subscription:
-        async def page(position: int, limit: int) -> list[Event]:
-            return await self.read_lifecycle(after=position, limit=limit)
-
-        source = Source(lambda event: event.commit, page, self.commit_head, self._watchers.discard)
+        source = Source(
+            number=lambda event: event.commit,
+            page=lambda after, limit: self.read_lifecycle(after=after, limit=limit),
+            head=self.commit_head,
+            leave=self._watchers.discard,
+        )
         subscription = Subscription(source, after)
         self._watchers.add(subscription)
         return subscription

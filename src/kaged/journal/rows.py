@@ -19,7 +19,10 @@ _PLACES = (
     "WHERE id IN (SELECT value FROM json_each(?))"
 )
 _MOVE_HEAD = "UPDATE sessions SET head = ?2 WHERE id = ?1"
-_PAGE = "SELECT session, seq, at, type, data, commit_no FROM events"
+_PAGE = (
+    "SELECT session, seq, at, type, data, commit_no FROM events WHERE session = ? AND seq > ? "
+    "ORDER BY seq LIMIT ?"
+)
 _LIFECYCLE_TYPES = ", ".join(f"'{name}'" for name in sorted(LIFECYCLE))
 _LIFECYCLE_PAGE = (
     "SELECT e.session, e.seq, e.at, e.type, e.data, e.commit_no, s.project FROM events e "
@@ -36,9 +39,8 @@ class StaleEpoch(KagedError):
     """The run was taken over by a newer epoch: whoever appends for the old one must stop."""
 
     def __init__(self, run_id: str) -> None:
-        super().__init__(
-            "conflict", "This run is being continued by a newer start of kaged.", {"run": run_id}
-        )
+        text = "This run is being continued by a newer start of kaged."
+        super().__init__("conflict", text, {"run": run_id})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,24 +109,17 @@ def append_one(connection: apsw.Connection, entry: Entry) -> Appended:
     return outcome
 
 
-def unknown_session(session: str) -> KagedError:
-    """The refusal of an event for a session that has no row."""
-    return KagedError("not_found", f"There is no session {session}.", {"session": session})
-
-
 def _epochs(connection: apsw.Connection, runs: Iterable[str]) -> dict[str, int]:
-    found = {}
-    for run in runs:
-        epoch = connection.execute("SELECT epoch FROM runs WHERE id = ?", (run,)).get
-        if epoch is not None:
-            found[run] = epoch
-    return found
+    found = {run: connection.execute("SELECT epoch FROM runs WHERE id = ?", (run,)).get for run in runs}
+    return {run: epoch for run, epoch in found.items() if epoch is not None}
 
 
 def _refusal(entry: Entry, epochs: dict[str, int], places: dict[str, list[Any]]) -> KagedError | None:
     if entry.fence is not None and epochs.get(entry.fence.run_id) != entry.fence.epoch:
         return StaleEpoch(entry.fence.run_id)
-    return None if entry.session in places else unknown_session(entry.session)
+    if entry.session not in places:
+        return KagedError("not_found", f"There is no session {entry.session}.", {"session": entry.session})
+    return None
 
 
 def _places(connection: apsw.Connection, sessions: Iterable[str]) -> dict[str, list[Any]]:
@@ -147,11 +142,8 @@ def session_page(
     connection: apsw.Connection, session: str, after: int, limit: int, max_bytes: int | None = None
 ) -> list[Event]:
     """Up to `limit` events after `after`; ends early, never empty, once `max_bytes` are read."""
-    rows = connection.execute(
-        f"{_PAGE} WHERE session = ? AND seq > ? ORDER BY seq LIMIT ?", (session, after, limit)
-    )
     page = []
-    for name, seq, at, type_, data, commit in rows:
+    for name, seq, at, type_, data, commit in connection.execute(_PAGE, (session, after, limit)):
         page.append(Event(name, seq, at, type_, _decode(data), commit))
         if max_bytes is not None:
             max_bytes -= len(data)

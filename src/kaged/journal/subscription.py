@@ -10,7 +10,6 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from types import TracebackType
 
 from kaged.core.errors import KagedError
 from kaged.core.events import Event
@@ -121,18 +120,14 @@ class Subscription:
             self._checked = True
             return
         if not self._checked:
-            await self._check_position()
+            head = await self._source.head()
+            if self._position > head:
+                text = f"Event {self._position} does not exist: the last one is {head}. Read again from 0."
+                raise KagedError("gone", text)
+            self._checked = True
         # No await between here and `_live`: what is committed from now on is offered to the buffer.
         if self._known <= self._position:
             self._live = True
-
-    async def _check_position(self) -> None:
-        head = await self._source.head()
-        if self._position > head:
-            raise KagedError(
-                "gone", f"Event {self._position} does not exist: the last one is {head}. Read again from 0."
-            )
-        self._checked = True
 
     async def _sleep(self) -> None:
         self._wake = asyncio.get_running_loop().create_future()
@@ -148,7 +143,5 @@ class Subscription:
     async def __aenter__(self) -> "Subscription":
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.close()

@@ -39,7 +39,6 @@ class Database:
 
         Raises `GateError`: a newer schema, another program's file, no database, locked, unwritable, full.
         """
-        loop = asyncio.get_running_loop()
 
         def connect() -> tuple[apsw.Connection, list[apsw.Connection]]:
             writing = open_writer(path, vfs=vfs, busy_timeout_s=busy_timeout_s)
@@ -47,7 +46,7 @@ class Database:
             return writing, reading
 
         writing, reading = await asyncio.to_thread(connect)
-        return cls(path, Writer(writing, path, loop), _Readers(reading, path))
+        return cls(path, Writer(writing, path, asyncio.get_running_loop()), _Readers(reading, path))
 
     async def write(self, work: Work[T], *, on_commit: Callable[[T], None] | None = None) -> T:
         """Run `work` on the writer thread and return its result once it is durable.
@@ -117,10 +116,7 @@ class _Readers:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
         except apsw.Error as error:
-            translated = translate(error, self._path)
-            if translated is error:
-                raise
-            raise translated from error
+            raise translate(error, self._path)  # noqa: B904 - it names its cause
         finally:
             self._free.put(connection)
 

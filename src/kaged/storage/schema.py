@@ -6,10 +6,10 @@ Each migration is a file `migrations/NNNN_name.sql`; the number of the last one 
 
 import os
 import re
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import apsw
 
@@ -31,8 +31,7 @@ READER_PRAGMAS = (("query_only", "on"), ("temp_store", "memory"), ("wal_autochec
 _FILE = re.compile(r"(\d{4})_\w+\.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(NamedTuple):
     """One step of the schema: applying it makes `number` the file's version."""
 
     number: int
@@ -43,12 +42,11 @@ class Migration:
 @cache
 def migrations() -> tuple[Migration, ...]:
     """All migrations of this version of kaged, in order; numbers run from 1 without gaps."""
-    found = []
-    for entry in resources.files("kaged.storage").joinpath("migrations").iterdir():
-        match = _FILE.fullmatch(entry.name)
-        if match is not None:
-            found.append(Migration(int(match[1]), entry.name, entry.read_text(encoding="utf-8")))
-    found.sort(key=lambda migration: migration.number)
+    found = sorted(
+        Migration(int(match[1]), entry.name, entry.read_text(encoding="utf-8"))
+        for entry in resources.files("kaged.storage").joinpath("migrations").iterdir()
+        if (match := _FILE.fullmatch(entry.name))
+    )
     if [migration.number for migration in found] != list(range(1, len(found) + 1)):
         raise ValueError(f"migrations are not numbered 1 to {len(found)}: {[each.name for each in found]}")
     return tuple(found)
@@ -67,21 +65,20 @@ def open_writer(path: Path, *, vfs: str | None, busy_timeout_s: float) -> apsw.C
             _check_ours(connection, path)
             for name, value in WRITER_PRAGMAS:
                 connection.pragma(name, value)
-            _migrate(connection, path)
+            _migrate(connection)
         except BaseException:
             connection.close()
             raise
     except apsw.Error as error:
         raise _gate(error, path) from error
-    _sync_folder(path)
+    sync_folder(path.parent)
     return connection
 
 
 def open_reader(path: Path, *, vfs: str | None, busy_timeout_s: float) -> apsw.Connection:
     """Open a connection that only reads and never checkpoints. The file must have its schema already."""
-    flags = apsw.SQLITE_OPEN_READWRITE
     try:
-        connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
         connection.set_busy_timeout(round(busy_timeout_s * 1000))
         for name, value in READER_PRAGMAS:
             connection.pragma(name, value)
@@ -104,20 +101,18 @@ def _prepare_file(path: Path) -> None:
     except FileNotFoundError as error:
         raise GateError(GATE, f"the folder {path.parent} does not exist", "create it") from error
     except OSError as error:
-        raise GateError(
-            GATE,
-            f"{path} cannot be opened for writing ({error.strerror})",
-            "give kaged's account read and write permission on the file and its folder",
-        ) from error
+        problem = f"{path} cannot be opened for writing ({error.strerror})"
+        fix = "give kaged's account read and write permission on the file and its folder"
+        raise GateError(GATE, problem, fix) from error
 
 
-def _sync_folder(path: Path) -> None:
-    """Make the file's own directory entry survive a power cut."""
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync_folder(folder: Path) -> None:
+    """Make the directory entries of new files survive a power cut."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(fd)
     finally:
-        os.close(folder)
+        os.close(fd)
 
 
 def _check_ours(connection: apsw.Connection, path: Path) -> None:
@@ -127,29 +122,16 @@ def _check_ours(connection: apsw.Connection, path: Path) -> None:
     known = len(migrations())
     empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
     if owner != APPLICATION_ID and not (empty and owner == 0):
-        raise GateError(
-            GATE,
-            f"{path} is the database of another program",
-            "name another file in `[storage] url`, or move this one away",
-        )
+        fix = "name another file in `[storage] url`, or move this one away"
+        raise GateError(GATE, f"{path} is the database of another program", fix)
     if version > known:
-        raise GateError(
-            GATE,
-            f"{path} was written by a newer kaged (schema {version}; this one knows up to {known})",
-            "start the newer kaged again, or use another home",
-        )
+        problem = f"{path} was written by a newer kaged (schema {version}; this one knows up to {known})"
+        raise GateError(GATE, problem, "start the newer kaged again, or use another home")
 
 
-def _migrate(connection: apsw.Connection, path: Path) -> None:
-    version = connection.pragma("user_version")
-    for migration in migrations()[version:]:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
+def _migrate(connection: apsw.Connection) -> None:
+    for migration in migrations()[connection.pragma("user_version") :]:
+        with connection:
             connection.execute(migration.sql)
             connection.pragma("application_id", APPLICATION_ID)
             connection.pragma("user_version", migration.number)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise

@@ -142,8 +142,7 @@ class Writer:
 
 def _units(group: Sequence[Job]) -> Iterator[list[Job]]:
     """Neighbours with the same batch work together, every other job alone."""
-    for key, jobs in groupby(group, lambda job: job.batch if job.batch is not None else job):
-        del key
+    for _, jobs in groupby(group, lambda job: job.batch if job.batch is not None else job):
         yield list(jobs)
 
 
