@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -74,13 +74,9 @@ def planner(loaded: Loaded, environ: Mapping[str, str]) -> Callable[[Project], C
         if project.spec is None:
             raise KagedError("dsl_invalid", project.problems[0], {"problems": list(project.problems)})
         return compile_plan(
-            project.spec.primary.cage,
-            project.path,
-            name=project.slug,
-            default_seccomp=seccomp,
-            never=never,
+            project.spec.primary.cage, project.path, name=project.slug, default_seccomp=seccomp, never=never,
             environ=environ,
-        )
+        )  # fmt: skip
 
     return plan
 
@@ -94,22 +90,17 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
     local = LocalFile(loaded.paths.local_file)
     models = Models(local.read, parts.environ)
     projects = Projects(db, loaded, audit)
-    runner = AgentRunner(
-        journal, models, Toolbox(), audit, output_chars=loaded.config.limits.tool_output_chars
-    )
-    identity = await Identity.open(
-        Policy.of(loaded, parts.listening.bound),
-        nonces=NonceSet.of(*parts.nonces.accepted),
-        db=db,
-        audit=audit,
-    )
+    limits = loaded.config.limits
+    runner = AgentRunner(journal, models, Toolbox(), audit, output_chars=limits.tool_output_chars)
+    policy, nonces = Policy.of(loaded, parts.listening.bound), NonceSet.of(*parts.nonces.accepted)
+    identity = await Identity.open(policy, nonces=nonces, db=db, audit=audit)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(models.aclose)
         stack.callback(identity.close)
         sessions = await stack.enter_async_context(
             Sessions(
                 db, journal, projects=projects, models=models, runner=runner, keeper=keeper, plan=plan,
-                audit=audit, message_bytes=loaded.config.limits.message_bytes,
+                audit=audit, message_bytes=limits.message_bytes,
             )
         )  # fmt: skip
         terminals = await stack.enter_async_context(
@@ -118,15 +109,13 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
                 host=loaded.config.terminals.host is True,
             )
         )  # fmt: skip
-        built = Services(
+        describe = partial(_describe, parts, life)
+        yield Services(
             loaded=loaded, db=db, journal=journal, audit=audit, identity=identity, projects=projects,
             models=models, local=local, sessions=sessions, terminals=terminals, plan=plan,
-            system=SystemPort(
-                describe=partial(_describe, parts, life), stop=life.stop_all, ready=lambda: life.ready
-            ),
+            system=SystemPort(describe=describe, stop=life.stop_all, ready=lambda: life.ready),
             web=Path(kaged.__file__).parent / "web",
         )  # fmt: skip
-        yield built
 
 
 def _cage_for(sessions: Sessions) -> Callable[[str, str], Awaitable[str]]:
@@ -162,8 +151,5 @@ async def _describe(parts: Parts, life: Life) -> dict[str, object]:
         "keeper": {"pid": state.pid, "version": state.version},
         "cages": [{"id": cage.id, "started_at": clock.iso(cage.started_at)} for cage in state.cages],
         "running": sum(process.running for process in state.processes),
-        "checks": [
-            {"name": check.name, "ok": check.ok, "detail": check.detail, "fix": check.fix}
-            for check in [*doctor.settings(parts.loaded), *parts.report.checks]
-        ],
+        "checks": [asdict(check) for check in (*doctor.settings(parts.loaded), *parts.report.checks)],
     }

@@ -49,26 +49,15 @@ def _programs() -> list[Check]:
 
 def settings(loaded: Loaded) -> list[Check]:
     """What the configuration leaves open."""
-    config = loaded.config
     checks = [Check(name="configuration", ok=True, detail=str(loaded.paths.config_file), fix="")]
     if loaded.mode == "system":
-        checks.append(
-            Check(
-                name="public address",
-                ok=bool(config.daemon.public_url),
-                detail=config.daemon.public_url or "not set: the name in the Host header cannot be checked",
-                fix="set [daemon] public_url to the address people type",
-            )
-        )
-        checks.append(
-            Check(
-                name="sidecar peers",
-                ok=bool(config.auth.sidecar_peers),
-                detail=", ".join(config.auth.sidecar_peers)
-                or "any local process may try to speak as the sidecar",
-                fix='set [auth] sidecar_peers, for example ["uid:oauth2-proxy"]',
-            )
-        )
+        address, peers = loaded.config.daemon.public_url, ", ".join(loaded.config.auth.sidecar_peers)
+        unchecked = "not set: the name in the Host header cannot be checked"
+        fix = "set [daemon] public_url to the address people type"
+        checks.append(Check("public address", bool(address), address or unchecked, fix))
+        anybody = "any local process may try to speak as the sidecar"
+        fix = 'set [auth] sidecar_peers, for example ["uid:oauth2-proxy"]'
+        checks.append(Check("sidecar peers", bool(peers), peers or anybody, fix))
     return checks
 
 

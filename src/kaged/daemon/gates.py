@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
-from kaged.audit.log import Audit
 from kaged.cage.client import KeeperClient
 from kaged.cage.probe import ProbeReport, probe
 from kaged.core.errors import GateError, KagedError
@@ -53,8 +52,7 @@ def sentences(loaded: Loaded) -> Iterator[None]:
 
 def folders(loaded: Loaded) -> None:
     """Gate `home`: ours, and closed to other accounts."""
-    tightened = process.private_home(loaded.paths.home)
-    if tightened:
+    if tightened := process.private_home(loaded.paths.home):
         log.warning("%s", tightened)
     process.private_folder(loaded.paths.runtime)
     process.private_folder(loaded.paths.projects_dir)
@@ -72,20 +70,16 @@ async def database(loaded: Loaded) -> Database:
 async def keeper(loaded: Loaded) -> KeeperClient:
     """Gate `keeper`: it answers; started when there is none."""
     paths = loaded.paths
+    grace_s = loaded.config.limits.keeper_grace_s
     try:
-        return await KeeperClient.connect(
-            paths.keeper_socket, paths.runtime, grace_s=loaded.config.limits.keeper_grace_s
-        )
+        return await KeeperClient.connect(paths.keeper_socket, paths.runtime, grace_s=grace_s)
     except KagedError as error:
         fix = f"see {paths.runtime / 'keeper.log'}; `kaged stop` ends it"
         raise GateError("keeper", error.message, fix) from error
 
 
 async def leave_keeper(
-    client: KeeperClient,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    trace: TracebackType | None,
+    client: KeeperClient, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
 ) -> None:
     """Detach from the keeper; after a refused start one that holds nothing is ended."""
     try:
@@ -119,11 +113,6 @@ def listener(loaded: Loaded) -> Listening:
     else:
         found, note = ports.listen_near(bind.host, bind.port, loaded.paths.port_file)
     return Listening(found, (bind.host, found.getsockname()[1]), note)
-
-
-async def audit_log(loaded: Loaded) -> Audit:
-    """Gate `audit`: writable, and its chain unbroken."""
-    return await Audit.open(loaded.paths.audit_log)
 
 
 def account(environ: Mapping[str, str]) -> list[str]:

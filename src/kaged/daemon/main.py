@@ -12,10 +12,12 @@ from functools import partial
 from pathlib import Path
 
 import click
+import uvloop
 
 import kaged
 from kaged.api.app import build
 from kaged.api.services import Services
+from kaged.audit.log import Audit
 from kaged.core.actors import DAEMON
 from kaged.core.errors import ConfigError, GateError, KagedError
 from kaged.daemon import compose, doctor, gates, process, ready, server
@@ -26,7 +28,6 @@ from kaged.telemetry import logs, scrub
 log = logging.getLogger(__name__)
 EXIT_CONFIG = 78
 EXIT_GATE = 69
-_LEFT_BY = (signal.SIGTERM, signal.SIGHUP)
 
 
 class End(enum.Enum):
@@ -56,14 +57,18 @@ def main(
         loaded = load(flags=flags, environ=environ)
         if examine:
             sys.exit(asyncio.run(doctor.examine(loaded, attacks=attacks, as_json=as_json)))
-        nonces = _nonces(loaded, environ)
+        required = loaded.mode == "system" and not loaded.config.insecure
+        nonces = read_nonces(environ, required=required, env_file=loaded.paths.env_file)
         scrub_environ(os.environ)
         process.harden()
         for nonce in nonces.accepted:
             scrub.register_secret(nonce)
         telemetry = logs.configure(loaded.config.logging.operational, loaded.config.logging.level)
-        with contextlib.closing(telemetry):
-            end = _run(loaded, environ, nonces)
+        with (
+            contextlib.closing(telemetry),
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            end = runner.run(_serve(loaded, environ, nonces))
     except ConfigError as error:
         click.echo(f"kaged: {error}", err=True)
         sys.exit(EXIT_CONFIG)
@@ -75,23 +80,11 @@ def main(
         os.execve(sys.executable, [sys.executable, "-P", "-m", "kaged.daemon", *sys.argv[1:]], environ)
 
 
-def _nonces(loaded: Loaded, environ: Mapping[str, str]) -> Nonces:
-    required = loaded.mode == "system" and not loaded.config.insecure
-    return read_nonces(environ, required=required, env_file=loaded.paths.env_file)
-
-
-def _run(loaded: Loaded, environ: Mapping[str, str], nonces: Nonces) -> End:
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(loaded, environ, nonces))
-
-
 async def _serve(loaded: Loaded, environ: Mapping[str, str], nonces: Nonces) -> End:
     life = compose.Life()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, life.stop_all)
-    for number in _LEFT_BY:
+    for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, life.stop.set)
     async with _gates(loaded, environ, nonces) as parts:
         async with compose.services(parts, life) as built:
@@ -119,7 +112,7 @@ async def _gates(loaded: Loaded, environ: Mapping[str, str], nonces: Nonces) -> 
             report = await gates.cage(keeper, loaded)
             listening = gates.listener(loaded)
             stack.callback(listening.socket.close)
-            audit = await gates.audit_log(loaded)
+            audit = await Audit.open(loaded.paths.audit_log)
             stack.push_async_callback(audit.close)
         yield compose.Parts(loaded, environ, nonces, db, audit, keeper, report, listening)
 

@@ -30,17 +30,12 @@ def listen_fixed(host: str, port: int) -> socket.socket:
     try:
         return listen(host, port)
     except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise GateError(
-                "bind",
-                f"{host}:{port} cannot be bound: {error.strerror}",
-                "set [daemon] bind to an address of this host",
-            ) from error
-        raise GateError(
-            "bind",
-            f"port {port} on {host} is taken by {holder(port)}",
-            f"stop it, or choose another port: kaged start --bind {host}:{port + 1}",
-        ) from error
+        problem = f"{host}:{port} cannot be bound: {error.strerror}"
+        fix = "set [daemon] bind to an address of this host"
+        if error.errno == errno.EADDRINUSE:
+            problem = f"port {port} on {host} is taken by {holder(port)}"
+            fix = f"stop it, or choose another port: kaged start --bind {host}:{port + 1}"
+        raise GateError("bind", problem, fix) from error
 
 
 def listen_near(host: str, port: int, remembered: Path) -> tuple[socket.socket, str | None]:
@@ -61,11 +56,8 @@ def listen_near(host: str, port: int, remembered: Path) -> tuple[socket.socket, 
             return listener, None
         remembered.write_text(f"{candidate}\n", encoding="ascii")
         return listener, f"port {port} is taken by {holder(port)}; using {candidate}"
-    raise GateError(
-        "bind",
-        f"ports {port} to {port + _TRIES - 1} are all taken",
-        "choose one with kaged start --bind HOST:PORT",
-    )
+    problem = f"ports {port} to {port + _TRIES - 1} are all taken"
+    raise GateError("bind", problem, "choose one with kaged start --bind HOST:PORT")
 
 
 def listen_socket(path: Path) -> socket.socket:
@@ -98,9 +90,7 @@ def _remembered(path: Path) -> int | None:
 def holder(port: int) -> str:
     """`name (pid N)` of the process that listens on `port`, as far as this account may see it."""
     inodes = _listening_inodes(port)
-    for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
+    for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if any(_leads_to(fd, inodes) for fd in (process / "fd").iterdir()):
                 name = (process / "comm").read_text(encoding="utf-8").strip()

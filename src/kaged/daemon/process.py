@@ -25,11 +25,9 @@ def private_home(home: Path) -> str | None:
     _make(home)
     status = home.stat()
     if status.st_uid != os.geteuid():
-        raise GateError(
-            "home",
-            f"{home} belongs to uid {status.st_uid}, and kaged runs as uid {os.geteuid()}",
-            f"chown -R {os.geteuid()} {home}, or set [daemon] home to a folder of this account",
-        )
+        problem = f"{home} belongs to uid {status.st_uid}, and kaged runs as uid {os.geteuid()}"
+        fix = f"chown -R {os.geteuid()} {home}, or set [daemon] home to a folder of this account"
+        raise GateError("home", problem, fix)
     if status.st_mode & 0o077:
         home.chmod(0o700)
         return f"{home} was open to other accounts (mode {status.st_mode & 0o777:o}); now 0700"
@@ -42,22 +40,16 @@ def private_folder(folder: Path) -> None:
     try:
         folder.chmod(0o700)
     except OSError as error:
-        raise GateError(
-            "folders",
-            f"{folder}: {error.strerror}",
-            f"give it to this account: chown {os.geteuid()} {folder}",
-        ) from error
+        fix = f"give it to this account: chown {os.geteuid()} {folder}"
+        raise GateError("folders", f"{folder}: {error.strerror}", fix) from error
 
 
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise GateError(
-            "folders",
-            f"{folder} cannot be made: {error.strerror}",
-            f"make it, for this account (uid {os.geteuid()}), or name another folder in config.toml",
-        ) from error
+        fix = f"make it, for this account (uid {os.geteuid()}), or name another folder in config.toml"
+        raise GateError("folders", f"{folder} cannot be made: {error.strerror}", fix) from error
 
 
 def take_lock(path: Path) -> IO[str]:
@@ -69,11 +61,8 @@ def take_lock(path: Path) -> IO[str]:
         lock.seek(0)
         other = lock.read().strip() or "unknown"
         lock.close()
-        raise GateError(
-            "lock",
-            f"another kaged (pid {other}) uses {path.parent}",
-            "stop it with `kaged stop`, or use its console",
-        ) from error
+        fix = "stop it with `kaged stop`, or use its console"
+        raise GateError("lock", f"another kaged (pid {other}) uses {path.parent}", fix) from error
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n")
     lock.flush()

@@ -29,10 +29,8 @@ def block(ready: Ready, environ: Mapping[str, str]) -> str:
             rows.append(("first", f"{tunnel}    (on the machine you sit at)"))
         rows.append(("", "works once, for ten minutes; `kaged auth open` prints a new one"))
     else:
-        rows.append(("listens", ready.address))
-        rows.append(
-            ("open", ready.public_url or "through the sidecar (set [daemon] public_url to its address)")
-        )
+        where = ready.public_url or "through the sidecar (set [daemon] public_url to its address)"
+        rows += [("listens", ready.address), ("open", where)]
     rows += [("model", ready.model), ("cage", ready.cage), ("stop", "Ctrl-C, or `kaged stop`")]
     rows += [("warning", text) for text in ready.warnings]
     lines = [f"  {name:<8} {text}".rstrip() for name, text in rows]
