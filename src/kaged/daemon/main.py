@@ -64,10 +64,7 @@ def main(
         for nonce in nonces.accepted:
             scrub.register_secret(nonce)
         telemetry = logs.configure(loaded.config.logging.operational, loaded.config.logging.level)
-        with (
-            contextlib.closing(telemetry),
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
+        with contextlib.closing(telemetry), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             end = runner.run(_serve(loaded, environ, nonces))
     except ConfigError as error:
         click.echo(f"kaged: {error}", err=True)

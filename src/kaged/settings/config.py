@@ -137,9 +137,8 @@ def _write_default(file: Path) -> None:
     except FileExistsError:
         return
     except OSError as error:
-        raise ConfigError(
-            f"{file}: cannot be written: {error.strerror}; name another with --config"
-        ) from None
+        what = f"cannot be written: {error.strerror}; name another with --config"
+        raise ConfigError(f"{file}: {what}") from None
 
 
 def _overlay(raw: _Raw, flags: Flags, environ: Mapping[str, str]) -> None:
@@ -155,17 +154,14 @@ def _overlay(raw: _Raw, flags: Flags, environ: Mapping[str, str]) -> None:
 def _combinations(config: Config, raw: _Raw, flags: Flags) -> list[str]:
     problems = []
     if flags.allow_remote_bind and config.insecure:
-        problems.append(
-            "--allow-remote-bind: refused together with insecure mode: everybody who reaches the port would "
-            "be the admin; use one of the two"
-        )
+        why = "everybody who reaches the port would be the admin; use one of the two"
+        problems.append(f"--allow-remote-bind: refused together with insecure mode: {why}")
     if not config.daemon.address.is_local and not flags.allow_remote_bind:
         fix = "bind a loopback address and put a sidecar in front"
         if not config.insecure:
             fix += ", or start with --allow-remote-bind"
-        problems.append(
-            f"{raw.place(('daemon', 'bind'))}: {config.daemon.bind} can be reached from other machines; {fix}"
-        )
+        what = f"{config.daemon.bind} can be reached from other machines"
+        problems.append(f"{raw.place(('daemon', 'bind'))}: {what}; {fix}")
     return problems
 
 

@@ -5,13 +5,13 @@ import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kaged.core.errors import ConfigError, KagedError
-from kaged.settings.locate import Document, parse, read_text
+from kaged.settings.locate import parse, read_text
 from kaged.settings.paths import write_private
 from kaged.settings.problems import collect
 
@@ -52,6 +52,28 @@ def _key(text: str) -> str:
     if not re.fullmatch(r"[!-~]+", text):
         raise ValueError("must be printable ASCII without spaces: was it pasted whole?")
     return text
+
+
+def _name(kind: str) -> Callable[[str], str]:
+    """What may name a provider or an alias."""
+
+    def check(name: str) -> str:
+        if name == BUILT_IN:
+            raise ValueError(f"{BUILT_IN!r} is built in and cannot be redefined; choose another {kind} name")
+        if not NAME.fullmatch(name):
+            which = f"{'an' if kind == 'alias' else 'a'} {kind}"
+            allowed = "allowed: a-z, 0-9, '-' and '_', at most 63 characters"
+            raise ValueError(f"{name!r} cannot name {which}; {allowed}")
+        return name
+
+    return check
+
+
+def _target(text: str) -> str:
+    provider, _, model = text.partition(":")
+    if text == BUILT_IN or (NAME.fullmatch(provider) and re.fullmatch(r"[!-~]{1,200}", model)):
+        return text
+    raise ValueError(f'{text!r} does not name a model; allowed: "provider:model", or "{BUILT_IN}"')
 
 
 class Provider(BaseModel):
@@ -95,9 +117,11 @@ class Local(BaseModel):
 
     operator_name: str = Field(default="", max_length=100)
     """Name shown in greetings."""
-    aliases: dict[str, str] = {}
+    aliases: dict[
+        Annotated[str, AfterValidator(_name("alias"))], Annotated[str, AfterValidator(_target)]
+    ] = {}
     """Short names of models: `smart = "anthropic:model-name"`. `default` is what agents use without one."""
-    providers: dict[str, Provider] = {}
+    providers: dict[Annotated[str, AfterValidator(_name("provider"))], Provider] = {}
     """Model services by name."""
 
 
@@ -139,7 +163,7 @@ class LocalFile:
 
     async def set_provider(self, name: str, provider: Provider) -> Local:
         """Add or replace one provider; comments and keys elsewhere stay."""
-        _require_name("provider", name)
+        _require(_name("provider"), name, "name")
 
         def edit(document: "TOMLDocument") -> None:
             table = _table(document, "providers")
@@ -169,9 +193,9 @@ class LocalFile:
 
     async def set_alias(self, alias: str, target: str | None) -> Local:
         """Point an alias at `provider:model`, or remove it with None."""
-        _require_name("alias", alias)
-        if target is not None and (problem := _target_problem(target)):
-            raise KagedError("validation_failed", f"{alias}: {problem}", {"field": "target"})
+        _require(_name("alias"), alias, "name")
+        if target is not None:
+            _require(_target, target, "target", f"{alias}: ")
 
         def edit(document: "TOMLDocument") -> None:
             table = _table(document, "aliases")
@@ -218,60 +242,23 @@ class LocalFile:
 def parse_local(text: str, name: str) -> Local:
     """Check a local.toml text. Raises ConfigError: one `file:line: key: what is wrong` per problem."""
     document = parse(text, name)
-    _default_drivers(document.values)
-    problems = _name_problems(document)
+    providers = document.values.get("providers")
+    for driver in get_args(Driver):
+        # A provider named after a driver need not say which driver it uses.
+        if isinstance(providers, dict) and isinstance(table := providers.get(driver), dict):
+            table.setdefault("driver", driver)
     try:
-        local = Local.model_validate(document.values)
+        return Local.model_validate(document.values)
     except ValidationError as error:
-        problems += collect(error, Local, document.place, {(key,): "" for key in LATER})
-        raise ConfigError("\n".join(problems)) from None
-    for alias, target in local.aliases.items():
-        if problem := _target_problem(target):
-            problems.append(f"{document.place(('aliases', alias))}: {problem}")
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return local
+        later: dict[tuple[int | str, ...], str] = {(key,): "" for key in LATER}
+        raise ConfigError("\n".join(collect(error, Local, document.place, later))) from None
 
 
-def _default_drivers(values: dict[str, Any]) -> None:
-    """A provider named after a driver need not say which driver it uses."""
-    providers = values.get("providers")
-    for name, table in providers.items() if isinstance(providers, dict) else ():
-        if isinstance(table, dict) and name in ("anthropic", "openai"):
-            table.setdefault("driver", name)
-
-
-def _name_problems(document: Document) -> list[str]:
-    problems = []
-    for section, kind in (("providers", "provider"), ("aliases", "alias")):
-        table = document.values.get(section)
-        for name in table if isinstance(table, dict) else ():
-            if problem := name_problem(kind, name):
-                problems.append(f"{document.place((section, name))}: {problem}")
-    return problems
-
-
-def name_problem(kind: str, name: str) -> str | None:
-    """Why `name` cannot name a provider or an alias, or None when it can."""
-    if name == BUILT_IN:
-        return f"{BUILT_IN!r} is built in and cannot be redefined; choose another {kind} name"
-    if not NAME.fullmatch(name):
-        which = f"{'an' if kind == 'alias' else 'a'} {kind}"
-        return f"{name!r} cannot name {which}; allowed: a-z, 0-9, '-' and '_', at most 63 characters"
-    return None
-
-
-def _require_name(kind: str, name: str) -> None:
-    if problem := name_problem(kind, name):
-        raise KagedError("validation_failed", problem, {"field": "name"})
-
-
-def _target_problem(target: str) -> str | None:
-    provider, separator, model = target.partition(":")
-    known = separator and NAME.fullmatch(provider) and re.fullmatch(r"[!-~]{1,200}", model)
-    if target == BUILT_IN or known:
-        return None
-    return f'{target!r} does not name a model; allowed: "provider:model", or "{BUILT_IN}"'
+def _require(check: Callable[[str], str], text: str, field: str, prefix: str = "") -> None:
+    try:
+        check(text)
+    except ValueError as error:
+        raise KagedError("validation_failed", f"{prefix}{error}", {"field": field}) from None
 
 
 def _table(document: "TOMLDocument", name: str) -> Any:

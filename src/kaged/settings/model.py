@@ -37,10 +37,6 @@ def _with_cages(mode: object) -> object:
     return mode
 
 
-def _bind(text: str) -> str:
-    return str(parse_bind(text))
-
-
 def _absolute(path: Path) -> Path:
     if not path.is_absolute():
         raise ValueError("must be an absolute path")
@@ -98,15 +94,13 @@ class _Section(BaseModel):
 class Daemon(_Section):
     """`[daemon]`: where it listens and where it lives."""
 
-    bind: Annotated[str, AfterValidator(_bind)] = "127.0.0.1:7777"
+    bind: Annotated[str, AfterValidator(lambda text: str(parse_bind(text)))] = "127.0.0.1:7777"
     """Address to listen on: `host:port`, `[v6]:port` or `unix:/path`. Port 0 takes any free port. Anything
     but loopback or a socket needs `kaged start --allow-remote-bind`. In user mode, when this is not set
     and the port is taken, the next free one is used and remembered."""
-
     home: AbsolutePath | None = None
     """Folder for the database, the audit log and projects. Empty: `/var/lib/kaged` in system mode,
     `$XDG_DATA_HOME/kaged` in user mode."""
-
     public_url: Annotated[str, AfterValidator(_public_url)] = ""
     """The address people type, such as `https://kaged.example.com`, with a path when served below one."""
 
@@ -122,10 +116,8 @@ class Auth(_Section):
     mode: Literal["secure", "insecure"] = "secure"
     """`secure`: a sidecar's headers in system mode, the launch URL in user mode. `insecure`: anybody who
     reaches the port is the admin; loopback only."""
-
     admins: list[Annotated[str, _USER_ID]] = []
     """User ids (`X-Kaged-User-Id`) that may load projects, run agents and change settings."""
-
     sidecar_peers: list[Annotated[str, AfterValidator(_peer)]] = []
     """Who may speak as the sidecar: `uid:<account>` or an exact address. Empty: any local process."""
 
@@ -142,7 +134,6 @@ class Sandbox(_Section):
 
     mode: Annotated[Literal["enabled"], BeforeValidator(_with_cages)] = "enabled"
     """Agents run in cages, always."""
-
     default_seccomp: Literal["default", "relaxed"] = "default"
     """System call filter of cages whose project file names none; `relaxed` lets debuggers trace."""
 
@@ -154,12 +145,10 @@ class Logging(_Section):
         str, _matching(r"stderr|file:/.+", 'allowed: "stderr" or "file:/absolute/path"')
     ] = "stderr"
     """`stderr`, or `file:/absolute/path` (JSON lines; reopened when the file is moved away)."""
-
     audit: Annotated[
         str, _matching(r"(file:/.+)?", 'allowed: "file:/absolute/path", or "" for <home>/audit.log')
     ] = ""
     """`file:/absolute/path`. Empty: `<home>/audit.log`."""
-
     level: Literal["debug", "info", "warn", "error"] = "info"
     """Least important lines to keep. Stack traces are written at `debug` only."""
 
@@ -169,7 +158,6 @@ class Plugins(_Section):
 
     dir: AbsolutePath | None = None
     """Folder of plugins. Empty: `<home>/plugins`."""
-
     enabled: Annotated[list[str], AfterValidator(_no_plugins)] = []
     """Must be empty: plugins are not supported by this version of kaged."""
 
@@ -179,7 +167,6 @@ class Ui(_Section):
 
     serve: bool = True
     """Whether the daemon serves the page itself."""
-
     url: Annotated[
         str, _matching("", "a console served elsewhere is not supported by this version of kaged; remove it")
     ] = ""
@@ -205,10 +192,8 @@ class Limits(_Section):
 
     keeper_grace_s: int = Field(default=600, ge=0, le=86_400)
     """Seconds that commands and terminals go on without a daemon before they are ended."""
-
     tool_output_chars: int = Field(default=30_000, ge=1_000, le=1_000_000)
     """Characters of a command's output that the model sees; the rest is kept in a file in the cage."""
-
     message_bytes: int = Field(default=1_048_576, ge=1_024, le=16_777_216)
     """Largest message a user may send, in bytes."""
 

@@ -65,10 +65,8 @@ def read_nonces(environ: Mapping[str, str], *, required: bool, env_file: Path | 
         return _from_file(credential, "credential")
     if required:
         where = "" if env_file is None else f" in {env_file}"
-        raise ConfigError(
-            f"{CURRENT}: is not set, and system mode needs it; set it{where} to the value that the sidecar "
-            f"sends as X-Kaged-Auth-Nonce; {_HOW}"
-        )
+        how = f"set it{where} to the value that the sidecar sends as X-Kaged-Auth-Nonce; {_HOW}"
+        raise ConfigError(f"{CURRENT}: is not set, and system mode needs it; {how}")
     return Nonces()
 
 

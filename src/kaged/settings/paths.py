@@ -138,10 +138,8 @@ def runtime_dir(mode: Mode, environ: Mapping[str, str], home: Path, root: Path) 
         folder = _folder(environ, "XDG_RUNTIME_DIR")
         runtime = folder / "kaged" if folder else home / "run"
     if len(os.fsencode(runtime / "control.sock")) > SOCKET_PATH_BYTES:
-        raise ConfigError(
-            f"{runtime}: too long a folder name for unix sockets (the kernel allows "
-            f"{SOCKET_PATH_BYTES} bytes); set XDG_RUNTIME_DIR to a shorter one"
-        )
+        what = f"too long a folder name for unix sockets (the kernel allows {SOCKET_PATH_BYTES} bytes)"
+        raise ConfigError(f"{runtime}: {what}; set XDG_RUNTIME_DIR to a shorter one")
     return runtime
 
 

@@ -101,7 +101,9 @@ def collect(
 
     `later` has the keys of the public design that this version refuses, with what they stand for.
     """
-    found = {each["loc"]: sentence(each, model) for each in error.errors(include_url=False)}
-    for loc in later.keys() & found:
-        found[loc] = f"{later[loc]} is not supported by this version of kaged; remove it".lstrip()
-    return [f"{place(loc)}: {said}" for loc, said in found.items()]
+    lines = []
+    for each in error.errors(include_url=False):
+        loc = tuple(part for part in each["loc"] if part != "[key]")
+        refused = f"{later.get(loc, '')} is not supported by this version of kaged; remove it".lstrip()
+        lines.append(f"{place(loc)}: {refused if loc in later else sentence(each, model)}")
+    return lines
