@@ -16,20 +16,20 @@ EXIT_CONFIG = 78
 EXIT_INTERRUPTED = 130
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "start": ("daemon:start", "Start the daemon in the foreground."),
-    "stop": ("daemon:stop", "Stop the daemon and everything that runs in cages."),
-    "status": ("daemon:status", "Show whether the daemon runs, and what runs in it."),
-    "doctor": ("daemon:doctor", "Check this machine and prove that cages hold."),
-    "auth": ("auth:auth", "Sign a browser in."),
-    "project": ("project:project", "Load, create and list projects."),
-    "session": ("session:session", "Talk to agents from the terminal."),
-    "cage": ("cage:cage", "Say in words what an agent can reach."),
-    "dsl": ("dsl:dsl", "Check project files."),
-    "config": ("config:config", "Show and check the configuration."),
-    "audit": ("audit:audit", "Read and verify the audit log."),
-    "version": ("daemon:version", "Print the versions of this command and of the daemon."),
+    "start": ("daemon", "Start the daemon in the foreground."),
+    "stop": ("daemon", "Stop the daemon and everything that runs in cages."),
+    "status": ("daemon", "Show whether the daemon runs, and what runs in it."),
+    "doctor": ("daemon", "Check this machine and prove that cages hold."),
+    "auth": ("auth", "Sign a browser in."),
+    "project": ("project", "Load, create and list projects."),
+    "session": ("session", "Talk to agents from the terminal."),
+    "cage": ("cage", "Say in words what an agent can reach."),
+    "dsl": ("dsl", "Check project files."),
+    "config": ("config", "Show and check the configuration."),
+    "audit": ("audit", "Read and verify the audit log."),
+    "version": ("daemon", "Print the versions of this command and of the daemon."),
 }
-"""Each command: where its code is, and its line in the overview."""
+"""Each command: the module that has it, and its line in the overview."""
 
 EPILOG = """\b
 First steps:
@@ -44,15 +44,13 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when they are run or asked for their own help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order of the overview."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command."""
         if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(f"kaged.cli.{module}"), attribute)
+        module = importlib.import_module(f"kaged.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
         return command
 
     def resolve_command(
@@ -100,12 +98,9 @@ def run(arguments: list[str]) -> int:
     """Run one command and give its exit code; every expected failure is one message on stderr."""
     try:
         result = cli.main(args=arguments, prog_name="kaged", standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
-        return error.exit_code
     except click.ClickException as error:
         error.show()
-        return EXIT_FAILED
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("\nInterrupted.", err=True)
         return EXIT_INTERRUPTED

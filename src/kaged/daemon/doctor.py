@@ -41,9 +41,8 @@ def _programs() -> list[Check]:
     found = []
     for program, (package, why) in PROGRAMS.items():
         where = shutil.which(program, path=f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}")
-        detail = where or f"not installed; {why}"
         fix = "" if where else f"sudo apt-get install -y {package}"
-        found.append(Check(name=f"program {program}", ok=where is not None, detail=detail, fix=fix))
+        found.append(Check(f"program {program}", where is not None, where or f"not installed; {why}", fix))
     return found
 
 

@@ -81,13 +81,12 @@ class HttpProtocol(HttpToolsProtocol):
         self.connections.discard(self)
         headers = list(self.scope["headers"])
         needed = [h for h in headers if h[0] in _HANDSHAKE or h[0].startswith(_HANDSHAKE_PREFIX)]
-        lines = [b"%s: %s\r\n" % header for header in needed]
-        method = self.scope["method"].encode("ascii")
-        kind = self.websocket_class()
-        protocol = kind(config=self.config, server_state=self.server_state, app_state=self.app_state)
+        lines = b"".join(b"%s: %s\r\n" % header for header in needed)
+        protocol = self.websocket_class()(self.config, self.server_state, self.app_state)
         protocol.adopt(self._connection, headers)
         protocol.connection_made(self.transport)
-        protocol.data_received(b"".join([method, b" ", self.url, b" HTTP/1.1\r\n", *lines, b"\r\n"]))
+        method = self.scope["method"].encode("ascii")
+        protocol.data_received(b"%s %s HTTP/1.1\r\n%s\r\n" % (method, self.url, lines))
         self.transport.set_protocol(protocol)
 
     def websocket_class(self) -> "type[WebSocketProtocol]":

@@ -27,11 +27,8 @@ def digest(record: logging.LogRecord, *, traces: bool) -> logging.LogRecord:
         if traces:
             error = "".join(traceback.format_exception(*record.exc_info)).rstrip()
     extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
-    done = logging.makeLogRecord({**extra, "name": record.name, "levelname": record.levelname})
-    done.levelno, done.created = record.levelno, record.created
-    done.msg, done.args = _message(record), None
-    done.kaged_error = error
-    return done
+    kept = {key: getattr(record, key) for key in ("name", "levelname", "levelno", "created")}
+    return logging.makeLogRecord({**extra, **kept, "msg": _message(record), "kaged_error": error})
 
 
 def _message(record: logging.LogRecord) -> str:
