@@ -106,15 +106,10 @@ def _leads_to(fd: Path, inodes: set[str]) -> bool:
 
 
 def _listening_inodes(port: int) -> set[str]:
-    found: set[str] = set()
+    rows: list[list[str]] = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            rows = Path(table).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for row in rows:
-            fields = row.split()
-            # State 0A is LISTEN; the local address is HEXADDRESS:HEXPORT (proc(5)).
-            if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
-                found.add(f"socket:[{fields[9]}]")
-    return found
+        with contextlib.suppress(OSError):
+            rows += [row.split() for row in Path(table).read_text(encoding="ascii").splitlines()[1:]]
+    # State 0A is LISTEN; the local address is HEXADDRESS:HEXPORT (proc(5)).
+    listening = [row for row in rows if row[3] == "0A" and int(row[1].rsplit(":", 1)[1], 16) == port]
+    return {f"socket:[{row[9]}]" for row in listening}

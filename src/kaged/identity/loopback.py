@@ -71,14 +71,9 @@ def set_cookie(name: str, value: str) -> str:
 
 def cookie_values(headers: Sequence[bytes], name: str) -> list[str]:
     """Every value that `Cookie` headers give for `name`, at most four: another port may add its own."""
-    wanted = name.encode("ascii")
-    found: list[str] = []
-    for header in headers:
-        for pair in header.split(b";"):
-            key, _, value = pair.strip(b" \t").partition(b"=")
-            if key == wanted and len(found) < _CANDIDATES:
-                found.append(value.decode("latin-1"))
-    return found
+    pairs = (pair.strip(b" \t").partition(b"=") for header in headers for pair in header.split(b";"))
+    found = [value.decode("latin-1") for key, _, value in pairs if key == name.encode("ascii")]
+    return found[:_CANDIDATES]
 
 
 class LaunchTokens:

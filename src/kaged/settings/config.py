@@ -67,10 +67,10 @@ class _Raw:
 
     def place(self, loc: Key) -> str:
         """`config.toml:LINE: section.key`, or the flag or variable that set the key."""
-        source = self.sources.get(".".join(map(str, loc[:2])), self.file.name)
-        if source.partition(":")[0] == self.file.name:
-            return self.document.place(loc)
-        return f"{source}: {'.'.join(map(str, loc))}"
+        source = self.sources.get(".".join(map(str, loc[:2])), "")
+        if source == "flag" or source[:4] == "env ":
+            return f"{source}: {'.'.join(map(str, loc))}"
+        return self.document.place(loc)
 
     def put(self, section: str, key: str, value: object, source: str) -> None:
         table = self.document.values.setdefault(section, {})

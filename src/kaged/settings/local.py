@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from kaged.core.errors import ConfigError, KagedError
 from kaged.settings.locate import parse, read_text
+from kaged.settings.model import Section, matching
 from kaged.settings.paths import write_private
 from kaged.settings.problems import collect
 
@@ -42,18 +43,6 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _env_name(text: str) -> str:
-    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", text):
-        raise ValueError('must be the name of an environment variable, such as "ANTHROPIC_API_KEY"')
-    return text
-
-
-def _key(text: str) -> str:
-    if not re.fullmatch(r"[!-~]+", text):
-        raise ValueError("must be printable ASCII without spaces: was it pasted whole?")
-    return text
-
-
 def _name(kind: str) -> Callable[[str], str]:
     """What may name a provider or an alias."""
 
@@ -76,18 +65,22 @@ def _target(text: str) -> str:
     raise ValueError(f'{text!r} does not name a model; allowed: "provider:model", or "{BUILT_IN}"')
 
 
-class Provider(BaseModel):
-    """One `[providers.<name>]` table: how to reach a model service."""
+_ENV_NAME = matching(
+    "[A-Za-z_][A-Za-z0-9_]*", 'must be the name of an environment variable, such as "ANTHROPIC_API_KEY"'
+)
+_KEY = matching("[!-~]+", "must be printable ASCII without spaces: was it pasted whole?")
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+class Provider(Section):
+    """One `[providers.<name>]` table: how to reach a model service."""
 
     driver: Driver
     """Wire to speak: `anthropic` (Messages) or `openai` (Chat Completions, also Ollama, vLLM and others)."""
     base_url: Annotated[str, AfterValidator(_base_url)] | None = None
     """Where the service is, when it is not the maker's own."""
-    api_key_env: Annotated[str, AfterValidator(_env_name)] | None = None
+    api_key_env: Annotated[str, _ENV_NAME] | None = None
     """Name of the environment variable that holds the key; preferred to `api_key`."""
-    api_key: Annotated[str, AfterValidator(_key)] | None = Field(default=None, repr=False)
+    api_key: Annotated[str, _KEY] | None = Field(default=None, repr=False)
     """The key itself. Not together with `api_key_env`."""
     models: list[str] | None = None
     """Model names to offer, when the service cannot list them."""
@@ -110,10 +103,8 @@ def checked_provider(**values: Any) -> Provider:
         raise KagedError("validation_failed", "; ".join(p.removeprefix(": ") for p in problems)) from None
 
 
-class Local(BaseModel):
+class Local(Section):
     """The whole of local.toml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
     operator_name: str = Field(default="", max_length=100)
     """Name shown in greetings."""

@@ -66,10 +66,10 @@ def key_lines(text: str) -> Mapping[Key, int]:
     lines: dict[Key, int] = {}
     arrays: dict[Key, int] = {}
     table: Key = ()
-    statement, first = "", 1
+    statement, first, likely = "", 1, ""
     for number, line in enumerate(text.split("\n"), 1):
         statement += f"{line}\n"
-        for closing in _CLOSINGS:
+        for closing in (likely, *_CLOSINGS):
             try:
                 found = tomllib.loads(statement + closing)
             except tomllib.TOMLDecodeError:
@@ -80,6 +80,7 @@ def key_lines(text: str) -> Mapping[Key, int]:
                     lines.setdefault(table[:end], number)
             else:
                 _note(lines, table, found, first, number)
+            likely = closing
             if not closing:
                 statement, first = "", number + 1
             break

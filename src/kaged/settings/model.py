@@ -10,10 +10,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from kaged.settings.bind import Bind, parse_bind
 
-_PEER_UID = re.compile(r"uid:[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 
-
-def _matching(pattern: str, problem: str) -> AfterValidator:
+def matching(pattern: str, problem: str) -> AfterValidator:
     """Takes texts of this pattern; `problem` may show the given one as `{!r}`."""
 
     def check(text: str) -> str:
@@ -70,7 +68,7 @@ def _storage_url(url: str) -> str:
 
 
 def _peer(text: str) -> str:
-    if _PEER_UID.fullmatch(text):
+    if re.fullmatch("uid:[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}", text):
         return text
     try:
         return str(ipaddress.ip_address(text))
@@ -81,17 +79,19 @@ def _peer(text: str) -> str:
 
 AbsolutePath = Annotated[Path, Field(strict=False), AfterValidator(_absolute)]
 
-_USER_ID = _matching(
+_USER_ID = matching(
     r"[!#%&'*+\-./0-9:;=?@A-Z\[\]^_`a-z|~]{1,255}",
     "{!r} is not a user id; allowed: what the sidecar sends as X-Kaged-User-Id",
 )
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A table whose every key is known."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
-class Daemon(_Section):
+class Daemon(Section):
     """`[daemon]`: where it listens and where it lives."""
 
     bind: Annotated[str, AfterValidator(lambda text: str(parse_bind(text)))] = "127.0.0.1:7777"
@@ -110,7 +110,7 @@ class Daemon(_Section):
         return parse_bind(self.bind)
 
 
-class Auth(_Section):
+class Auth(Section):
     """`[auth]`: who may use it."""
 
     mode: Literal["secure", "insecure"] = "secure"
@@ -122,14 +122,14 @@ class Auth(_Section):
     """Who may speak as the sidecar: `uid:<account>` or an exact address. Empty: any local process."""
 
 
-class Storage(_Section):
+class Storage(Section):
     """`[storage]`: the database."""
 
     url: Annotated[str, AfterValidator(_storage_url)] = ""
     """`sqlite:///absolute/path`. Empty: `<home>/kaged.db`."""
 
 
-class Sandbox(_Section):
+class Sandbox(Section):
     """`[sandbox]`: the cages."""
 
     mode: Annotated[Literal["enabled"], BeforeValidator(_with_cages)] = "enabled"
@@ -138,22 +138,22 @@ class Sandbox(_Section):
     """System call filter of cages whose project file names none; `relaxed` lets debuggers trace."""
 
 
-class Logging(_Section):
+class Logging(Section):
     """`[logging]`: operational log and audit log."""
 
     operational: Annotated[
-        str, _matching(r"stderr|file:/.+", 'allowed: "stderr" or "file:/absolute/path"')
+        str, matching(r"stderr|file:/.+", 'allowed: "stderr" or "file:/absolute/path"')
     ] = "stderr"
     """`stderr`, or `file:/absolute/path` (JSON lines; reopened when the file is moved away)."""
     audit: Annotated[
-        str, _matching(r"(file:/.+)?", 'allowed: "file:/absolute/path", or "" for <home>/audit.log')
+        str, matching(r"(file:/.+)?", 'allowed: "file:/absolute/path", or "" for <home>/audit.log')
     ] = ""
     """`file:/absolute/path`. Empty: `<home>/audit.log`."""
     level: Literal["debug", "info", "warn", "error"] = "info"
     """Least important lines to keep. Stack traces are written at `debug` only."""
 
 
-class Plugins(_Section):
+class Plugins(Section):
     """`[plugins]`: accepted as in the deployment guide."""
 
     dir: AbsolutePath | None = None
@@ -162,32 +162,32 @@ class Plugins(_Section):
     """Must be empty: plugins are not supported by this version of kaged."""
 
 
-class Ui(_Section):
+class Ui(Section):
     """`[ui]`: the page."""
 
     serve: bool = True
     """Whether the daemon serves the page itself."""
     url: Annotated[
-        str, _matching("", "a console served elsewhere is not supported by this version of kaged; remove it")
+        str, matching("", "a console served elsewhere is not supported by this version of kaged; remove it")
     ] = ""
     """Must be empty: a console served elsewhere is not supported by this version of kaged."""
 
 
-class Projects(_Section):
+class Projects(Section):
     """`[projects]`: where project folders may lie."""
 
     roots: list[AbsolutePath] = []
     """System mode: projects are loaded only from below these folders. Empty: `<home>/projects`."""
 
 
-class Terminals(_Section):
+class Terminals(Section):
     """`[terminals]`: shells."""
 
     host: bool | None = None
     """Whether admins may open shells outside of any cage. Absent: yes in user mode, no in system mode."""
 
 
-class Limits(_Section):
+class Limits(Section):
     """`[limits]`: bounds an operator may want to move."""
 
     keeper_grace_s: int = Field(default=600, ge=0, le=86_400)
@@ -198,10 +198,8 @@ class Limits(_Section):
     """Largest message a user may send, in bytes."""
 
 
-class Config(BaseModel):
+class Config(Section):
     """Everything in config.toml, validated. After `load`, paths are filled in and absolute."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     daemon: Daemon = Daemon()
     auth: Auth = Auth()
