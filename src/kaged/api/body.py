@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterable
 
 import apsw
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kaged.api import errors
@@ -15,6 +16,7 @@ from kaged.core.errors import KagedError
 from kaged.storage.database import Database
 
 _KEPT_MS = 24 * 3600 * 1000
+_READS = frozenset({"GET", "HEAD"})
 
 
 class BodyLimit:
@@ -25,9 +27,8 @@ class BodyLimit:
         self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in {"GET", "HEAD"}:
-            await self._app(scope, receive, send)
-            return
+        if scope["type"] != "http" or scope["method"] in _READS:
+            return await self._app(scope, receive, send)
         whole = await _read(receive, self._limit)
         if whole is None:
             refusal = KagedError(
@@ -39,10 +40,9 @@ class BodyLimit:
             answer = errors.response(refusal)
             # Who is still sending is not listened to for ever.
             answer.headers["connection"] = "close"
-            await answer(scope, receive, send)
-            return
+            return await answer(scope, receive, send)
         scope["state"]["body"] = whole
-        await self._app(scope, _replay(whole, receive), send)
+        return await self._app(scope, _replay(whole, receive), send)
 
 
 async def _read(receive: Receive, limit: int) -> bytes | None:
@@ -87,16 +87,16 @@ class Idempotency:
         self._under_way: dict[tuple[str, str], asyncio.Event] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        key = _header(scope, b"idempotency-key") if scope["type"] == "http" else None
+        if scope["type"] != "http" or scope["method"] in _READS:
+            return await self._app(scope, receive, send)
+        key = Headers(scope=scope).get("idempotency-key")
         actor: Actor | None = scope.get("state", {}).get("actor")
-        if key is None or actor is None or scope["method"] in {"GET", "HEAD"}:
-            await self._app(scope, receive, send)
-            return
-        if not 1 <= len(key) <= 200:
+        if key is None or actor is None:
+            return await self._app(scope, receive, send)
+        if not 1 <= len(key.strip()) <= 200:
             refusal = KagedError("validation_failed", "`Idempotency-Key` must have 1 to 200 characters.")
-            await errors.response(refusal)(scope, receive, send)
-            return
-        await self._once((f"{actor.source}:{actor.id}", key), scope, receive, send)
+            return await errors.response(refusal)(scope, receive, send)
+        return await self._once((f"{actor.source}:{actor.id}", key.strip()), scope, receive, send)
 
     async def _once(self, slot: tuple[str, str], scope: Scope, receive: Receive, send: Send) -> None:
         while (running := self._under_way.get(slot)) is not None:
@@ -112,7 +112,7 @@ class Idempotency:
                 refusal = KagedError("conflict", "This `Idempotency-Key` was used for another request.")
                 await errors.response(refusal)(scope, receive, send)
             else:
-                await _send_kept(send, kept[2], kept[3])
+                await _kept(kept[2], kept[3])(scope, receive, send)
         finally:
             del self._under_way[slot]
             done.set()
@@ -137,21 +137,13 @@ class Idempotency:
             await self._db.write(lambda c: _keep(c, slot, route, body_hash, status, text))
 
 
-def _header(scope: Scope, name: bytes) -> str | None:
-    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-    return next((value.decode("latin-1").strip() for key, value in headers if key == name), None)
-
-
 def _find(connection: apsw.Connection, slot: tuple[str, str]) -> tuple[str, str, int, str] | None:
-    rows = connection.execute(
+    row: tuple[str, str, int, str] | None = connection.execute(
         "SELECT route, body_hash, status, response FROM idempotency "
         "WHERE actor = ? AND key = ? AND created_at > ?",
         (*slot, clock.now_ms() - _KEPT_MS),
-    ).fetchall()
-    if not rows:
-        return None
-    route, body_hash, status, text = rows[0]
-    return str(route), str(body_hash), int(str(status)), str(text)
+    ).fetchone()
+    return row
 
 
 def _keep(
@@ -165,17 +157,9 @@ def _keep(
     )
 
 
-async def _send_kept(send: Send, status: int, text: str) -> None:
-    content = text.encode("utf-8")
-    kind = b"application/json" if _is_json(text) else b"text/plain; charset=utf-8"
-    headers = [(b"content-type", kind), (b"content-length", str(len(content)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
-
-
-def _is_json(text: str) -> bool:
+def _kept(status: int, text: str) -> Response:
     try:
         json.loads(text)
     except ValueError:
-        return False
-    return True
+        return PlainTextResponse(text, status)
+    return Response(text, status, media_type="application/json")

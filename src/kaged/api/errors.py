@@ -36,9 +36,7 @@ def body(code: str, message: str, details: Any = None) -> dict[str, Any]:
 def response(error: KagedError) -> JSONResponse:
     """`error` as an HTTP answer; overload says when to come back."""
     headers = {"Retry-After": "5"} if error.code in {"rate_limited", "unavailable"} else None
-    return JSONResponse(
-        body(error.code, error.message, error.details), status_code=error.status, headers=headers
-    )
+    return JSONResponse(body(error.code, error.message, error.details), error.status, headers)
 
 
 def _validation(error: RequestValidationError) -> JSONResponse:
@@ -74,15 +72,11 @@ def install(app: FastAPI) -> None:
             return JSONResponse(body("validation_failed", text), status_code=400)
         code = _BY_STATUS.get(error.status_code, "bad_request" if error.status_code < 500 else "internal")
         text = str(error.detail) if error.detail else HTTPStatus(error.status_code).phrase
-        status = error.status_code if error.status_code in STATUS.values() else STATUS[code]
-        if error.status_code == 405:
-            status = 405
-        return JSONResponse(body(code, text), status_code=status, headers=error.headers)
+        status = error.status_code if error.status_code in {*STATUS.values(), 405} else STATUS[code]
+        return JSONResponse(body(code, text), status, error.headers)
 
     @app.exception_handler(Exception)
     async def _bug(request: Request, error: Exception) -> JSONResponse:
         log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
-        return JSONResponse(
-            body("internal", "kaged met an error of its own; the daemon's log has the details."),
-            status_code=500,
-        )
+        text = "kaged met an error of its own; the daemon's log has the details."
+        return JSONResponse(body("internal", text), 500)

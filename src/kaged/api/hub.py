@@ -1,15 +1,12 @@
 """The one WebSocket of a page: subscribe to channels, resume by sequence number (`kaged.v1`)."""
 
 import asyncio
-import logging
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from kaged.api.services import Services
-from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.core.events import Event
 from kaged.journal.subscription import Lagged
@@ -17,7 +14,6 @@ from kaged.journal.subscription import Lagged
 SUBPROTOCOL = "kaged.v1"
 _MAX_CHANNELS = 64
 _MAX_FRAME = 64 * 1024
-log = logging.getLogger(__name__)
 
 
 class Subscribe(msgspec.Struct, frozen=True, tag_field="op", tag="subscribe", forbid_unknown_fields=True):
@@ -41,34 +37,18 @@ _decoder = msgspec.json.Decoder(Subscribe | Unsubscribe | Ping)
 _encoder = msgspec.json.Encoder()
 
 
-class _Frame(msgspec.Struct, frozen=True):
-    channel: str
-    seq: int
-    at: str
-    type: str
-    data: dict[str, Any]
-
-
-def frame(channel: str, event: Event) -> _Frame:
+def frame(channel: str, event: Event) -> dict[str, Any]:
     """An event as it appears on `channel`; `events` is numbered by the daemon-wide commit."""
     seq = event.commit if channel == "events" else event.seq
-    return _Frame(channel, seq, event.at, event.type, event.data)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    code: str
-    message: str
-    channel: str | None = None
+    return {"channel": channel, "seq": seq, "at": event.at, "type": event.type, "data": event.data}
 
 
 class Connection:
     """One browser's socket. Ends when the client leaves, its identity is revoked or its age is up."""
 
-    def __init__(self, socket: WebSocket, services: Services, actor: Actor) -> None:
+    def __init__(self, socket: WebSocket, services: Services) -> None:
         self._socket = socket
         self._services = services
-        self._actor = actor
         self._follows: dict[str, asyncio.Task[None]] = {}
         self._sending = asyncio.Lock()
 
@@ -89,12 +69,12 @@ class Connection:
                 return
             text = message.get("text")
             if text is None or len(text) > _MAX_FRAME:
-                await self._error(_Reply("bad_request", "Frames are JSON text of at most 64 KiB."))
+                await self._error("bad_request", "Frames are JSON text of at most 64 KiB.")
                 continue
             try:
                 order = _decoder.decode(text)
             except msgspec.MsgspecError as error:
-                await self._error(_Reply("bad_request", f"This frame is no order kaged knows: {error}."))
+                await self._error("bad_request", f"This frame is no order kaged knows: {error}.")
                 continue
             await self._obey(order, group)
 
@@ -102,16 +82,12 @@ class Connection:
         if isinstance(order, Ping):
             await self._send({"op": "pong"})
         elif isinstance(order, Unsubscribe):
-            follow = self._follows.pop(order.channel, None)
-            if follow is not None:
+            if (follow := self._follows.pop(order.channel, None)) is not None:
                 follow.cancel()
-        elif order.channel in self._follows or len(self._follows) >= _MAX_CHANNELS:
-            text = (
-                "This channel is already followed."
-                if order.channel in self._follows
-                else "Too many channels."
-            )
-            await self._error(_Reply("conflict", text, order.channel))
+        elif order.channel in self._follows:
+            await self._error("conflict", "This channel is already followed.", order.channel)
+        elif len(self._follows) >= _MAX_CHANNELS:
+            await self._error("conflict", "Too many channels.", order.channel)
         else:
             self._follows[order.channel] = group.create_task(self._follow(order.channel, order.after))
 
@@ -127,7 +103,7 @@ class Connection:
                         await self._send(frame(channel, item))
         except KagedError as error:
             self._follows.pop(channel, None)
-            await self._error(_Reply(error.code, error.message, channel))
+            await self._error(error.code, error.message, channel)
 
     async def _head(self, channel: str, after: int) -> int:
         if channel == "events":
@@ -141,9 +117,9 @@ class Connection:
             raise KagedError("validation_failed", f"`after` must be between 0 and the head, {head}.")
         return head
 
-    async def _error(self, reply: _Reply) -> None:
-        body = {"op": "error", "code": reply.code, "message": reply.message}
-        await self._send(body if reply.channel is None else {**body, "channel": reply.channel})
+    async def _error(self, code: str, message: str, channel: str | None = None) -> None:
+        where = {} if channel is None else {"channel": channel}
+        await self._send({"op": "error", "code": code, "message": message, **where})
 
     async def _send(self, body: object) -> None:
         text = _encoder.encode(body).decode()
@@ -155,6 +131,5 @@ class Connection:
 
 async def serve(socket: WebSocket, services: Services) -> None:
     """Accept and serve `GET /api/v1/ws`; identity and origin were checked before."""
-    actor: Actor = socket.scope["state"]["actor"]
     await socket.accept(subprotocol=SUBPROTOCOL)
-    await Connection(socket, services, actor).serve()
+    await Connection(socket, services).serve()

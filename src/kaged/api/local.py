@@ -3,79 +3,51 @@
 from typing import Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from kaged.api.deps import Admin, Caller, Svc
+from kaged.api.deps import Admin, Body, Caller, Svc, shown, whole
 from kaged.api.services import Services
 from kaged.core.errors import KagedError
-from kaged.models.resolve import TestResult
 from kaged.settings.local import Provider
 
 router = APIRouter(prefix="/api/v1/local", tags=["models"])
-_NAME = r"^[a-z0-9][a-z0-9-]{0,39}$"
 
 
-class ProviderBody(BaseModel):
-    """A provider to keep in `local.toml`."""
-
-    model_config = ConfigDict(extra="forbid")
-    driver: Literal["anthropic", "openai"]
-    base_url: str | None = Field(None, max_length=500)
-    api_key: str | None = Field(
-        None, max_length=1000, description="Kept in local.toml (0600), never shown again."
-    )
-    api_key_env: str | None = Field(
-        None, max_length=100, description="Name of the variable that holds the key."
-    )
-    model: str | None = Field(None, max_length=200)
-    make_default: bool = Field(False, description="Point the alias `default` at `model`.")
-
-
-class TryBody(BaseModel):
-    """A provider to try before saving."""
-
-    model_config = ConfigDict(extra="forbid")
-    driver: Literal["anthropic", "openai"]
-    base_url: str | None = Field(None, max_length=500)
-    api_key: str | None = Field(None, max_length=1000)
-    model: str | None = Field(None, max_length=200)
-
-
-class TestBody(BaseModel):
+class TestBody(Body):
     """Which model to try; none asks only for the list of models."""
 
     __test__ = False
-    model_config = ConfigDict(extra="forbid")
     model: str | None = Field(None, max_length=200)
 
 
-class AliasBody(BaseModel):
+class TryBody(TestBody):
+    """A provider to try before saving."""
+
+    driver: Literal["anthropic", "openai"]
+    base_url: str | None = Field(None, max_length=500)
+    api_key: str | None = Field(None, max_length=1000, description="Never shown again.")
+
+
+class ProviderBody(TryBody):
+    """A provider to keep in `local.toml` (0600)."""
+
+    api_key_env: str | None = Field(None, max_length=100, description="The variable that holds the key.")
+    make_default: bool = Field(False, description="Point the alias `default` at `model`.")
+
+
+class AliasBody(Body):
     """Where an alias points."""
 
-    model_config = ConfigDict(extra="forbid")
     target: str = Field(min_length=1, max_length=200, description="`provider:model`.")
-
-
-def _result(result: TestResult) -> dict[str, Any]:
-    return {
-        "ok": result.ok,
-        "message": result.message,
-        "models": list(result.models),
-        "latency_ms": result.latency_ms,
-    }
 
 
 async def _overview(services: Services) -> dict[str, Any]:
     local = await services.local.load()
-    default = services.models.resolve("default")
     return {
         "operator_name": local.operator_name,
         "aliases": dict(local.aliases),
-        "providers": [
-            {"name": p.name, "driver": p.driver, "base_url": p.base_url, "key": p.key, "source": p.source}
-            for p in services.models.list()
-        ],
-        "default": {"provider": default.provider, "model": default.model, "label": default.label},
+        "default": whole(services.models.resolve("default")),
+        "providers": [whole(provider) for provider in services.models.list()],
     }
 
 
@@ -90,16 +62,13 @@ async def put_provider(services: Svc, actor: Admin, name: str, body: ProviderBod
     """Write a provider into `local.toml`, keeping comments."""
     if body.make_default and not body.model:
         raise KagedError("validation_failed", "`make_default` needs `model`: the alias points at one model.")
-    provider = Provider(
-        driver=body.driver, base_url=body.base_url, api_key=body.api_key, api_key_env=body.api_key_env
-    )
+    provider = Provider(**shown(body, "driver base_url api_key api_key_env"))
     await services.local.set_provider(name, provider)
     if body.make_default:
         await services.local.set_alias("default", f"{name}:{body.model}")
     await services.models.reload()
-    await services.audit.record(
-        actor, "provider.set", name, "ok", {"driver": body.driver, "base_url": body.base_url}
-    )
+    details = shown(body, "driver base_url")
+    await services.audit.record(actor, "provider.set", name, "ok", details)
     return await _overview(services)
 
 
@@ -115,14 +84,14 @@ async def delete_provider(services: Svc, actor: Admin, name: str) -> dict[str, A
 @router.post("/providers/{name}/test")
 async def test_provider(services: Svc, actor: Admin, name: str, body: TestBody) -> dict[str, Any]:
     """Ask a known provider for its models, and one short answer when `model` is given."""
-    return _result(await services.models.test(name, model=body.model))
+    return whole(await services.models.test(name, model=body.model))
 
 
 @router.post("/test")
 async def try_provider(services: Svc, actor: Admin, body: TryBody) -> dict[str, Any]:
     """The same for a provider that is not saved yet."""
-    provider = Provider(driver=body.driver, base_url=body.base_url, api_key=body.api_key)
-    return _result(await services.models.try_provider(provider, model=body.model))
+    provider = Provider(**shown(body, "driver base_url api_key"))
+    return whole(await services.models.try_provider(provider, model=body.model))
 
 
 @router.put("/aliases/{alias}")

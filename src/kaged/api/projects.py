@@ -3,9 +3,9 @@
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from kaged.api.deps import Admin, Caller, Paged, Svc
+from kaged.api.deps import Admin, Body, Caller, Paged, Svc, shown, whole
 from kaged.api.services import Services
 from kaged.cage.plan import CagePlan
 from kaged.core.errors import KagedError
@@ -14,19 +14,17 @@ from kaged.projects.service import Project
 router = APIRouter(prefix="/api/v1/projects", tags=["projects"])
 
 
-class LoadBody(BaseModel):
+class LoadBody(Body):
     """A folder on the host to load as a project."""
 
-    model_config = ConfigDict(extra="forbid")
     path: str = Field(min_length=1, max_length=4096, description="Absolute path of the folder.")
     trust: bool = Field(False, description="Record the content as reviewed, so that agents may run in it.")
     create: bool = Field(False, description="Write the proposed project file when there is none.")
 
 
-class TrustBody(BaseModel):
+class TrustBody(Body):
     """The content that the operator has seen."""
 
-    model_config = ConfigDict(extra="forbid")
     hash: str = Field(min_length=1, max_length=128, description="`hash` of the project as it was reviewed.")
 
 
@@ -44,27 +42,21 @@ def _route(services: Services, project: Project) -> dict[str, str] | None:
     if project.spec is None:
         return None
     try:
-        route = services.models.resolve(project.spec.primary.model)
+        return whole(services.models.resolve(project.spec.primary.model))
     except KagedError:
         return None
-    return {"provider": route.provider, "model": route.model, "label": route.label}
 
 
 def shape(services: Services, project: Project) -> dict[str, Any]:
     """A project as the API shows it."""
     plan, more = _plan(services, project)
-    return {
-        "slug": project.slug,
+    return shown(project, "slug trust hash sample created_at") | {
         "path": str(project.path),
         "description": project.spec.description if project.spec else None,
-        "trust": project.trust,
-        "hash": project.hash,
         "problems": [*project.problems, *more],
         "model": project.spec.primary.model if project.spec else None,
         "route": _route(services, project),
         "cage": {"words": plan.words(), "explain": plan.explain()} if plan else None,
-        "sample": project.sample,
-        "created_at": project.created_at,
     }
 
 

@@ -8,8 +8,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse,
 
 from kaged import __version__
 from kaged.api import errors
-from kaged.api.deps import Admin, Caller, OnHost, Paged, Svc
-from kaged.core.errors import KagedError
+from kaged.api.deps import Admin, Caller, OnHost, Paged, Svc, whole
 
 router = APIRouter()
 
@@ -25,9 +24,7 @@ async def readyz(services: Svc) -> Response:
     """Start-up is complete and the keeper is connected."""
     if services.system.ready():
         return PlainTextResponse("ok")
-    return JSONResponse(
-        errors.body("unavailable", "kaged is starting."), status_code=503, headers={"Retry-After": "1"}
-    )
+    return JSONResponse(errors.body("unavailable", "kaged is starting."), 503, {"Retry-After": "1"})
 
 
 @router.get("/launch", tags=["identity"])
@@ -68,7 +65,7 @@ async def me(services: Svc, actor: Caller) -> dict[str, Any]:
 @router.get("/api/v1/me/browsers", tags=["identity"])
 async def browsers(services: Svc, actor: Caller) -> dict[str, Any]:
     """The browsers that are signed in with a launch URL."""
-    return {"items": [vars_of(b) for b in await services.identity.browsers(actor)], "next": None}
+    return {"items": [whole(b) for b in await services.identity.browsers(actor)], "next": None}
 
 
 @router.delete("/api/v1/me/browsers/{browser_id}", status_code=204, tags=["identity"])
@@ -101,20 +98,10 @@ async def stop(services: Svc, actor: OnHost) -> dict[str, bool]:
 async def audit(services: Svc, actor: Admin, page: Paged) -> dict[str, Any]:
     """The audit log, newest first."""
     records = await services.audit.newest(offset=page.offset, limit=page.limit + 1)
-    return page.of(records, vars_of)
+    return page.of(records, whole)
 
 
 @router.get("/api/v1/audit/verify", tags=["audit"])
 async def audit_verify(services: Svc, actor: Admin) -> dict[str, Any]:
     """Check the audit log's hash chain from its first record to the stored head."""
-    return vars_of(await services.audit.verify())
-
-
-def vars_of(value: object) -> dict[str, Any]:
-    """A frozen dataclass or struct as a JSON object, field by field."""
-    import msgspec
-
-    shaped = msgspec.to_builtins(value)
-    if not isinstance(shaped, dict):
-        raise KagedError("internal", "This object has no JSON form.")
-    return shaped
+    return whole(await services.audit.verify())

@@ -1,12 +1,12 @@
 """Terminals: open, list, close, and the binary socket `kaged.tty.v1`."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter
+from pydantic import Field
 from starlette.websockets import WebSocket
 
-from kaged.api.deps import Admin, Paged, Svc
+from kaged.api.deps import Admin, Body, Paged, Svc, shown
 from kaged.api.services import Services
 from kaged.core.actors import Actor
 from kaged.terminals.service import Terminal
@@ -15,10 +15,9 @@ router = APIRouter(prefix="/api/v1/terminals", tags=["terminals"])
 SUBPROTOCOL = "kaged.tty.v1"
 
 
-class OpenBody(BaseModel):
+class OpenBody(Body):
     """A terminal to open."""
 
-    model_config = ConfigDict(extra="forbid")
     kind: Literal["cage", "host"] = "cage"
     project: str | None = None
     session: str | None = None
@@ -28,23 +27,12 @@ class OpenBody(BaseModel):
 
 def shape(terminal: Terminal) -> dict[str, Any]:
     """A terminal as the API shows it."""
-    return {
-        "id": terminal.id,
-        "kind": terminal.kind,
-        "project": terminal.project,
-        "session": terminal.session,
-        "title": terminal.title,
-        "cols": terminal.cols,
-        "rows": terminal.rows,
-        "state": terminal.state,
-        "exit_code": terminal.exit_code,
-        "created_at": terminal.created_at,
-    }
+    return shown(terminal, "id kind project session title cols rows state exit_code created_at")
 
 
 @router.get("")
 async def list_terminals(
-    services: Svc, actor: Admin, page: Paged, session: Annotated[str | None, Query()] = None
+    services: Svc, actor: Admin, page: Paged, session: str | None = None
 ) -> dict[str, Any]:
     """Terminals, newest first; of one session when it is named."""
     found = await services.terminals.list(session=session, offset=page.offset, limit=page.limit + 1)
@@ -54,10 +42,7 @@ async def list_terminals(
 @router.post("", status_code=201)
 async def open_terminal(services: Svc, actor: Admin, body: OpenBody) -> dict[str, Any]:
     """Open a terminal in the session's cage, or on the host where the operator allows it."""
-    terminal = await services.terminals.create(
-        body.kind, project=body.project, session=body.session, cols=body.cols, rows=body.rows, actor=actor
-    )
-    return shape(terminal)
+    return shape(await services.terminals.create(**body.model_dump(), actor=actor))
 
 
 @router.get("/{tid}")
