@@ -41,18 +41,14 @@ class Bells:
         self._waiting.pop(attention, None)
 
 
-def resolved_event(item: Attention, answer: str | None, actor: str, *, withdrawn: bool) -> NewEvent:
-    """The event that closes a question."""
-    data: dict[str, object] = {
-        "attention_id": item.id,
-        "run_id": item.run_id,
-        "call_id": item.call_id,
-        "answer": answer,
-        "actor": actor,
-    }
-    if withdrawn:
-        data["withdrawn"] = True
-    return NewEvent("attention.resolved", data)
+def resolved_event(item: Attention, answer: str | None, actor: str) -> NewEvent:
+    """The event that closes a question; None as its answer withdraws it."""
+    closed = {"answer": answer, "actor": actor} | ({"withdrawn": True} if answer is None else {})
+    return NewEvent("attention.resolved", _ids(item) | closed)
+
+
+def _ids(item: Attention) -> dict[str, object]:
+    return {"attention_id": item.id, "run_id": item.run_id, "call_id": item.call_id}
 
 
 class RunQuestions:
@@ -98,37 +94,17 @@ class RunQuestions:
         return await self._db.read(lambda c: rows.get_attention(c, self._session, attention))
 
     async def _open(self, attention: str, call_id: str, question: str, options: Sequence[str]) -> None:
-        item = Attention(
-            id=attention,
-            session=self._session,
-            project=self._project,
-            run_id=self._fence.run_id,
-            call_id=call_id,
-            kind="ask",
-            question=question,
-            options=tuple(options),
-            state="open",
-            answer=None,
-            created_at=clock.iso(),
-            resolved_at=None,
-            resolved_by=None,
+        origin = (attention, self._session, self._project, self._fence.run_id, call_id)
+        item = Attention(*origin, "ask", question, tuple(options), "open", clock.iso())
+        event = NewEvent(
+            "attention.required", _ids(item) | {"kind": "ask", "question": question, "options": [*options]}
         )
-        data = {
-            "attention_id": item.id,
-            "run_id": item.run_id,
-            "call_id": call_id,
-            "kind": item.kind,
-            "question": question,
-            "options": list(options),
-        }
 
         def also(connection: apsw.Connection) -> None:
             rows.insert_attention(connection, item)
             rows.move_run(connection, self._fence.run_id, RunInput.ASK)
 
-        await self._journal.append(
-            self._session, [NewEvent("attention.required", data)], fence=self._fence, also=also
-        )
+        await self._journal.append(self._session, [event], fence=self._fence, also=also)
 
     async def _wait_again(self, item: Attention) -> None:
         """A resumed run has come back to its question: it waits, if that is still open."""
@@ -156,7 +132,7 @@ class RunQuestions:
             rows.resolve_attention(connection, item, "withdrawn", reason, "kaged")
             rows.stop_waiting(connection, self._fence.run_id)
 
-        event = resolved_event(item, None, "kaged", withdrawn=True)
+        event = resolved_event(item, None, "kaged")
         await self._journal.append(self._session, [event], fence=self._fence, also=also)
 
 

@@ -6,13 +6,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-import apsw
-
 from kaged.agents.ports import STOPPED, RunContext, RunEnd
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
-from kaged.journal.rows import Fence, StaleEpoch
+from kaged.journal.rows import Also, Fence, StaleEpoch
 from kaged.sessions import rows
 from kaged.sessions.attention import Bells, RunQuestions
 from kaged.sessions.machine import RunInput
@@ -124,11 +122,10 @@ class Executor:
         try:
             await self._ports.keeper.ensure_cage(session, prepared.plan)
         except KagedError as error:
-            if error.code == "unavailable" and not self._ports.keeper.closed.is_set():
-                raise KagedError(
-                    "conflict", f"The cage cannot be made: {error.message}", error.details
-                ) from error
-            raise
+            if error.code != "unavailable" or self._ports.keeper.closed.is_set():
+                raise
+            text = f"The cage cannot be made: {error.message}"
+            raise KagedError("conflict", text, error.details) from error
         return self.cage(session, prepared)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -174,19 +171,17 @@ class Executor:
                 cage.result()
             if ticket.fresh:
                 await self._ports.db.write(lambda c: rows.move_run(c, ticket.run_id, RunInput.BEGIN))
-            return await self._ports.runner.run(self._context(active))
+            return await self._ports.runner.run(self._context(ticket, active.interrupt))
         except NotStored as error:
             return _judge(error.error)
         except KagedError as error:
             return _judge(error)
         except Exception as crash:
             log.exception("run %s crashed: %r", ticket.run_id, crash)
-            return RunEnd(
-                "failed", "Internal error: this run ended in a way that kaged did not expect; see its log."
-            )
+            text = "Internal error: this run ended in a way that kaged did not expect; see its log."
+            return RunEnd("failed", text)
 
-    def _context(self, active: ActiveRun) -> RunContext:
-        ticket = active.ticket
+    def _context(self, ticket: Ticket, interrupt: asyncio.Event) -> RunContext:
         prepared = ticket.prepared
         return RunContext(
             session=ticket.session,
@@ -199,7 +194,7 @@ class Executor:
             agents_md=prepared.project.agents_md,
             route=prepared.route,
             cage=self.cage(ticket.session, prepared),
-            interrupt=active.interrupt,
+            interrupt=interrupt,
             attention=self.questions(ticket),
         )
 
@@ -231,12 +226,10 @@ class Executor:
 
     async def _pause(self, ticket: Ticket, reason: str) -> None:
         event = NewEvent("run.interrupted", {"run_id": ticket.run_id, "reason": reason})
-        await self._ports.journal.append(
-            ticket.session,
-            [event],
-            fence=ticket.fence,
-            also=lambda c: void(rows.move_run(c, ticket.run_id, RunInput.CRASH)),
-        )
+        await self._append(ticket, event, lambda c: rows.move_run(c, ticket.run_id, RunInput.CRASH))
+
+    async def _append(self, ticket: Ticket, event: NewEvent, also: Also) -> None:
+        await self._ports.journal.append(ticket.session, [event], fence=ticket.fence, also=also)
 
     async def _finish(self, active: ActiveRun, end: RunEnd) -> None:
         ticket = active.ticket
@@ -247,9 +240,6 @@ class Executor:
             if active.interrupted_by is not None:
                 data["actor"] = active.interrupted_by.id
 
-        def also(connection: apsw.Connection) -> None:
-            rows.move_run(connection, ticket.run_id, _OUTCOME[end.outcome], reason=end.reason)
-
         await self._ports.audit.record(
             active.interrupted_by or ticket.actor,
             "run.end",
@@ -257,9 +247,9 @@ class Executor:
             "failed" if end.outcome == "failed" else "ok",
             {"session": ticket.session, "outcome": end.outcome, "stopped": list(end.stopped)},
         )
-        await self._ports.journal.append(
-            ticket.session, [NewEvent("run.ended", data)], fence=ticket.fence, also=also
-        )
+        given = _OUTCOME[end.outcome]
+        event = NewEvent("run.ended", data)
+        await self._append(ticket, event, lambda c: rows.move_run(c, ticket.run_id, given, reason=end.reason))
 
     async def _fold(self, ticket: Ticket) -> None:
         """Give back the space of the run's deltas; their text is in the finished messages."""
@@ -271,15 +261,13 @@ class Executor:
             log.info("the deltas of run %s stay unfolded: %s", ticket.run_id, error.message)
 
     async def _follow(self, ticket: Ticket) -> None:
-        active = ActiveRun(ticket, asyncio.get_running_loop().create_future())
         try:
-            await self._ports.runner.follow(self._context(active))
+            await self._ports.runner.follow(self._context(ticket, asyncio.Event()))
         except (KagedError, NotStored) as error:
             log.info("the commands of run %s are not followed any more: %s", ticket.run_id, error)
         except Exception as crash:
             log.exception("following the commands of run %s failed: %r", ticket.run_id, crash)
         finally:
-            active.ended.cancel()
             if self._followers.get(ticket.session) is asyncio.current_task():
                 del self._followers[ticket.session]
 
@@ -289,7 +277,3 @@ def _judge(error: KagedError) -> RunEnd | _Paused:
     if isinstance(error, StaleEpoch):
         raise error
     return _Paused(error.message) if error.code == "unavailable" else RunEnd("failed", error.message)
-
-
-def void(_: object) -> None:
-    """For `also` functions whose result nobody wants."""

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kaged.agents.ports import AuditPort
 from kaged.agents.runner import AgentRunner
+from kaged.audit.log import Audit
 from kaged.cage.client import KeeperClient
 from kaged.cage.plan import CagePlan
 from kaged.journal.journal import Journal
@@ -26,6 +26,6 @@ class SessionPorts:
     models: Models
     keeper: KeeperClient
     runner: AgentRunner
-    audit: AuditPort
+    audit: Audit
     compile_cage: Callable[[Project], CagePlan]
     message_bytes: int = MESSAGE_BYTES

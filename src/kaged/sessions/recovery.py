@@ -11,11 +11,11 @@ from kaged.core.actors import DAEMON
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.sessions import rows
-from kaged.sessions.executor import Executor, Ticket, void
+from kaged.sessions.executor import Executor, Ticket
 from kaged.sessions.machine import ACTIVE, RunInput
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import prepare
-from kaged.sessions.types import RunInfo, Session
+from kaged.sessions.types import RunInfo
 
 log = logging.getLogger(__name__)
 
@@ -66,15 +66,12 @@ async def mark(
         data["running"] = list(running)
     details = {"session": session, "running": len(running)}
     await ports.audit.record(DAEMON, "run.interrupted", run.id, "ok", details)
-    await ports.journal.append(
-        session,
-        [NewEvent("run.interrupted", data)],
-        also=lambda c: void(rows.move_run(c, run.id, RunInput.CRASH)),
-    )
+    event = NewEvent("run.interrupted", data)
+    await ports.journal.append(session, [event], also=lambda c: rows.move_run(c, run.id, RunInput.CRASH))
 
 
 async def _follow(ports: SessionPorts, executor: Executor, session_id: str) -> None:
-    session: Session = await ports.db.read(lambda c: rows.get_session(c, session_id))
+    session = await ports.db.read(lambda c: rows.get_session(c, session_id))
     assert session.run is not None
     try:
         prepared = await prepare(ports, session.project)

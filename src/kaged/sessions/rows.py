@@ -8,25 +8,25 @@ import apsw
 
 from kaged.core import clock
 from kaged.core.errors import KagedError
+from kaged.models.types import Route
 from kaged.sessions.machine import (
     ENDED,
     RunInput,
     RunState,
     SessionInput,
     SessionState,
-    Step,
     next_run,
     next_session,
 )
-from kaged.sessions.types import Attention, RunInfo, Session
+from kaged.sessions.types import Attention, RunInfo, Session, Started
 
 _SESSION = (
-    "SELECT s.id, s.project, s.title, s.state, s.head, s.created_at, s.updated_at, s.created_by, "
-    "r.id, r.state, r.model, r.provider, r.epoch, r.message_id "
+    "SELECT r.id, r.state, r.model, r.provider, r.epoch, r.message_id, "
+    "s.id, s.project, s.title, s.state, s.head, s.created_at, s.updated_at, s.created_by "
     "FROM sessions s LEFT JOIN runs r ON r.id = s.run_id"
 )
 _ATTENTION = (
-    "SELECT id, session, project, run, call_id, kind, question, options, state, answer, created_at, "
+    "SELECT id, session, project, run, call_id, kind, question, options, state, created_at, answer, "
     "resolved_at, resolved_by FROM attention"
 )
 
@@ -69,29 +69,17 @@ def open_runs(connection: apsw.Connection) -> list[Session]:
 
 
 def _session(row: Sequence[Any]) -> Session:
-    run = None
-    if row[8] is not None:
-        run = RunInfo(row[8], RunState(row[9]), row[10], row[11], row[12], row[13])
-    return Session(
-        id=row[0],
-        project=row[1],
-        title=row[2],
-        state=SessionState(row[3]),
-        run=run,
-        head=row[4],
-        created_at=row[5],
-        updated_at=row[6],
-        created_by=row[7],
-    )
+    run_id, run_state, *of_run, session, project, title, state, head, made, changed, made_by = row
+    run = None if run_id is None else RunInfo(run_id, RunState(run_state), *of_run)
+    return Session(session, project, title, SessionState(state), run, head, made, changed, made_by)
 
 
-def move_session(connection: apsw.Connection, session: str, given: SessionInput) -> SessionState:
+def move_session(connection: apsw.Connection, session: str, given: SessionInput) -> None:
     """Take the session to its next state. Raises `IllegalTransition`."""
     state = next_session(get_session(connection, session).state, given)
     connection.execute(
         "UPDATE sessions SET state = ?2, updated_at = ?3 WHERE id = ?1", (session, state, clock.iso())
     )
-    return state
 
 
 def set_title(connection: apsw.Connection, session: str, title: str) -> None:
@@ -101,23 +89,29 @@ def set_title(connection: apsw.Connection, session: str, title: str) -> None:
     )
 
 
-def insert_run(
-    connection: apsw.Connection, session: str, run: str, *, message: str, model: str, provider: str
-) -> None:
+def insert_run(connection: apsw.Connection, session: str, started: Started, route: Route) -> None:
     """A new run, pending, of an idle session, which starts by that. Raises `IllegalTransition`."""
     move_session(connection, session, SessionInput.START)
     connection.execute(
         "INSERT INTO runs (id, session, state, epoch, model, provider, message_id, started_at) "
         "VALUES (?, ?, ?, 1, ?, ?, ?, ?)",
-        (run, session, RunState.PENDING, model, provider, message, clock.iso()),
+        (
+            started.run_id,
+            session,
+            RunState.PENDING,
+            route.model,
+            route.provider,
+            started.message_id,
+            clock.iso(),
+        ),
     )
     connection.execute(
         "UPDATE sessions SET run_id = ?2, run_state = ?3, model = ?4 WHERE id = ?1",
-        (session, run, RunState.PENDING, model),
+        (session, started.run_id, RunState.PENDING, route.model),
     )
 
 
-def move_run(connection: apsw.Connection, run: str, given: RunInput, *, reason: str = "") -> Step:
+def move_run(connection: apsw.Connection, run: str, given: RunInput, *, reason: str = "") -> None:
     """Take a run, and its session as far as it is concerned, to the next state. Raises `IllegalTransition`.
 
     A crash and a resumption raise the epoch: whatever the earlier one still wanted to write is refused.
@@ -141,7 +135,6 @@ def move_run(connection: apsw.Connection, run: str, given: RunInput, *, reason: 
     connection.execute(
         "UPDATE sessions SET run_state = ?2 WHERE id = ?1 AND run_id = ?3", (session, step.state, run)
     )
-    return step
 
 
 def insert_attention(connection: apsw.Connection, item: Attention) -> None:
@@ -215,21 +208,9 @@ def resolve_attention(
 
 
 def _attention(row: Sequence[Any]) -> Attention:
-    return Attention(
-        id=row[0],
-        session=row[1],
-        project=row[2],
-        run_id=row[3],
-        call_id=row[4],
-        kind=row[5],
-        question=row[6],
-        options=tuple(json.loads(row[7])),
-        state=row[8],
-        answer=row[9],
-        created_at=row[10],
-        resolved_at=row[11],
-        resolved_by=row[12],
-    )
+    values = [*row]
+    values[7] = tuple(json.loads(row[7]))
+    return Attention(*values)
 
 
 def has_result(connection: apsw.Connection, session: str, call_id: str) -> bool:

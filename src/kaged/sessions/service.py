@@ -6,9 +6,10 @@ from typing import Any, Self
 
 import apsw
 
-from kaged.agents.ports import AGENT, AuditPort
+from kaged.agents.ports import AGENT
 from kaged.agents.runner import AgentRunner
 from kaged.agents.stopping import kill_commands
+from kaged.audit.log import Audit
 from kaged.cage.client import KeeperClient
 from kaged.cage.plan import CagePlan
 from kaged.core import ids
@@ -16,12 +17,13 @@ from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.journal.journal import Journal
+from kaged.journal.rows import Also
 from kaged.models.resolve import Models
 from kaged.projects.service import Project, Projects
 from kaged.sessions import rows
 from kaged.sessions.attention import Bells, question_words, resolved_event
 from kaged.sessions.executor import Executor, Ticket
-from kaged.sessions.machine import ACTIVE, RunInput, RunState, SessionInput, SessionState
+from kaged.sessions.machine import ACTIVE, RunInput, SessionInput, SessionState
 from kaged.sessions.ports import MESSAGE_BYTES, SessionPorts
 from kaged.sessions.prepare import Prepared, prepare
 from kaged.sessions.recovery import mark, recover
@@ -54,7 +56,7 @@ class Sessions:
         runner: AgentRunner,
         keeper: KeeperClient,
         plan: Callable[[Project], CagePlan],
-        audit: AuditPort,
+        audit: Audit,
         message_bytes: int = MESSAGE_BYTES,
     ) -> None:
         self._ports = SessionPorts(
@@ -110,9 +112,7 @@ class Sessions:
         """Give a session another title."""
         name = _one_line(title)
         if not name:
-            raise KagedError(
-                "validation_failed", "A title needs at least one visible character.", {"field": "title"}
-            )
+            raise _invalid("title", "A title needs at least one visible character.")
         event = NewEvent("session.updated", {"title": name})
         await self._ports.journal.append(session, [event], also=lambda c: rows.set_title(c, session, name))
         return await self.get(session)
@@ -122,14 +122,12 @@ class Sessions:
         found = await self.get(session)
         if found.state is SessionState.ARCHIVED:
             return
-        if found.run is not None and found.run.state is RunState.INTERRUPTED:
-            await self._give_up(found, found.run, actor)
+        if found.interrupted is not None:
+            await self._give_up(found, found.interrupted, actor)
         event = NewEvent("session.archived", {"actor": actor.id})
-
-        def also(connection: apsw.Connection) -> None:
-            rows.move_session(connection, session, SessionInput.ARCHIVE)
-
-        await self._ports.journal.append(session, [event], also=also)
+        await self._ports.journal.append(
+            session, [event], also=lambda c: rows.move_session(c, session, SessionInput.ARCHIVE)
+        )
         await self._ports.keeper.drop_cage(session)
 
     async def post_message(self, session: str, text: str, *, actor: Actor) -> Started:
@@ -162,25 +160,22 @@ class Sessions:
             active.interrupt.set()
             await asyncio.wait({active.ended}, timeout=STOP_LIMIT_S)
             if not active.ended.done() or active.ended.cancelled():
-                raise KagedError(
-                    "unavailable", "It is being stopped, but that could not be stored yet; look again."
-                )
+                text = "It is being stopped, but that could not be stored yet; look again."
+                raise KagedError("unavailable", text)
             return Stopped(active.ticket.run_id, active.ended.result().stopped)
         found = await self.get(session)
         if found.run is not None and found.run.state in ACTIVE:
             await mark(self._ports, session, found.run, "kaged lost sight of this.")
-        elif found.run is None or found.run.state is not RunState.INTERRUPTED:
-            raise KagedError("conflict", "Nothing is running in this session.", {"state": found.state})
+        elif found.run is None or found.interrupted is None:
+            raise _conflict(found, "Nothing is running in this session.")
         return Stopped(found.run.id, await self._give_up(found, found.run, actor))
 
     async def resume(self, session: str, *, actor: Actor) -> str:
         """Go on with the run that a stop of the daemon interrupted; its id."""
         found = await self.get(session)
-        run = found.run
-        if run is None or run.state is not RunState.INTERRUPTED:
-            raise KagedError(
-                "conflict", "This session has no interrupted run to resume.", {"state": found.state}
-            )
+        run = found.interrupted
+        if run is None:
+            raise _conflict(found, "This session has no interrupted run to resume.")
         prepared = await prepare(self._ports, found.project)
         await self._executor.stop_following(session)
         await self._audit_start(actor, "run.resume", run.id, found, prepared)
@@ -201,9 +196,7 @@ class Sessions:
         """The session's cage, made if need be, for a terminal in it. Raises what `prepare` raises."""
         found = await self.get(session)
         if found.state is SessionState.ARCHIVED:
-            raise KagedError(
-                "conflict", "This session is archived; its cage is gone.", {"state": found.state}
-            )
+            raise _conflict(found, "This session is archived; its cage is gone.")
         return await self._executor.ensure_cage(session, await prepare(self._ports, found.project))
 
     async def attention(self, session: str) -> Sequence[Attention]:
@@ -217,23 +210,20 @@ class Sessions:
         answered or withdrawn, `validation_failed` for an empty answer.
         """
         if not answer.strip():
-            raise KagedError(
-                "validation_failed", "An answer needs at least one visible character.", {"field": "answer"}
-            )
+            raise _invalid("answer", "An answer needs at least one visible character.")
         item = await self._ports.db.read(lambda c: rows.get_attention(c, session, attention))
 
         def also(connection: apsw.Connection) -> None:
             rows.resolve_attention(connection, item, "answered", answer, actor.id)
             rows.stop_waiting(connection, item.run_id)
 
-        event = resolved_event(item, answer, actor.id, withdrawn=False)
+        event = resolved_event(item, answer, actor.id)
         await self._ports.journal.append(session, [event], also=also)
         self._bells.ring(attention)
-        await self._ports.audit.record(
-            actor, "attention.answer", attention, "ok", {"session": session, "run": item.run_id}
-        )
-        found = await self.get(session)
-        if found.run is not None and found.run.id == item.run_id and found.run.state is RunState.INTERRUPTED:
+        details = {"session": session, "run": item.run_id}
+        await self._ports.audit.record(actor, "attention.answer", attention, "ok", details)
+        interrupted = (await self.get(session)).interrupted
+        if interrupted is not None and interrupted.id == item.run_id:
             await self.resume(session, actor=actor)
         return await self._ports.db.read(lambda c: rows.get_attention(c, session, attention))
 
@@ -241,11 +231,9 @@ class Sessions:
         try:
             size = len(text.encode())
         except UnicodeEncodeError:
-            raise KagedError(
-                "validation_failed", "The message is not valid Unicode text.", {"field": "text"}
-            ) from None
+            raise _invalid("text", "The message is not valid Unicode text.") from None
         if not text.strip():
-            raise KagedError("validation_failed", "The message is empty; write something.", {"field": "text"})
+            raise _invalid("text", "The message is empty; write something.")
         if size > self._ports.message_bytes:
             raise KagedError(
                 "payload_too_large",
@@ -259,36 +247,21 @@ class Sessions:
     ) -> None:
         """The message, the run, and the end of an interrupted one before it, in one transaction."""
         session = found.id
-        superseded = found.run if found.run is not None and found.run.state is RunState.INTERRUPTED else None
         asked = await self._ports.db.read(lambda c: rows.list_attention(c, session, only_open=True))
+        told = "The operator wrote a new message."
+        events, close = _closing(asked, told, found.interrupted, SUPERSEDED, (), actor)
         title = _one_line(text) if found.title == UNTITLED else None
-        events = [resolved_event(item, None, actor.id, withdrawn=True) for item in asked]
-        if superseded is not None:
-            events.append(_ended_event(superseded.id, SUPERSEDED, (), actor))
-        events.append(
-            NewEvent("message.user", {"message_id": started.message_id, "text": text, "actor": actor.id})
-        )
+        data = {"message_id": started.message_id, "text": text, "actor": actor.id}
+        events.append(NewEvent("message.user", data))
         if title:
             events.append(NewEvent("session.updated", {"title": title}))
         events.append(_started_event(started, prepared))
 
         def also(connection: apsw.Connection) -> None:
-            for item in asked:
-                rows.resolve_attention(
-                    connection, item, "withdrawn", "The operator wrote a new message.", actor.id
-                )
-            if superseded is not None:
-                rows.move_run(connection, superseded.id, RunInput.GIVE_UP, reason=SUPERSEDED)
+            close(connection)
             if title:
                 rows.set_title(connection, session, title)
-            rows.insert_run(
-                connection,
-                session,
-                started.run_id,
-                message=started.message_id,
-                model=prepared.route.model,
-                provider=prepared.route.provider,
-            )
+            rows.insert_run(connection, session, started, prepared.route)
 
         await self._ports.journal.append(session, events, also=also)
 
@@ -300,67 +273,68 @@ class Sessions:
         asked = await self._ports.db.read(lambda c: rows.list_attention(c, session, only_open=True))
         stopped += [question_words(item) for item in asked]
         reason = "Stopped by the operator after an interruption."
-
-        def also(connection: apsw.Connection) -> None:
-            for item in asked:
-                rows.resolve_attention(
-                    connection, item, "withdrawn", "The operator stopped the run.", actor.id
-                )
-            rows.move_run(connection, run.id, RunInput.GIVE_UP, reason=reason)
-
-        events = [resolved_event(item, None, actor.id, withdrawn=True) for item in asked]
-        events.append(_ended_event(run.id, reason, stopped, actor))
-        await self._ports.audit.record(
-            actor, "run.end", run.id, "ok", {"session": session, "stopped": stopped}
-        )
+        events, also = _closing(asked, "The operator stopped the run.", run, reason, stopped, actor)
+        details = {"session": session, "stopped": stopped}
+        await self._ports.audit.record(actor, "run.end", run.id, "ok", details)
         await self._ports.journal.append(session, events, also=also)
         return tuple(stopped)
 
     async def _audit_start(
         self, actor: Actor, action: str, run: str, found: Session, prepared: Prepared
     ) -> None:
-        details = {
-            "session": found.id,
-            "project": found.project,
-            "project_hash": prepared.project.hash,
-            "cage_hash": prepared.plan.hash(),
-            "provider": prepared.route.provider,
-            "model": prepared.route.model,
-        }
+        hashes = {"project_hash": prepared.project.hash, "cage_hash": prepared.plan.hash()}
+        route = {"provider": prepared.route.provider, "model": prepared.route.model}
+        details = {"session": found.id, "project": found.project, **hashes, **route}
         await self._ports.audit.record(actor, action, run, "allowed", details)
 
 
 def _require_idle(found: Session) -> None:
     if found.state is SessionState.ARCHIVED:
-        raise KagedError("conflict", "This session is archived; start a new one.", {"state": found.state})
+        raise _conflict(found, "This session is archived; start a new one.")
     if found.run is not None and found.run.state in ACTIVE:
         what = "waits for your answer" if found.state is SessionState.WAITING else "is still at work"
-        raise KagedError(
-            "conflict",
-            f"The agent {what}; wait for the end of its run, or stop it first.",
-            {"state": found.state, "run": found.run.id},
-        )
+        text = f"The agent {what}; wait for the end of its run, or stop it first."
+        raise _conflict(found, text, run=found.run.id)
+
+
+def _conflict(found: Session, message: str, **more: str) -> KagedError:
+    return KagedError("conflict", message, {"state": found.state, **more})
+
+
+def _invalid(field: str, message: str) -> KagedError:
+    return KagedError("validation_failed", message, {"field": field})
 
 
 def _started_event(started: Started, prepared: Prepared) -> NewEvent:
-    data: dict[str, Any] = {
-        "run_id": started.run_id,
-        "message_id": started.message_id,
-        "agent": AGENT,
-        "model": prepared.route.model,
-        "provider": prepared.route.provider,
-        "cage": prepared.plan.words(),
-    }
+    route = {"model": prepared.route.model, "provider": prepared.route.provider}
+    data: dict[str, Any] = {"run_id": started.run_id, "message_id": started.message_id, "agent": AGENT}
+    data |= {**route, "cage": prepared.plan.words()}
     if prepared.instructions:
         data["instructions"] = prepared.instructions
     return NewEvent("run.started", data)
 
 
-def _ended_event(run: str, reason: str, stopped: Sequence[str], actor: Actor) -> NewEvent:
-    return NewEvent(
-        "run.ended",
-        {"run_id": run, "outcome": "cancelled", "reason": reason, "actor": actor.id, "stopped": [*stopped]},
-    )
+def _closing(
+    asked: Sequence[Attention],
+    told: str,
+    run: RunInfo | None,
+    reason: str,
+    stopped: Sequence[str],
+    actor: Actor,
+) -> tuple[list[NewEvent], Also]:
+    """What ends an interrupted run with its open questions: the events, and their part in storage."""
+    events = [resolved_event(item, None, actor.id) for item in asked]
+    if run is not None:
+        end = {"outcome": "cancelled", "reason": reason, "actor": actor.id, "stopped": [*stopped]}
+        events.append(NewEvent("run.ended", {"run_id": run.id, **end}))
+
+    def also(connection: apsw.Connection) -> None:
+        for item in asked:
+            rows.resolve_attention(connection, item, "withdrawn", told, actor.id)
+        if run is not None:
+            rows.move_run(connection, run.id, RunInput.GIVE_UP, reason=reason)
+
+    return events, also
 
 
 def _one_line(text: str) -> str:

@@ -1,7 +1,7 @@
 """A session as a Markdown document. Pure."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kaged.core.events import Event
@@ -11,28 +11,23 @@ RESULT_CHARS = 4_000
 
 def to_markdown(title: str, events: Iterable[Event]) -> str:
     """The conversation with its calls and their results, in the order in which it happened."""
-    blocks = [f"# {title}"]
-    for event in events:
-        writer = _WRITERS.get(event.type)
-        if writer is not None and (block := writer(event)):
-            blocks.append(block)
-    return "\n\n".join(blocks) + "\n"
+    blocks = [f"# {title}", *map(_block, events)]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _block(event: Event) -> str:
+    if event.type in _LINES:
+        return _LINES[event.type].format_map(event.data)
+    return _WRITERS[event.type](event) if event.type in _WRITERS else ""
 
 
 def _user(event: Event) -> str:
     return f"## {event.data['actor']}, {event.at}\n\n{event.data['text'].strip()}"
 
 
-def _started(event: Event) -> str:
-    data = event.data
-    return f"*{data['agent']} ({data['provider']}, {data['model']}); the cage {data['cage']}*"
-
-
 def _answer(event: Event) -> str:
-    blocks = []
-    for part in event.data["parts"]:
-        if part["kind"] == "text" and part["text"].strip():
-            blocks.append(part["text"].strip())
+    texts = [part["text"].strip() for part in event.data["parts"] if part["kind"] == "text"]
+    blocks = [text for text in texts if text]
     if event.data["interrupted"] and blocks:
         blocks.append("*(this answer was interrupted)*")
     return "\n\n".join(blocks)
@@ -43,10 +38,6 @@ def _call(event: Event) -> str:
     command = args.get("command")
     shown = command if isinstance(command, str) else json.dumps(args, ensure_ascii=False, indent=1)
     return f"**{event.data['tool']}**\n\n{_fenced(shown)}"
-
-
-def _denied(event: Event) -> str:
-    return f"**{event.data['tool']}** was not run: {event.data['reason']}"
 
 
 def _result(event: Event) -> str:
@@ -77,18 +68,6 @@ def _ended(event: Event) -> str:
     return f"*Run ended: {data['outcome']}. {data['reason']}{stopped}*".replace(". *", ".*")
 
 
-def _interrupted(event: Event) -> str:
-    return f"*Run interrupted: {event.data['reason']}*"
-
-
-def _recovered(event: Event) -> str:
-    return f"*Run resumed by {event.data['actor']}*"
-
-
-def _error(event: Event) -> str:
-    return f"*{event.data['code']}: {event.data['message']}*"
-
-
 def _fenced(text: str, language: str = "") -> str:
     fence = "```"
     while fence in text:
@@ -96,17 +75,19 @@ def _fenced(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
 
-_WRITERS = {
+_LINES = {
+    "run.started": "*{agent} ({provider}, {model}); the cage {cage}*",
+    "tool.denied": "**{tool}** was not run: {reason}",
+    "run.interrupted": "*Run interrupted: {reason}*",
+    "run.recovered": "*Run resumed by {actor}*",
+    "error": "*{code}: {message}*",
+}
+_WRITERS: Mapping[str, Callable[[Event], str]] = {
     "message.user": _user,
-    "run.started": _started,
     "message.end": _answer,
     "tool.call": _call,
-    "tool.denied": _denied,
     "tool.result": _result,
     "attention.required": _asked,
     "attention.resolved": _resolved,
     "run.ended": _ended,
-    "run.interrupted": _interrupted,
-    "run.recovered": _recovered,
-    "error": _error,
 }

@@ -34,6 +34,11 @@ class Session:
     updated_at: str
     created_by: str
 
+    @property
+    def interrupted(self) -> RunInfo | None:
+        """Its newest run, if that lies interrupted."""
+        return self.run if self.run is not None and self.run.state is RunState.INTERRUPTED else None
+
 
 @dataclass(frozen=True, slots=True)
 class Attention:
@@ -51,10 +56,10 @@ class Attention:
     question: str
     options: tuple[str, ...]
     state: str
-    answer: str | None
     created_at: str
-    resolved_at: str | None
-    resolved_by: str | None
+    answer: str | None = None
+    resolved_at: str | None = None
+    resolved_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
