@@ -5,7 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaged.agents.conversation import CUT_OFF, NOT_RUN, TYPES, Conversation, partial_parts
+from kaged.agents.conversation import CUT_OFF, NOT_RUN, TYPES, Conversation
+from kaged.agents.deltas import partial_parts
 from kaged.core.events import SHAPES, Event, TextPart, ToolCallPart, parts_to_builtins
 from kaged.models.types import AssistantMessage, ToolMessage, UserMessage
 

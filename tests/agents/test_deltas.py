@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaged.agents.deltas import CUT, FLUSH_S, DeltaBuffer, PartCollector
+from kaged.agents.deltas import CUT, FLUSH_S, DeltaBuffer, partial_parts
 from kaged.core.events import TextPart, ThinkingPart, ToolCallPart
 from kaged.models.types import TextDelta, ThinkingDelta, ToolArgsDelta, ToolStart
 
@@ -53,7 +53,7 @@ def test_no_character_is_lost_or_moved(deltas: list[tuple[int, str, bool]]) -> N
     for event in into.take(0.0):
         seen[event.data["part"]] = seen.get(event.data["part"], "") + event.data["text"]
     assert seen == sent
-    assert into.collected.characters == sum(map(len, sent.values()))
+    assert into.partial() == [TextPart(text) for _, text in sorted(sent.items())]
 
 
 def test_finished_calls_get_the_ids_their_deltas_had() -> None:
@@ -64,12 +64,13 @@ def test_finished_calls_get_the_ids_their_deltas_had() -> None:
 
 
 def test_what_broke_off_is_kept_as_far_as_it_came() -> None:
-    collector = PartCollector()
-    collector.add(1, "tool_args", '{"comm', "c1", "shell")
-    collector.add(0, "thinking", "hm")
-    collector.add(2, "text", "hal")
-    collector.add(2, "text", "f")
-    assert collector.parts() == [
+    deltas = [
+        {"part": 1, "kind": "tool_args", "text": '{"comm', "call_id": "c1", "tool": "shell"},
+        {"part": 0, "kind": "thinking", "text": "hm"},
+        {"part": 2, "kind": "text", "text": "hal"},
+        {"part": 2, "kind": "text", "text": "f"},
+    ]
+    assert partial_parts(deltas) == [
         ThinkingPart("hm"),
         ToolCallPart("c1", "shell", {}, '{"comm', CUT),
         TextPart("half"),

@@ -1,9 +1,9 @@
 """Tool calls: each stored before it starts, run or rejoined, stopped at an interrupt, its result stored."""
 
-import asyncio
 import hashlib
 import logging
 from collections.abc import Coroutine
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,14 +11,15 @@ import msgspec
 
 from kaged.agents.conversation import UNKNOWN, Call
 from kaged.agents.log import RunLog
-from kaged.agents.ports import AuditPort, RunContext, details_of
+from kaged.agents.ports import RunContext
 from kaged.agents.stopping import stop_call
+from kaged.audit.log import Audit
 from kaged.core import clock
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.core.nearest import did_you_mean
 from kaged.tools.base import NotStored, Tool, ToolContext, ToolResult, failure
-from kaged.tools.tasks import owned
+from kaged.tools.tasks import until
 from kaged.tools.toolbox import Toolbox
 
 log_ = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class Calls:
     """Runs the calls of one run, one after the other, in the model's order."""
 
     def __init__(
-        self, run: RunContext, log: RunLog, toolbox: Toolbox, audit: AuditPort, *, output_chars: int
+        self, run: RunContext, log: RunLog, toolbox: Toolbox, audit: Audit, *, output_chars: int
     ) -> None:
         self._run = run
         self._log = log
@@ -53,32 +54,25 @@ class Calls:
         if call.started_at is not None:
             return await self._finish(call, tool, self._rejoin(tool, ctx, call))
         await self._audited(call, "tool.call", "allowed", {"args_sha256": args_hash(call)})
-        await self._log.commit(self._started(call))
-        if call.part.args_error is not None:
-            problem = f"The arguments could not be read: {call.part.args_error}. Nothing was done."
+        part = call.part
+        await self._commit("tool.call", call, message_id=call.message_id, tool=part.tool, args=part.args)
+        if part.args_error is not None:
+            problem = f"The arguments could not be read: {part.args_error}. Nothing was done."
             await self._store(call, failure(problem, reason="bad_arguments"))
             return []
-        return await self._finish(call, tool, tool.run(ctx, call.part.args))
+        return await self._finish(call, tool, tool.run(ctx, part.args))
 
-    async def follow(self, call: Call) -> bool:
-        """Go on with a command that outlived a crash, without deciding about anything else.
-
-        False when the keeper knows no such command; the call is then left open.
-        """
+    async def follow(self, call: Call) -> None:
+        """Go on with a command that outlived a crash; the call of one that the keeper forgot is left open."""
         tool = self._toolbox.get(call.part.tool)
-        if tool is None or tool.read_only or call.started_at is None:
-            return False
-        result = await tool.rejoin(self._context(call), call.part.args)
-        if result is None:
-            return False
-        await self._store(call, result)
-        return True
+        if tool is None or tool.read_only:
+            return
+        if (result := await tool.rejoin(self._context(call), call.part.args)) is not None:
+            await self._store(call, result)
 
     async def _finish(self, call: Call, tool: Tool[Any], work: Coroutine[Any, Any, ToolResult]) -> list[str]:
         words: list[str] = []
-        async with owned(self._guarded(tool, work)) as task, owned(self._run.interrupt.wait()) as stop:
-            watched: set[asyncio.Task[Any]] = {task, stop}
-            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        async with until(self._run.interrupt, self._guarded(tool, work)) as task:
             if task.done():
                 await self._store(call, task.result())
                 return []
@@ -89,8 +83,7 @@ class Calls:
             words.append(f"the tool `{tool.name}`")
         if not result.ok or result.detail.get("reason") == "killed":
             text = result.output if STOPPED in result.output else f"{result.output}\n[{STOPPED}]"
-            detail = {**result.detail, "reason": "interrupted"}
-            result = ToolResult(False, text, detail, result.release)
+            result = replace(result, ok=False, output=text).with_detail(reason="interrupted")
         await self._store(call, result)
         return words
 
@@ -116,9 +109,8 @@ class Calls:
 
     def _context(self, call: Call) -> ToolContext:
         async def emit(text: str, offset: int, end: int) -> None:
-            data = {"run_id": call.run_id, "call_id": call.id, "offset": offset, "text": text, "end": end}
             try:
-                await self._log.commit(NewEvent("tool.output", data))
+                await self._commit("tool.output", call, offset=offset, text=text, end=end)
             except KagedError as error:
                 raise NotStored(error) from error
 
@@ -134,17 +126,8 @@ class Calls:
             resume_at=call.output_end,
         )
 
-    def _started(self, call: Call) -> NewEvent:
-        return NewEvent(
-            "tool.call",
-            {
-                "run_id": call.run_id,
-                "call_id": call.id,
-                "message_id": call.message_id,
-                "tool": call.part.tool,
-                "args": call.part.args,
-            },
-        )
+    async def _commit(self, kind: str, call: Call, **data: Any) -> None:
+        await self._log.commit(NewEvent(kind, {"run_id": call.run_id, "call_id": call.id, **data}))
 
     async def _deny(self, call: Call) -> None:
         name = call.part.tool
@@ -155,42 +138,27 @@ class Calls:
             hint = did_you_mean(name, self._enabled)
             reason = f"There is no tool `{name}`{hint}. The tools here are: {known}."
         await self._audited(call, "tool.call", "denied", {"args_sha256": args_hash(call), "reason": reason})
-        data = {"run_id": call.run_id, "call_id": call.id, "tool": name, "reason": reason}
-        await self._log.commit(NewEvent("tool.denied", data))
+        await self._commit("tool.denied", call, tool=name, reason=reason)
 
     async def _store(self, call: Call, result: ToolResult) -> None:
         if not result.ok and self._run.cage.client.closed.is_set():
             # Not the call failed: everything is gone. The run stays where it is, to be resumed.
             raise KagedError("unavailable", KEEPER_LOST)
-        await self._log.commit(
-            NewEvent(
-                "tool.result",
-                {
-                    "run_id": call.run_id,
-                    "call_id": call.id,
-                    "tool": call.part.tool,
-                    "ok": result.ok,
-                    "output": result.output,
-                    "duration_ms": _since(call.started_at),
-                    "detail": dict(result.detail),
-                },
-            )
-        )
+        shown = {"tool": call.part.tool, "ok": result.ok, "output": result.output}
+        took = _since(call.started_at)
+        await self._commit("tool.result", call, **shown, duration_ms=took, detail={**result.detail})
         outcome = {key: result.detail[key] for key in ("exit_code", "reason", "path") if key in result.detail}
         await self._audited(call, "tool.result", "ok" if result.ok else "failed", outcome)
-        for process_id in result.release:
-            await self._forget(process_id)
-
-    async def _forget(self, process_id: str) -> None:
-        """The result is stored, so the keeper may drop the output; a lost keeper has dropped it already."""
-        try:
-            await self._run.cage.client.forget(process_id)
-        except KagedError as error:
-            log_.info("the output of %s stays with the keeper: %s", process_id, error.message)
+        for process_id in result.release:  # stored, so the keeper may drop its output
+            try:
+                await self._run.cage.client.forget(process_id)
+            except KagedError as error:
+                log_.info("the output of %s stays with the keeper: %s", process_id, error.message)
 
     async def _audited(self, call: Call, action: str, outcome: Any, more: dict[str, Any]) -> None:
-        details = details_of(self._run, tool=call.part.tool, **more)
-        await self._audit.record(self._run.actor, action, call.id, outcome, details)
+        run = self._run
+        place = {"project": run.project, "session": run.session, "run": run.run_id, "tool": call.part.tool}
+        await self._audit.record(run.actor, action, call.id, outcome, place | more)
 
 
 def args_hash(call: Call) -> str:

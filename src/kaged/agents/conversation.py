@@ -1,6 +1,6 @@
 """The conversation as a fold over a session's events: what was said, which calls are open. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,6 +89,10 @@ class Conversation:
         """Calls that still need a result, in order."""
         return [call for call in self._calls.values() if call.result is None]
 
+    def begun_calls(self) -> list[Call]:
+        """Those whose start was stored."""
+        return [call for call in self.open_calls() if call.started_at is not None]
+
     def messages(self) -> list[ChatMessage]:
         """What the model is sent: each call with its result, and no half answers that were made again."""
         out: list[ChatMessage] = []
@@ -132,14 +136,11 @@ class Conversation:
             call.output_end = max(call.output_end, int(event.data.get("end") or 0))
 
     def _tool_denied(self, event: Event) -> None:
-        data = event.data
-        self._settle(data["call_id"], ToolMessage(data["call_id"], data["tool"], data["reason"], ok=False))
+        self._settle(event.data["call_id"], event.data["tool"], event.data["reason"])
 
     def _tool_result(self, event: Event) -> None:
         data = event.data
-        self._settle(
-            data["call_id"], ToolMessage(data["call_id"], data["tool"], data["output"], ok=data["ok"])
-        )
+        self._settle(data["call_id"], data["tool"], data["output"], ok=data["ok"])
         detail: Mapping[str, Any] = data["detail"]
         self.reads.apply(data["tool"], data["ok"], detail)
         self.jobs.apply(detail)
@@ -149,11 +150,11 @@ class Conversation:
             self.streaming = None
         for call in self.open_calls():
             if call.run_id == event.data["run_id"] and call.started_at is None:
-                self._settle(call.id, ToolMessage(call.id, call.part.tool, NOT_RUN, ok=False))
+                self._settle(call.id, call.part.tool, NOT_RUN)
 
-    def _settle(self, call_id: str, result: ToolMessage) -> None:
+    def _settle(self, call_id: str, tool: str, output: str, *, ok: bool = False) -> None:
         if (call := self._calls.get(call_id)) is not None:
-            call.result = result
+            call.result = ToolMessage(call_id, tool, output, ok)
 
 
 _HANDLERS = {
@@ -169,15 +170,3 @@ _HANDLERS = {
 
 TYPES: frozenset[str] = frozenset(_HANDLERS)
 """Event types that the fold looks at."""
-
-
-def partial_parts(deltas: Sequence[Mapping[str, Any]]) -> list[Part]:
-    """Parts of a message that broke off, from its stored deltas; calls among them were never whole."""
-    from kaged.agents.deltas import PartCollector
-
-    collector = PartCollector()
-    for data in deltas:
-        collector.add(
-            int(data["part"]), str(data["kind"]), str(data["text"]), data.get("call_id"), data.get("tool")
-        )
-    return collector.parts()

@@ -1,7 +1,6 @@
 """A model's stream on its way into the journal: deltas merged and batched, parts collected. Pure."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,44 +15,21 @@ CUT = "the answer broke off before this call was whole"
 Delta = TextDelta | ThinkingDelta | ToolStart | ToolArgsDelta
 
 
-@dataclass(slots=True)
-class _Piece:
-    kind: str
-    text: list[str] = field(default_factory=list)
-    call_id: str | None = None
-    tool: str | None = None
-
-
-class PartCollector:
-    """What has come of a message so far, part by part."""
-
-    def __init__(self) -> None:
-        self._pieces: dict[int, _Piece] = {}
-
-    def add(
-        self, part: int, kind: str, text: str, call_id: str | None = None, tool: str | None = None
-    ) -> None:
-        """More of one part."""
-        piece = self._pieces.setdefault(part, _Piece(kind, [], call_id, tool))
-        piece.text.append(text)
-
-    def parts(self) -> list[Part]:
-        """The parts as far as they came; a call among them carries `args_error`, since it is not whole."""
-        out: list[Part] = []
-        for _, piece in sorted(self._pieces.items()):
-            text = "".join(piece.text)
-            if piece.kind == "text":
-                out.append(TextPart(text))
-            elif piece.kind == "thinking":
-                out.append(ThinkingPart(text))
-            elif piece.call_id and piece.tool:
-                out.append(ToolCallPart(piece.call_id, piece.tool, {}, text, CUT))
-        return out
-
-    @property
-    def characters(self) -> int:
-        """Characters received, for an estimate of tokens."""
-        return sum(len(text) for piece in self._pieces.values() for text in piece.text)
+def partial_parts(deltas: Iterable[Mapping[str, Any]]) -> list[Part]:
+    """Parts of a message that broke off, from its deltas; calls among them carry `args_error`."""
+    pieces: dict[int, list[Mapping[str, Any]]] = {}
+    for data in deltas:
+        pieces.setdefault(data["part"], []).append(data)
+    out: list[Part] = []
+    for _, (first, *more) in sorted(pieces.items()):
+        text = "".join(data["text"] for data in (first, *more))
+        if first["kind"] == "text":
+            out.append(TextPart(text))
+        elif first["kind"] == "thinking":
+            out.append(ThinkingPart(text))
+        elif first.get("call_id") and first.get("tool"):
+            out.append(ToolCallPart(first["call_id"], first["tool"], {}, text, CUT))
+    return out
 
 
 class DeltaBuffer:
@@ -64,12 +40,11 @@ class DeltaBuffer:
     """
 
     def __init__(self, run_id: str, message_id: str, new_id: Callable[[], str]) -> None:
-        self.collected = PartCollector()
-        self._run_id = run_id
-        self._message_id = message_id
+        self._message = {"run_id": run_id, "message_id": message_id}
         self._new_id = new_id
         self._ids: dict[int, str] = {}
-        self._waiting: list[tuple[int, str, list[str], str | None, str | None]] = []
+        self._waiting: list[tuple[dict[str, Any], list[str]]] = []
+        self._taken: list[dict[str, Any]] = []
         self._flushed_at: float | None = None
 
     def add(self, delta: Delta) -> None:
@@ -81,18 +56,19 @@ class DeltaBuffer:
                 self._put(part, "thinking", text)
             case ToolStart(part, _, tool):
                 self._ids[part] = self._new_id()
-                self._put(part, "tool_args", "", tool)
+                self._put(part, "tool_args", "", tool=tool)
             case ToolArgsDelta(part, _, text):
                 self._put(part, "tool_args", text)
 
-    def _put(self, part: int, kind: str, text: str, tool: str | None = None) -> None:
-        call_id = self._ids.get(part) if kind == "tool_args" else None
-        self.collected.add(part, kind, text, call_id, tool)
-        last = self._waiting[-1] if self._waiting else None
-        if last is not None and last[0] == part and last[1] == kind:
-            last[2].append(text)
-        else:
-            self._waiting.append((part, kind, [text], call_id, tool))
+    def _put(self, part: int, kind: str, text: str, **more: str) -> None:
+        if self._waiting:
+            last, chunks = self._waiting[-1]
+            if last["part"] == part and last["kind"] == kind:
+                chunks.append(text)
+                return
+        if kind == "tool_args" and part in self._ids:
+            more["call_id"] = self._ids[part]
+        self._waiting.append(({**self._message, "part": part, "kind": kind, "text": "", **more}, [text]))
 
     @property
     def empty(self) -> bool:
@@ -101,31 +77,22 @@ class DeltaBuffer:
 
     def wait_s(self, now: float) -> float:
         """Seconds until the next flush is due; 0 when it is."""
-        if self._flushed_at is None:
-            return 0.0
-        return max(0.0, self._flushed_at + FLUSH_S - now)
+        return 0.0 if self._flushed_at is None else max(0.0, self._flushed_at + FLUSH_S - now)
 
     def take(self, now: float) -> list[NewEvent]:
         """What waits, as `message.delta` events in order; counts as a flush."""
         self._flushed_at = now
-        waiting, self._waiting = self._waiting, []
-        return [NewEvent("message.delta", self._data(*entry)) for entry in waiting]
+        new = self._merged()
+        self._waiting.clear()
+        self._taken += new
+        return [NewEvent("message.delta", data) for data in new]
 
-    def _data(
-        self, part: int, kind: str, text: list[str], call_id: str | None, tool: str | None
-    ) -> dict[str, Any]:
-        data: dict[str, Any] = {
-            "run_id": self._run_id,
-            "message_id": self._message_id,
-            "part": part,
-            "kind": kind,
-            "text": "".join(text),
-        }
-        if call_id is not None:
-            data["call_id"] = call_id
-        if tool is not None:
-            data["tool"] = tool
-        return data
+    def _merged(self) -> list[dict[str, Any]]:
+        return [{**data, "text": "".join(chunks)} for data, chunks in self._waiting]
+
+    def partial(self) -> list[Part]:
+        """The parts as far as they came."""
+        return partial_parts([*self._taken, *self._merged()])
 
     def own(self, parts: Sequence[Part]) -> list[Part]:
         """The model's parts with our own call ids."""

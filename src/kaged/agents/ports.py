@@ -1,13 +1,12 @@
-"""What a run needs from above and is told: its context, its end, and the ports it calls."""
+"""What a run needs from above and is told: its context, its end, and the port it calls."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 from kaged.core.actors import Actor
 from kaged.core.events import Outcome
-from kaged.models.types import Provider, Route
+from kaged.models.types import Route
 from kaged.projects.model import AgentSpec
 from kaged.tools.base import AttentionPort, CageSession
 
@@ -18,32 +17,11 @@ AGENT = "primary"
 """Name of the agent that sessions talk to."""
 
 
-class AuditPort(Protocol):
-    """The audit log."""
-
-    async def record(
-        self,
-        actor: Actor,
-        action: str,
-        object: str,  # noqa: A002 - the audit log's own word
-        outcome: Literal["allowed", "denied", "ok", "failed"],
-        details: dict[str, Any],
-    ) -> object:
-        """Append one record; durable when it returns."""
-
-
 class RunAttention(AttentionPort, Protocol):
     """The questions of one run."""
 
     async def withdraw(self, reason: str) -> list[str]:
         """Take back what is open; `reason`, a sentence, is what the agent is told. Says what it was."""
-
-
-class ProviderPort(Protocol):
-    """Finds providers by name."""
-
-    def provider(self, name: str) -> Provider:
-        """The provider of that name; raises KagedError for an unknown one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +49,3 @@ class RunEnd:
     outcome: Outcome
     reason: str = ""
     stopped: tuple[str, ...] = ()
-
-
-def details_of(run: RunContext, **more: Any) -> dict[str, Any]:
-    """What every audit record of a run says."""
-    base: Mapping[str, Any] = {"project": run.project, "session": run.session, "run": run.run_id}
-    return {**base, **more}

@@ -1,11 +1,5 @@
 """The instructions a model gets besides the conversation. Pure."""
 
-from collections.abc import Sequence
-
-from kaged.agents.conversation import Conversation
-from kaged.models.types import ModelRequest, ToolSpec
-from kaged.tools.base import ToolSpec as Described
-
 AGENTS_FILE = "AGENTS.md"
 
 
@@ -19,21 +13,3 @@ def system_prompt(prompt: str, *, root: str, cage_words: str, agents_file: str |
     if agents_file is not None and agents_file.strip():
         parts.append(f"The project's {AGENTS_FILE} says:\n\n{agents_file.strip()}")
     return "\n\n".join(part for part in parts if part)
-
-
-def request(
-    conversation: Conversation,
-    *,
-    model: str,
-    system: str,
-    tools: Sequence[Described],
-    max_output_tokens: int | None,
-) -> ModelRequest:
-    """The next question to the model."""
-    return ModelRequest(
-        model=model,
-        system=system,
-        messages=conversation.messages(),
-        tools=[ToolSpec(tool.name, tool.description, tool.schema) for tool in tools],
-        max_output_tokens=max_output_tokens,
-    )

@@ -2,50 +2,44 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 from kaged.agents import retry
 from kaged.agents.calls import Calls
-from kaged.agents.conversation import Answer, Call, partial_parts
+from kaged.agents.conversation import Answer, Call
+from kaged.agents.deltas import partial_parts
 from kaged.agents.log import RunLog, read_conversation
-from kaged.agents.ports import STOPPED, AuditPort, ProviderPort, RunContext, RunEnd
-from kaged.agents.prompt import request, system_prompt
+from kaged.agents.ports import STOPPED, RunContext, RunEnd
+from kaged.agents.prompt import system_prompt
 from kaged.agents.stopping import kill_commands
 from kaged.agents.stream import AnswerStream, Interrupted, end_event
+from kaged.audit.log import Audit
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.journal.journal import Journal
 from kaged.journal.rows import Fence
 from kaged.models.errors import ModelError
-from kaged.models.types import ModelRequest
+from kaged.models.resolve import Models
+from kaged.models.types import ModelRequest, ToolSpec
 from kaged.tools.base import OUTPUT_CHARS
-from kaged.tools.tasks import owned
+from kaged.tools.tasks import until
 from kaged.tools.toolbox import Toolbox
 
-Sleep = Callable[[float], Awaitable[None]]
 
-
+@dataclass(frozen=True, slots=True)
 class AgentRunner:
     """Runs agents. One for the whole daemon; holds no state of any run."""
 
-    def __init__(
-        self,
-        journal: Journal,
-        models: ProviderPort,
-        toolbox: Toolbox,
-        audit: AuditPort,
-        *,
-        output_chars: int = OUTPUT_CHARS,
-        sleep: Sleep = asyncio.sleep,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        self._journal = journal
-        self._models = models
-        self._toolbox = toolbox
-        self._audit = audit
-        self._output_chars = output_chars
-        self._sleep = sleep
-        self._jitter = jitter
+    journal: Journal
+    models: Models
+    toolbox: Toolbox
+    audit: Audit
+    _: KW_ONLY
+    output_chars: int = OUTPUT_CHARS
+    sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep
+    jitter: Callable[[], float] = random.random
 
     async def run(self, run: RunContext) -> RunEnd:
         """Work until the run is over, and say how; storing that end is the caller's.
@@ -55,7 +49,7 @@ class AgentRunner:
         Raises `StaleEpoch` when another start of kaged has taken the run over, and
         `KagedError("unavailable")` when nothing can be stored.
         """
-        loop = await self._loop(run)
+        loop = _Loop(self, run, await self._log(run))
         try:
             return await loop.go()
         except Interrupted:
@@ -66,47 +60,33 @@ class AgentRunner:
 
         Nothing is started, repeated or decided: what else is open waits for `run`.
         """
-        loop = await self._loop(run)
-        for call in loop.started():
-            await loop.calls.follow(call)
+        log = await self._log(run)
+        calls = self.calls(run, log)
+        for call in log.conversation.begun_calls():
+            await calls.follow(call)
 
     async def open_commands(self, session: str) -> list[Call]:
         """The session's calls whose start was stored and whose result was not."""
-        conversation = await read_conversation(self._journal, session)
-        return [call for call in conversation.open_calls() if call.started_at is not None]
+        return (await read_conversation(self.journal, session)).begun_calls()
 
-    async def _loop(self, run: RunContext) -> "_Loop":
-        conversation = await read_conversation(self._journal, run.session)
-        log = RunLog(self._journal, run.session, Fence(run.run_id, run.epoch), conversation)
-        calls = Calls(run, log, self._toolbox, self._audit, output_chars=self._output_chars)
-        return _Loop(run, log, calls, self._models, self._toolbox, self._sleep, self._jitter)
+    def calls(self, run: RunContext, log: RunLog) -> Calls:
+        """The hand that settles this run's calls."""
+        return Calls(run, log, self.toolbox, self.audit, output_chars=self.output_chars)
+
+    async def _log(self, run: RunContext) -> RunLog:
+        conversation = await read_conversation(self.journal, run.session)
+        return RunLog(self.journal, run.session, Fence(run.run_id, run.epoch), conversation)
 
 
 class _Loop:
     """One run's loop over one conversation."""
 
-    def __init__(
-        self,
-        run: RunContext,
-        log: RunLog,
-        calls: Calls,
-        models: ProviderPort,
-        toolbox: Toolbox,
-        sleep: Sleep,
-        jitter: Callable[[], float],
-    ) -> None:
-        self.calls = calls
+    def __init__(self, runner: AgentRunner, run: RunContext, log: RunLog) -> None:
+        self._runner = runner
         self._run = run
         self._log = log
-        self._models = models
-        self._toolbox = toolbox
-        self._sleep = sleep
-        self._jitter = jitter
+        self._calls = runner.calls(run, log)
         self._stopped: list[str] = []
-
-    def started(self) -> list[Call]:
-        """Open calls that an earlier start of kaged had begun."""
-        return [call for call in self._log.conversation.open_calls() if call.started_at is not None]
 
     async def go(self) -> RunEnd:
         """See `AgentRunner.run`."""
@@ -116,27 +96,24 @@ class _Loop:
             run.prompt, root=run.cage.root, cage_words=run.cage.plan.words(), agents_file=run.agents_md
         )
         conversation = self._log.conversation
+        tools = self._runner.toolbox.specs(run.agent.enabled_tools())
         while True:
             for call in conversation.open_calls():
                 self._raise_if_interrupted()
-                self._stopped += await self.calls.settle(call)
+                self._stopped += await self._calls.settle(call)
             self._raise_if_interrupted()
             answer = conversation.last_answer
             if answer is not None and not answer.calls:
                 return _end_of(answer)
-            steps = conversation.steps(self._run.run_id)
-            if steps >= self._run.agent.max_steps:
-                return RunEnd(
-                    "failed",
-                    f"Ended after {steps} model calls, the limit `max_steps` of this project's agent; send "
-                    "another message to go on.",
-                )
-            question = request(
-                conversation,
-                model=self._run.route.model,
+            if (steps := conversation.steps(run.run_id)) >= run.agent.max_steps:
+                limit = f"Ended after {steps} model calls, the limit `max_steps` of this project's agent"
+                return RunEnd("failed", f"{limit}; send another message to go on.")
+            question = ModelRequest(
+                model=run.route.model,
                 system=system,
-                tools=self._toolbox.specs(self._run.agent.enabled_tools()),
-                max_output_tokens=self._run.agent.max_output_tokens,
+                messages=conversation.messages(),
+                tools=[ToolSpec(tool.name, tool.description, tool.schema) for tool in tools],
+                max_output_tokens=run.agent.max_output_tokens,
             )
             if (failed := await self._ask(question)) is not None:
                 return failed
@@ -160,9 +137,8 @@ class _Loop:
             return
         deltas = await self._log.deltas_of(streaming.message_id, streaming.seq)
         parts = partial_parts([event.data for event in deltas])
-        await self._log.commit(
-            end_event(streaming.run_id, streaming.message_id, parts, "lost", interrupted=True)
-        )
+        end = end_event(streaming.run_id, streaming.message_id, parts, "lost", interrupted=True)
+        await self._log.commit(end)
 
     async def _ask(self, question: ModelRequest) -> RunEnd | None:
         """One answer of the model, with visible retries; an end only when there will be none."""
@@ -171,10 +147,10 @@ class _Loop:
             attempt += 1
             stream = AnswerStream(self._run, self._log, question)
             try:
-                await stream.relay(self._models.provider(self._run.route.provider))
+                await stream.relay(self._runner.models.provider(self._run.route.provider))
                 return None
             except ModelError as error:
-                decision = retry.decide(error, attempt, self._jitter())
+                decision = retry.decide(error, attempt, self._runner.jitter())
                 await self._log.commit(self._told(error, decision))
                 if isinstance(decision, retry.Final):
                     return RunEnd("failed", decision.reason)
@@ -191,24 +167,17 @@ class _Loop:
         return NewEvent("error", data | {"message": decision.reason})
 
     async def _wait(self, seconds: float) -> None:
-        async with owned(_slept(self._sleep, seconds)) as sleeping, owned(self._run.interrupt.wait()) as stop:
-            await asyncio.wait({sleeping, stop}, return_when=asyncio.FIRST_COMPLETED)
+        async with until(self._run.interrupt, self._runner.sleep(seconds)) as sleeping:
             if not sleeping.done():
                 self._stopped.append("the wait for another try of the model")
                 raise Interrupted
 
 
-async def _slept(sleep: Sleep, seconds: float) -> bool:
-    await sleep(seconds)
-    return True
-
-
 def _end_of(answer: Answer) -> RunEnd:
     """What an answer without calls means for the run."""
     if answer.stop_reason == "length":
-        return RunEnd(
-            "failed", "The answer was cut off at the model's limit of output tokens; send a message to go on."
-        )
+        text = "The answer was cut off at the model's limit of output tokens; send a message to go on."
+        return RunEnd("failed", text)
     if answer.stop_reason == "refusal":
         return RunEnd("failed", "The model refused to answer this.")
     if answer.empty:

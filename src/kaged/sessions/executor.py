@@ -17,7 +17,7 @@ from kaged.sessions.machine import RunInput
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import Prepared
 from kaged.tools.base import CageSession, NotStored
-from kaged.tools.tasks import owned
+from kaged.tools.tasks import until
 
 log = logging.getLogger(__name__)
 
@@ -161,11 +161,8 @@ class Executor:
     async def _work(self, active: ActiveRun) -> RunEnd | _Paused:
         ticket = active.ticket
         try:
-            async with (
-                owned(self.ensure_cage(ticket.session, ticket.prepared)) as cage,
-                owned(active.interrupt.wait()) as stop,
-            ):
-                await asyncio.wait({cage, stop}, return_when=asyncio.FIRST_COMPLETED)
+            start = self.ensure_cage(ticket.session, ticket.prepared)
+            async with until(active.interrupt, start) as cage:
                 if not cage.done():
                     return RunEnd("cancelled", STOPPED, ("the start of the cage",))
                 cage.result()

@@ -1,4 +1,4 @@
-"""One helper task with an owner, for waiting on two things at once."""
+"""Helper tasks with an owner, for waiting on two things at once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -22,3 +22,12 @@ async def owned(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
         await asyncio.wait({task})
         if not task.cancelled():
             task.exception()
+
+
+@asynccontextmanager
+async def until(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
+    """Like `owned`, but the block begins only when `work` is done or `stop` is set."""
+    async with owned(work) as task, owned(stop.wait()) as stopping:
+        watched: set[asyncio.Task[Any]] = {task, stopping}
+        await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        yield task
