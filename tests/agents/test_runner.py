@@ -268,7 +268,7 @@ async def test_interrupt_in_the_wait_before_a_retry(house: House, monkeypatch: p
         asleep.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(house.runner, "_sleep", sleep)
+    monkeypatch.setattr(house.runner, "sleep", sleep)
     session = await house.session()
     house.script.add(fails("overloaded"))
     await house.sessions.post_message(session, "go", actor=ME)

@@ -18,8 +18,8 @@ from kaged.core import clock
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.core.nearest import did_you_mean
+from kaged.core.tasks import until
 from kaged.tools.base import NotStored, Tool, ToolContext, ToolResult, failure
-from kaged.tools.tasks import until
 from kaged.tools.toolbox import Toolbox
 
 log_ = logging.getLogger(__name__)

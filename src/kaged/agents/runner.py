@@ -18,17 +18,17 @@ from kaged.agents.stream import AnswerStream, Interrupted, end_event
 from kaged.audit.log import Audit
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
+from kaged.core.tasks import until
 from kaged.journal.journal import Journal
 from kaged.journal.rows import Fence
 from kaged.models.errors import ModelError
 from kaged.models.resolve import Models
 from kaged.models.types import ModelRequest, ToolSpec
 from kaged.tools.base import OUTPUT_CHARS
-from kaged.tools.tasks import until
 from kaged.tools.toolbox import Toolbox
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AgentRunner:
     """Runs agents. One for the whole daemon; holds no state of any run."""
 

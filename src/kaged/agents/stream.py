@@ -10,10 +10,10 @@ from kaged.agents.log import RunLog
 from kaged.agents.ports import AGENT, RunContext
 from kaged.core import clock, ids
 from kaged.core.events import NewEvent, Part, parts_to_builtins
+from kaged.core.tasks import owned
 from kaged.models.errors import ModelError
 from kaged.models.types import Finished, ModelEvent, ModelRequest, Provider, Usage
 from kaged.models.usage import estimate
-from kaged.tools.tasks import owned
 
 _COUNTS = ("input", "output", "cache_read", "cache_write")
 

@@ -10,6 +10,7 @@ from kaged.agents.ports import STOPPED, RunContext, RunEnd
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
+from kaged.core.tasks import until
 from kaged.journal.rows import Also, Fence, StaleEpoch
 from kaged.sessions import rows
 from kaged.sessions.attention import Bells, RunQuestions
@@ -17,7 +18,6 @@ from kaged.sessions.machine import RunInput
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import Prepared
 from kaged.tools.base import CageSession, NotStored
-from kaged.tools.tasks import until
 
 log = logging.getLogger(__name__)
 

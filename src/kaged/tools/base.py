@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kaged.cage.client import KeeperClient
 from kaged.cage.plan import CagePlan
@@ -113,6 +113,11 @@ class Arguments(BaseModel):
     """Base of every tool's arguments: unknown ones are refused, so that a slip is seen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def text_of(most: int, description: str) -> Any:
+    """The field of an argument that is a text of 1 to `most` characters without NUL."""
+    return Field(min_length=1, max_length=most, pattern=r"^[^\x00]+$", description=description)
 
 
 A = TypeVar("A", bound=Arguments)

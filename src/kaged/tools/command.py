@@ -7,8 +7,8 @@ from typing import Any
 
 from kaged.cage.client import Exit, Process, Ring
 from kaged.core.errors import KagedError
+from kaged.core.tasks import owned
 from kaged.tools.base import CageSession, Emit
-from kaged.tools.tasks import owned
 from kaged.tools.text import Decoder, join_cut, plain, size_words
 
 LIVE_BYTES = 64 * 1024
@@ -22,6 +22,15 @@ PIECE = 16 * 1024
 OUTPUT_DIR = "/tmp/kaged-output"
 """Inside the cage, whose /tmp is its own."""
 _WORST_UTF8 = 4
+_ENDS = {
+    "walltime": "Ended after {timeout_s:g} s, its time limit; everything it had started was killed. "
+    "Give a larger `timeout_s`, or run it with `background`.",
+    "cage_lost": "The cage ended while this ran, so it is not known how far it came. Check before you "
+    "repeat it.",
+    "killed": "It was stopped from outside; everything it had started was killed.",
+    "memory": "Killed: the cage's memory limit was reached.",
+    "pids": "Killed: the cage's limit of processes was reached.",
+}
 
 
 class LiveOutput:
@@ -30,30 +39,26 @@ class LiveOutput:
     def __init__(self, emit: Emit, position: int = 0) -> None:
         self._emit = emit
         self._decoder = Decoder(position)
-        self._read = position
-        self._counted_at: float | None = None
-
-    @property
-    def position(self) -> int:
+        self.position = position
         """Bytes taken from the ring so far."""
-        return self._read
+        self._counted_at: float | None = None
 
     async def take(self, ring: Ring) -> None:
         """Journal what the ring has beyond `position`."""
-        while self._read < LIVE_BYTES:
-            offset, data = ring.read(self._read, min(PIECE, LIVE_BYTES - self._read))
+        while self.position < LIVE_BYTES:
+            offset, data = ring.read(self.position, min(PIECE, LIVE_BYTES - self.position))
             if not data:
                 return
             begin = self._decoder.position
-            text = self._decoder.skip_to(offset) if offset > self._read else ""
-            self._read = offset + len(data)
+            text = self._decoder.skip_to(offset) if offset > self.position else ""
+            self.position = offset + len(data)
             await self._say(text + self._decoder.feed(data), begin)
-        if self._read == LIVE_BYTES and ring.head > LIVE_BYTES:
+        if self.position == LIVE_BYTES and ring.head > LIVE_BYTES:
             begin = self._decoder.position
             self._decoder.skip_to(ring.head)
             note = f"\n… more than {size_words(LIVE_BYTES)}: the rest is shown when the command has ended\n"
             await self._say(note, begin)
-        self._read = max(self._read, ring.head)
+        self.position = max(self.position, ring.head)
         await self._count(ring.head)
 
     async def finish(self) -> None:
@@ -67,10 +72,10 @@ class LiveOutput:
 
     async def _count(self, total: int) -> None:
         now = asyncio.get_running_loop().time()
-        if self._counted_at is not None and now - self._counted_at < COUNT_EVERY_S:
-            return
-        first, self._counted_at = self._counted_at is None, now
-        if not first:
+        if self._counted_at is None:
+            self._counted_at = now
+        elif now - self._counted_at >= COUNT_EVERY_S:
+            self._counted_at = now
             await self._emit("", total, total)
 
 
@@ -156,32 +161,12 @@ def _whole(ring: Ring) -> bytes:
 
 def exit_sentence(how: Exit, timeout_s: float) -> str:
     """How a command ended, plainly."""
-    if how.reason == "walltime":
-        return (
-            f"Ended after {timeout_s:g} s, its time limit; everything it had started was killed. Give a "
-            "larger `timeout_s`, or run it with `background`."
-        )
-    if how.reason == "cage_lost":
-        return (
-            "The cage ended while this ran, so it is not known how far it came. Check before you repeat it."
-        )
-    if how.reason == "killed":
-        return "It was stopped from outside; everything it had started was killed."
-    if how.reason == "memory":
-        return "Killed: the cage's memory limit was reached."
-    if how.reason == "pids":
-        return "Killed: the cage's limit of processes was reached."
+    if how.reason in _ENDS:
+        return _ENDS[how.reason].format(timeout_s=timeout_s)
     if how.signal is not None:
-        return f"Ended by signal {how.signal} ({signal_name(how.signal)})."
+        names = {number.value: number.name for number in signal.Signals}
+        return f"Ended by signal {how.signal} ({names.get(how.signal, 'unknown')})."
     return f"Exit status {how.code}."
-
-
-def signal_name(number: int) -> str:
-    """`SIGTERM` and the like; `unknown` for numbers without a name."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return "unknown"
 
 
 def exit_detail(how: Exit) -> dict[str, Any]:

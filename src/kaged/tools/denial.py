@@ -19,14 +19,17 @@ _ABSENT = (
     re.compile(rf"{_QUOTED}: No such file or directory"),
     re.compile(rf"No such file or directory:? {_QUOTED}"),
 )
-_NETWORK = re.compile(
-    r"could not resolve host|temporary failure in name resolution|network is unreachable|"
-    r"name or service not known|could not connect to server|EAI_AGAIN|getaddrinfo|no route to host",
-    re.I,
-)
-_PRIVILEGE = re.compile(r"operation not permitted|\bEPERM\b", re.I)
-_OTHERS = re.compile(r"/proc/\d+/[\w/]+['\"]?: (?:permission denied|no such file or directory)", re.I)
-_FAMILY = re.compile(r"address family not supported", re.I)
+_SAID = {
+    r"/proc/\d+/[\w/]+['\"]?: (?:permission denied|no such file or directory)":
+        "The cage sees its own processes only, and cannot look into the one that holds it together.",
+    r"could not resolve host|temporary failure in name resolution|network is unreachable|no route to host|"
+    r"name or service not known|could not connect to server|EAI_AGAIN|getaddrinfo":
+        "This cage has no network: nothing outside it can be reached, nor can names be looked up.",
+    r"operation not permitted|\bEPERM\b":
+        "The cage has no privileges, and its system-call filter refuses what would widen it.",
+    r"address family not supported": "The cage's system-call filter refuses this kind of socket.",
+}  # fmt: skip
+"""What a program's words mean in a cage."""
 _INSIDE = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/tmp", "/proc", "/dev", "/etc")
 
 
@@ -38,37 +41,21 @@ def explain(text: str, plan: CagePlan) -> list[str]:
     if outside := list(dict.fromkeys(path for path in absent if _outside(path, plan))):
         named = ", ".join(f"`{path}`" for path in outside[:MOST])
         verb = "does" if len(outside) == 1 else "do"
-        found.append(
-            f"{named} {verb} not exist in this cage: of the host, only this project and system programs are "
-            "there."
-        )
-    if _OTHERS.search(text):
-        found.append(
-            "The cage sees its own processes only, and cannot look into the one that holds it together."
-        )
-    if _NETWORK.search(text):
-        found.append(
-            "This cage has no network: nothing outside it can be reached, nor can names be looked up."
-        )
-    if _PRIVILEGE.search(text):
-        found.append("The cage has no privileges, and its system-call filter refuses what would widen it.")
-    if _FAMILY.search(text):
-        found.append("The cage's system-call filter refuses this kind of socket.")
+        there = "of the host, only this project and system programs are there."
+        found.append(f"{named} {verb} not exist in this cage: {there}")
+    found += [sentence for pattern, sentence in _SAID.items() if re.search(pattern, text, re.I)]
     return list(dict.fromkeys(found))[:MOST]
 
 
 def read_only(path: str, plan: CagePlan) -> str:
     """Why `path` cannot be written in this cage."""
     absolute = PurePosixPath(plan.root, path)
-    shown = str(absolute.relative_to(plan.root)) if absolute.is_relative_to(plan.root) else str(absolute)
-    if absolute.is_relative_to(plan.root):
-        relative = absolute.relative_to(plan.root)
-        if any(_covers(pattern, relative) for pattern in plan.protect):
-            return (
-                f"`{shown}` is protected: the cage mounts it read-only, so that only the operator changes it."
-            )
-        return f"`{shown}` is read-only in this cage, as the project file says."
-    return f"`{shown}` lies outside the project: this cage may read it, not change it."
+    if not absolute.is_relative_to(plan.root):
+        return f"`{absolute}` lies outside the project: this cage may read it, not change it."
+    shown = absolute.relative_to(plan.root)
+    if any(_covers(pattern, shown) for pattern in plan.protect):
+        return f"`{shown}` is protected: the cage mounts it read-only, so that only the operator changes it."
+    return f"`{shown}` is read-only in this cage, as the project file says."
 
 
 def _covers(pattern: str, path: PurePosixPath) -> bool:

@@ -14,7 +14,8 @@ def unified(old: str | None, new: str, path: str) -> str:
         return ""
     before = [] if old is None else _lines(old)
     after = _lines(new)
-    first, last = _same_ends(before, after)
+    first = _same(before, after)
+    last = _same(before[first:][::-1], after[first:][::-1])
     start = max(0, first - CONTEXT)
     a = before[start : max(start, len(before) - max(0, last - CONTEXT))]
     b = after[start : max(start, len(after) - max(0, last - CONTEXT))]
@@ -42,15 +43,9 @@ def _lines(text: str) -> list[str]:
     return lines
 
 
-def _same_ends(a: list[str], b: list[str]) -> tuple[int, int]:
-    shortest = min(len(a), len(b))
-    first = 0
-    while first < shortest and a[first] == b[first]:
-        first += 1
-    last = 0
-    while last < shortest - first and a[-1 - last] == b[-1 - last]:
-        last += 1
-    return first, last
+def _same(a: list[str], b: list[str]) -> int:
+    differing = (index for index, (one, other) in enumerate(zip(a, b, strict=False)) if one != other)
+    return next(differing, min(len(a), len(b)))
 
 
 Opcode = tuple[str, int, int, int, int]

@@ -7,7 +7,7 @@ from pydantic import Field
 from kaged.cage.client import FileRead
 from kaged.core.errors import KagedError
 from kaged.tools import denial, diff
-from kaged.tools.base import Arguments, Tool, ToolContext, ToolResult, failure
+from kaged.tools.base import Arguments, Tool, ToolContext, ToolResult, failure, text_of
 from kaged.tools.edit import EditProblem, replace_text
 from kaged.tools.text import looks_binary, size_words
 
@@ -29,10 +29,7 @@ _IMAGES = {
     b"SQLite format 3\0": "an SQLite database",
 }
 
-PathArgument = Annotated[
-    str,
-    Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$", description="Path; relative to the project."),
-]
+PathArgument = Annotated[str, text_of(4096, "Path; relative to the project.")]
 
 
 class ReadArguments(Arguments):
@@ -80,9 +77,8 @@ class ReadFile(Tool[ReadArguments]):
         if found.kind != "file":
             return _not_a_file(ctx, path, found)
         if looks_binary(found.data[:8192]) or b"\0" in found.data:
-            return ToolResult(
-                True, _binary(ctx, path, found), {"path": path, "size": found.size, "binary": True}
-            )
+            detail = {"path": path, "size": found.size, "binary": True}
+            return ToolResult(True, _binary(ctx, path, found), detail)
         ctx.reads.saw(path, found.sha256)
         text = found.data.decode("utf-8", "replace").removeprefix("\ufeff")
         return _numbered(ctx, args, path, found, text)
@@ -174,14 +170,9 @@ async def _store(
     added, removed = diff.counts(change)
     did = "Created" if written.created else "Changed"
     places = f" in {count} places" if count is not None and count > 1 else ""
-    return ToolResult(
-        True,
-        f"{did} {shown}{places}: +{added} -{removed} lines, {size_words(written.size)}.",
-        {
-            "path": path, "sha256": written.sha256, "created": written.created,
-            "diff": change, "added": added, "removed": removed,
-        },
-    )  # fmt: skip
+    text = f"{did} {shown}{places}: +{added} -{removed} lines, {size_words(written.size)}."
+    file = {"path": path, "sha256": written.sha256, "created": written.created}
+    return ToolResult(True, text, {**file, "diff": change, "added": added, "removed": removed})
 
 
 def _not_a_file(ctx: ToolContext, path: str, found: FileRead) -> ToolResult:
@@ -203,15 +194,13 @@ async def _listing(ctx: ToolContext, path: str) -> ToolResult:
     if len(entries) > MAX_ENTRIES:
         lines.append(f"[only the first {MAX_ENTRIES:,} entries are shown]")
     head = f"{ctx.cage.show(path)}/ holds {len(entries[:MAX_ENTRIES])} entries:"
-    return ToolResult(
-        True, "\n".join([head, *lines]), {"path": path, "directory": True, "entries": len(lines)}
-    )
+    detail = {"path": path, "directory": True, "entries": len(lines)}
+    return ToolResult(True, "\n".join([head, *lines]), detail)
 
 
 def _binary(ctx: ToolContext, path: str, found: FileRead) -> str:
-    what = next(
-        (name for magic, name in _IMAGES.items() if found.data[: len(magic)] == magic), "a binary file"
-    )
+    known = (name for magic, name in _IMAGES.items() if found.data[: len(magic)] == magic)
+    what = next(known, "a binary file")
     return (
         f"{ctx.cage.show(path)} is {what} of {size_words(found.size)}, not text; its content is not shown "
         f"(sha256 {found.sha256[:16] or 'not computed'}…). Look into it with a program through `shell`."

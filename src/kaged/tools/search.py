@@ -1,5 +1,6 @@
 """`search.grep` and `search.find`: ripgrep inside the cage."""
 
+import base64
 from typing import Annotated
 
 import msgspec
@@ -7,7 +8,7 @@ from pydantic import Field
 
 from kaged.cage.client import Exit
 from kaged.core.errors import KagedError
-from kaged.tools.base import Arguments, Tool, ToolContext, ToolResult, failure
+from kaged.tools.base import Arguments, Tool, ToolContext, ToolResult, failure, text_of
 from kaged.tools.text import head_and_tail
 
 TIMEOUT_S = 60.0
@@ -18,17 +19,13 @@ _MISSING = (
     "or `find` through `shell`, or ask the operator to install the package `ripgrep`."
 )
 
-Where = Annotated[
-    str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$", description="File or folder to search.")
-]
+Where = Annotated[str, text_of(4096, "File or folder to search.")]
 
 
 class GrepArguments(Arguments):
     """What to look for in files."""
 
-    pattern: Annotated[
-        str, Field(min_length=1, max_length=10_000, pattern=r"^[^\x00]+$", description="Regular expression.")
-    ]
+    pattern: Annotated[str, text_of(10_000, "Regular expression.")]
     path: Where = "."
     glob: Annotated[
         str | None, Field(max_length=1000, pattern=r"^[^\x00]*$", description="Only files like this: `*.py`.")
@@ -41,12 +38,7 @@ class GrepArguments(Arguments):
 class FindArguments(Arguments):
     """Which files to look for."""
 
-    pattern: Annotated[
-        str,
-        Field(
-            min_length=1, max_length=1000, pattern=r"^[^\x00]+$", description="Glob: `*.py`, `src/**/test_*`."
-        ),
-    ]
+    pattern: Annotated[str, text_of(1000, "Glob: `*.py`, `src/**/test_*`.")]
     path: Where = "."
     limit: Annotated[int, Field(ge=1, le=5000, description="Most paths to show.")] = 200
 
@@ -77,9 +69,8 @@ class Grep(Tool[GrepArguments]):
         if found.cut:
             more = "[there is more than is shown; narrow the search]"
         text = head_and_tail("\n".join(lines) or "No matches.", ctx.limit, "[… matches left out here …]")
-        return ToolResult(
-            True, f"{text}\n{more}".rstrip(), {"matches": min(matches, args.limit), "more": bool(more)}
-        )
+        detail = {"matches": min(matches, args.limit), "more": bool(more)}
+        return ToolResult(True, f"{text}\n{more}".rstrip(), detail)
 
 
 class Find(Tool[FindArguments]):
@@ -184,8 +175,6 @@ class _Text(msgspec.Struct):
     bytes: str | None = None
 
     def read(self) -> str:
-        import base64
-
         if self.text is not None:
             return self.text
         return base64.b64decode(self.bytes or "").decode("utf-8", "replace")

@@ -1,7 +1,9 @@
 """`shell`: a command in the cage, waited for or in the background."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -14,8 +16,6 @@ from kaged.tools.base import Arguments, Tool, ToolContext, ToolResult, failure
 DEFAULT_TIMEOUT_S = 120.0
 FIRST_LOOK_S = 0.3
 """How long a background command is watched, so that one that fails at once is reported at once."""
-
-_SHELLS = ("bash", "sh")
 
 
 class ShellArguments(Arguments):
@@ -105,21 +105,21 @@ def _timeout(ctx: ToolContext, args: ShellArguments) -> float:
 
 async def _start(ctx: ToolContext, args: ShellArguments) -> Process:
     assert args.command is not None
-    cage = ctx.cage
-    for last, shell in ((False, _SHELLS[0]), (True, _SHELLS[1])):
-        try:
-            return await cage.client.run(
-                cage.cage_id,
-                ctx.call_id,
-                [shell, "-c", args.command],
-                cwd=cage.root,
-                stdin=args.background,
-                walltime_s=_timeout(ctx, args),
-            )
-        except KagedError as error:
-            if last or error.code != "not_found" or "program" not in error.message:
-                raise
-    raise AssertionError
+    cage, walltime_s = ctx.cage, _timeout(ctx, args)
+    start = partial(
+        cage.client.run,
+        cage.cage_id,
+        ctx.call_id,
+        cwd=cage.root,
+        stdin=args.background,
+        walltime_s=walltime_s,
+    )
+    try:
+        return await start(["bash", "-c", args.command])
+    except KagedError as error:
+        if error.code != "not_found" or "program" not in error.message:
+            raise
+    return await start(["sh", "-c", args.command])
 
 
 async def _wait(ctx: ToolContext, process: Process, timeout_s: float) -> ToolResult:
@@ -132,31 +132,24 @@ async def _wait(ctx: ToolContext, process: Process, timeout_s: float) -> ToolRes
         sentence = await command.keep_whole(ctx.cage, ctx.call_id, process.stream)
         lines.append(sentence)
         detail |= {"output_note": sentence, "output_file": f"{command.OUTPUT_DIR}/{ctx.call_id}.log"}
-    return _ended(ctx, lines, detail, how, timeout_s, release=(process.id,))
+    return _ended(ctx, process, lines, detail, how, timeout_s)
 
 
 def _ended(
-    ctx: ToolContext,
-    lines: list[str],
-    detail: dict[str, Any],
-    how: Exit,
-    timeout_s: float,
-    release: tuple[str, ...],
+    ctx: ToolContext, process: Process, lines: list[str], detail: dict[str, Any], how: Exit, timeout_s: float
 ) -> ToolResult:
     ok = how.code == 0 and how.reason == "exited"
     lines.append(f"[{command.exit_sentence(how, timeout_s)}]")
     if reasons := [] if ok else denial.explain("\n".join(lines), ctx.cage.plan):
         lines += [f"cage: {reason}" for reason in reasons]
         detail |= {"denied": reasons}
-    return ToolResult(ok, "\n".join(lines), detail, release)
+    return ToolResult(ok, "\n".join(lines), detail, (process.id,))
 
 
 async def _background(ctx: ToolContext, process: Process) -> ToolResult:
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(FIRST_LOOK_S):
             await process.wait()
-    except TimeoutError:
-        pass
     result = await _news(ctx, process)
     if "exit_code" in result.detail:
         return result
@@ -169,11 +162,8 @@ async def _look(ctx: ToolContext, args: ShellArguments, job: str) -> ToolResult:
     client = ctx.cage.client
     info = next((one for one in (await client.state()).processes if one.id == job), None)
     if info is None or info.cage != ctx.cage.cage_id or info.pty:
-        return failure(
-            f"There is no job {job}: it was never started, or it ended and its end was reported, or its cage "
-            "is gone.",
-            reason="not_found",
-        )
+        why = "it was never started, or it ended and its end was reported, or its cage is gone"
+        return failure(f"There is no job {job}: {why}.", reason="not_found")
     process = await client.attach(job)
     if args.input is not None:
         if not process.running:
@@ -183,19 +173,11 @@ async def _look(ctx: ToolContext, args: ShellArguments, job: str) -> ToolResult:
         await process.signal(9, tree=True)
         await process.wait()
     elif args.timeout_s is not None:
-        await _wait_for_news(
-            process, ctx.jobs.offset(job), min(args.timeout_s, ctx.cage.plan.limits.walltime_s)
-        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(args.timeout_s, ctx.cage.plan.limits.walltime_s)):
+                if not await process.stream.wait_past(ctx.jobs.offset(job)):
+                    await process.wait()
     return await _news(ctx, process)
-
-
-async def _wait_for_news(process: Process, offset: int, timeout_s: float) -> None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            if not await process.stream.wait_past(offset):
-                await process.wait()
-    except TimeoutError:
-        return
 
 
 async def _news(ctx: ToolContext, process: Process) -> ToolResult:
@@ -207,8 +189,7 @@ async def _news(ctx: ToolContext, process: Process) -> ToolResult:
     detail: dict[str, Any] = {"job": job, "next_offset": seen.end, "running": ended is None}
     if seen.left_out:
         detail |= {"truncated_bytes": seen.left_out}
-    lines = [seen.text.rstrip("\n")] if seen.text.strip() else []
+    text = seen.text.rstrip("\n") if seen.text.strip() else "(no new output)"
     if ended is not None:
-        detail |= command.exit_detail(ended)
-        return _ended(ctx, lines or ["(no new output)"], detail, ended, 0.0, release=(job,))
-    return ToolResult(True, "\n".join([*(lines or ["(no new output)"]), "[Still running.]"]), detail)
+        return _ended(ctx, process, [text], detail | command.exit_detail(ended), ended, 0.0)
+    return ToolResult(True, f"{text}\n[Still running.]", detail)
