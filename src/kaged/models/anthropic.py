@@ -7,7 +7,7 @@ import msgspec
 
 from kaged.core.events import Part, TextPart, ToolCallPart
 from kaged.models.catalogue import Connection
-from kaged.models.errors import from_stream, garbage, truncated
+from kaged.models.errors import garbage, truncated
 from kaged.models.history import Exchange, canonical_name, turns, wire_name
 from kaged.models.reader import Draft, Reader
 from kaged.models.sse import ServerEvent
@@ -113,7 +113,9 @@ class _Message(msgspec.Struct):
     usage: dict[str, Any] | None = None
 
 
-class _Block(msgspec.Struct):
+class _Piece(msgspec.Struct):
+    """The start of a content block, or more of one."""
+
     type: str = ""
     id: str | None = None
     name: str | None = None
@@ -122,12 +124,6 @@ class _Block(msgspec.Struct):
     signature: str | None = None
     data: str | None = None
     input: Any = None
-
-
-class _Delta(msgspec.Struct):
-    text: str | None = None
-    thinking: str | None = None
-    signature: str | None = None
     partial_json: str | None = None
     stop_reason: str | None = None
 
@@ -135,8 +131,8 @@ class _Delta(msgspec.Struct):
 class _Event(msgspec.Struct):
     type: str
     index: int = 0
-    delta: _Delta | None = None
-    content_block: _Block | None = None
+    delta: _Piece | None = None
+    content_block: _Piece | None = None
     message: _Message | None = None
     usage: dict[str, Any] | None = None
     error: Any = None
@@ -176,8 +172,7 @@ class AnthropicReader(Reader):
         elif message.type == "message_stop":
             self.complete = self._stop is not None
         elif message.type == "error":
-            body = {"error": message.error}
-            raise self.failed(from_stream(self.connection, self.request.model, body))
+            raise self.told({"error": message.error})
 
     def finish(self) -> list[ModelEvent]:
         if not self.complete:
@@ -196,7 +191,7 @@ class AnthropicReader(Reader):
             estimated=not told,
         )
 
-    def _start(self, index: int, block: _Block) -> None:
+    def _start(self, index: int, block: _Piece) -> None:
         if block.type == "tool_use":
             draft = self._show(Draft("tool", block.id or "", canonical_name(block.name or "")))
             if block.input:
@@ -212,7 +207,7 @@ class AnthropicReader(Reader):
             return
         self._blocks[index] = draft
 
-    def _delta(self, index: int, delta: _Delta) -> None:
+    def _delta(self, index: int, delta: _Piece) -> None:
         draft = self._blocks.get(index)
         if draft is None:
             return

@@ -13,16 +13,9 @@ from kaged.models.catalogue import Connection
 from kaged.models.types import Usage
 
 Kind = Literal[
-    "auth",
-    "rate_limit",
-    "overloaded",
-    "bad_request",
-    "unreachable",
-    "truncated",
-    "garbage",
-    "server",
+    "auth", "rate_limit", "overloaded", "bad_request", "unreachable", "truncated", "garbage", "server",
     "context",
-]
+]  # fmt: skip
 
 
 class ModelError(Exception):
@@ -63,6 +56,7 @@ class _Rule(NamedTuple):
 
 
 _PAGE = "<web page>"
+_BASE_URL = "check base_url (it usually ends in /v1)"
 _UNKNOWN_MODEL = "{name} does not know the model {model!r}; choose one that it lists"
 _RULES = (
     _Rule(
@@ -71,8 +65,7 @@ _RULES = (
     ),
     _Rule(
         _PAGE, "garbage", False,
-        "{name} at {url} answered with a web page, not with the API; "
-        "check base_url (it usually ends in /v1)",
+        "{name} at {url} answered with a web page, not with the API; " + _BASE_URL,
     ),
     _Rule(
         "^402|insufficient_quota|billing|credit balance|spend(ing)? limit|exceeded your current quota",
@@ -89,23 +82,15 @@ _RULES = (
         "The conversation is too long for {model} at {name}; "
         "start a new session or use a model with a larger context{said}",
     ),
-    _Rule(
-        "^429", "rate_limit", True,
-        "{name} limits the rate of requests for this key; wait a little{said}",
-    ),
+    _Rule("^429", "rate_limit", True, "{name} limits the rate of requests for this key; wait a little{said}"),
     _Rule("^(503|529)", "overloaded", True, "{name} is overloaded (status {status}); wait a little{said}"),
     _Rule(
         "^(408|409|425|5..)", "server", True,
         "{name} failed on its side (status {status}); try again{said}",
     ),
     _Rule("^404 .*model", "bad_request", False, _UNKNOWN_MODEL + "{said}"),
-    _Rule(
-        "^404", "bad_request", False,
-        "{name} has nothing at {url}; check base_url (it usually ends in /v1){said}",
-    ),
-    _Rule(
-        "model.*(does not exist|not found)|unknown model", "bad_request", False, _UNKNOWN_MODEL + "{said}"
-    ),
+    _Rule("^404", "bad_request", False, "{name} has nothing at {url}; " + _BASE_URL + "{said}"),
+    _Rule("model.*(does not exist|not found)|unknown model", "bad_request", False, _UNKNOWN_MODEL + "{said}"),
     _Rule(
         "/v1/responses", "bad_request", False,
         "{model} at {name} takes tools only over the Responses API, which kaged does not speak; "
@@ -175,14 +160,9 @@ def _judge(
     named = " (model)" if model and model in text else ""
     facts = " ".join(f"{status} {kind} {code}{named} {text}".split())
     rule = next(rule for rule in _RULES if re.search(rule.pattern, facts, re.IGNORECASE))
-    sentence = rule.sentence.format(
-        name=site.name,
-        url=site.shown_url,
-        key=site.key_hint,
-        model=model,
-        status=status,
-        said=f" (it said: {words})" if words else "",
-    )
+    told = f" (it said: {words})" if words else ""
+    where = {"name": site.name, "url": site.shown_url, "key": site.key_hint}
+    sentence = rule.sentence.format(**where, model=model, status=status, said=told)
     wait = wait if rule.retryable else None
     return ModelError(rule.kind, sentence, retryable=rule.retryable, retry_after_s=wait, status=status)
 

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING
 
+from kaged.core.tasks import owned
 from kaged.models.catalogue import Connection
 from kaged.models.errors import ModelError, from_status, garbage, is_page, truncated, unreachable
 from kaged.models.reader import Reader
@@ -68,10 +69,9 @@ async def stream(
     Raises `ModelError`. Closing the generator cancels the pump, which closes the connection at once.
     """
     wake = asyncio.Event()
-    task = asyncio.create_task(_pump(http, url, headers, body, reader, wake), name="model stream")
-    task.add_done_callback(lambda _: wake.set())
-    over = False
-    try:
+    async with owned(_pump(http, url, headers, body, reader, wake), "model stream") as task:
+        task.add_done_callback(lambda _: wake.set())
+        over = False
         while not over:
             await wake.wait()
             wake.clear()
@@ -81,11 +81,6 @@ async def stream(
         task.result()
         for event in reader.finish():
             yield event
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # retrieved: either raised above or of no interest to who closed the stream
 
 
 async def _pump(

@@ -9,7 +9,7 @@ from kaged.core import ids
 from kaged.core.events import TextPart, ThinkingPart, ToolCallPart
 from kaged.models.anthropic import FOREIGN_SIGNATURE
 from kaged.models.catalogue import Connection
-from kaged.models.errors import from_stream, garbage, truncated
+from kaged.models.errors import garbage, truncated
 from kaged.models.history import Exchange, canonical_name, parse_args, turns, wire_name
 from kaged.models.reader import Draft, Reader
 from kaged.models.sse import ServerEvent
@@ -155,8 +155,7 @@ class OpenAIReader(Reader):
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self.failed(garbage(self.connection, f"a chunk that cannot be read: {error}")) from None
         if chunk.error or chunk.object == "error" or event.event == "error":
-            body = {"error": chunk.error or {"message": chunk.message}}
-            raise self.failed(from_stream(self.connection, self.request.model, body))
+            raise self.told({"error": chunk.error or {"message": chunk.message}})
         if chunk.usage is not None:
             self._tokens = chunk.usage
         for choice in chunk.choices or ():
@@ -200,9 +199,7 @@ class OpenAIReader(Reader):
             self._current = None
             self._call(call)
         if choice.finish_reason == "error":
-            raise self.failed(
-                from_stream(self.connection, self.request.model, {"message": "finish_reason error"})
-            )
+            raise self.told({"message": "finish_reason error"})
         self._stop = choice.finish_reason or self._stop
 
     def _say(self, kind: Literal["text", "thinking"], text: str) -> Draft:

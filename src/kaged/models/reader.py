@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from kaged.core.events import Part, TextPart, ThinkingPart, ToolCallPart
 from kaged.models.catalogue import Connection
-from kaged.models.errors import ModelError
+from kaged.models.errors import ModelError, from_stream
 from kaged.models.history import call_part
 from kaged.models.sse import ServerEvent
 from kaged.models.types import (
@@ -118,6 +118,10 @@ class Reader(ABC):
         if error.partial:
             error.usage = self.usage()
         return error
+
+    def told(self, body: dict[str, Any]) -> ModelError:
+        """The error that the server told inside the stream."""
+        return self.failed(from_stream(self.connection, self.request.model, body))
 
     def _show(self, draft: Draft) -> Draft:
         """Give the draft its number, the next one: from now on it is part of the answer."""

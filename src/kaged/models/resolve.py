@@ -164,9 +164,8 @@ class Models:
         for name, variable in FROM_ENVIRONMENT.items():
             if name not in local.providers and self._environ.get(variable):
                 made = self._connection(local, name)
-                infos.append(
-                    ProviderInfo(name, made.driver, made.shown_url, f"env:{variable}", "environment")
-                )
+                key = f"env:{variable}"
+                infos.append(ProviderInfo(name, made.driver, made.shown_url, key, "environment"))
         return [*infos, ProviderInfo(OFFLINE, OFFLINE, None, "none", "builtin")]
 
 
@@ -175,12 +174,8 @@ def _names(local: Local) -> list[str]:
 
 
 async def _one_answer(provider: Provider, model: str) -> None:
-    request = ModelRequest(
-        model=model,
-        system="",
-        messages=[UserMessage("Answer with the single word: ready")],
-        max_output_tokens=TRIAL_TOKENS,
-    )
+    question = UserMessage("Answer with the single word: ready")
+    request = ModelRequest(model, "", [question], max_output_tokens=TRIAL_TOKENS)
     async with aclosing(provider.stream(request)) as events:
         async for event in events:
             if isinstance(event, Finished):

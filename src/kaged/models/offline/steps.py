@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from kaged.core.events import ToolCallPart
-from kaged.models.types import AssistantMessage, ChatMessage, ToolMessage, UserMessage
+from kaged.models.types import ChatMessage, ToolMessage, UserMessage
 
 
 class Say(msgspec.Struct, frozen=True):
@@ -64,18 +64,17 @@ class Task(msgspec.Struct, frozen=True):
 
 def task_of(messages: Sequence[ChatMessage], tools: frozenset[str]) -> Task:
     """The task that the conversation is at."""
-    start = max((i for i, m in enumerate(messages) if isinstance(m, UserMessage)), default=-1)
-    text = messages[start].text if start >= 0 else ""  # type: ignore[union-attr]
-    after = messages[start + 1 :]
-    results = {m.call_id: m for m in after if isinstance(m, ToolMessage)}
-    done = [
-        results[part.call_id]
-        for message in after
-        if isinstance(message, AssistantMessage)
-        for part in message.parts
-        if isinstance(part, ToolCallPart) and part.call_id in results
-    ]
-    return Task(text, done, tools)
+    text = ""
+    calls: list[str] = []
+    results: dict[str, ToolMessage] = {}
+    for message in messages:
+        if isinstance(message, UserMessage):
+            text, calls, results = message.text, [], {}
+        elif isinstance(message, ToolMessage):
+            results[message.call_id] = message
+        else:
+            calls += [part.call_id for part in message.parts if isinstance(part, ToolCallPart)]
+    return Task(text, [results[call] for call in calls if call in results], tools)
 
 
 Plan = Generator[Step, ToolMessage | None, None]
