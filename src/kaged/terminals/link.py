@@ -1,11 +1,13 @@
 """One client's socket on one terminal (`kaged.tty.v1`)."""
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable
 
+from starlette.types import Message, Receive
+from starlette.types import Send as Sender
 from starlette.websockets import WebSocketDisconnect
 
 from kaged.core.errors import KagedError
@@ -20,9 +22,6 @@ MAX_CONTROLS = 100
 NORMAL, UNSUPPORTED, POLICY, TOO_BIG = 1000, 1003, 1008, 1009
 """WebSocket close codes."""
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send_ = Callable[[Message], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
@@ -59,7 +58,7 @@ class TerminalLink:
         self._controls.append(frame)
         self._changed.set()
 
-    async def serve(self, receive: Receive, send: Send_) -> None:
+    async def serve(self, receive: Receive, send: Sender) -> None:
         """Move bytes both ways over an accepted socket until the client leaves or the terminal has ended.
 
         `receive` and `send` are ASGI's. Sends the close itself unless the client is gone. Cancelling
@@ -78,7 +77,7 @@ class TerminalLink:
         finally:
             self._live.leave(self)
 
-    async def _write(self, send: Send_) -> None:
+    async def _write(self, send: Sender) -> None:
         await _put(send, wire.start(self.flow.first.start, self.flow.first.cut))
         await _put(send, wire.size(*self._live.size))
         live, output = self._live, self._live.output
@@ -95,7 +94,9 @@ class TerminalLink:
                 self.flow.took(len(data), self._clock())
                 await _put(send, wire.output(data))
             elif isinstance(step, Wait):
-                await self._rest(step.seconds)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(step.seconds):
+                        await self._changed.wait()
             elif isinstance(step, Jump):
                 self.flow.jumped(step)
                 live.pace()
@@ -104,16 +105,6 @@ class TerminalLink:
                 assert live.end is not None
                 await _put(send, wire.exited(live.end))
                 raise _Over(NORMAL, "the terminal has ended")
-
-    async def _rest(self, seconds: float | None) -> None:
-        if seconds is None:
-            await self._changed.wait()
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        except TimeoutError:
-            return
 
     async def _read(self, receive: Receive) -> None:
         while True:
@@ -170,18 +161,16 @@ class TerminalLink:
             self._waiting -= len(data)
 
 
-async def _put(send: Send_, frame: bytes) -> None:
+async def _put(send: Sender, frame: bytes) -> None:
     await _send(send, {"type": "websocket.send", "bytes": frame})
 
 
-async def _close(send: Send_, code: int, reason: str) -> None:
-    try:
+async def _close(send: Sender, code: int, reason: str) -> None:
+    with contextlib.suppress(_Over):
         await _send(send, {"type": "websocket.close", "code": code, "reason": reason[:120]})
-    except _Over:
-        return
 
 
-async def _send(send: Send_, message: Message) -> None:
+async def _send(send: Sender, message: Message) -> None:
     try:
         await send(message)
     except (OSError, RuntimeError, WebSocketDisconnect) as error:

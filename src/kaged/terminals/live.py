@@ -1,37 +1,14 @@
 """A terminal that can be watched: its process, and the clients attached to it."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from kaged.cage.client import Process
+from kaged.cage.client import Process, Ring
 from kaged.core.keeper_wire import Exit
 from kaged.terminals import wire
-from kaged.terminals.flow import Flow, paused
+from kaged.terminals.flow import paused
 
-
-class Output(Protocol):
-    """What is needed of a process's ring (`kaged.cage.ring.Ring`)."""
-
-    @property
-    def start(self) -> int: ...
-    @property
-    def head(self) -> int: ...
-    def read(self, after: int, limit: int) -> tuple[int, bytes]: ...
-    async def wait_past(self, offset: int) -> bool: ...
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-
-
-class Client(Protocol):
-    """One attached client, as the terminal talks to it. No method waits."""
-
-    flow: Flow
-    name: str
-
-    def wake(self) -> None:
-        """Something changed: output, the end, or the window."""
-
-    def tell(self, frame: bytes) -> None:
-        """Send this control when it is possible."""
+if TYPE_CHECKING:
+    from kaged.terminals.link import TerminalLink
 
 
 class Nothing:
@@ -57,15 +34,21 @@ class Live:
     """Shared by all clients of one terminal; paces its source by the best of them."""
 
     def __init__(
-        self, output: Output, process: Process | None, *, cols: int, rows: int, end: Exit | None = None
+        self,
+        output: Ring | Nothing,
+        process: Process | None,
+        *,
+        cols: int,
+        rows: int,
+        end: Exit | None = None,
     ) -> None:
         self.output = output
         self.process = process
         self.size = (cols, rows)
         self.end = end
         self.dropped = False
-        self.clients: set[Client] = set()
-        self._typist: Client | None = None
+        self.clients: set[TerminalLink] = set()
+        self._typist: TerminalLink | None = None
         self._paused = False
 
     @property
@@ -73,12 +56,12 @@ class Live:
         """Whether no more output is waited for."""
         return self.end is not None
 
-    def join(self, client: Client) -> None:
+    def join(self, client: "TerminalLink") -> None:
         """A client attaches."""
         self.clients.add(client)
         self.pace()
 
-    def leave(self, client: Client) -> None:
+    def leave(self, client: "TerminalLink") -> None:
         """A client is gone, for whatever reason."""
         self.clients.discard(client)
         if self._typist is client:
@@ -119,7 +102,7 @@ class Live:
         else:
             self.output.resume()
 
-    async def resize(self, client: Client, cols: int, rows: int) -> bool:
+    async def resize(self, client: "TerminalLink", cols: int, rows: int) -> bool:
         """The last size wins; others are told. False when it is the size already."""
         if self.size == (cols, rows):
             return False
@@ -129,7 +112,7 @@ class Live:
         self.tell_others(client, wire.size(cols, rows))
         return True
 
-    def typing(self, client: Client) -> None:
+    def typing(self, client: "TerminalLink") -> None:
         """Tell everyone when another client begins to type."""
         if self._typist is client:
             return
@@ -137,7 +120,7 @@ class Live:
         for each in self.clients:
             each.tell(wire.writer(client.name, you=each is client))
 
-    def tell_others(self, client: Client, frame: bytes) -> None:
+    def tell_others(self, client: "TerminalLink", frame: bytes) -> None:
         """A control for everyone but `client`."""
         for each in self.clients:
             if each is not client:

@@ -6,8 +6,7 @@ import itertools
 import logging
 import signal
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from kaged.audit.log import Audit
 from kaged.cage.client import KeeperClient, Process
@@ -41,13 +40,7 @@ class Terminals:
     """All terminals of this daemon. An async context manager: leaving it detaches, nothing is ended."""
 
     def __init__(
-        self,
-        db: Database,
-        keeper: KeeperClient,
-        *,
-        audit: Audit,
-        ensure_cage: EnsureCage,
-        host: bool,
+        self, db: Database, keeper: KeeperClient, *, audit: Audit, ensure_cage: EnsureCage, host: bool
     ) -> None:
         """`host` says whether terminals outside any cage are allowed at all."""
         self._store = TerminalStore(db)
@@ -64,9 +57,7 @@ class Terminals:
         await self._group.__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: Any) -> None:
         for watcher in self._watchers.values():
             watcher.cancel()
         # What failed outside is not the group's: it would come out wrapped.
@@ -90,9 +81,8 @@ class Terminals:
         cage = None if kind == "host" else await self._cage_of(project, session)
         async with self._opening:
             title = await self._make_room(session)
-            terminal = Terminal(
-                tid, kind, project, session, title, cols, rows, "open", None, actor.id, clock.iso()
-            )
+            place = (kind, project, session, title, cols, rows)
+            terminal = Terminal(tid, *place, "open", None, actor.id, clock.iso())
             await self._audit.record(actor, "terminal.open", tid, "allowed", _details(terminal))
             await self._store.add(terminal)
             try:
@@ -148,20 +138,14 @@ class Terminals:
         for terminal in await self._store.list():
             await self._find(terminal)
 
-    # -- opening --------------------------------------------------------------------------------------
-
     async def _permit(self, kind: Kind, tid: str, actor: Actor) -> None:
-        allowed = self.host_allowed(actor) if kind == "host" else actor.is_admin
-        if allowed:
+        if self.host_allowed(actor) if kind == "host" else actor.is_admin:
             return
         await self._audit.record(actor, "terminal.open", tid, "denied", {"kind": kind})
         if not actor.is_admin:
             raise KagedError("forbidden", "Only admins of this kaged open terminals.")
-        raise KagedError(
-            "forbidden",
-            "Terminals outside the cage are off: set `host = true` under `[terminals]` in config.toml.",
-            {"key": "terminals.host"},
-        )
+        text = "Terminals outside the cage are off: set `host = true` under `[terminals]` in config.toml."
+        raise KagedError("forbidden", text, {"key": "terminals.host"})
 
     async def _make_room(self, session: str | None) -> str:
         """Keep the list short; a title that no other terminal of the session has."""
@@ -182,8 +166,8 @@ class Terminals:
         size = (terminal.cols, terminal.rows)
         if cage is not None:
             return await self._keeper.run(cage, terminal.id, CAGE_SHELL, env=SCREEN, pty=size)
-        shell = host_shell()
-        return await self._keeper.run_host(terminal.id, shell.argv, cwd=shell.cwd, env=SCREEN, pty=size)
+        argv, folder = host_shell()
+        return await self._keeper.run_host(terminal.id, argv, cwd=folder, env=SCREEN, pty=size)
 
     async def _find(self, terminal: Terminal) -> Live | None:
         """The terminal as it lives, found in the keeper when need be; marked exited when it is nowhere."""
@@ -195,8 +179,6 @@ class Terminals:
                     raise
                 await self._mark_exited(terminal, None, "lost")
         return self._lives.get(terminal.id)
-
-    # -- watching -------------------------------------------------------------------------------------
 
     def _watch(self, terminal: Terminal, process: Process) -> None:
         if terminal.id in self._watchers:

@@ -2,8 +2,8 @@
 
 import os
 import pwd
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 SCREEN = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
 """What every client can show."""
@@ -14,8 +14,7 @@ CAGE_SHELL = ("/bin/sh", "-c", "if command -v bash >/dev/null 2>&1; then exec ba
 _NO_SHELLS = frozenset({"false", "nologin"})
 
 
-@dataclass(frozen=True, slots=True)
-class HostShell:
+class HostShell(NamedTuple):
     """The login shell and folder of the daemon's own account."""
 
     argv: tuple[str, ...]

@@ -71,15 +71,9 @@ def read(frame: bytes) -> Incoming:
 
 def _read_size(frame: bytes) -> Resize:
     if len(frame) != 1 + _SIZE.size:
-        raise KagedError(
-            "bad_request", "A resize frame is 0x01, then columns and rows as two 16-bit numbers."
-        )
-    cols, rows = _SIZE.unpack_from(frame, 1)
-    return Resize(_bounded(cols), _bounded(rows))
-
-
-def _bounded(size: int) -> int:
-    return max(MIN_SIZE, min(MAX_SIZE, size))
+        text = "A resize frame is 0x01, then columns and rows as two 16-bit numbers."
+        raise KagedError("bad_request", text)
+    return Resize(*(max(MIN_SIZE, min(MAX_SIZE, size)) for size in _SIZE.unpack_from(frame, 1)))
 
 
 def _read_control(frame: bytes) -> Incoming:
