@@ -1,8 +1,8 @@
 """A run's own hand on the journal: what it commits is fenced by its epoch and folded in at once."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
-from kaged.agents.conversation import TYPES, Conversation
+from kaged.agents.conversation import Conversation
 from kaged.core.events import Event, NewEvent
 from kaged.journal.journal import Journal
 from kaged.journal.rows import Fence
@@ -10,15 +10,19 @@ from kaged.journal.rows import Fence
 PAGE = 1_000
 
 
+async def read_events(journal: Journal, session: str, after: int = 0) -> AsyncIterator[Event]:
+    """The session's stored events after that number, page by page."""
+    while page := await journal.read(session, after=after, limit=PAGE):
+        for event in page:
+            yield event
+        after = page[-1].seq
+
+
 async def read_conversation(journal: Journal, session: str) -> Conversation:
     """The session's conversation as stored."""
     conversation = Conversation()
-    after = 0
-    while page := await journal.read(session, after=after, limit=PAGE):
-        for event in page:
-            if event.type in TYPES:
-                conversation.apply(event)
-        after = page[-1].seq
+    async for event in read_events(journal, session):
+        conversation.apply(event)
     return conversation
 
 
@@ -38,8 +42,6 @@ class RunLog:
 
     async def deltas_of(self, message_id: str, seq: int) -> Sequence[Event]:
         """The stored deltas of a message that began with event `seq`."""
-        found: list[Event] = []
-        while page := await self._journal.read(self._session, after=seq, limit=PAGE):
-            found += [e for e in page if e.type == "message.delta" and e.data.get("message_id") == message_id]
-            seq = page[-1].seq
-        return found
+        events = read_events(self._journal, self._session, seq)
+        deltas = [event async for event in events if event.type == "message.delta"]
+        return [event for event in deltas if event.data.get("message_id") == message_id]

@@ -18,19 +18,21 @@ T = TypeVar("T")
 # All of them are coroutines, which costs a request nothing; FastAPI would run plain functions in threads.
 
 
-async def _services(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
+    """The services that the application was built with."""
     services: Services = request.app.state.services
     return services
 
 
-async def _actor(request: Request) -> Actor:
+async def actor_of(request: Request) -> Actor:
+    """Who asks; KagedError unauthenticated without an identity."""
     actor: Actor | None = request.scope["state"].get("actor")
     if actor is None:
         raise KagedError("unauthenticated", "This request carries no identity.")
     return actor
 
 
-async def _admin(actor: Annotated[Actor, Depends(_actor)]) -> Actor:
+async def _admin(actor: Annotated[Actor, Depends(actor_of)]) -> Actor:
     if not actor.is_admin:
         raise KagedError(
             "forbidden",
@@ -40,7 +42,7 @@ async def _admin(actor: Annotated[Actor, Depends(_actor)]) -> Actor:
     return actor
 
 
-async def _control(actor: Annotated[Actor, Depends(_actor)]) -> Actor:
+async def _control(actor: Annotated[Actor, Depends(actor_of)]) -> Actor:
     if actor.source != "control":
         raise KagedError(
             "forbidden", "This can only be asked for on the host itself, with the `kaged` command."
@@ -48,8 +50,8 @@ async def _control(actor: Annotated[Actor, Depends(_actor)]) -> Actor:
     return actor
 
 
-Svc = Annotated[Services, Depends(_services)]
-Caller = Annotated[Actor, Depends(_actor)]
+Svc = Annotated[Services, Depends(services_of)]
+Caller = Annotated[Actor, Depends(actor_of)]
 Admin = Annotated[Actor, Depends(_admin)]
 OnHost = Annotated[Actor, Depends(_control)]
 

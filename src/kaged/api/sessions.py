@@ -2,18 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import PlainTextResponse
 from pydantic import Field
 
+from kaged.agents.log import read_events
 from kaged.api.deps import Admin, Body, Caller, Paged, Svc, shown, whole
 from kaged.api.hub import frame
 from kaged.api.services import Services
 from kaged.core.errors import KagedError
-from kaged.core.events import Event
 from kaged.sessions.service import Attention, Session
 from kaged.sessions.transcript import to_markdown
 
@@ -75,14 +74,6 @@ async def _first_after(services: Services, sid: str, after: int, seconds: float)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds), services.journal.subscribe(f"session:{sid}", after) as following:
             await anext(following)
-
-
-async def _all(services: Services, sid: str) -> AsyncIterator[Event]:
-    after = 0
-    while page := await services.journal.read(sid, after=after, limit=1000):
-        for event in page:
-            yield event
-        after = page[-1].seq
 
 
 @router.get("")
@@ -155,14 +146,14 @@ async def events(
 @router.get("/{sid}/transcript", response_class=PlainTextResponse)
 async def transcript(services: Svc, actor: Caller, session: Found) -> str:
     """The whole conversation as Markdown."""
-    return to_markdown(session.title, [event async for event in _all(services, session.id)])
+    return to_markdown(session.title, [event async for event in read_events(services.journal, session.id)])
 
 
 @router.get("/{sid}/usage")
 async def usage(services: Svc, actor: Caller, session: Found) -> dict[str, int]:
     """Tokens counted in this session."""
     totals = {"input_tokens": 0, "output_tokens": 0, "cache_read_tokens": 0, "cache_write_tokens": 0}
-    async for event in _all(services, session.id):
+    async for event in read_events(services.journal, session.id):
         for name in totals if event.type == "usage.recorded" else ():
             totals[name] += int(event.data.get(name) or 0)
     return totals

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import apsw
 
@@ -21,24 +20,13 @@ from kaged.tools.base import NotStored, Withdrawn
 QUESTION_WORDS = 80
 
 
-@dataclass(slots=True)
-class Bells:
-    """Wakes whoever waits for a question, by its id. A waiter takes its bell before it looks at the state."""
-
-    _waiting: dict[str, asyncio.Event] = field(default_factory=dict)
-
-    def take(self, attention: str) -> asyncio.Event:
-        """The bell that `ring` sets."""
-        return self._waiting.setdefault(attention, asyncio.Event())
+class Bells(dict[str, asyncio.Event]):
+    """Wakes whoever waits for a question, by its id. A waiter hangs its bell before it looks at the state."""
 
     def ring(self, attention: str) -> None:
         """The question was resolved."""
-        if (bell := self._waiting.get(attention)) is not None:
-            bell.set()
-
-    def put_back(self, attention: str) -> None:
-        """Nobody waits any more."""
-        self._waiting.pop(attention, None)
+        if attention in self:
+            self[attention].set()
 
 
 def resolved_event(item: Attention, answer: str | None, actor: str) -> NewEvent:
@@ -77,7 +65,7 @@ class RunQuestions:
     async def _answered(self, call_id: str, question: str, options: Sequence[str]) -> Attention:
         known = await self._db.read(lambda c: rows.attention_of_call(c, self._session, call_id))
         attention = ids.new_ulid() if known is None else known.id
-        bell = self._bells.take(attention)
+        bell = self._bells.setdefault(attention, asyncio.Event())
         try:
             if known is None:
                 await self._open(attention, call_id, question, options)
@@ -87,7 +75,7 @@ class RunQuestions:
                 await bell.wait()
                 bell.clear()
         finally:
-            self._bells.put_back(attention)
+            self._bells.pop(attention, None)
         return item
 
     async def _read(self, attention: str) -> Attention:

@@ -29,16 +29,24 @@ _ATTENTION = (
     "SELECT id, session, project, run, call_id, kind, question, options, state, created_at, answer, "
     "resolved_at, resolved_by FROM attention"
 )
+_ASKED = ("id", "session", "project", "call_id", "kind", "question", "state", "created_at")
+
+
+def _insert(connection: apsw.Connection, table: str, **row: str | int) -> None:
+    marks = ", ".join("?" * len(row))
+    connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
+
+
+def _update(connection: apsw.Connection, table: str, key: str, **row: str | int) -> None:
+    names = ", ".join(f"{name} = ?" for name in row)
+    connection.execute(f"UPDATE {table} SET {names} WHERE id = ?", (*row.values(), key))
 
 
 def insert_session(connection: apsw.Connection, session: str, project: str, title: str, actor: str) -> None:
     """A new, idle session."""
     at = clock.iso()
-    connection.execute(
-        "INSERT INTO sessions (id, project, title, state, created_by, created_at, updated_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (session, project, title, SessionState.IDLE, actor, at, at),
-    )
+    made = {"created_by": actor, "created_at": at, "updated_at": at}
+    _insert(connection, "sessions", id=session, project=project, title=title, state=SessionState.IDLE, **made)
 
 
 def get_session(connection: apsw.Connection, session: str) -> Session:
@@ -77,38 +85,23 @@ def _session(row: Sequence[Any]) -> Session:
 def move_session(connection: apsw.Connection, session: str, given: SessionInput) -> None:
     """Take the session to its next state. Raises `IllegalTransition`."""
     state = next_session(get_session(connection, session).state, given)
-    connection.execute(
-        "UPDATE sessions SET state = ?2, updated_at = ?3 WHERE id = ?1", (session, state, clock.iso())
-    )
+    _update(connection, "sessions", session, state=state, updated_at=clock.iso())
 
 
 def set_title(connection: apsw.Connection, session: str, title: str) -> None:
     """Give the session another title."""
-    connection.execute(
-        "UPDATE sessions SET title = ?2, updated_at = ?3 WHERE id = ?1", (session, title, clock.iso())
-    )
+    _update(connection, "sessions", session, title=title, updated_at=clock.iso())
 
 
 def insert_run(connection: apsw.Connection, session: str, started: Started, route: Route) -> None:
     """A new run, pending, of an idle session, which starts by that. Raises `IllegalTransition`."""
     move_session(connection, session, SessionInput.START)
-    connection.execute(
-        "INSERT INTO runs (id, session, state, epoch, model, provider, message_id, started_at) "
-        "VALUES (?, ?, ?, 1, ?, ?, ?, ?)",
-        (
-            started.run_id,
-            session,
-            RunState.PENDING,
-            route.model,
-            route.provider,
-            started.message_id,
-            clock.iso(),
-        ),
+    run, state, model = started.run_id, RunState.PENDING, route.model
+    about = {"model": model, "provider": route.provider, "message_id": started.message_id}
+    _insert(
+        connection, "runs", id=run, session=session, state=state, epoch=1, **about, started_at=clock.iso()
     )
-    connection.execute(
-        "UPDATE sessions SET run_id = ?2, run_state = ?3, model = ?4 WHERE id = ?1",
-        (session, started.run_id, RunState.PENDING, route.model),
-    )
+    _update(connection, "sessions", session, run_id=run, run_state=state, model=model)
 
 
 def move_run(connection: apsw.Connection, run: str, given: RunInput, *, reason: str = "") -> None:
@@ -128,10 +121,7 @@ def move_run(connection: apsw.Connection, run: str, given: RunInput, *, reason: 
         "UPDATE runs SET state = ?2, epoch = epoch + ?3 WHERE id = ?1", (run, step.state, bump)
     )
     if step.state in ENDED:
-        connection.execute(
-            "UPDATE runs SET ended_at = ?2, outcome = ?3, reason = ?4 WHERE id = ?1",
-            (run, clock.iso(), step.state, reason),
-        )
+        _update(connection, "runs", run, ended_at=clock.iso(), outcome=step.state, reason=reason)
     connection.execute(
         "UPDATE sessions SET run_state = ?2 WHERE id = ?1 AND run_id = ?3", (session, step.state, run)
     )
@@ -139,15 +129,8 @@ def move_run(connection: apsw.Connection, run: str, given: RunInput, *, reason: 
 
 def insert_attention(connection: apsw.Connection, item: Attention) -> None:
     """A new open question."""
-    connection.execute(
-        "INSERT INTO attention "
-        "(id, session, project, run, call_id, kind, question, options, state, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            item.id, item.session, item.project, item.run_id, item.call_id, item.kind, item.question,
-            json.dumps(item.options), item.state, item.created_at,
-        ),
-    )  # fmt: skip
+    row = {name: getattr(item, name) for name in _ASKED}
+    _insert(connection, "attention", **row, run=item.run_id, options=json.dumps(item.options))
 
 
 def get_attention(connection: apsw.Connection, session: str, attention: str) -> Attention:
@@ -201,10 +184,8 @@ def resolve_attention(
 ) -> None:
     """Close an open question. Raises `NotOpen`."""
     require_open(connection, item)
-    connection.execute(
-        "UPDATE attention SET state = ?2, answer = ?3, resolved_at = ?4, resolved_by = ?5 WHERE id = ?1",
-        (item.id, state, answer, clock.iso(), actor),
-    )
+    closed = {"state": state, "answer": answer, "resolved_at": clock.iso(), "resolved_by": actor}
+    _update(connection, "attention", item.id, **closed)
 
 
 def _attention(row: Sequence[Any]) -> Attention:

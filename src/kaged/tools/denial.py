@@ -11,14 +11,6 @@ from kaged.cage.plan import CagePlan
 MOST = 5
 _QUOTE = "`'\"\u2018\u2019\u201c\u201d"
 _QUOTED = rf"[{_QUOTE}]?(?P<path>[^\s:{_QUOTE}]+)[{_QUOTE}]?"
-_READ_ONLY = (
-    re.compile(rf"{_QUOTED}: Read-only file system", re.I),
-    re.compile(rf"Read-only file system:? {_QUOTED}", re.I),
-)
-_ABSENT = (
-    re.compile(rf"{_QUOTED}: No such file or directory"),
-    re.compile(rf"No such file or directory:? {_QUOTED}"),
-)
 _SAID = {
     r"/proc/\d+/[\w/]+['\"]?: (?:permission denied|no such file or directory)":
         "The cage sees its own processes only, and cannot look into the one that holds it together.",
@@ -35,8 +27,8 @@ _INSIDE = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/tmp", "/proc", "/dev", "
 
 def explain(text: str, plan: CagePlan) -> list[str]:
     """What the cage's rules have to do with this output of a failed command; empty when nothing is known."""
-    found = [read_only(path, plan) for path in _paths(_READ_ONLY, text)]
-    absent = list(_paths(_ABSENT, text))
+    found = [read_only(path, plan) for path in _paths("(?i:Read-only file system)", text)]
+    absent = _paths("No such file or directory", text)
     found += [sentence for path in absent if (sentence := _covered(path, plan)) is not None]
     if outside := list(dict.fromkeys(path for path in absent if _outside(path, plan))):
         named = ", ".join(f"`{path}`" for path in outside[:MOST])
@@ -63,8 +55,10 @@ def _covers(pattern: str, path: PurePosixPath) -> bool:
     return path == PurePosixPath(base) or (base != pattern and path.is_relative_to(base))
 
 
-def _paths(patterns: tuple[re.Pattern[str], ...], text: str) -> list[str]:
-    return [match["path"] for pattern in patterns for match in pattern.finditer(text)]
+def _paths(words: str, text: str) -> list[str]:
+    """The paths that stand before or behind these words of an error."""
+    patterns = (rf"{_QUOTED}: {words}", rf"{words}:? {_QUOTED}")
+    return [match["path"] for pattern in patterns for match in re.finditer(pattern, text)]
 
 
 def _covered(path: str, plan: CagePlan) -> str | None:
