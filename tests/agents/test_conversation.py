@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaged.agents.conversation import CUT_OFF, NOT_RUN, TYPES, Conversation
+from kaged.agents.conversation import _HANDLERS, CUT_OFF, NOT_RUN, Conversation
 from kaged.agents.deltas import partial_parts
 from kaged.core.events import SHAPES, Event, TextPart, ToolCallPart, parts_to_builtins
 from kaged.models.types import AssistantMessage, ToolMessage, UserMessage
@@ -52,7 +52,7 @@ def call(name: str) -> ToolCallPart:
 
 
 def test_every_handled_type_exists() -> None:
-    assert set(SHAPES) >= TYPES
+    assert set(SHAPES) >= set(_HANDLERS)
 
 
 def test_a_plain_exchange() -> None:

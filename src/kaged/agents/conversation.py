@@ -167,6 +167,3 @@ _HANDLERS = {
     "tool.result": Conversation._tool_result,
     "run.ended": Conversation._run_ended,
 }
-
-TYPES: frozenset[str] = frozenset(_HANDLERS)
-"""Event types that the fold looks at."""

@@ -25,13 +25,18 @@ class TryBody(TestBody):
 
     driver: Literal["anthropic", "openai"]
     base_url: str | None = Field(None, max_length=500)
-    api_key: str | None = Field(None, max_length=1000, description="Never shown again.")
+    api_key: str | None = Field(None, max_length=1000)
 
 
 class ProviderBody(TryBody):
-    """A provider to keep in `local.toml` (0600)."""
+    """A provider to keep in `local.toml`."""
 
-    api_key_env: str | None = Field(None, max_length=100, description="The variable that holds the key.")
+    api_key: str | None = Field(
+        None, max_length=1000, description="Kept in local.toml (0600), never shown again."
+    )
+    api_key_env: str | None = Field(
+        None, max_length=100, description="Name of the variable that holds the key."
+    )
     make_default: bool = Field(False, description="Point the alias `default` at `model`.")
 
 

@@ -108,7 +108,7 @@ async def archive(services: Svc, actor: Admin, session: Found) -> None:
 
 
 @router.post("/{sid}/messages", status_code=202)
-async def post_message(services: Svc, actor: Admin, session: Found, body: MessageBody) -> dict[str, Any]:
+async def post_message(services: Svc, actor: Admin, session: Found, body: MessageBody) -> dict[str, str]:
     """Say something to the agent: starts a run. A conflict while one is going."""
     return whole(await services.sessions.post_message(session.id, body.text, actor=actor))
 

@@ -59,47 +59,33 @@ _PAGE = "<web page>"
 _BASE_URL = "check base_url (it usually ends in /v1)"
 _UNKNOWN_MODEL = "{name} does not know the model {model!r}; choose one that it lists"
 _RULES = (
-    _Rule(
-        f"^(429|5..) {_PAGE}", "server", True,
-        "{name} answered with a web page and status {status}; try again in a little while",
-    ),
-    _Rule(
-        _PAGE, "garbage", False,
-        "{name} at {url} answered with a web page, not with the API; " + _BASE_URL,
-    ),
-    _Rule(
-        "^402|insufficient_quota|billing|credit balance|spend(ing)? limit|exceeded your current quota",
-        "rate_limit", False,
-        "{name} has no credit or quota left for this key; check the account's billing{said}",
-    ),
+    _Rule(f"^(429|5..) {_PAGE}", "server", True,
+          "{name} answered with a web page and status {status}; try again in a little while"),
+    _Rule(_PAGE, "garbage", False,
+          "{name} at {url} answered with a web page, not with the API; " + _BASE_URL),
+    _Rule("^402|insufficient_quota|billing|credit balance|spend(ing)? limit|exceeded your current quota",
+          "rate_limit", False,
+          "{name} has no credit or quota left for this key; check the account's billing{said}"),
     # The server's own words often repeat part of the key, so they stay out.
     _Rule("^401", "auth", False, "{name} does not accept the API key ({key}); set a valid one and try again"),
     _Rule("^403", "auth", False, "{name} does not allow this key to do that ({key}){said}"),
-    _Rule(
-        "^413|^400 .*(context.?(length|window|size)|maximum context|too many (input )?tokens|too long|"
-        "request_too_large|reduce the length)",
-        "context", False,
-        "The conversation is too long for {model} at {name}; "
-        "start a new session or use a model with a larger context{said}",
-    ),
+    _Rule("^413|^400 .*(context.?(length|window|size)|maximum context|too many (input )?tokens|too long|"
+          "request_too_large|reduce the length)",
+          "context", False,
+          "The conversation is too long for {model} at {name}; "
+          "start a new session or use a model with a larger context{said}"),
     _Rule("^429", "rate_limit", True, "{name} limits the rate of requests for this key; wait a little{said}"),
     _Rule("^(503|529)", "overloaded", True, "{name} is overloaded (status {status}); wait a little{said}"),
-    _Rule(
-        "^(408|409|425|5..)", "server", True,
-        "{name} failed on its side (status {status}); try again{said}",
-    ),
+    _Rule("^(408|409|425|5..)", "server", True,
+          "{name} failed on its side (status {status}); try again{said}"),
     _Rule("^404 .*model", "bad_request", False, _UNKNOWN_MODEL + "{said}"),
     _Rule("^404", "bad_request", False, "{name} has nothing at {url}; " + _BASE_URL + "{said}"),
     _Rule("model.*(does not exist|not found)|unknown model", "bad_request", False, _UNKNOWN_MODEL + "{said}"),
-    _Rule(
-        "/v1/responses", "bad_request", False,
-        "{model} at {name} takes tools only over the Responses API, which kaged does not speak; "
-        "choose another model{said}",
-    ),
-    _Rule(
-        "stream_options", "bad_request", False,
-        "{name} refuses to report usage; set sends_usage = false for it in local.toml{said}",
-    ),
+    _Rule("/v1/responses", "bad_request", False,
+          "{model} at {name} takes tools only over the Responses API, which kaged does not speak; "
+          "choose another model{said}"),
+    _Rule("stream_options", "bad_request", False,
+          "{name} refuses to report usage; set sends_usage = false for it in local.toml{said}"),
     _Rule("", "bad_request", False, "{name} refused the request (status {status}){said}"),
 )  # fmt: skip
 """The first that fits counts; the last always does."""

@@ -9,12 +9,11 @@ import apsw
 from kaged.core import clock, ids
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
-from kaged.journal.journal import Journal
 from kaged.journal.rows import Fence
 from kaged.sessions import rows
 from kaged.sessions.machine import RunInput
+from kaged.sessions.ports import SessionPorts
 from kaged.sessions.types import Attention
-from kaged.storage.database import Database
 from kaged.tools.base import NotStored, Withdrawn
 
 QUESTION_WORDS = 80
@@ -43,10 +42,10 @@ class RunQuestions:
     """The questions of one run: what its `ask` tool calls."""
 
     def __init__(
-        self, db: Database, journal: Journal, bells: Bells, *, session: str, project: str, fence: Fence
+        self, ports: SessionPorts, bells: Bells, *, session: str, project: str, fence: Fence
     ) -> None:
-        self._db = db
-        self._journal = journal
+        self._db = ports.db
+        self._journal = ports.journal
         self._bells = bells
         self._session = session
         self._project = project
@@ -71,15 +70,14 @@ class RunQuestions:
                 await self._open(attention, call_id, question, options)
             else:
                 await self._wait_again(known)
-            while (item := await self._read(attention)).state == "open":
+            while True:
+                item = await self._db.read(lambda c: rows.get_attention(c, self._session, attention))
+                if item.state != "open":
+                    return item
                 await bell.wait()
                 bell.clear()
         finally:
             self._bells.pop(attention, None)
-        return item
-
-    async def _read(self, attention: str) -> Attention:
-        return await self._db.read(lambda c: rows.get_attention(c, self._session, attention))
 
     async def _open(self, attention: str, call_id: str, question: str, options: Sequence[str]) -> None:
         origin = (attention, self._session, self._project, self._fence.run_id, call_id)

@@ -197,13 +197,9 @@ class Executor:
 
     def questions(self, ticket: Ticket) -> RunQuestions:
         """The run's questions."""
+        slug = ticket.prepared.project.slug
         return RunQuestions(
-            self._ports.db,
-            self._ports.journal,
-            self._bells,
-            session=ticket.session,
-            project=ticket.prepared.project.slug,
-            fence=ticket.fence,
+            self._ports, self._bells, session=ticket.session, project=slug, fence=ticket.fence
         )
 
     async def _stored(self, ticket: Ticket, store: Callable[[], Awaitable[None]]) -> None:

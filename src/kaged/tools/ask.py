@@ -11,13 +11,10 @@ from kaged.tools.base import Arguments, Tool, ToolContext, ToolResult, Withdrawn
 class AskArguments(Arguments):
     """The question and, if there are fixed ones, its answers."""
 
-    question: Annotated[
-        str, Field(min_length=1, max_length=4000, description="The question, with what is needed.")
-    ]
-    options: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=200)]],
-        Field(max_length=10, description="Answers to choose from; the operator may also write another."),
-    ] = []
+    question: str = Field(min_length=1, max_length=4000, description="The question, with what is needed.")
+    options: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        [], max_length=10, description="Answers to choose from; the operator may also write another."
+    )
 
 
 class Ask(Tool[AskArguments]):

@@ -36,26 +36,24 @@ class ReadArguments(Arguments):
     """What to read."""
 
     path: PathArgument
-    offset: Annotated[int, Field(ge=1, description="First line to show, counted from 1.")] = 1
-    limit: Annotated[int, Field(ge=1, le=100_000, description="Number of lines to show.")] = DEFAULT_LINES
+    offset: int = Field(1, ge=1, description="First line to show, counted from 1.")
+    limit: int = Field(DEFAULT_LINES, ge=1, le=100_000, description="Number of lines to show.")
 
 
 class WriteArguments(Arguments):
     """A whole file."""
 
     path: PathArgument
-    content: Annotated[str, Field(description="The complete new content.")]
+    content: str = Field(description="The complete new content.")
 
 
 class EditArguments(Arguments):
     """One replacement."""
 
     path: PathArgument
-    old_string: Annotated[
-        str, Field(min_length=1, description="Exact text to replace, without line numbers.")
-    ]
-    new_string: Annotated[str, Field(description="What takes its place.")]
-    replace_all: Annotated[bool, Field(description="Replace every occurrence.")] = False
+    old_string: str = Field(min_length=1, description="Exact text to replace, without line numbers.")
+    new_string: str = Field(description="What takes its place.")
+    replace_all: bool = Field(False, description="Replace every occurrence.")
 
 
 class ReadFile(Tool[ReadArguments]):

@@ -25,22 +25,22 @@ Where = Annotated[str, text_of(4096, "File or folder to search.")]
 class GrepArguments(Arguments):
     """What to look for in files."""
 
-    pattern: Annotated[str, text_of(10_000, "Regular expression.")]
+    pattern: str = text_of(10_000, "Regular expression.")
     path: Where = "."
-    glob: Annotated[
-        str | None, Field(max_length=1000, pattern=r"^[^\x00]*$", description="Only files like this: `*.py`.")
-    ] = None
+    glob: str | None = Field(
+        None, max_length=1000, pattern=r"^[^\x00]*$", description="Only files like this: `*.py`."
+    )
     ignore_case: bool = False
-    context: Annotated[int, Field(ge=0, le=20, description="Lines to show around each match.")] = 0
-    limit: Annotated[int, Field(ge=1, le=5000, description="Most matching lines to show.")] = 200
+    context: int = Field(0, ge=0, le=20, description="Lines to show around each match.")
+    limit: int = Field(200, ge=1, le=5000, description="Most matching lines to show.")
 
 
 class FindArguments(Arguments):
     """Which files to look for."""
 
-    pattern: Annotated[str, text_of(1000, "Glob: `*.py`, `src/**/test_*`.")]
+    pattern: str = text_of(1000, "Glob: `*.py`, `src/**/test_*`.")
     path: Where = "."
-    limit: Annotated[int, Field(ge=1, le=5000, description="Most paths to show.")] = 200
+    limit: int = Field(200, ge=1, le=5000, description="Most paths to show.")
 
 
 class Grep(Tool[GrepArguments]):

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -21,27 +21,21 @@ FIRST_LOOK_S = 0.3
 class ShellArguments(Arguments):
     """Either `command`, or `job` with what to do with it."""
 
-    command: Annotated[
-        str | None, Field(min_length=1, max_length=100_000, description="The command line.")
-    ] = None
-    timeout_s: Annotated[
-        float | None,
-        Field(
-            gt=0,
-            description="Seconds until the command and all it started are killed (120 unless given). With "
-            "`job`: seconds to wait for new output or the end (0 unless given).",
-        ),
-    ] = None
-    background: Annotated[
-        bool, Field(description="Return at once with a job id; for servers and long work.")
-    ] = False
-    job: Annotated[
-        str | None, Field(description="Id of a background command: gives its output since the last look.")
-    ] = None
-    input: Annotated[
-        str | None, Field(max_length=100_000, description="With `job`: text for its standard input.")
-    ] = None
-    kill: Annotated[bool, Field(description="With `job`: end it and all it started.")] = False
+    command: str | None = Field(None, min_length=1, max_length=100_000, description="The command line.")
+    timeout_s: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds until the command and all it started are killed (120 unless given). With "
+        "`job`: seconds to wait for new output or the end (0 unless given).",
+    )
+    background: bool = Field(False, description="Return at once with a job id; for servers and long work.")
+    job: str | None = Field(
+        None, description="Id of a background command: gives its output since the last look."
+    )
+    input: str | None = Field(
+        None, max_length=100_000, description="With `job`: text for its standard input."
+    )
+    kill: bool = Field(False, description="With `job`: end it and all it started.")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
