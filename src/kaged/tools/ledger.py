@@ -34,10 +34,6 @@ class JobLedger:
 
     _read: dict[str, int] = field(default_factory=dict)
 
-    def read_up_to(self, job: str, offset: int) -> None:
-        """Remember that output before `offset` was given to the model."""
-        self._read[job] = offset
-
     def offset(self, job: str) -> int:
         """Where the next read starts."""
         return self._read.get(job, 0)
@@ -46,4 +42,4 @@ class JobLedger:
         """Take over what a stored `tool.result` says."""
         job, offset = detail.get("job"), detail.get("next_offset")
         if isinstance(job, str) and isinstance(offset, int):
-            self.read_up_to(job, offset)
+            self._read[job] = offset
