@@ -30,7 +30,8 @@ def build(services: Services) -> ASGIApp:
     app.state.services = services
     errors.install(app)
     for router in _ROUTERS:
-        app.include_router(router)
+        # Flat: every request would look through an included router twice.
+        app.router.routes.extend(router.routes)
     _sockets(app, services)
 
     @app.api_route("/api/{rest:path}", methods=_METHODS, include_in_schema=False)

@@ -50,7 +50,8 @@ async def me(request: Request) -> dict[str, Any]:
     # Not by `Depends`: solving the two takes FastAPI longer than all the rest of this route.
     services, actor = await services_of(request), await actor_of(request)
     local = services.local.read()  # a look at the file's date: less than a thread would cost
-    return shown(actor, "id name email role") | {
+    return shown(actor, "id name email") | {
+        "role": actor.role.value,
         "mode": services.loaded.mode,
         "auth": actor.source,
         "host_terminals": services.terminals.host_allowed(actor),
