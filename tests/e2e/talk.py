@@ -12,6 +12,12 @@ from e2e.harness import Daemon
 Frame = dict[str, Any]
 
 
+def folded(events: list[Frame]) -> list[Frame]:
+    """The same after the text of finished messages was folded, which happens at some moment after a run."""
+    gone = {"text": "", "folded": True}
+    return [{**e, "data": {**e["data"], **gone}} if e["type"] == "message.delta" else e for e in events]
+
+
 @dataclass(frozen=True)
 class Talk:
     """A session."""

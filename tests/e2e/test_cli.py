@@ -122,6 +122,7 @@ def test_stop_ends_what_a_killed_daemon_left(home: Daemon) -> None:
         sid = api.get("/api/v1/projects/sample/sessions").json()["items"][0]["id"]
         api.post(f"/api/v1/projects/sample/sessions/{sid}/messages", json={"text": "run: echo x; sleep 1000"})
         wait_event(api, "sample", sid, "tool.output")
+    until(lambda: any(line.split()[1:] == ["sleep", "1000"] for line in home.processes()), "the command")
     home.kill()
     assert [line for line in home.processes() if "sleep 1000" in line]
     done = home.cli("stop")
