@@ -71,12 +71,16 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     "tool.denied": ("run_id", "call_id", "tool", "reason"),
     "tool.output": ("run_id", "call_id", "offset", "text", "end?"),
     "tool.result": ("run_id", "call_id", "tool", "ok", "output", "duration_ms", "detail"),
-    "attention.required": ("attention_id", "run_id", "call_id", "kind", "question", "options"),
+    "attention.required": ("attention_id", "run_id", "call_id", "kind", "question", "options", "network?"),
     "attention.resolved": ("attention_id", "run_id", "call_id", "answer", "actor", "withdrawn?"),
     "usage.recorded": (
         "run_id", "provider", "model", "input_tokens", "output_tokens",
         "cache_read_tokens", "cache_write_tokens", "estimated",
     ),
+    "network.allowed": (
+        "agent", "host", "port", "via", "rule", "connection", "state", "up", "down", "ms", "method?", "path?",
+    ),
+    "network.denied": ("agent", "host", "port", "via", "rule", "reason", "count", "method?", "path?"),
     "run.ended": ("run_id", "outcome", "reason", "actor?", "stopped?"),
     "run.interrupted": ("run_id", "reason", "running?"),
     "run.recovered": ("run_id", "actor"),

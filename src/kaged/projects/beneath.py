@@ -105,6 +105,31 @@ def create_text(root: Path, name: str, text: str) -> bool:
     return True
 
 
+def replace_text(root: Path, name: str, text: str) -> None:
+    """Put a file in the place of `name` below `root`, in one step; its folder is there already.
+
+    Follows no link. Raises KagedError bad_request with a sentence.
+    """
+    above, _, last = name.rpartition("/")
+    temporary = f".{os.urandom(8).hex()}.tmp"
+    try:
+        with _folder(root) as folder:
+            parent = _open(folder, above or ".", os.O_PATH | os.O_DIRECTORY, links=False)
+        try:
+            descriptor = os.open(
+                temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=parent
+            )
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(descriptor)
+            os.rename(temporary, last, src_dir_fd=parent, dst_dir_fd=parent)
+        finally:
+            os.close(parent)
+    except OSError as error:
+        raise KagedError("bad_request", f"{root / name}: cannot be written: {_reason(error)}") from None
+
+
 def _make_folder(root: int, name: str) -> None:
     above, _, last = name.rpartition("/")
     parent = _open(root, above or ".", os.O_PATH | os.O_DIRECTORY, links=False)

@@ -42,10 +42,10 @@ class Content:
         return cls(None, problems, reviewed=reviewed or [])
 
 
-def read_content(folder: Path) -> Content | None:
+def read_content(folder: Path, *, overlay: str | None = None) -> Content | None:
     """Read everything that matters in `folder` (blocking); None when there is no project file.
 
-    Problems of the files are in the result, not raised.
+    `overlay` stands for the text of the overlay that is there. Problems are in the result, not raised.
     """
     reviewed: list[Reviewed] = []
     try:
@@ -53,7 +53,8 @@ def read_content(folder: Path) -> Content | None:
         if text is None:
             return None
         reviewed.append(Reviewed(templates.FILE, text))
-        overlay = read_text(folder, templates.OVERLAY, max_bytes=MAX_FILE)
+        if overlay is None:
+            overlay = read_text(folder, templates.OVERLAY, max_bytes=MAX_FILE)
         if overlay is not None:
             reviewed.append(Reviewed(templates.OVERLAY, overlay))
         parsed = parse_full(text, name=templates.FILE, overlay=overlay)

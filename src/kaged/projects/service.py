@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
-from kaged.projects import sample, templates
+from kaged.projects import overlay, sample, templates
 from kaged.projects.beneath import create_text
 from kaged.projects.errors import ProjectError
 from kaged.projects.files import Content, Reviewed, read_content
@@ -107,6 +107,26 @@ class Projects:
                 {"hash": content.hash},
             )
         return self._project(await self._trust(row, content, actor), content)
+
+    async def allow_host(self, slug: str, host: str, port: int, actor: Actor) -> None:
+        """Add a host to what the project's agent may reach, in its overlay."""
+        spec = (await self.get(slug)).spec
+        allowed = spec.primary.cage.net.allow if spec is not None else ()
+        await self.set_network(slug, {"allow": [*dict.fromkeys((*allowed, f"{host}:{port}"))]}, actor)
+
+    async def set_network(self, slug: str, net: Mapping[str, Any], actor: Actor) -> Project:
+        """Set keys of the agent's `cage.net` in the project's overlay. What was trusted stays so.
+
+        KagedError: `conflict` or `dsl_invalid` when the overlay cannot be edited; then nothing is changed.
+        """
+        row = await self._row(slug)
+        before = await self._look(row)
+        await asyncio.to_thread(overlay.set_network, row.path, net)
+        content = await asyncio.to_thread(self._content, row)
+        await self._record(actor, "project.network", slug, {"hash": content.hash, **net})
+        if before.trust == "trusted" and content.spec is not None:
+            row = await self._trust(row, content, actor)
+        return self._project(row, content)
 
     async def forget(self, slug: str, *, actor: Actor) -> None:
         """Forget a project. Its files stay."""

@@ -11,7 +11,6 @@ from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.journal.rows import Fence
 from kaged.sessions import rows
-from kaged.sessions.machine import RunInput
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.types import Attention
 from kaged.tools.base import NotStored, Withdrawn
@@ -88,7 +87,7 @@ class RunQuestions:
 
         def also(connection: apsw.Connection) -> None:
             rows.insert_attention(connection, item)
-            rows.move_run(connection, self._fence.run_id, RunInput.ASK)
+            rows.start_waiting(connection, self._fence.run_id)
 
         await self._journal.append(self._session, [event], fence=self._fence, also=also)
 
@@ -97,7 +96,7 @@ class RunQuestions:
 
         def also(connection: apsw.Connection) -> None:
             rows.require_open(connection, item)
-            rows.move_run(connection, self._fence.run_id, RunInput.ASK)
+            rows.start_waiting(connection, self._fence.run_id)
 
         event = NewEvent("session.updated", {"state": "waiting"})
         with contextlib.suppress(rows.NotOpen):

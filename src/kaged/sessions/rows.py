@@ -154,6 +154,27 @@ def list_attention(connection: apsw.Connection, session: str, *, only_open: bool
     return [_attention(row) for row in rows]
 
 
+NETWORK_CALL = "network:"
+"""Begins the `call_id` of a question that the network gate asked."""
+
+
+def open_network_questions(connection: apsw.Connection) -> list[Attention]:
+    """What the gate asked, in all sessions, and nobody answered."""
+    rows = connection.execute(f"{_ATTENTION} WHERE state = 'open' AND call_id GLOB '{NETWORK_CALL}*'")
+    return [_attention(row) for row in rows]
+
+
+def network_mark(connection: apsw.Connection, session: str) -> str | None:
+    """The last network event in the session's journal as `keeper:number`; None when there is no session."""
+    row = connection.execute("SELECT network_mark FROM sessions WHERE id = ?", (session,)).fetchone()
+    return None if row is None else str(row[0] or ":0")
+
+
+def set_network_mark(connection: apsw.Connection, session: str, mark: str) -> None:
+    """Remember the last network event."""
+    connection.execute("UPDATE sessions SET network_mark = ?2 WHERE id = ?1", (session, mark))
+
+
 class NotOpen(KagedError):
     """The question was answered or withdrawn before."""
 
@@ -172,11 +193,22 @@ def require_open(connection: apsw.Connection, item: Attention) -> None:
         raise NotOpen(now)
 
 
+def start_waiting(connection: apsw.Connection, run: str) -> None:
+    """A question is open: a run at work waits for it; one that waits already, or lies still, stays so."""
+    if _run_state(connection, run) == RunState.RUNNING:
+        move_run(connection, run, RunInput.ASK)
+
+
 def stop_waiting(connection: apsw.Connection, run: str) -> None:
-    """Let a run that waits for a question go on; one that has not come to it yet, or lies still, stays."""
-    row = connection.execute("SELECT state FROM runs WHERE id = ?", (run,)).fetchone()
-    if row is not None and row[0] == RunState.WAITING:
+    """A question is resolved: the run that waited for it goes on, unless it waits for another one."""
+    query = "SELECT 1 FROM attention WHERE run = ? AND state = 'open'"
+    if _run_state(connection, run) == RunState.WAITING and not connection.execute(query, (run,)).fetchone():
         move_run(connection, run, RunInput.RESOLVE)
+
+
+def _run_state(connection: apsw.Connection, run: str) -> str | None:
+    row = connection.execute("SELECT state FROM runs WHERE id = ?", (run,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def resolve_attention(

@@ -212,6 +212,10 @@ class Sessions:
         if not answer.strip():
             raise _invalid("answer", "An answer needs at least one visible character.")
         item = await self._ports.db.read(lambda c: rows.get_attention(c, session, attention))
+        if item.kind == "approval_gate" and answer not in item.options:
+            raise KagedError(
+                "validation_failed", f"Answer with one of: {', '.join(item.options)}.", {"field": "answer"}
+            )
 
         def also(connection: apsw.Connection) -> None:
             rows.resolve_attention(connection, item, "answered", answer, actor.id)
@@ -264,6 +268,7 @@ class Sessions:
             rows.insert_run(connection, session, started, prepared.route)
 
         await self._ports.journal.append(session, events, also=also)
+        self._ring(asked)
 
     async def _give_up(self, found: Session, run: RunInfo, actor: Actor) -> tuple[str, ...]:
         """End an interrupted run for good, with what of it still runs."""
@@ -277,7 +282,12 @@ class Sessions:
         details = {"session": session, "stopped": stopped}
         await self._ports.audit.record(actor, "run.end", run.id, "ok", details)
         await self._ports.journal.append(session, events, also=also)
+        self._ring(asked)
         return tuple(stopped)
+
+    def _ring(self, asked: Sequence[Attention]) -> None:
+        for item in asked:
+            self._bells.ring(item.id)
 
     async def _audit_start(
         self, actor: Actor, action: str, run: str, found: Session, prepared: Prepared

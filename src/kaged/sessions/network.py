@@ -1,0 +1,253 @@
+"""What the network gate decided and asks: into the journal and the audit log, and before the operator."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final, Protocol
+
+import apsw
+
+from kaged.agents.ports import AGENT
+from kaged.core import clock, ids
+from kaged.core.actors import DAEMON, Actor, Role
+from kaged.core.errors import KagedError
+from kaged.core.events import NewEvent
+from kaged.sessions import rows
+from kaged.sessions.attention import Bells, resolved_event
+from kaged.sessions.ports import SessionPorts
+from kaged.sessions.types import Attention
+
+log = logging.getLogger(__name__)
+
+ONCE: Final = "allow once"
+SESSION: Final = "allow for this session"
+ALWAYS: Final = "always allow"
+DENY: Final = "deny"
+OPTIONS: Final = (ONCE, SESSION, ALWAYS, DENY)
+VERDICTS: Final = {ONCE: "once", SESSION: "session", ALWAYS: "session", DENY: "deny"}
+"""What the gate is told for each answer; what is always allowed is also written down."""
+
+BATCH: Final = 200
+AGAIN_S: Final = 2.0
+"""Time between two tries to store on a disk that refuses; the keeper holds the events meanwhile."""
+
+_LATE = {
+    "time": "Nobody answered in time, so the connection was refused.",
+    "end": "The connection was given up before anybody answered.",
+}
+_STALE = "kaged was away when this was asked, so the connection was refused."
+
+_ALLOWED = ("connection", "state", "up", "down", "ms")
+_DENIED = ("reason", "count")
+
+Frame = Mapping[str, Any]
+
+
+class GatePort(Protocol):
+    """The keeper, as far as the network is concerned."""
+
+    @property
+    def boot(self) -> str:
+        """Names this keeper among all there have been; its events are numbered from 1."""
+
+    @property
+    def network(self) -> "asyncio.Queue[Frame]":
+        """The events `network`, `ask` and `ask_done`, in order."""
+
+    async def answer_ask(self, ask: int, verdict: str) -> None:
+        """Settle a question of the gate. KagedError not_found when it is settled already."""
+
+    async def network_taken(self, upto: int) -> None:
+        """Everything up to this number is stored."""
+
+
+class NetworkDesk:
+    """Stores what the gate tells, once, and carries its questions to the operator and back.
+
+    `remember(project, host, port, actor)` writes an always-allowed host into the project's own overlay.
+    """
+
+    def __init__(
+        self,
+        ports: SessionPorts,
+        bells: Bells,
+        gate: GatePort,
+        remember: Callable[[str, str, int, Actor], Awaitable[None]],
+    ) -> None:
+        self._ports = ports
+        self._bells = bells
+        self._gate = gate
+        self._remember = remember
+        self._asked: dict[int, Attention] = {}
+
+    async def serve(self) -> None:
+        """Work until cancelled; open questions are refused by the gate itself when this ends."""
+        await self._patiently(self._withdraw_stale)
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                frames = [await self._gate.network.get()]
+                while not self._gate.network.empty() and len(frames) < BATCH:
+                    frames.append(self._gate.network.get_nowait())
+                if told := [frame for frame in frames if frame["ev"] == "network"]:
+                    await self._patiently(lambda told=told: self._store(told))  # type: ignore[misc]
+                for frame in frames:
+                    if frame["ev"] == "ask":
+                        tasks.create_task(self._question(frame))
+                    elif frame["ev"] == "ask_done":
+                        await self._settled(frame)
+
+    async def _patiently(self, store: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                return await store()
+            except KagedError as error:
+                log.warning("the network's decisions cannot be stored: %s", error.message)
+                await asyncio.sleep(AGAIN_S)
+
+    # -- decisions ------------------------------------------------------------------------------------
+
+    async def _store(self, frames: Sequence[Frame]) -> None:
+        for cage, group in groupby(sorted(frames, key=_cage), key=_cage):
+            with contextlib.suppress(_NoSession):
+                await self._keep(cage, list(group))
+        await self._gate.network_taken(max(frame["n"] for frame in frames))
+
+    async def _keep(self, session: str, frames: Sequence[Frame]) -> None:
+        """The audit log first: what a crash between the two repeats there is better than what it loses."""
+        mark = await self._ports.db.read(lambda c: rows.network_mark(c, session))
+        if mark is None:
+            raise _NoSession
+        boot, _, number = mark.partition(":")
+        known = int(number) if boot == self._gate.boot else 0
+        fresh = [frame for _, frame in sorted({f["n"]: f for f in frames if f["n"] > known}.items())]
+        for frame in fresh:
+            data = event_data(frame)
+            verdict = frame["verdict"]
+            target = f"{data['host'] or 'several hosts'}:{data['port']}"
+            details = {"session": session, **data}
+            await self._ports.audit.record(DAEMON, f"network.{verdict}", target, verdict, details)
+        events = [NewEvent(f"network.{frame['verdict']}", event_data(frame)) for frame in fresh]
+        if events:
+            last = f"{self._gate.boot}:{fresh[-1]['n']}"
+            await self._ports.journal.append(
+                session, events, also=lambda c: rows.set_network_mark(c, session, last)
+            )
+
+    # -- questions ------------------------------------------------------------------------------------
+
+    async def _withdraw_stale(self) -> None:
+        for item in await self._ports.db.read(rows.open_network_questions):
+            await self._withdraw(item, _STALE)
+
+    async def _question(self, frame: Frame) -> None:
+        ask = int(frame["ask"])
+        try:
+            item = await self._open(frame)
+        except KagedError as error:
+            log.warning("the gate's question could not be stored, so it is refused: %s", error.message)
+            await self._answer(ask, "deny")
+            return
+        bell = self._bells.take(item.id)
+        self._asked[ask] = item
+        try:
+            while (now := await self._read(item)).state == "open":
+                await bell.wait()
+                bell.clear()
+        finally:
+            self._bells.put_back(item.id)
+            self._asked.pop(ask, None)
+        answer = now.answer if now.state == "answered" else DENY
+        actor = Actor(now.resolved_by or DAEMON.id, "attention", Role.ADMIN)
+        await self._answer(ask, VERDICTS.get(answer or DENY, "deny"))
+        if answer == ALWAYS:
+            await self._always(item, str(frame["host"]), int(frame["port"]), actor)
+
+    async def _open(self, frame: Frame) -> Attention:
+        found = await self._ports.db.read(lambda c: rows.get_session(c, str(frame["cage"])))
+        host, port = frame["host"], frame["port"]
+        item = Attention(
+            id=ids.new_ulid(),
+            session=found.id,
+            project=found.project,
+            run_id=found.run.id if found.run is not None else "",
+            call_id=f"{rows.NETWORK_CALL}{frame['ask']}",
+            kind="approval_gate",
+            question=f"May this cage connect to {host}, port {port}? Its policy does not say.",
+            options=OPTIONS,
+            state="open",
+            answer=None,
+            created_at=clock.iso(),
+            resolved_at=None,
+            resolved_by=None,
+        )
+        data = {
+            "attention_id": item.id,
+            "run_id": item.run_id,
+            "call_id": item.call_id,
+            "kind": item.kind,
+            "question": item.question,
+            "options": list(OPTIONS),
+            "network": {"host": host, "port": port},
+        }
+
+        def also(connection: apsw.Connection) -> None:
+            rows.insert_attention(connection, item)
+            rows.start_waiting(connection, item.run_id)
+
+        await self._ports.journal.append(item.session, [NewEvent("attention.required", data)], also=also)
+        return item
+
+    async def _read(self, item: Attention) -> Attention:
+        return await self._ports.db.read(lambda c: rows.get_attention(c, item.session, item.id))
+
+    async def _answer(self, ask: int, verdict: str) -> None:
+        """The gate may have settled it by itself meanwhile, or be gone with the keeper."""
+        with contextlib.suppress(KagedError):
+            await self._gate.answer_ask(ask, verdict)
+
+    async def _always(self, item: Attention, host: str, port: int, actor: Actor) -> None:
+        try:
+            await self._remember(item.project, host, port, actor)
+        except KagedError as error:
+            what = f"{host}:{port} is allowed in this session only"
+            text = f"{what}; it could not be written down: {error.message}"
+            event = NewEvent("error", {"code": error.code, "message": text})
+            with contextlib.suppress(KagedError):
+                await self._ports.journal.append(item.session, [event])
+
+    async def _settled(self, frame: Frame) -> None:
+        """The gate has answered by itself: whoever is asked need not answer any more."""
+        item = self._asked.get(int(frame["ask"]))
+        reason = _LATE.get(str(frame["by"]))
+        if item is not None and reason is not None:
+            await self._patiently(lambda: self._withdraw(item, reason))
+            self._bells.ring(item.id)
+
+    async def _withdraw(self, item: Attention, reason: str) -> None:
+        def also(connection: apsw.Connection) -> None:
+            rows.resolve_attention(connection, item, "withdrawn", reason, DAEMON.id)
+            rows.stop_waiting(connection, item.run_id)
+
+        event = resolved_event(item, None, DAEMON.id, withdrawn=True)
+        with contextlib.suppress(rows.NotOpen):
+            await self._ports.journal.append(item.session, [event], also=also)
+
+
+class _NoSession(Exception):
+    """A cage that belongs to no session, such as the probe's."""
+
+
+def _cage(frame: Frame) -> str:
+    return str(frame["cage"])
+
+
+def event_data(frame: Frame) -> dict[str, Any]:
+    """The journal's form of one decision of the gate."""
+    shared = {"agent": AGENT, **{key: frame[key] for key in ("host", "port", "via", "rule")}}
+    keys = (
+        ("reason", "count") if frame["verdict"] == "denied" else ("connection", "state", "up", "down", "ms")
+    )
+    optional = {key: frame[key] for key in ("method", "path") if frame.get(key)}
+    return {**shared, **{key: frame.get(key) for key in keys}, **optional}
