@@ -15,6 +15,8 @@ from kaged.cage.plan import CagePlan
 from kaged.projects.cage_spec import CageSpec
 
 SOURCE = Path(__file__)
+AUTHORITY = {"ca": b"the authority\n", "ca-bundle": b"all authorities\n", "ca-truststore": b"for Java\n"}
+"""What the keeper puts in place of the files of a cage's own authority."""
 
 
 def plan_for(root: Path, **spec: Any) -> CagePlan:
@@ -55,10 +57,8 @@ def start(
         fds.append(fd)
         return fd
 
-    args = [
-        arg if isinstance(arg, str) else str(memory(base64.b64decode(wire["data"][arg["data"]])))
-        for arg in wire["args"]
-    ]
+    data = AUTHORITY | {name: base64.b64decode(content) for name, content in wire["data"].items()}
+    args = [arg if isinstance(arg, str) else str(memory(data[arg["data"]])) for arg in wire["args"]]
     listed = memory("\0".join(args).encode("utf-8", "surrogateescape") + b"\0")
     environment = [part for name, value in wire["env"].items() for part in (f"{name}={value}",)]
     try:

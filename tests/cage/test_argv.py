@@ -24,6 +24,9 @@ HOST = HostFacts(
     python="/usr/bin/python3",
     python_prefix=None,
     init="/opt/kaged/init.py",
+    ca_files=("/etc/ssl/certs/ca-certificates.crt",),
+    java=False,
+    memory_bytes=16 * 1024**3,
 )
 PLAN = CagePlan(
     name="sample",
@@ -56,11 +59,10 @@ GOLDEN = shlex.split("""
 --perms 0644 --ro-bind-data <hosts> /etc/hosts
 --proc /proc --remount-ro /proc --dev /dev
 --size 67108864 --perms 1777 --tmpfs /dev/shm --remount-ro /dev
---size 268435456 --perms 1777 --tmpfs /tmp
---size 268435456 --perms 0700 --tmpfs /home/agent
---perms 0644 --file <gitconfig> /home/agent/.gitconfig
+--size 2147483648 --perms 1777 --tmpfs /tmp
+--size 2147483648 --perms 0700 --tmpfs /home/agent
 --dir /run --symlink /run /var/run --dir /var/tmp
---ro-bind /opt/kaged/init.py /run/kaged/init.py
+--ro-bind /opt/kaged/init.py /run/kaged/init.py --perms 0644 --ro-bind-data <gitconfig> /run/kaged/gitconfig
 --bind /srv/p /srv/p
 --perms 1755 --dir /srv/p/.envrc --size 4096 --perms 0555 --tmpfs /srv/p/.envrc --remount-ro /srv/p/.envrc
 --bind /srv/p/.git /srv/p/.git
@@ -84,7 +86,9 @@ def test_the_options_are_the_ones_that_were_reviewed() -> None:
 def test_an_older_bubblewrap_gets_only_what_it_knows() -> None:
     args = flat(replace(PLAN, host=replace(HOST, options=frozenset())))
     assert "--size" not in args and "--disable-userns" not in args
-    expected = [a for a in GOLDEN if a not in ("--size", "--disable-userns", "67108864", "268435456", "4096")]
+    expected = [
+        a for a in GOLDEN if a not in ("--size", "--disable-userns", "67108864", "2147483648", "4096")
+    ]
     assert args == expected
 
 
@@ -98,6 +102,7 @@ def test_the_wire_form_carries_everything() -> None:
     assert wire["env"] == {"PATH": "/agent/bin", "X": "--bind"}
     assert wire["limits"] == {
         "memory_bytes": 2**31, "pids": 512, "nofile": 4096, "fsize_bytes": 2**32, "walltime_s": 1800.0,
+        "cpu": None, "disk_bytes": 2 * 1024**3,
     }  # fmt: skip
     assert wire["placeholders"] == ["/srv/p/.envrc"]
     assert "/srv/p/.git" in wire["guards"] and "/srv/p" not in wire["guards"]

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cage.harness import plan_for
+from cage.harness import sh as run_sh
 from kaged.cage.compile import compile_plan
 from kaged.cage.host import host_facts
 from kaged.cage.plan import PLACEHOLDER_MODE, CagePlan, Mount
@@ -265,6 +266,53 @@ def test_environment(root: Path) -> None:
     env = dict(compile_plan(spec, root, name="x", environ=environ).env)
     assert env["LC_ALL"] == "C" and env["CI"] == "1" and env["PATH"] == "/x"
     assert not {"SECRET_THING", "KAGED_HOME", "MISSING"} & set(env)
+
+
+def test_the_agents_own_programs_come_first(root: Path) -> None:
+    path = dict(plan_for(root).env)["PATH"].split(":")
+    assert path[0] == "/home/agent/.local/bin" and "/usr/bin" in path
+
+
+@pytest.mark.cage
+@pytest.mark.parametrize("home", ["session", "project"])
+def test_a_home_that_is_kept_lies_in_its_folder(root: Path, tmp_path: Path, home: str) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir(mode=0o700)
+    spec = CageSpec.model_validate({"home": home})
+    plan = compile_plan(spec, root, name="x", environ={}, home_dir=kept)
+    assert plan.to_wire()["home"] == str(kept)
+    first = run_sh(
+        plan,
+        "mkdir -p ~/.local/bin; printf '#!/bin/sh\\necho mine\\n' > ~/.local/bin/tool;"
+        "chmod +x ~/.local/bin/tool; git config --global user.name me; echo x > /tmp/y",
+    )
+    assert first.stderr == "" and (kept / ".local/bin/tool").exists()
+    again = run_sh(plan, "tool; git config user.name; git config safe.directory; cat /tmp/y")
+    assert again.stdout == "mine\nme\n*\n"
+
+
+def test_a_home_that_others_can_look_into_is_refused(root: Path, tmp_path: Path) -> None:
+    spec = CageSpec.model_validate({"home": "session"})
+    (tmp_path / "open").mkdir(mode=0o755)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("real")
+    for name in ("open", "file", "link", "missing"):
+        with pytest.raises(KagedError, match=r"mode 0700|cannot be looked at") as caught:
+            compile_plan(spec, root, name="x", environ={}, home_dir=tmp_path / name)
+        assert caught.value.code == "unavailable"
+    for home_dir in (None, tmp_path / "open"):
+        assert compile_plan(CageSpec(), root, name="x", environ={}, home_dir=home_dir).home_dir is None
+
+
+def test_limits(root: Path) -> None:
+    limits = plan_for(root, limits={"cpu": 1.5, "disk": "1GiB", "nofile": 128, "memory": None}).to_wire()[
+        "limits"
+    ]
+    assert limits == {
+        "memory_bytes": None, "pids": 512, "nofile": 128, "fsize_bytes": 4 * 1024**3, "walltime_s": 1800.0,
+        "cpu": 1.5, "disk_bytes": 1024**3,
+    }  # fmt: skip
 
 
 def test_a_python_of_the_daemons_own_is_bound_and_on_the_path(root: Path) -> None:

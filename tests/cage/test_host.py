@@ -14,6 +14,8 @@ def test_this_machine() -> None:
     assert Path(facts.python).exists() and Path(facts.bwrap).exists()
     assert facts.options >= {"--args", "--seccomp"}
     assert "shadow" not in facts.etc and "ssl" not in facts.etc
+    assert facts.memory_bytes > 64 * 1024**2
+    assert all(Path(path).is_file() and not Path(path).is_symlink() for path in facts.ca_files)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,26 @@ def test_private_keys_of_the_system_are_left_out(tmp_path: Path) -> None:
     for name in ("ssl/certs", "ssl/private", "pki/ca-trust", "pki/tls/private", "python3.11", "shadow"):
         (tmp_path / name).mkdir(parents=True)
     assert host._etc_entries(tmp_path) == ("pki/ca-trust", "python3.11", "ssl/certs")
+
+
+def test_lists_of_authorities_are_found_where_mounts_can_go(tmp_path: Path) -> None:
+    for name in (
+        "ssl/certs/ca-certificates.crt",
+        "pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+        "hidden/x.pem",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "pki/tls/certs").mkdir(parents=True)
+    (tmp_path / "pki/tls/certs/ca-bundle.crt").symlink_to("../../ca-trust/extracted/pem/tls-ca-bundle.pem")
+    (tmp_path / "pki/tls/cert.pem").symlink_to("certs/ca-bundle.crt")
+    (tmp_path / "ssl/cert.pem").symlink_to("../hidden/x.pem")
+    found = host._ca_files(tmp_path, ("pki/ca-trust", "pki/tls/cert.pem", "pki/tls/certs", "ssl/certs"))
+    assert [str(Path(path).relative_to(tmp_path)) for path in found] == [
+        "ssl/certs/ca-certificates.crt",
+        "pki/tls/cert.pem",
+        "pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    ]
 
 
 def test_missing_bubblewrap_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,10 @@ import errno
 import hashlib
 import json
 import platform
+import re
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -204,6 +206,49 @@ def test_personality(machine: Machine, value: int) -> None:
     assert judge("relaxed", machine, nr, (value,)) == ALLOW
 
 
+DESIGN = {
+    "DENIED": """
+        mount umount2 pivot_root chroot move_mount open_tree fsopen fsconfig fsmount fspick mount_setattr
+        setns unshare keyctl add_key request_key bpf perf_event_open userfaultfd kexec_load
+        kexec_file_load init_module finit_module delete_module create_module get_kernel_syms query_module
+        ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd process_madvise swapon swapoff reboot
+        acct quotactl quotactl_fd sethostname setdomainname settimeofday clock_settime syslog vhangup
+        nfsservctl lookup_dcookie _sysctl sysfs uselib ustat iopl ioperm modify_ldt open_by_handle_at
+        fanotify_init fanotify_mark move_pages migrate_pages mbind set_mempolicy set_mempolicy_home_node""",
+    "ABSENT": """
+        io_uring_setup io_uring_enter io_uring_register clone3 statmount listmount open_tree_attr""",
+    "CONDITIONAL": """
+        clone ioctl socket socketpair personality chmod fchmod fchmodat fchmodat2 mknod mknodat""",
+    "RELAXED": """
+        ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd process_madvise perf_event_open
+        personality io_uring_setup io_uring_enter io_uring_register mbind set_mempolicy
+        set_mempolicy_home_node move_pages""",
+}
+
+
+@pytest.mark.parametrize("table", DESIGN)
+def test_the_tables_hold_what_was_decided_and_nothing_else(table: str) -> None:
+    assert set(getattr(seccomp, table)) == set(DESIGN[table].split())
+
+
+@pytest.mark.parametrize(
+    ("machine", "headers"),
+    [("x86_64", "x86_64-linux-gnu/asm/unistd_64.h"), ("aarch64", "asm-generic/unistd.h")],
+)
+def test_numbers_are_those_of_the_kernels_headers(machine: Machine, headers: str) -> None:
+    path = Path("/usr/include") / headers
+    if not path.exists():
+        pytest.skip(f"{path} is not installed")
+    found = re.findall(r"^#define __NR(?:3264)?_(\w+)\s+([0-9]+)$", path.read_text(), re.M)
+    known = {name: int(nr) for name, nr in found}
+    assert len(known) > 250
+    for name in NUMBERS:
+        if name in known:
+            assert number(name, machine) == known[name], name
+    absent = {name for name in NUMBERS if number(name, machine) is None}
+    assert not absent & set(known)
+
+
 KERNEL = r"""
 import ctypes, errno, fcntl, json, mmap, os, pty, signal, socket, sys, termios
 libc = ctypes.CDLL(None, use_errno=True)
@@ -342,6 +387,46 @@ def test_t43_the_kernel_denies_under_the_default_filter(plan: CagePlan) -> None:
     if platform.machine() == "x86_64":
         assert denied["int 0x80"] == "SIGSYS"
         assert reached["int 0x80"] == "ok"
+
+
+EVERY = r"""
+import ctypes, errno, json, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+def call(nr):
+    r, w = os.pipe()
+    if os.fork() == 0:
+        ctypes.set_errno(0)
+        result = libc.syscall(ctypes.c_long(nr), *[ctypes.c_long(-1)] * 6)
+        os.write(w, b"ok" if result >= 0 else errno.errorcode[ctypes.get_errno()].encode())
+        os._exit(0)
+    os.close(w)
+    text = os.read(r, 100).decode()
+    os.wait()
+    return text
+print(json.dumps({name: call(nr) for name, nr in json.loads(sys.argv[1]).items() if nr is not None}))
+"""
+"""Each call with arguments that mean nothing, so that it does nothing even if it is let through."""
+
+
+@pytest.mark.cage
+@pytest.mark.parametrize("profile", ["default", "relaxed"])
+def test_t43_the_kernel_answers_every_listed_call_as_the_tables_say(plan: CagePlan, profile: Profile) -> None:
+    machine = plan.host.machine
+    listed = {name: number(name, machine) for name in (*seccomp.DENIED, *seccomp.ABSENT)}
+    with start(
+        replace(plan, seccomp=profile), [plan.host.python, "-I", "-c", EVERY, json.dumps(listed)]
+    ) as done:
+        out, err = done.communicate(timeout=60)
+    assert done.returncode == 0, err
+    answers = json.loads(out)
+    assert set(answers) == {name for name, nr in listed.items() if nr is not None}
+    for name, answer in answers.items():
+        if profile == "relaxed" and name in seccomp.RELAXED:
+            # These reach the kernel, which finds fault with the arguments, or lacks the call.
+            assert answer != ("ENOSYS" if name in seccomp.ABSENT else "EPERM"), name
+        else:
+            assert answer == ("EPERM" if name in seccomp.DENIED else "ENOSYS"), name
 
 
 @pytest.mark.cage

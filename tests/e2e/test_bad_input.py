@@ -62,8 +62,12 @@ BAD_PROJECTS = {
         ".kaged/project.yaml:6:14: primary.max_steps: ",
     ),
     "a later feature": (
-        project_text("bad", more="  cage:\n    net: {allow: ['a.example.com:443']}\n"),
-        ".kaged/project.yaml:7:18: primary.cage.net.allow: ",
+        project_text("bad", more="  budget: {}\n"),
+        ".kaged/project.yaml:6:3: primary.budget: is not supported",
+    ),
+    "a host that is none": (
+        project_text("bad", more="  cage:\n    net: {allow: ['https://a.example.com']}\n"),
+        ".kaged/project.yaml:7:19: primary.cage.net.allow.0: expected a host, without scheme",
     ),
     "another version": ("version: 2\n" + project_text("bad")[11:], ".kaged/project.yaml:1:10: version: "),
     "twice": (project_text("bad") + "project: two\n", ".kaged/project.yaml:6:1: the key 'project'"),

@@ -64,3 +64,10 @@ def test_the_same_reason_is_given_once(plan: CagePlan) -> None:
     (sentence,) = explain(lines, plan)
     assert sentence.startswith("`/root/0`, `/root/1`, `/root/2`, `/root/3`, `/root/4` do not exist")
     assert len(explain("x: Network is unreachable\ny: Network is unreachable", plan)) == 1
+
+
+def test_a_cage_with_a_network_is_not_said_to_have_none(tmp_path: Path) -> None:
+    spec = CageSpec.model_validate({"net": {"allow": ["api.example.com"]}})
+    plan = compile_plan(spec, tmp_path, name="x", environ={})
+    [said] = explain("curl: (6) Could not resolve host: b.example.com", plan)
+    assert said == "This cage reaches the hosts that the project file allows, and no others."

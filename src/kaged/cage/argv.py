@@ -4,14 +4,14 @@ The options travel NUL-separated through `--args`, so no value can become an opt
 one is refused here. Everything bubblewrap reads from a descriptor is named and carried as data.
 """
 
-from kaged.cage.plan import GID, HOME, INIT_INSIDE, PLACEHOLDER_MODE, UID, CagePlan, Mount
+from kaged.cage.network import CA, CA_BUNDLE, CA_TRUSTSTORE
+from kaged.cage.plan import GID, GITCONFIG_INSIDE, HOME, INIT_INSIDE, PLACEHOLDER_MODE, UID, CagePlan, Mount
 from kaged.cage.seccomp import filter_for
 from kaged.core.errors import KagedError
 
 Arg = str | dict[str, str]
 
 SHM_BYTES = 64 * 1024**2
-TMP_BYTES = 256 * 1024**2
 
 FILES = {
     "passwd": f"""root:x:0:0:root:/nonexistent:/usr/sbin/nologin
@@ -32,16 +32,19 @@ GITCONFIG = """[user]
 \tdirectory = *
 [init]
 \tdefaultBranch = main
+[include]
+\tpath = /etc/gitconfig
 """
-"""Only one account exists inside, so git would call every other owner's repository dubious."""
+"""For all users of the cage, of which there is one: git would call another owner's repository dubious."""
 
 
 def bwrap_options(plan: CagePlan) -> tuple[list[Arg], dict[str, bytes]]:
-    """All of bubblewrap's options for `plan`, and the content of the data they refer to by name."""
+    """All of bubblewrap's options for `plan`, and the data they refer to by name, but for the authority's."""
     args: list[Arg] = [
         *_isolation(plan),
         *_system(plan),
         *_own_filesystems(plan),
+        *_trust(plan),
         *(arg for mount in plan.mounts for arg in _mount(plan, mount)),
         *("--remount-ro", "/"),
         # The init's own environment is fixed, so that nothing a project sets can steer it.
@@ -75,7 +78,7 @@ def _system(plan: CagePlan) -> list[Arg]:
     if plan.host.python_prefix is not None:
         args += ["--ro-bind", plan.host.python_prefix, plan.host.python_prefix]
     for name in FILES:
-        args += ["--perms", "0644", "--ro-bind-data", {"data": name}, f"/etc/{name}"]
+        args += _data(name, f"/etc/{name}")
     return args
 
 
@@ -85,12 +88,29 @@ def _own_filesystems(plan: CagePlan) -> list[Arg]:
         *("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"),
         *_tmpfs(plan, SHM_BYTES, "1777", "/dev/shm"),
         *("--remount-ro", "/dev"),
-        *_tmpfs(plan, TMP_BYTES, "1777", "/tmp"),
-        *_tmpfs(plan, TMP_BYTES, "0700", plan.home),
-        *("--perms", "0644", "--file", {"data": "gitconfig"}, f"{plan.home}/.gitconfig"),
+        *_tmpfs(plan, plan.own_bytes, "1777", "/tmp"),
+        *(
+            ["--bind", plan.home_dir, plan.home]
+            if plan.home_dir is not None
+            else _tmpfs(plan, plan.own_bytes, "0700", plan.home)
+        ),
         *("--dir", "/run", "--symlink", "/run", "/var/run", "--dir", "/var/tmp"),
         *("--ro-bind", plan.host.init, INIT_INSIDE),
+        *_data("gitconfig", GITCONFIG_INSIDE),
     ]
+
+
+def _trust(plan: CagePlan) -> list[Arg]:
+    """The cage's own authority, of which the keeper has the files, wherever programs look for one."""
+    if plan.net is None or not plan.net.opens_tls:
+        return []
+    named = {CA: "ca", CA_TRUSTSTORE: "ca-truststore", CA_BUNDLE: "ca-bundle"}
+    named |= dict.fromkeys(plan.host.ca_files, "ca-bundle")
+    return [arg for path, name in named.items() for arg in _data(name, path)]
+
+
+def _data(name: str, path: str) -> list[Arg]:
+    return ["--perms", "0644", "--ro-bind-data", {"data": name}, path]
 
 
 def _tmpfs(plan: CagePlan, size: int, mode: str, path: str) -> list[Arg]:

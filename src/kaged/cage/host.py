@@ -1,5 +1,6 @@
 """What this machine offers a cage: read once, so that everything after it is a pure function."""
 
+import os
 import platform
 import re
 import shutil
@@ -24,6 +25,11 @@ ETC_NAMES = (
 )  # fmt: skip
 """What of /etc exists inside; never a folder that holds private keys beside public ones."""
 ETC_GLOBS = ("python3*", "java-*-openjdk")
+CA_NAMES = (
+    "ssl/certs/ca-certificates.crt", "ssl/cert.pem", "pki/tls/cert.pem", "pki/tls/certs/ca-bundle.crt",
+    "pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "ca-certificates/extracted/tls-ca-bundle.pem",
+)  # fmt: skip
+"""Where distributions keep the one file with all certificate authorities."""
 NEEDED_OPTIONS = frozenset({"--args", "--unshare-user", "--seccomp", "--info-fd", "--perms", "--clearenv"})
 
 
@@ -33,6 +39,7 @@ class HostFacts:
 
     `base` lists the top-level directories of the system as `(path, link target or None)`; `python` is the
     interpreter that runs inside and `python_prefix` the folder to bind for it, None when /usr holds it.
+    `ca_files` are the lists of certificate authorities as they are seen inside.
     """
 
     machine: Machine
@@ -44,6 +51,9 @@ class HostFacts:
     python: str
     python_prefix: str | None
     init: str
+    ca_files: tuple[str, ...]
+    java: bool
+    memory_bytes: int
 
 
 @cache
@@ -60,16 +70,20 @@ def host_facts() -> HostFacts:
     if bwrap is None:
         raise KagedError("unavailable", "bubblewrap (bwrap) is not installed; install the package bubblewrap")
     python, prefix = interpreter()
+    etc = _etc_entries(Path("/etc"))
     return HostFacts(
         machine="x86_64" if machine == "x86_64" else "aarch64",
         bwrap=bwrap,
         options=_options(bwrap),
         base=_base_dirs(Path("/")),
-        etc=_etc_entries(Path("/etc")),
+        etc=etc,
         shell="/bin/bash" if Path("/bin/bash").exists() else "/bin/sh",
         python=python,
         python_prefix=prefix,
         init=str(Path(__file__).resolve().parent.parent / "keeper" / "init.py"),
+        ca_files=_ca_files(Path("/etc"), etc),
+        java=shutil.which("java", path="/usr/local/bin:/usr/bin:/bin") is not None,
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
     )
 
 
@@ -94,6 +108,13 @@ def _etc_entries(etc: Path) -> tuple[str, ...]:
     names = {name for name in ETC_NAMES if (etc / name).exists()}
     names |= {path.name for pattern in ETC_GLOBS for path in etc.glob(pattern)}
     return tuple(sorted(names))
+
+
+def _ca_files(etc: Path, entries: tuple[str, ...]) -> tuple[str, ...]:
+    """Real files, for no mount goes over a link; an entry bound by itself is a real one inside."""
+    paths = [etc / name if name in entries else (etc / name).resolve() for name in CA_NAMES]
+    inside = [path for path in paths if any(path.is_relative_to(etc / name) for name in entries)]
+    return tuple(dict.fromkeys(str(path) for path in inside if path.is_file()))
 
 
 def interpreter(system: Path = SYSTEM_PYTHON) -> tuple[str, str | None]:

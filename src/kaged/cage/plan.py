@@ -4,20 +4,23 @@ import base64
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from kaged.cage.host import HostFacts
+from kaged.cage.network import NetPlan
 from kaged.cage.seccomp import Profile, filter_for
+from kaged.core.errors import KagedError
 
 HOME = "/home/agent"
 INIT_INSIDE = "/run/kaged/init.py"
+GITCONFIG_INSIDE = "/run/kaged/gitconfig"
 UID = GID = 1000
 PLACEHOLDER_MODE = 0o1755
 """The sticky bit on a folder that only its owner writes means nothing, so nobody sets it."""
 
 Mode = Literal["rw", "ro", "hidden"]
 MountKind = Literal["rw", "ro", "pin", "hide-dir", "hide-file"]
+Home = Literal["ephemeral", "session", "project"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,18 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class PlanLimits:
-    """How much the cage may use. Memory, open files and file size count per process."""
+    """How much the cage may use; None means no limit. `cpu` counts processors.
+
+    Memory, open files and file size count per process; `disk_bytes` for /home/agent and /tmp each.
+    """
 
     memory_bytes: int | None
     pids: int
     nofile: int
     fsize_bytes: int
     walltime_s: float
+    cpu: float | None = None
+    disk_bytes: int = 2 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,8 @@ class CagePlan:
     """A compiled cage policy.
 
     `rules` is what the project file asked for, `protect` the patterns that stay read-only, `mounts` how
-    both are carried out on the file system as it was found, in order.
+    both are carried out on the file system as it was found, in order. `lent` are folders of toolchains.
+    `home_dir` is the folder outside that a home which is kept lies in.
     """
 
     name: str
@@ -66,6 +75,16 @@ class CagePlan:
     workdir: str
     host: HostFacts
     home: str = HOME
+    net: NetPlan | None = None
+    toolchains: tuple[str, ...] = ()
+    lent: tuple[str, ...] = ()
+    keeps: Home = "ephemeral"
+    home_dir: str | None = None
+
+    @property
+    def own_bytes(self) -> int:
+        """What /home/agent and /tmp hold in memory, each: together never over half of the machine's."""
+        return min(self.limits.disk_bytes, self.host.memory_bytes // 4)
 
     @property
     def placeholders(self) -> tuple[str, ...]:
@@ -82,63 +101,40 @@ class CagePlan:
         return tuple(mount.path for mount in self.mounts if mount.path != self.root)
 
     def hash(self) -> str:
-        """SHA-256 over the policy, as hex: a plan stays the same when `.envrc` is created."""
+        """SHA-256 over the policy, as hex: a plan stays the same when `.envrc` is created.
+
+        A cage that runs takes another network policy as it is, so of `net` only that counts which is built
+        into the cage: whether there is one, whether it trusts an authority of its own, and which
+        placeholders its environment holds.
+        """
         policy = asdict(self)
         del policy["name"], policy["mounts"]
+        net = self.net
+        policy["net"] = None if net is None else [net.opens_tls, sorted(s.name for s in net.secrets)]
         policy["seccomp"] = hashlib.sha256(filter_for(self.seccomp, self.host.machine)).hexdigest()
         canonical = json.dumps(policy, sort_keys=True, default=sorted)
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
     def words(self) -> str:
         """One line for the operator: `reads and writes this project; reaches nothing; 2 GB per process`."""
-        memory = self.limits.memory_bytes
-        amount = "no memory limit" if memory is None else f"{size(memory)} per process"
-        return f"{self._project_words()}; reaches nothing; {amount}"
+        from kaged.cage.words import summary
 
-    def _project_words(self) -> str:
-        inside = {path: mode for path, mode in self.rules if PurePosixPath(path).is_relative_to(self.root)}
-        outside = [path for path, mode in self.rules if path not in inside and mode == "ro"]
-        of_root = inside.pop(self.root, None)
-        writes = "rw" in inside.values()
-        if of_root == "rw":
-            text = "reads and writes this project"
-        elif of_root == "ro":
-            text = "reads this project" + (" and writes parts of it" if writes else "")
-        elif inside:
-            text = "reads " + ("and writes " if writes else "") + "parts of this project"
-        else:
-            text = "sees nothing of this project"
-        if "hidden" in inside.values():
-            text += " except what is hidden"
-        return text + (" and reads " + " and ".join(outside) if outside else "")
+        return summary(self)
 
     def explain(self) -> list[str]:
         """What can be read, written, reached, and how much may be used, one thing a line."""
-        limits = self.limits
-        memory = "no limit"
-        if limits.memory_bytes is not None:
-            memory = f"{size(limits.memory_bytes)} in each process and in all together"
-        writes, reads, hidden = ([p for p, m in self.rules if m == mode] for mode in ("rw", "ro", "hidden"))
-        own = f"{self.home}, /tmp ({self.home} and /tmp are emptied with the cage)"
-        listed = {
-            "writes": [*writes, own],
-            "reads": [*reads, "the system's programs and libraries (/usr, parts of /etc)"],
-            "hidden": hidden,
-            "cannot change": self.protect if writes else (),
-            "cannot create": self.placeholders,
-        }
-        return [
-            *(f"{what}: {', '.join(paths)}" for what, paths in listed.items() if paths),
-            "reaches: nothing (no network, no other process, no socket of this machine)",
-            f"uses at most: memory {memory}, {limits.pids} processes, files of {size(limits.fsize_bytes)}, "
-            f"{duration(limits.walltime_s)} a command",
-            f"kernel: system call filter `{self.seccomp}`, no capabilities, no namespaces of its own",
-        ]
+        from kaged.cage.words import explain
+
+        return explain(self)
 
     def to_wire(self) -> dict[str, Any]:
-        """The plan as the keeper takes it: bubblewrap's options, the data they name, and the limits."""
+        """The plan as the keeper takes it: bubblewrap's options, the data they name, limits and network."""
         from kaged.cage.argv import bwrap_options
 
+        if self.keeps != "ephemeral" and self.home_dir is None:
+            raise KagedError(
+                "unavailable", f"the cage keeps its home by {self.keeps}, and has no folder for it"
+            )
         args, data = bwrap_options(self)
         return {
             "hash": self.hash(),
@@ -150,21 +146,6 @@ class CagePlan:
             "limits": asdict(self.limits),
             "placeholders": list(self.placeholders),
             "guards": list(self.guards),
+            "net": None if self.net is None else self.net.to_wire(),
+            "home": self.home_dir,
         }
-
-
-def size(amount: int) -> str:
-    """Bytes the way people say them: `2 GB`, `512 MB`, `1.5 GB`."""
-    for unit, name in ((1024**3, "GB"), (1024**2, "MB"), (1024, "KB")):
-        if amount >= unit:
-            return f"{amount / unit:.1f}".removesuffix(".0") + f" {name}"
-    return f"{amount} bytes"
-
-
-def duration(seconds: float) -> str:
-    """Seconds the way people say them: `30 minutes`, `1 hour`, `90 seconds`."""
-    for unit, name in ((3600, "hour"), (60, "minute")):
-        if seconds >= unit and seconds % unit == 0:
-            count = int(seconds // unit)
-            return f"{count} {name}" + ("" if count == 1 else "s")
-    return f"{seconds:g} second" + ("" if seconds == 1 else "s")

@@ -4,17 +4,19 @@ Whether a path exists, is a symbolic link or overlaps another is decided when th
 """
 
 import re
-from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, ValidationInfo
 
-GIB = 1024**3
+from kaged.projects.net_spec import NetSpec, SecretSpec
+from kaged.projects.parts import GIB, Bytes, Names, Part, Seconds, env_name, once
+
 PROJECT = "project:/"
 
-LATER: frozenset[str] = frozenset({"secrets", "net.http", "limits.cpu", "limits.disk"})
-"""Keys below `cage` that this version refuses by name (the message should say so) and not as unknown."""
+MIB = 1024**2
+Toolchain = Literal["local", "uv", "pyenv", "nvm", "fnm", "volta", "rustup", "go", "sdkman"]
+"""Toolchains of the account's home that a cage can borrow: `kaged.cage.toolchains`."""
 
 PROTECTED: tuple[str, ...] = (
     ".kaged/**",
@@ -30,26 +32,9 @@ PROTECTED: tuple[str, ...] = (
 
 ALWAYS_PROTECTED = ".kaged/**"
 
-_UNITS = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": GIB, "TiB": 1024 * GIB}
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_AMOUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([A-Za-z]*)")
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_NAME = re.compile(
     r"(?i)(^|_)(api_?key|key|token|secret|password|passwd|credentials?|cookie|nonce)(_|$)"
 )
-
-
-def _amount(units: dict[str, int], cast: type[int] | type[float], example: str) -> Callable[[object], object]:
-    def parse(value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        match = _AMOUNT.fullmatch(value.strip())
-        if match is None or match[2] not in units:
-            names = ", ".join(u for u in units if u)
-            raise ValueError(f"expected a number with one of the units {names}, such as {example}")
-        return cast(float(match[1]) * units[match[2]])
-
-    return parse
 
 
 def _clean(path: str) -> None:
@@ -82,16 +67,8 @@ def _pattern(pattern: str) -> str:
     return pattern
 
 
-def _env_name(name: str) -> str:
-    if _ENV_NAME.fullmatch(name) is None:
-        raise ValueError(f"{name!r} is not the name of an environment variable")
-    if name[:6].upper() == "KAGED_":
-        raise ValueError(f"{name} belongs to kaged itself and does not enter a cage")
-    return name
-
-
 def _passed_name(name: str) -> str:
-    _env_name(name)
+    env_name(name)
     if _SECRET_NAME.search(name):
         raise ValueError(f"{name} looks like a secret, and secrets do not enter a cage through `env.pass`")
     return name
@@ -101,12 +78,6 @@ def _env_value(value: str) -> str:
     if "\0" in value:
         raise ValueError("a value holds no NUL")
     return value
-
-
-def _no_network(allow: tuple[str, ...]) -> tuple[str, ...]:
-    if allow:
-        raise ValueError("network access is not supported by this version of kaged; leave `allow` empty")
-    return allow
 
 
 def _not_policy(remove: tuple[str, ...]) -> tuple[str, ...]:
@@ -119,67 +90,54 @@ def _not_policy(remove: tuple[str, ...]) -> tuple[str, ...]:
     return remove
 
 
-def _listed(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+def _secrets(secrets: tuple[SecretSpec, ...], info: ValidationInfo) -> tuple[SecretSpec, ...]:
+    once(tuple(secret.name for secret in secrets))
+    once(tuple(f"the header {secret.header.lower()} of {secret.host}" for secret in secrets))
+    env = info.data.get("env") or EnvSpec()
+    for secret in secrets:
+        if secret.name in (*env.set, *env.pass_):
+            raise ValueError(f"{secret.name} is in `env` too; remove it there: the cage sees a placeholder")
+    return secrets
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, populate_by_name=True, serialize_by_alias=True
-    )
-
-
-Names = BeforeValidator(_listed)
-
-
-class FsRule(_Part):
+class FsRule(Part):
     """One path and how the cage sees it. A path inside another one's rule wins over it."""
 
     path: Annotated[str, AfterValidator(_rule_path)]
     mode: Literal["rw", "ro", "hidden"]
 
 
-class NetSpec(_Part):
-    """What the cage reaches: nothing, in this version."""
-
-    mode: Literal["enforce"] = "enforce"
-    allow: Annotated[tuple[str, ...], Names, AfterValidator(_no_network)] = ()
-
-
-class Protect(_Part):
+class Protect(Part):
     """Changes to the list of paths that stay read-only inside a writable project."""
 
     add: Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], Names] = ()
     remove: Annotated[tuple[str, ...], Names, AfterValidator(_not_policy)] = ()
 
 
-class Limits(_Part):
-    """How much one cage may use; `memory` in bytes (None = no limit), `walltime` in seconds a command."""
+class Limits(Part):
+    """How much one cage may use; sizes in bytes, times in seconds, None = no limit.
 
-    memory: Annotated[
-        Annotated[int, Field(ge=64 * 1024**2)] | None,
-        BeforeValidator(_amount(_UNITS, int, "2GiB")),
-        WithJsonSchema({"anyOf": [{"type": ["integer", "null"]}, {"type": "string", "examples": ["2GiB"]}]}),
-    ] = 2 * GIB
+    `walltime` is for each command, `disk` for /home/agent and /tmp each, `nofile` for each process.
+    """
+
+    memory: Annotated[Bytes, Field(ge=64 * MIB)] | None = 2 * GIB
+    cpu: Annotated[float, Field(gt=0, le=1024)] | None = None
     pids: Annotated[int, Field(ge=16, le=65536)] = 512
-    walltime: Annotated[
-        float,
-        BeforeValidator(_amount(_SECONDS, float, "30m")),
-        Field(gt=0, le=7 * 86400),
-        WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "examples": ["30m"]}]}),
-    ] = 1800.0
+    walltime: Annotated[Seconds, Field(gt=0, le=7 * 86400)] = 1800.0
+    disk: Annotated[Bytes, Field(ge=MIB, le=1024 * GIB)] = 2 * GIB
+    nofile: Annotated[int, Field(ge=64, le=1024**2)] = 4096
 
 
-class EnvSpec(_Part):
+class EnvSpec(Part):
     """The environment of commands: names taken over from the daemon's, and fixed values."""
 
     pass_: Annotated[
         tuple[Annotated[str, AfterValidator(_passed_name)], ...], Names, Field(alias="pass")
     ] = ()
-    set: dict[Annotated[str, AfterValidator(_env_name)], Annotated[str, AfterValidator(_env_value)]] = {}
+    set: dict[Annotated[str, AfterValidator(env_name)], Annotated[str, AfterValidator(_env_value)]] = {}
 
 
-class CageSpec(_Part):
+class CageSpec(Part):
     """The policy of one agent's cage. `seccomp` None means the daemon's `[sandbox] default_seccomp`."""
 
     fs: Annotated[tuple[FsRule, ...], Names] = (FsRule(path=PROJECT, mode="rw"),)
@@ -188,4 +146,6 @@ class CageSpec(_Part):
     seccomp: Literal["default", "relaxed"] | None = None
     limits: Limits = Limits()
     env: EnvSpec = EnvSpec()
-    home: Literal["ephemeral"] = "ephemeral"
+    secrets: Annotated[tuple[SecretSpec, ...], Names, AfterValidator(_secrets)] = ()
+    home: Literal["ephemeral", "session", "project"] = "ephemeral"
+    toolchains: Annotated[tuple[Toolchain, ...], Names] = ()

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from kaged.projects import cage_spec, yaml_core
+from kaged.projects import yaml_core
 from kaged.projects.errors import Mark, ProjectError
 from kaged.projects.model import LATER, ProjectFile
 from kaged.projects.yaml_core import Document, Path
@@ -24,14 +24,6 @@ _LATER_VALUES: Mapping[Path, tuple[tuple[str, ...], str]] = {
     ("primary", "cage"): (
         ("disabled",),
         f"an agent without a cage {_UNSUPPORTED}; remove the key or write a cage",
-    ),
-    ("primary", "cage", "net", "mode"): (
-        ("ask", "learn"),
-        "'ask' and 'learn' are not supported by this version of kaged; use 'enforce'",
-    ),
-    ("primary", "cage", "home"): (
-        ("session", "project"),
-        f"a home that is kept {_UNSUPPORTED}; use 'ephemeral'",
     ),
 }
 """Values that this version refuses by name."""
@@ -151,7 +143,6 @@ def _later_keys(value: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
     wanted: list[Path] = [
         (*where.split("."), key) if where else (key,) for where, keys in LATER.items() for key in keys
     ]
-    wanted += [("primary", "cage", *dotted.split(".")) for dotted in sorted(cage_spec.LATER)]
     for pattern in wanted:
         for path in _expand(value, pattern):
             table = _table_at(value, path[:-1])

@@ -149,14 +149,14 @@ class NetworkDesk:
             log.warning("the gate's question could not be stored, so it is refused: %s", error.message)
             await self._answer(ask, "deny")
             return
-        bell = self._bells.take(item.id)
+        bell = self._bells.setdefault(item.id, asyncio.Event())
         self._asked[ask] = item
         try:
             while (now := await self._read(item)).state == "open":
                 await bell.wait()
                 bell.clear()
         finally:
-            self._bells.put_back(item.id)
+            self._bells.pop(item.id, None)
             self._asked.pop(ask, None)
         answer = now.answer if now.state == "answered" else DENY
         actor = Actor(now.resolved_by or DAEMON.id, "attention", Role.ADMIN)
@@ -230,7 +230,7 @@ class NetworkDesk:
             rows.resolve_attention(connection, item, "withdrawn", reason, DAEMON.id)
             rows.stop_waiting(connection, item.run_id)
 
-        event = resolved_event(item, None, DAEMON.id, withdrawn=True)
+        event = resolved_event(item, None, DAEMON.id)
         with contextlib.suppress(rows.NotOpen):
             await self._ports.journal.append(item.session, [event], also=also)
 

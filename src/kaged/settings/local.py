@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from kaged.core.errors import ConfigError, KagedError
 from kaged.settings.locate import parse, read_text
@@ -103,6 +103,14 @@ def checked_provider(**values: Any) -> Provider:
         raise KagedError("validation_failed", "; ".join(p.removeprefix(": ") for p in problems)) from None
 
 
+def _secret(value: object) -> object:
+    """No message may hold a secret, so other types are refused before pydantic shows them."""
+    env = value["env"] if isinstance(value, dict) and list(value) == ["env"] else None
+    if isinstance(value, str) or (isinstance(env, str) and re.fullmatch(r"[A-Za-z_]\w*", env, re.ASCII)):
+        return value
+    raise ValueError('expected text in quotes, or { env = "NAME" }')
+
+
 class Local(Section):
     """The whole of local.toml."""
 
@@ -114,6 +122,10 @@ class Local(Section):
     """Short names of models: `smart = "anthropic:model-name"`. `default` is what agents use without one."""
     providers: dict[Annotated[str, AfterValidator(_name("provider"))], Provider] = {}
     """Model services by name."""
+    secrets: dict[str, Annotated[str | dict[Literal["env"], str], BeforeValidator(_secret)]] = Field(
+        default_factory=dict, repr=False
+    )
+    """Secrets for `cage.secrets` of projects: `token = "…"`, or `token = { env = "NAME" }`."""
 
 
 class LocalFile:

@@ -24,6 +24,7 @@ _BOUNDS: Mapping[str, str] = {
     "ge": "at least {}",
     "le": "at most {}",
     "gt": "more than {}",
+    "min_length": "at least {}",
     "max_length": "at most {} characters",
 }
 

@@ -11,12 +11,14 @@ from kaged.cage.plan import CagePlan
 MOST = 5
 _QUOTE = "`'\"\u2018\u2019\u201c\u201d"
 _QUOTED = rf"[{_QUOTE}]?(?P<path>[^\s:{_QUOTE}]+)[{_QUOTE}]?"
+_NO_NETWORK = "This cage has no network: nothing outside it can be reached, nor can names be looked up."
+_REACHES = "This cage reaches the hosts that the project file allows, and no others."
 _SAID = {
     r"/proc/\d+/[\w/]+['\"]?: (?:permission denied|no such file or directory)":
         "The cage sees its own processes only, and cannot look into the one that holds it together.",
     r"could not resolve host|temporary failure in name resolution|network is unreachable|no route to host|"
     r"name or service not known|could not connect to server|EAI_AGAIN|getaddrinfo":
-        "This cage has no network: nothing outside it can be reached, nor can names be looked up.",
+        _NO_NETWORK,
     r"operation not permitted|\bEPERM\b":
         "The cage has no privileges, and its system-call filter refuses what would widen it.",
     r"address family not supported": "The cage's system-call filter refuses this kind of socket.",
@@ -36,6 +38,8 @@ def explain(text: str, plan: CagePlan) -> list[str]:
         there = "of the host, only this project and system programs are there."
         found.append(f"{named} {verb} not exist in this cage: {there}")
     found += [sentence for pattern, sentence in _SAID.items() if re.search(pattern, text, re.I)]
+    if plan.net is not None:
+        found = [_REACHES if sentence == _NO_NETWORK else sentence for sentence in found]
     return list(dict.fromkeys(found))[:MOST]
 
 

@@ -1,0 +1,121 @@
+"""How rules and protected paths are carried out on the file system as it is found. Changes nothing there."""
+
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kaged.cage.plan import PLACEHOLDER_MODE, Mode, Mount, MountKind
+from kaged.core.errors import KagedError
+
+Kind = Literal["dir", "file", "missing", "link", "other"]
+
+
+def refuse(key: str, problem: str) -> KagedError:
+    """The error for a policy that cannot be carried out, with the key it is about."""
+    return KagedError("dsl_invalid", f"{key}: {problem}", {"key": key})
+
+
+def cover_of(path: Path, rules: Mapping[Path, Mode]) -> Path | None:
+    """The rule that decides about `path`: the nearest one at it or above it."""
+    return next((p for p in (path, *path.parents) if p in rules), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What stands at a path: `at` is the path itself, or the first part on the way that ends the walk.
+
+    `parents` are the real folders between the root and `at`, both excluded. A placeholder (of a live cage,
+    or left over by a crash) counts as `missing`.
+    """
+
+    kind: Kind
+    at: Path
+    parents: tuple[Path, ...]
+
+
+def _walk(root: Path, path: Path) -> _Found:
+    """Walk from `root` down to `path`, one name at a time, without ever following a symbolic link."""
+    kind: Kind = "dir"
+    here = root
+    above: list[Path] = []
+    for name in path.relative_to(root).parts:
+        above.append(here)
+        here = here / name
+        kind = _kind(here)
+        if kind != "dir":
+            break
+    return _Found(kind, here, tuple(above[1:]))
+
+
+def _kind(path: Path) -> Kind:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        raise KagedError("unavailable", f"{path} cannot be looked at: {error.strerror}") from error
+    if stat.S_ISLNK(mode):
+        return "link"
+    if not stat.S_ISDIR(mode):
+        return "file" if stat.S_ISREG(mode) else "other"
+    placeholder = stat.S_IMODE(mode) == PLACEHOLDER_MODE and next(path.iterdir(), None) is None
+    return "missing" if placeholder else "dir"
+
+
+class Mounts:
+    """Collects the mounts of one plan: the first one at a path counts, but any wins over a pin."""
+
+    def __init__(self, root: Path, rules: Mapping[Path, Mode]) -> None:
+        self._root = root
+        self._rules = rules
+        self._mounts: dict[Path, Mount] = {}
+
+    def add_rule(self, path: Path, mode: Mode, key: str) -> None:
+        found = self._look(path, key)
+        if found.kind == "missing" or found.at != path:
+            if mode == "rw" or found.at != path or not self._writable(path.parent):
+                raise refuse(key, f"{path} does not exist; create it, or remove the rule")
+            self._mount(path, "hide-dir", placeholder=True)
+        elif mode == "hidden":
+            self._mount(path, "hide-dir" if found.kind == "dir" else "hide-file")
+        else:
+            self._mount(path, mode)
+
+    def add_protected(self, pattern: str) -> None:
+        path = self._root / pattern.removesuffix("/**")
+        key = "cage.protect"
+        if any(mode == "rw" and rule.is_relative_to(path) for rule, mode in self._rules.items()):
+            raise refuse(
+                key, f"a rule makes {path} writable, but {pattern} is protected; add it to protect.remove"
+            )
+        if self._writable(path):
+            found = self._look(path, key)
+            missing = found.kind == "missing"
+            self._mount(found.at, "hide-dir" if missing else "ro", placeholder=missing)
+
+    def _writable(self, path: Path) -> bool:
+        cover = cover_of(path, self._rules)
+        return cover is not None and self._rules[cover] == "rw"
+
+    def _look(self, path: Path, key: str) -> _Found:
+        """What stands at `path`; each writable folder above becomes a mount, or it could be renamed."""
+        found = _walk(self._root if path.is_relative_to(self._root) else Path("/"), path)
+        if found.kind == "link":
+            raise refuse(
+                key, f"{found.at} is a symbolic link, so kaged cannot hold {path}; put a real one there"
+            )
+        if found.kind == "other":
+            raise refuse(key, f"{found.at} is a socket, pipe or device, which no cage shows")
+        for parent in filter(self._writable, found.parents):
+            self._mounts.setdefault(parent, Mount("pin", str(parent)))
+        return found
+
+    def _mount(self, path: Path, kind: MountKind, *, placeholder: bool = False) -> None:
+        if path not in self._mounts or self._mounts[path].kind == "pin":
+            self._mounts[path] = Mount(kind, str(path), placeholder)
+
+    def ordered(self) -> tuple[Mount, ...]:
+        """Folders before what is in them."""
+        return tuple(mount for _, mount in sorted(self._mounts.items(), key=lambda item: item[0].parts))
