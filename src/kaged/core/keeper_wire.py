@@ -22,7 +22,7 @@ MAX_HEADER: Final = 4 * 1024 * 1024
 MAX_PAYLOAD: Final = 32 * 1024 * 1024
 """The largest file body, in bytes, that one request moves."""
 
-MAX_FDS: Final = 8
+MAX_FDS: Final = 64
 RING_CAPACITY: Final = 8 * 1024 * 1024
 """Bytes of a process's output that stay readable."""
 

@@ -1,0 +1,207 @@
+"""The keeper's requests, and the events that go back to it."""
+
+import asyncio
+import os
+import socket
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from kaged.core import keeper_wire as wire
+from kaged.core.gate_wire import SOCKETS, VERDICTS
+from kaged.core.keeper_wire import Frame, KeeperError
+from kaged.gate.asking import Asks
+from kaged.gate.cage import Cage, Original, from_name, from_nft
+from kaged.gate.decisions import Decisions
+from kaged.gate.policy import Policy, PolicyError, parse
+from kaged.gate.upstream import Upstream
+
+if TYPE_CHECKING:  # cryptography is loaded with the first authority
+    from kaged.gate.authority import Authority
+
+MAX_QUEUED = 64 * 1024 * 1024
+"""Bytes that may wait for a keeper that does not read, before the gate gives up."""
+
+
+class Link:
+    """The framed connection to the keeper. `closed` is set once it is of no more use."""
+
+    def __init__(self, sock: socket.socket, on_frame: Callable[[Frame], None]) -> None:
+        self.closed = asyncio.Event()
+        self._sock = sock
+        self._on_frame = on_frame
+        self._reader = wire.FrameReader()
+        self._queue: deque[memoryview] = deque()
+        self._queued = 0
+        self._loop = asyncio.get_running_loop()
+        sock.setblocking(False)
+        self._loop.add_reader(sock, self._readable)
+
+    def _readable(self) -> None:
+        try:
+            data, fds = wire.receive(self._sock)
+            frames = self._reader.feed(data, fds) if data else None
+        except BlockingIOError:
+            return
+        except (OSError, wire.WireError):
+            frames = None
+        if frames is None:
+            self.close()
+        for frame in frames or ():
+            self._on_frame(frame)
+
+    def send(self, header: Mapping[str, Any]) -> None:
+        """Send now or as soon as the keeper takes it."""
+        if self.closed.is_set():
+            return
+        view = memoryview(wire.encode(header))
+        self._queue.append(view)
+        self._queued += len(view)
+        if self._queued > MAX_QUEUED:
+            self.close()
+        elif len(self._queue) == 1:
+            self._flush()
+
+    def _flush(self) -> None:
+        while self._queue:
+            try:
+                sent = wire.send(self._sock, self._queue[0])
+            except BlockingIOError:
+                self._loop.add_writer(self._sock, self._flush)
+                return
+            except OSError:
+                self.close()
+                return
+            self._queued -= sent
+            self._queue[0] = self._queue[0][sent:]
+            if not self._queue[0]:
+                self._queue.popleft()
+        self._loop.remove_writer(self._sock)
+
+    def close(self) -> None:
+        """Close at once."""
+        if not self.closed.is_set():
+            self.closed.set()
+            self._loop.remove_reader(self._sock)
+            self._loop.remove_writer(self._sock)
+            self._sock.close()
+            for fd in self._reader.orphans():
+                os.close(fd)
+
+
+class Gate:
+    """Everything the gate holds. `original` and `upstream` are replaced by tests only."""
+
+    def __init__(self, *, original: Original | None = None, upstream: Upstream | None = None) -> None:
+        self._original = original
+        self._upstream = upstream or Upstream()
+        self._cages: dict[str, tuple[Cage, asyncio.Task[None]]] = {}
+        self._authorities: dict[str, Authority] = {}
+
+    async def serve(self, sock: socket.socket) -> None:
+        """Do what the keeper asks until its socket closes; then nothing is left."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            self._link = Link(sock, self._frame)
+            self._asks = Asks(self._link.send)
+            await self._link.closed.wait()
+            for _, task in self._cages.values():
+                task.cancel()
+
+    def _frame(self, frame: Frame) -> None:
+        self._group.create_task(self._answer(frame))
+
+    async def _answer(self, frame: Frame) -> None:
+        number, op, sockets = frame.header.get("n"), frame.header.get("op"), list(frame.fds)
+        try:
+            handler = _OPS.get(op) if isinstance(op, str) else None
+            if handler is None:
+                raise KeeperError("bad_request", f"the gate knows no request {op!r}")
+            answer = {"n": number, "ok": await handler(self, frame.header, sockets)}
+        except (KeeperError, PolicyError) as error:
+            refusal = error if isinstance(error, KeeperError) else KeeperError("bad_request", str(error))
+            answer = {"n": number, "error": refusal.to_wire()}
+        except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+            traceback.print_exc()
+            text = f"the gate failed: {error!r}"
+            answer = {"n": number, "error": KeeperError("internal", text).to_wire()}
+        for fd in sockets:  # those nobody took
+            os.close(fd)
+        self._link.send(answer)
+
+    async def _authority(self, fields: Mapping[str, Any], _: list[int]) -> dict[str, Any]:
+        authority, files = await asyncio.to_thread(_make_authority)
+        self._authorities[fields["cage"]] = authority
+        return {"files": files}
+
+    async def _open(self, fields: Mapping[str, Any], fds: list[int]) -> dict[str, Any]:
+        name, kinds = fields["cage"], fields["sockets"]
+        policy = _policy(fields)
+        if name in self._cages:
+            raise KeeperError("conflict", f"the cage {name} is open already")
+        if len(kinds) != len(fds) or not set(kinds) <= set(SOCKETS):
+            raise KeeperError("bad_request", "the kinds of sockets do not fit the sockets that came")
+        original = self._original or (from_nft if fields["nft"] else from_name)
+        decisions = Decisions(name, self._link.send)
+        authority = self._authorities.get(name)
+        cage = Cage(name, policy, authority, self._asks, self._upstream, decisions, original)
+        sockets = [(kind, socket.socket(fileno=fd)) for kind, fd in zip(kinds, fds, strict=True)]
+        fds.clear()
+        self._cages[name] = (cage, self._group.create_task(cage.run(sockets)))
+        await asyncio.sleep(0)  # it owns the sockets once it has begun
+        return {}
+
+    async def _put_policy(self, fields: Mapping[str, Any], _: list[int]) -> dict[str, Any]:
+        cage, _task = self._cages.get(fields["cage"]) or _missing("cage")
+        cage.policy = _policy(fields)
+        return {}
+
+    async def _close(self, fields: Mapping[str, Any], _: list[int]) -> dict[str, Any]:
+        name = fields["cage"]
+        self._authorities.pop(name, None)
+        held = self._cages.get(name)
+        if held is not None:
+            held[1].cancel()
+            await asyncio.wait([held[1]])
+            self._cages.pop(name, None)
+        return {}
+
+    async def _verdict(self, fields: Mapping[str, Any], _: list[int]) -> dict[str, Any]:
+        if fields["verdict"] not in VERDICTS:
+            raise KeeperError("bad_request", f"a verdict is one of {', '.join(VERDICTS)}")
+        if not self._asks.answer(fields["ask"], fields["verdict"]):
+            _missing("ask")
+        return {}
+
+    async def _attended(self, fields: Mapping[str, Any], _: list[int]) -> dict[str, Any]:
+        self._asks.attend(fields["on"] is True)
+        return {}
+
+    async def _state(self, _: Mapping[str, Any], __: list[int]) -> dict[str, Any]:
+        cages = {
+            name: {"connections": cage.connections, "names": len(cage.names)}
+            for name, (cage, _task) in self._cages.items()
+        }
+        return {"cages": cages}
+
+
+_OPS = {
+    "authority": Gate._authority, "open": Gate._open, "policy": Gate._put_policy, "close": Gate._close,
+    "answer": Gate._verdict, "attended": Gate._attended, "state": Gate._state,
+}  # fmt: skip
+
+
+def _make_authority() -> "tuple[Authority, dict[str, str]]":
+    from kaged.gate.authority import Authority
+
+    authority = Authority()
+    return authority, authority.files()
+
+
+def _policy(fields: Mapping[str, Any]) -> Policy:
+    return parse(fields["policy"], fields.get("secrets") or {})
+
+
+def _missing(what: str) -> Any:
+    raise KeeperError("not_found", f"there is no such {what}")

@@ -1,0 +1,104 @@
+"""The first bytes of a connection: the name in a TLS ClientHello, the look of an HTTP request. Pure."""
+
+import re
+from dataclasses import dataclass
+
+_HANDSHAKE, _CLIENT_HELLO, _SERVER_NAME = 22, 1, 0
+_HTTP_START = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}(?:[ \t]|\Z)")
+_HTTP_LINE = re.compile(rb"[^\n]*[ \t]HTTP/[0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a connection is: `tls` (with the server name, None without exactly one), `http`, `other`,
+    `silent`, or `unclear`."""
+
+    kind: str
+    sni: str | None = None
+
+
+class _MoreError(Exception):
+    """The message goes on behind what is there."""
+
+
+class _Bytes:
+    """Reads big-endian numbers and pieces; raises `_MoreError` at the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def __bool__(self) -> bool:
+        return self._at < len(self._data)
+
+    def take(self, count: int) -> bytes:
+        """The next bytes."""
+        self._at += count
+        if self._at > len(self._data):
+            raise _MoreError
+        return self._data[self._at - count : self._at]
+
+    def number(self, size: int) -> int:
+        """The next number of `size` bytes."""
+        return int.from_bytes(self.take(size), "big")
+
+    def piece(self, size: int) -> "_Bytes":
+        """What comes behind its own length of `size` bytes."""
+        return _Bytes(self.take(self.number(size)))
+
+
+def classify(data: bytes) -> Sight | None:
+    """What these first bytes are; None while more of them have to be seen."""
+    if data[:1] == bytes([_HANDSHAKE]):
+        try:
+            message = _handshake(data)
+        except _MoreError:
+            return None
+        except ValueError:
+            return Sight("unclear")
+        try:
+            return Sight("tls", _server_name(message))
+        except _MoreError:  # a length points out of a complete message
+            return Sight("tls")
+    text = data.lstrip(b"\r\n\t \0")  # which some servers skip before a request
+    if not text:
+        return None
+    start = _HTTP_START.match(text)
+    if start is None:
+        return Sight("other")
+    if b"\n" not in text:
+        return None
+    return Sight("http" if _HTTP_LINE.match(text) else "other")
+
+
+def _handshake(data: bytes) -> _Bytes:
+    """The body of the first handshake message, which may be cut into several records."""
+    records, message = _Bytes(data), b""
+    while len(message) < 4 or len(message) < 4 + int.from_bytes(message[1:4], "big"):
+        kind, version, size = records.number(1), records.number(2), records.number(2)
+        if kind != _HANDSHAKE or version >> 8 != 3 or not 0 < size <= 16_384:
+            raise ValueError("no TLS record")
+        message += records.take(size)
+    if message[0] != _CLIENT_HELLO:
+        raise ValueError("no ClientHello")
+    return _Bytes(message[4 : 4 + int.from_bytes(message[1:4], "big")])
+
+
+def _server_name(hello: _Bytes) -> str | None:
+    """The one host name; None without any, with several, or in a form no client sends."""
+    hello.take(34)  # version and random
+    for size in (1, 2, 1):  # session, cipher suites, compression methods
+        hello.piece(size)
+    names: list[bytes] = []
+    extensions = hello.piece(2) if hello else _Bytes(b"")
+    while extensions:
+        kind, body = extensions.number(2), extensions.piece(2)
+        if kind != _SERVER_NAME:
+            continue
+        entries = body.piece(2)
+        while entries:
+            sort, name = entries.number(1), entries.take(entries.number(2))
+            names.append(name if sort == 0 else b"")
+    if len(names) != 1 or not names[0].isascii():
+        return None
+    return names[0].decode("ascii").lower() or None

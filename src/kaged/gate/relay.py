@@ -1,0 +1,42 @@
+"""Bytes between two sockets, both ways, until both have ended."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable
+
+PIECE = 128 * 1024
+RESET = struct.pack("ii", 1, 0)
+
+
+async def relay(
+    client: socket.socket, upstream: socket.socket, up: Callable[[int], None], down: Callable[[int], None]
+) -> None:
+    """Relay; the end of one direction is passed on while the other goes on. `up`, `down` count bytes.
+
+    Both sockets stay the caller's. An error of either ends both with a reset.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_pump(client, upstream, up))
+            group.create_task(_pump(upstream, client, down))
+    except* OSError:
+        reset(client)
+        reset(upstream)
+
+
+async def _pump(source: socket.socket, target: socket.socket, count: Callable[[int], None]) -> None:
+    loop = asyncio.get_running_loop()
+    buffer = memoryview(bytearray(PIECE))
+    while size := await loop.sock_recv_into(source, buffer):
+        await loop.sock_sendall(target, buffer[:size])
+        count(size)
+    with contextlib.suppress(OSError):  # it may be gone already
+        target.shutdown(socket.SHUT_WR)
+
+
+def reset(sock: socket.socket) -> None:
+    """Make the close of this socket a reset, so that no program takes it for a regular end."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)

@@ -1,0 +1,100 @@
+"""The way out: real addresses of a name, which of them may be reached, and the connection."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable
+
+from kaged.gate.policy import Denied, Policy
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+RESOLVE_LIMIT_S = 10.0
+CONNECT_LIMIT_S = 5.0
+"""Of one address; the next one is tried then."""
+
+MAX_TRIED = 4
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_COMPATIBLE = ipaddress.IPv6Network("::/96")
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """What the system's resolver says. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(place[0]) for *_, place in found))
+
+
+def inner(address: Address) -> Address:
+    """The IPv4 address inside an IPv6 one that stands for it, else the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.ipv4_mapped or address.sixtofour:
+        return address.ipv4_mapped or address.sixtofour or address
+    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+def own(address: Address) -> bool:
+    """Whether the address belongs to this machine: only then can a socket be bound to it."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
+
+
+def acceptable(policy: Policy, text: str) -> bool:
+    """Whether an address that a name resolved to may be connected to."""
+    address = ipaddress.ip_address(text)
+    real = inner(address)
+    if any(real in network for network in policy.private):
+        return True
+    reach = real.is_global and not (real.is_multicast or real.is_reserved or real.is_link_local)
+    return reach and not own(real) and (real is address or not own(address))
+
+
+class Upstream:
+    """Connects to real hosts. The addresses that are checked are exactly those that are connected to."""
+
+    def __init__(self, lookup: Resolve = resolve) -> None:
+        self._lookup = lookup
+
+    async def connect(self, policy: Policy, host: str, port: int) -> socket.socket:
+        """A connected, non-blocking socket that the caller owns. Raises `Denied`."""
+        last = "it has no address"
+        for address in (await self._addresses(policy, host, port))[:MAX_TRIED]:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+            try:
+                async with asyncio.timeout(CONNECT_LIMIT_S):
+                    await asyncio.get_running_loop().sock_connect(sock, (address, port))
+            except OSError as error:
+                sock.close()
+                last = error.strerror or "no answer in time"
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                return sock
+        raise Denied(f"the host cannot be reached ({last})", 502)
+
+    async def _addresses(self, policy: Policy, host: str, port: int) -> list[str]:
+        named = policy.hosts.get(host)
+        if named is not None:
+            return [named]
+        try:
+            async with asyncio.timeout(RESOLVE_LIMIT_S):
+                found = await self._lookup(host, port)
+        except (OSError, UnicodeError) as error:  # a timeout is an OSError, too
+            raise Denied("the name cannot be resolved", 502) from error
+        allowed = [address for address in found if acceptable(policy, address)]
+        if found and not allowed:
+            raise Denied("its address is private or this machine's own")
+        return allowed
