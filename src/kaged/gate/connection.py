@@ -124,7 +124,7 @@ async def _exchange(cage: Context, account: Account, sock: socket.socket, *, tls
     except http.GoneError:
         pass
     except BaseException:
-        http.abort(client)
+        client.abort()
         raise
     await client.close()
 

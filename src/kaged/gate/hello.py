@@ -60,7 +60,7 @@ def classify(data: bytes) -> Sight | None:
             return Sight("tls", _server_name(message))
         except _MoreError:  # a length points out of a complete message
             return Sight("tls")
-    text = data.lstrip(b"\r\n\t \0")  # which some servers skip before a request
+    text = data.lstrip(b"\r\n\t ")  # which some servers skip before a request
     if not text:
         return None
     start = _HTTP_START.match(text)

@@ -19,7 +19,7 @@ import h11
 from kaged.gate.broker import HOP_BY_HOP, Mask, Outgoing, outgoing
 from kaged.gate.decisions import Account
 from kaged.gate.policy import Denied, Policy
-from kaged.gate.relay import PIECE, RESET
+from kaged.gate.relay import PIECE, reset
 from kaged.gate.upstream import Upstream
 
 HEAD_LIMIT = 32 * 1024
@@ -34,6 +34,7 @@ class Pair:
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    sock: socket.socket
 
     async def send(self, data: bytes | None) -> None:
         """Write, waiting while the peer is slow."""
@@ -46,6 +47,11 @@ class Pair:
         self.writer.close()
         with contextlib.suppress(OSError):
             await self.writer.wait_closed()
+
+    def abort(self) -> None:
+        """Close at once, with a reset."""
+        reset(self.sock)
+        self.writer.transport.abort()
 
 
 @functools.cache
@@ -66,7 +72,7 @@ async def accept(sock: socket.socket, context: ssl.SSLContext | None) -> Pair:
         transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock, ssl=context, **limits)
     except OSError as error:
         raise Denied("the program does not trust the cage's certificate authority") from error
-    return Pair(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
+    return Pair(reader, asyncio.StreamWriter(transport, protocol, reader, loop), sock)
 
 
 async def _dial(upstream: Upstream, policy: Policy, account: Account, *, tls: bool) -> Pair:
@@ -75,7 +81,7 @@ async def _dial(upstream: Upstream, policy: Policy, account: Account, *, tls: bo
         {"ssl": client_context(), "server_hostname": account.host, **LIMITS} if tls else {}
     )
     try:
-        return Pair(*await asyncio.open_connection(sock=sock, limit=PIECE, **options))
+        return Pair(*await asyncio.open_connection(sock=sock, limit=PIECE, **options), sock)
     except ssl.SSLCertVerificationError as error:
         raise Denied(f"the host's certificate is not valid ({error.verify_message})", 502) from error
     except OSError as error:
@@ -99,12 +105,6 @@ async def first_of(*tasks: "asyncio.Task[None]") -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def abort(pair: Pair) -> None:
-    """Close at once, with a reset."""
-    pair.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-    pair.writer.transport.abort()
 
 
 class Exchange:
@@ -149,7 +149,7 @@ class Exchange:
         what = f"{account.method} {account.host}:{account.port}{account.path}".strip()
         body = f"kaged denied {what}: {denied.reason}.\n".encode()
         if self._down.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
-            abort(self._client)  # the answer is half there: its end must not look like one
+            self._client.abort()  # the answer is half there: its end must not look like one
             return
         kind = ("Content-Type", "text/plain; charset=utf-8")
         headers = [kind, ("Connection", "close"), ("Content-Length", str(len(body)))]
@@ -178,7 +178,7 @@ class Exchange:
         except ConnectionError as error:
             raise Denied("the connection broke before the answer was complete", 502) from error
         finally:
-            abort(server)
+            server.abort()
 
     async def _send_body(self, server: Pair, websocket: bool) -> None:
         """The rest of the request; then watch the program. Raises `GoneError` when it has left."""

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 
 PIECE = 128 * 1024
-RESET = struct.pack("ii", 1, 0)
+_RESET = struct.pack("ii", 1, 0)
 
 
 async def relay(
@@ -39,4 +39,4 @@ async def _pump(source: socket.socket, target: socket.socket, count: Callable[[i
 def reset(sock: socket.socket) -> None:
     """Make the close of this socket a reset, so that no program takes it for a regular end."""
     with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import os
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -75,7 +76,7 @@ class Upstream:
                     await asyncio.get_running_loop().sock_connect(sock, (address, port))
             except OSError as error:
                 sock.close()
-                last = error.strerror or "no answer in time"
+                last = os.strerror(error.errno) if error.errno else "no answer in time"
             except BaseException:
                 sock.close()
                 raise
