@@ -59,6 +59,18 @@ def test_a_frame_over_the_limit_is_not_sent() -> None:
         encode({"n": 1}, bytes(wire.MAX_PAYLOAD + 1))
 
 
+def test_a_frame_carries_as_many_descriptors_as_a_cage_has_listeners() -> None:
+    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with left, right:
+        wire.send(left, encode({"n": 1}, fds=wire.MAX_FDS), [left.fileno()] * wire.MAX_FDS)
+        (frame,) = FrameReader().feed(*wire.receive(right))
+    assert len(frame.fds) == wire.MAX_FDS == 64
+    for fd in frame.fds:
+        os.close(fd)
+    with pytest.raises(WireError, match="over the limit"):
+        encode({"n": 1}, fds=wire.MAX_FDS + 1)
+
+
 def test_descriptors_arrive_with_their_own_frames() -> None:
     left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     first, second = os.pipe()

@@ -7,6 +7,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+
 from real_gate import LIMIT_S, Driver, TestAuthority, driving, rules, serving
 
 TLS = ssl.create_default_context()
@@ -79,8 +80,13 @@ async def test_a_connection_that_lasts_is_told_at_its_begin_and_at_its_end() -> 
 
 async def test_tls_passes_untouched_when_it_greets_the_name(tmp_path: Path) -> None:
     world = TestAuthority(tmp_path)
-    async with serving(echo, world.context("a.example.com")) as port, driving(rules("*.example.com:443")) as it:
-        await it.peer.ok("policy", cage="c1", policy=rules("*.example.com:443", hosts={"a.example.com": "127.0.0.1"}))
+    async with (
+        serving(echo, world.context("a.example.com")) as port,
+        driving(rules("*.example.com:443")) as it,
+    ):
+        await it.peer.ok(
+            "policy", cage="c1", policy=rules("*.example.com:443", hosts={"a.example.com": "127.0.0.1"})
+        )
         it.upstream.ports["a.example.com", 443] = port
         context = ssl.create_default_context(cafile=str(world.file))  # the world's own certificate arrives
         reader, writer = await it.streams("a.example.com", 443, context)

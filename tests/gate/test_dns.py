@@ -4,9 +4,9 @@ import struct
 
 from hypothesis import given
 from hypothesis import strategies as st
-from real_gate import question
 
 from kaged.gate import dns
+from real_gate import question
 
 names = st.lists(st.from_regex(r"[a-z0-9-]{1,20}", fullmatch=True), min_size=1, max_size=6).map(".".join)
 

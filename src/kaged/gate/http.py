@@ -25,6 +25,7 @@ from kaged.gate.upstream import Upstream
 HEAD_LIMIT = 32 * 1024
 ANSWER_HEAD_LIMIT = 128 * 1024
 REQUEST_LIMIT_S = 30.0
+SWALLOW_S = 1.0
 LIMITS = {"ssl_handshake_timeout": 10.0, "ssl_shutdown_timeout": 1.0}
 
 
@@ -160,6 +161,15 @@ class Exchange:
         ):  # no body for HEAD; or the program has gone
             await self._client.send(self._down.send(head))
             await self._client.send(self._down.send(h11.Data(data=body)))
+        with contextlib.suppress(h11.ProtocolError):
+            if isinstance(self._down.next_event(), h11.EndOfMessage):
+                return
+        with contextlib.suppress(OSError):  # what is still being sent must not turn the answer into a reset
+            if self._client.writer.can_write_eof():
+                self._client.writer.write_eof()
+            async with asyncio.timeout(SWALLOW_S):
+                while await self._client.reader.read(PIECE):
+                    pass
 
     async def carry(self, goes: Outgoing) -> None:
         """Send the request and bring its answer back. Raises `Denied` as long as nothing was answered."""
