@@ -43,8 +43,8 @@ def test_whatever_a_pattern_matches_ends_in_its_labels(name: str, base: str) -> 
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "a..b", "a.", ".a", "A.b", "a b", "a\0b", "a@b", "a:80", "-a.b", "a-.b", "127.0.0.1", "0x7f.1", "1",
-     "a.0x7f", "é.example", "x" * 64, "a." * 127 + "bb", "[::1]", "a\n", "a/b", "*.a"],
+    ["", ".", "a..b", "a.", ".a", "A.b", "a b", "a\0b", "a@b", "a:80", "-a.b", "a-.b", "127.0.0.1", "0x7f.1",
+     "1", "a.0x7f", "é.example", "x" * 64, "a." * 127 + "bb", "[::1]", "a\n", "a/b", "*.a"],
 )  # fmt: skip
 def test_what_is_no_name(name: str) -> None:
     assert not valid_name(name)
@@ -59,8 +59,8 @@ def test_what_is_a_name(name: str) -> None:
 
 AMBIGUOUS = [
     "", "a", "//evil", "/../a", "/a/..", "/.", "/a/./b", "/%2e%2e/a", "/.%2E/a", "/a%2fb", "/a%5cb", "/a\\b",
-    "/a%00b", "/a%0d%0ab", "/%252e%252e/a", "/%25%32%65", "/..;x=1/a", "/a/%2e;/b", "/a%", "/a%g0", "/%c0%ae/a",
-    "/a#b", "/a%7f",
+    "/a%00b", "/a%0d%0ab", "/%252e%252e/a", "/%25%32%65", "/..;x=1/a", "/a/%2e;/b", "/a%", "/a%g0",
+    "/%c0%ae/a", "/a#b", "/a%7f",
 ]  # fmt: skip
 
 
@@ -89,10 +89,10 @@ def test_a_plain_path_reads_the_same_however_often_it_is_decoded(path: str) -> N
 @pytest.mark.parametrize(
     ("pattern", "path", "fits"),
     [
-        ("/v1/*", "/v1/a", True), ("/v1/*", "/v1/a/b", True), ("/v1/*", "/v1/", True), ("/v1/*", "/v1", False),
+        ("/v1/*", "/v1/a", True), ("/v1/*", "/v1/a/b", True), ("/v1/*", "/v1/", True),
         ("/v1/*", "/v11/a", False), ("/v1", "/v1", True), ("/v1", "/v1/", False), ("/a/*/c", "/a/b/c", True),
         ("/a/*/c", "/a/b/b/c", False), ("/a/*/c", "/a//c", False), ("/a.c", "/abc", False), ("/*", "/", True),
-        ("/a%20b", "/a b", True), ("/*", "/a\nb", True), ("/v1*", "/v1", True),
+        ("/a%20b", "/a b", True), ("/*", "/a\nb", True), ("/v1*", "/v1", True), ("/v1/*", "/v1", False),
     ],
 )  # fmt: skip
 def test_paths_of_a_rule(pattern: str, path: str, fits: bool) -> None:
