@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from kaged.gate.policy import Denied, Policy, plain_path
 
@@ -76,7 +76,7 @@ def outgoing(
     listed = b",".join(value for name, value in lower if name == b"connection").lower()
     dropped = HOP_BY_HOP | ({token.strip() for token in listed.split(b",")} - _FRAMING)
     if secrets:
-        keys = {part.partition("=")[0].lower() for part in origin.partition("?")[2].split("&")}
+        keys = {unquote(part.partition("=")[0]).lower() for part in origin.partition("?")[2].split("&")}
         if keys & _KEYS_IN_QUERIES:
             raise Denied("the query carries a credential of its own")
         dropped = dropped | CREDENTIALS | _HIDING | {secret.header.encode() for secret in secrets}

@@ -124,7 +124,7 @@ class Cage:
             return dns.answer(query, query.problem) if query else None
         if not self.policy.may_name(query.name):
             name = query.name.encode("ascii", "backslashreplace").decode()
-            self.decisions.denied(Account(name, 53, "dns"), "no rule names this host")
+            self.decisions.denied(Account(name or ".", 53, "dns"), "no rule names this host")
             return dns.answer(query, dns.NXDOMAIN)
         if query.kind != dns.TYPE_A:
             return dns.answer(query, dns.NOERROR)

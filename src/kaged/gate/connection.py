@@ -2,40 +2,24 @@
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from kaged.gate import http
-from kaged.gate.asking import Asks
 from kaged.gate.decisions import LONG_S, Account, Decisions
 from kaged.gate.hello import Sight
-from kaged.gate.names import Names
-from kaged.gate.policy import Denied, Policy
+from kaged.gate.policy import Denied
 from kaged.gate.relay import relay, reset
 from kaged.gate.sniff import look, turn_away
-from kaged.gate.upstream import Upstream
 
-if TYPE_CHECKING:  # cryptography is loaded with the first authority
-    from kaged.gate.authority import Authority
+if TYPE_CHECKING:
+    from kaged.gate.cage import Cage
 
 HTTPS_PORT = 443
 WEB_PORTS = (80, HTTPS_PORT, 8080, 8443)
 """Here a client speaks first, and speaks TLS or HTTP."""
 
 
-class Context(Protocol):
-    """What a connection knows of its cage."""
-
-    id: str
-    policy: Policy
-    names: Names
-    session: set[tuple[str, int]]
-    authority: "Authority | None"
-    decisions: Decisions
-    asks: Asks
-    upstream: Upstream
-
-
-async def serve(cage: Context, sock: socket.socket, address: str, port: int) -> None:
+async def serve(cage: "Cage", sock: socket.socket, address: str, port: int) -> None:
     """Serve a connection to `address`; the socket stays the caller's."""
     host = cage.names.host(address)
     policy = cage.policy
@@ -55,7 +39,7 @@ async def serve(cage: Context, sock: socket.socket, address: str, port: int) -> 
         turn_away(sock, sight, f"kaged denied {account.host}:{port}: {denied.reason}.")
 
 
-async def permit(cage: Context, account: Account, sight: Sight, *, patient: bool) -> str:
+async def permit(cage: "Cage", account: Account, sight: Sight, *, patient: bool) -> str:
     """The rule that allows this connection, asked for if need be. Raises `Denied`."""
     policy, place = cage.policy, (account.host, account.port)
     rule = policy.rule_for(*place) or ("asked" if place in cage.session else None)
@@ -86,7 +70,7 @@ def check_form(account: Account, sight: Sight, *, patient: bool, inspected: bool
         )
 
 
-async def _carry(cage: Context, account: Account, sock: socket.socket, sight: Sight) -> None:
+async def _carry(cage: "Cage", account: Account, sock: socket.socket, sight: Sight) -> None:
     inspected = cage.policy.inspected(account.host)
     if inspected or sight.kind == "http":
         await _exchange(cage, account, sock, tls=sight.kind == "tls")
@@ -94,13 +78,13 @@ async def _carry(cage: Context, account: Account, sock: socket.socket, sight: Si
     upstream = await cage.upstream.connect(cage.policy, account.host, account.port)
     try:
         with upstream, _Told(cage.decisions, account):
-            await relay(sock, upstream, account.count_up, account.count_down)
+            await relay(sock, upstream, account)
     except asyncio.CancelledError:
         reset(sock)
         raise
 
 
-async def _exchange(cage: Context, account: Account, sock: socket.socket, *, tls: bool) -> None:
+async def _exchange(cage: "Cage", account: Account, sock: socket.socket, *, tls: bool) -> None:
     context = None
     if tls:
         if cage.authority is None:

@@ -1,11 +1,12 @@
 """The keeper's requests, and the events that go back to it."""
 
 import asyncio
+import contextlib
 import os
 import socket
+import sys
 import traceback
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kaged.core import keeper_wire as wire
@@ -15,79 +16,14 @@ from kaged.gate.asking import Asks
 from kaged.gate.cage import Cage, Original, from_name, from_nft
 from kaged.gate.decisions import Decisions
 from kaged.gate.policy import Policy, PolicyError, parse
+from kaged.gate.sniff import readable
 from kaged.gate.upstream import Upstream
 
 if TYPE_CHECKING:  # cryptography is loaded with the first authority
     from kaged.gate.authority import Authority
 
-MAX_QUEUED = 64 * 1024 * 1024
-"""Bytes that may wait for a keeper that does not read, before the gate gives up."""
-
-
-class Link:
-    """The framed connection to the keeper. `closed` is set once it is of no more use."""
-
-    def __init__(self, sock: socket.socket, on_frame: Callable[[Frame], None]) -> None:
-        self.closed = asyncio.Event()
-        self._sock = sock
-        self._on_frame = on_frame
-        self._reader = wire.FrameReader()
-        self._queue: deque[memoryview] = deque()
-        self._queued = 0
-        self._loop = asyncio.get_running_loop()
-        sock.setblocking(False)
-        self._loop.add_reader(sock, self._readable)
-
-    def _readable(self) -> None:
-        try:
-            data, fds = wire.receive(self._sock)
-            frames = self._reader.feed(data, fds) if data else None
-        except BlockingIOError:
-            return
-        except (OSError, wire.WireError):
-            frames = None
-        if frames is None:
-            self.close()
-        for frame in frames or ():
-            self._on_frame(frame)
-
-    def send(self, header: Mapping[str, Any]) -> None:
-        """Send now or as soon as the keeper takes it."""
-        if self.closed.is_set():
-            return
-        view = memoryview(wire.encode(header))
-        self._queue.append(view)
-        self._queued += len(view)
-        if self._queued > MAX_QUEUED:
-            self.close()
-        elif len(self._queue) == 1:
-            self._flush()
-
-    def _flush(self) -> None:
-        while self._queue:
-            try:
-                sent = wire.send(self._sock, self._queue[0])
-            except BlockingIOError:
-                self._loop.add_writer(self._sock, self._flush)
-                return
-            except OSError:
-                self.close()
-                return
-            self._queued -= sent
-            self._queue[0] = self._queue[0][sent:]
-            if not self._queue[0]:
-                self._queue.popleft()
-        self._loop.remove_writer(self._sock)
-
-    def close(self) -> None:
-        """Close at once."""
-        if not self.closed.is_set():
-            self.closed.set()
-            self._loop.remove_reader(self._sock)
-            self._loop.remove_writer(self._sock)
-            self._sock.close()
-            for fd in self._reader.orphans():
-                os.close(fd)
+MAX_UNSENT = 100_000
+"""Messages that may wait for a keeper that does not read, before the gate gives up."""
 
 
 class Gate:
@@ -98,19 +34,42 @@ class Gate:
         self._upstream = upstream or Upstream()
         self._cages: dict[str, tuple[Cage, asyncio.Task[None]]] = {}
         self._authorities: dict[str, Authority] = {}
+        self._unsent: asyncio.Queue[bytes] = asyncio.Queue(MAX_UNSENT)
+        self._asks = Asks(self._send)
 
     async def serve(self, sock: socket.socket) -> None:
         """Do what the keeper asks until its socket closes; then nothing is left."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            self._link = Link(sock, self._frame)
-            self._asks = Asks(self._link.send)
-            await self._link.closed.wait()
-            for _, task in self._cages.values():
-                task.cancel()
+        sock.setblocking(False)
+        with sock:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                writer = group.create_task(self._write(sock))
+                with contextlib.suppress(OSError, wire.WireError):
+                    await self._read(sock)
+                for task in (writer, *(task for _, task in self._cages.values())):
+                    task.cancel()
 
-    def _frame(self, frame: Frame) -> None:
-        self._group.create_task(self._answer(frame))
+    async def _read(self, sock: socket.socket) -> None:
+        reader = wire.FrameReader()
+        while True:
+            await readable(sock)
+            data, fds = wire.receive(sock)
+            if not data:
+                return
+            for frame in reader.feed(data, fds):
+                self._group.create_task(self._answer(frame))
+
+    async def _write(self, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):  # the keeper has gone, as the reader sees too
+            while True:
+                await loop.sock_sendall(sock, await self._unsent.get())
+
+    def _send(self, header: Mapping[str, Any]) -> None:
+        try:
+            self._unsent.put_nowait(wire.encode(header))
+        except asyncio.QueueFull:
+            sys.exit("gate: the keeper does not read what it is told")
 
     async def _answer(self, frame: Frame) -> None:
         number, op, sockets = frame.header.get("n"), frame.header.get("op"), list(frame.fds)
@@ -128,7 +87,7 @@ class Gate:
             answer = {"n": number, "error": KeeperError("internal", text).to_wire()}
         for fd in sockets:  # those nobody took
             os.close(fd)
-        self._link.send(answer)
+        self._send(answer)
 
     async def _authority(self, fields: Mapping[str, Any], _: list[int]) -> dict[str, Any]:
         authority, files = await asyncio.to_thread(_make_authority)
@@ -143,7 +102,7 @@ class Gate:
         if len(kinds) != len(fds) or not set(kinds) <= set(SOCKETS):
             raise KeeperError("bad_request", "the kinds of sockets do not fit the sockets that came")
         original = self._original or (from_nft if fields["nft"] else from_name)
-        decisions = Decisions(name, self._link.send)
+        decisions = Decisions(name, self._send)
         authority = self._authorities.get(name)
         cage = Cage(name, policy, authority, self._asks, self._upstream, decisions, original)
         sockets = [(kind, socket.socket(fileno=fd)) for kind, fd in zip(kinds, fds, strict=True)]

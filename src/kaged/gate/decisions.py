@@ -42,14 +42,6 @@ class Account:
     number: int = field(default_factory=lambda: next(_numbers))
     began: float = field(default_factory=clock.monotonic)
 
-    def count_up(self, size: int) -> None:
-        """Bytes went to the host."""
-        self.up += size
-
-    def count_down(self, size: int) -> None:
-        """Bytes came from the host."""
-        self.down += size
-
     def event(self, cage: str, verdict: str, state: str, reason: str = "") -> Event:
         """As it is told."""
         asked = {"method": self.method[:32], "path": self.path[:MAX_PATH]} if self.method else {}

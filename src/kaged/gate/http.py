@@ -199,7 +199,7 @@ class Exchange:
                     raise GoneError
                 self._down.receive_data(data)
             elif isinstance(event, h11.Data):
-                self._account.count_up(len(event.data))
+                self._account.up += len(event.data)
                 data = self._up.send(h11.Data(data=bytes(event.data)))
                 with contextlib.suppress(ConnectionError):  # its answer may be there already, and says why
                     await server.send(data)
@@ -248,7 +248,7 @@ class Exchange:
 
     async def _data(self, data: bytes) -> None:
         if data:
-            self._account.count_down(len(data))
+            self._account.down += len(data)
             await self._client.send(self._down.send(h11.Data(data=data)))
 
     async def _websocket(self, server: Pair) -> None:
@@ -260,14 +260,14 @@ class Exchange:
     async def _frames_up(self, server: Pair) -> None:
         data = self._down.trailing_data[0]
         while data or (data := await self._client.reader.read(PIECE)):
-            self._account.count_up(len(data))
+            self._account.up += len(data)
             await server.send(data)
             data = b""
 
     async def _frames_down(self, server: Pair) -> None:
         data = self._up.trailing_data[0]
         while data or (data := await server.reader.read(PIECE)):
-            self._account.count_down(len(data))
+            self._account.down += len(data)
             await self._client.send(self._mask.feed(data))
             data = b""
         await self._client.send(self._mask.rest())

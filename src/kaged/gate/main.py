@@ -14,6 +14,8 @@ import sys
 from collections.abc import Sequence
 
 _PR_SET_DUMPABLE = 4
+RESOLVERS = 64
+"""Names that are looked up at the same time; the system's resolver takes a thread for each."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -46,10 +48,15 @@ def main(argv: Sequence[str]) -> int:
 
 def _serve(sock: socket.socket) -> None:
     import asyncio
+    from concurrent.futures import ThreadPoolExecutor
 
     from kaged.gate.control import Gate
 
-    asyncio.run(Gate().serve(sock))
+    loop = asyncio.new_event_loop()
+    loop.set_default_executor(ThreadPoolExecutor(RESOLVERS))
+    loop.run_until_complete(Gate().serve(sock))
+    sys.stderr.flush()
+    os._exit(0)  # a thread may hang in the resolver
 
 
 if __name__ == "__main__":

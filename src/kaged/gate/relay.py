@@ -4,34 +4,33 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Callable
 
-PIECE = 128 * 1024
+from kaged.gate.decisions import Account
+
+PIECE = 64 * 1024
 _RESET = struct.pack("ii", 1, 0)
 
 
-async def relay(
-    client: socket.socket, upstream: socket.socket, up: Callable[[int], None], down: Callable[[int], None]
-) -> None:
-    """Relay; the end of one direction is passed on while the other goes on. `up`, `down` count bytes.
+async def relay(client: socket.socket, upstream: socket.socket, account: Account) -> None:
+    """Relay; the end of one direction is passed on while the other goes on. The account counts bytes.
 
     Both sockets stay the caller's. An error of either ends both with a reset.
     """
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_pump(client, upstream, up))
-            group.create_task(_pump(upstream, client, down))
+            group.create_task(_pump(client, upstream, account, "up"))
+            group.create_task(_pump(upstream, client, account, "down"))
     except* OSError:
         reset(client)
         reset(upstream)
 
 
-async def _pump(source: socket.socket, target: socket.socket, count: Callable[[int], None]) -> None:
+async def _pump(source: socket.socket, target: socket.socket, account: Account, way: str) -> None:
     loop = asyncio.get_running_loop()
     buffer = memoryview(bytearray(PIECE))
     while size := await loop.sock_recv_into(source, buffer):
         await loop.sock_sendall(target, buffer[:size])
-        count(size)
+        setattr(account, way, getattr(account, way) + size)
     with contextlib.suppress(OSError):  # it may be gone already
         target.shutdown(socket.SHUT_WR)
 

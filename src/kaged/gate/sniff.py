@@ -29,7 +29,7 @@ async def look(sock: socket.socket, *, patient: bool) -> Sight | None:
         async with asyncio.timeout(LIMIT_S if patient else SILENCE_S) as limit:
             for _ in range(_LOOKS):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, len(seen) + 1)
-                await _readable(sock)
+                await readable(sock)
                 more = sock.recv(LIMIT_BYTES, socket.MSG_PEEK)
                 if len(more) <= len(seen):  # the end, and nothing new before it
                     return _at_end(seen)
@@ -56,7 +56,8 @@ def _at_end(seen: bytes) -> Sight | None:
     return Sight("unclear" if seen[0] == 22 else "other")
 
 
-async def _readable(sock: socket.socket) -> None:
+async def readable(sock: socket.socket) -> None:
+    """Wait until the socket has something to read, or has ended."""
     loop, event = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(sock, event.set)
     try:
