@@ -55,6 +55,19 @@ async def test_bytes_and_ends_pass_both_ways() -> None:
     assert event["cage"] == "c1" and event["count"] == 1 and event["ms"] >= 0 and "path" not in event
 
 
+async def test_small_pieces_pass_after_a_long_first_one() -> None:
+    """What was looked at leaves no trace on the socket."""
+    async with serving(echo) as port, driving(rules("a.example.com:7000")) as driver:
+        driver.upstream.ports["a.example.com", 7000] = port
+        reader, writer = await driver.streams("a.example.com", 7000)
+        for data in (b"A" * 20, b"A" * 20 + b"\0" * 1000, b"x", b"yz"):
+            writer.write(data)
+            if data[:1] != b"A" or b"\0" in data:
+                async with asyncio.timeout(LIMIT_S):
+                    await reader.readexactly(len(data) + (20 if b"\0" in data else 0))
+        writer.close()
+
+
 async def test_a_server_that_speaks_first_is_heard() -> None:
     async with serving(banner) as port, driving(rules("mail.example.com:25")) as driver:
         driver.upstream.ports["mail.example.com", 25] = port

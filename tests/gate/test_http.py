@@ -390,7 +390,7 @@ async def test_a_program_that_does_not_trust_the_authority_is_told_of() -> None:
         with pytest.raises(ssl.SSLCertVerificationError):
             await driver.streams(HOST, 443, ssl.create_default_context())
         event = await driver.peer.event(verdict="denied")
-        assert event["reason"] == "the program does not trust the cage's certificate authority"
+        assert event["reason"] == "the program broke off TLS: it may not trust the cage's authority"
 
 
 async def test_without_its_authority_a_host_is_denied() -> None:

@@ -69,7 +69,7 @@ class Window:
         if key not in self._told:
             if self._different[verdict] >= DIFFERENT[verdict]:
                 key, event = (verdict,), {**event, "host": "", "port": 0, "rule": "", "reason": "more"}
-                event.pop("path", None)
+                event = {name: value for name, value in event.items() if name not in ("method", "path")}
             else:
                 self._different[verdict] += 1
                 self._told[key] = 0

@@ -72,7 +72,7 @@ async def accept(sock: socket.socket, context: ssl.SSLContext | None) -> Pair:
     try:
         transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock, ssl=context, **limits)
     except OSError as error:
-        raise Denied("the program does not trust the cage's certificate authority") from error
+        raise Denied("the program broke off TLS: it may not trust the cage's authority") from error
     return Pair(reader, asyncio.StreamWriter(transport, protocol, reader, loop), sock)
 
 
