@@ -175,12 +175,39 @@ async def test_an_address_without_a_name_is_denied(address: str) -> None:
     assert driver.upstream.connects == 0
 
 
-async def test_a_program_that_leaves_without_a_word_is_no_event() -> None:
+async def test_a_program_without_a_word_is_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
     async with driving(rules("a.example.com:80")) as driver:
         sock = await driver.connect("a.example.com", 80)
         sock.shutdown(socket.SHUT_WR)
         assert await to_the_end(driver, sock) == b""
+        monkeypatch.setattr("kaged.gate.sniff.LIMIT_S", 0.05)
+        assert await to_the_end(driver, await driver.connect("a.example.com", 80)) == b""  # opened in advance
         assert driver.peer.events == []
+
+
+async def test_what_stops_in_the_middle_of_its_greeting_is_denied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kaged.gate.sniff.LIMIT_S", 0.05)
+    async with driving(rules("a.example.com:443", "a.example.com:9000")) as driver:
+        for port, data in ((443, b"\x16\x03\x01\x02\x00\x01"), (9000, b"GET"), (9000, b"\r\n")):
+            assert await to_the_end(driver, await driver.connect("a.example.com", port), data) == b""
+        for port in (443, 9000):
+            event = await driver.peer.event(verdict="denied", port=port)
+            assert event["reason"] == "its first bytes do not say what it is"
+    assert driver.upstream.connects == 0
+
+
+async def test_a_greeting_in_too_many_pieces_is_denied() -> None:
+    async with driving(rules("a.example.com:443")) as driver:
+        sock = await driver.connect("a.example.com", 443)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(ConnectionError):
+            for piece in (b"\x16\x03\x01\x3f\xff\x01\x00\x3f\xf0", *[b"."] * 3000):
+                await asyncio.get_running_loop().sock_sendall(sock, piece)
+                await asyncio.sleep(0)
+        assert await to_the_end(driver, sock) == b""
+        assert (await driver.peer.event(verdict="denied"))[
+            "reason"
+        ] == "its first bytes do not say what it is"
 
 
 async def test_a_host_that_cannot_be_reached_is_said(free_port: int) -> None:

@@ -38,6 +38,13 @@ def test_this_machines_own_addresses_are_its_own() -> None:
     assert own(ipaddress.ip_address("127.0.0.1")) and not own(ipaddress.ip_address("93.184.216.34"))
 
 
+def test_a_public_address_of_this_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = {"93.184.216.34", "2606:2800:220:1::1", "64:ff9b::102:304"}
+    monkeypatch.setattr("kaged.gate.upstream.own", lambda address: str(address) in mine)
+    assert not any(acceptable(NOBODY, address) for address in (*mine, "::ffff:93.184.216.34"))
+    assert acceptable(NOBODY, "93.184.216.35")
+
+
 def test_a_private_network_is_reached_when_named() -> None:
     policy = parse(rules(private=["10.1.0.0/16", "fd00:1::/32"]), {})
     assert (
@@ -69,14 +76,14 @@ async def reach(policy: Policy, addresses: list[str], port: int) -> str:
 
 async def test_only_the_addresses_that_passed_are_connected_to() -> None:
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind(("0.0.0.0", 0))
         listener.listen()
         port = listener.getsockname()[1]
         for addresses in (["127.0.0.1"], ["::ffff:127.0.0.1"], ["10.0.0.1", "127.0.0.1"]):
             with pytest.raises(Denied, match="private or this machine's own"):
                 await reach(NOBODY, addresses, port)
-        named = parse(rules(private=["127.0.0.0/8"]), {})
-        assert await reach(named, ["10.0.0.1", "127.0.0.2", "127.0.0.1"], port) == "127.0.0.1"
+        named = parse(rules(private=["127.0.0.2/32"]), {})
+        assert await reach(named, ["127.0.0.1", "127.0.0.2", "127.0.0.3"], port) == "127.0.0.2"
         at = parse({"mode": "enforce", "hosts": {"a.example.com": "127.0.0.1"}}, {})
         assert await reach(at, ["10.0.0.1"], port) == "127.0.0.1"
 

@@ -20,9 +20,9 @@ _ACCESS_DENIED = bytes([21, 3, 1, 0, 2, 2, 49])
 
 
 async def look(sock: socket.socket, *, patient: bool) -> Sight | None:
-    """What the connection is; None when it ended before its first byte. Nothing is consumed.
+    """What the connection is; None when it ended, or had its time, without a byte. Nothing is consumed.
 
-    A `patient` look waits the full time for the first byte, else a silent program is `silent` soon.
+    A `patient` look waits the full time for the first byte; else a program that says nothing is `silent`.
     """
     seen = b""
     try:
@@ -41,7 +41,9 @@ async def look(sock: socket.socket, *, patient: bool) -> Sight | None:
                 if len(seen) == LIMIT_BYTES:
                     break
     except TimeoutError:
-        return Sight("unclear" if seen or patient else "silent")
+        if seen:
+            return Sight("unclear")
+        return None if patient else Sight("silent")  # what was opened in advance is no offence
     except OSError:
         return None
     finally:
