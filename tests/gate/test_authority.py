@@ -4,6 +4,7 @@ import base64
 import shutil
 import ssl
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ from real_gate import TestAuthority
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A machine whose only root is the test's."""
     monkeypatch.setenv("SSL_CERT_FILE", str(TestAuthority(tmp_path).file))
-    return tmp_path
+    system_roots.cache_clear()
+    yield tmp_path
+    system_roots.cache_clear()
 
 
 def handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import base64
 import datetime
+import functools
 import os
 import ssl
 import warnings
@@ -23,8 +24,9 @@ _RENEW_S = 24 * 3600
 _PEM = serialization.Encoding.PEM
 
 
+@functools.cache
 def system_roots() -> list[x509.Certificate]:
-    """The roots that this machine trusts; SSL_CERT_FILE and SSL_CERT_DIR name others."""
+    """The roots this machine trusted when first asked; SSL_CERT_FILE and SSL_CERT_DIR name others."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     folder = ssl.get_default_verify_paths().capath

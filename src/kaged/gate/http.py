@@ -19,7 +19,7 @@ import h11
 from kaged.gate.broker import HOP_BY_HOP, Mask, Outgoing, outgoing
 from kaged.gate.decisions import Account
 from kaged.gate.policy import Denied, Policy
-from kaged.gate.relay import PIECE, reset
+from kaged.gate.relay import PIECE, count, reset
 from kaged.gate.upstream import Upstream
 
 HEAD_LIMIT = 32 * 1024
@@ -253,21 +253,14 @@ class Exchange:
 
     async def _websocket(self, server: Pair) -> None:
         """After the host agreed to switch: frames, until either side ends."""
-        up, down = self._frames_up(server), self._frames_down(server)
+        up = self._frames(self._client, server, self._down.trailing_data[0], Mask(()), "up")
+        down = self._frames(server, self._client, self._up.trailing_data[0], self._mask, "down")
         async with first_of(asyncio.create_task(up), asyncio.create_task(down)):
             pass
 
-    async def _frames_up(self, server: Pair) -> None:
-        data = self._down.trailing_data[0]
-        while data or (data := await self._client.reader.read(PIECE)):
-            self._account.up += len(data)
-            await server.send(data)
+    async def _frames(self, source: Pair, target: Pair, data: bytes, mask: Mask, way: str) -> None:
+        while data or (data := await source.reader.read(PIECE)):
+            count(self._account, way, len(data))
+            await target.send(mask.feed(data))
             data = b""
-
-    async def _frames_down(self, server: Pair) -> None:
-        data = self._up.trailing_data[0]
-        while data or (data := await server.reader.read(PIECE)):
-            self._account.down += len(data)
-            await self._client.send(self._mask.feed(data))
-            data = b""
-        await self._client.send(self._mask.rest())
+        await target.send(mask.rest())

@@ -30,9 +30,14 @@ async def _pump(source: socket.socket, target: socket.socket, account: Account, 
     buffer = memoryview(bytearray(PIECE))
     while size := await loop.sock_recv_into(source, buffer):
         await loop.sock_sendall(target, buffer[:size])
-        setattr(account, way, getattr(account, way) + size)
+        count(account, way, size)
     with contextlib.suppress(OSError):  # it may be gone already
         target.shutdown(socket.SHUT_WR)
+
+
+def count(account: Account, way: str, size: int) -> None:
+    """Bytes went `up` or `down`."""
+    setattr(account, way, getattr(account, way) + size)
 
 
 def reset(sock: socket.socket) -> None:
