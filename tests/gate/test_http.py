@@ -400,6 +400,14 @@ async def test_without_its_authority_a_host_is_denied() -> None:
         assert "authority was lost" in (await driver.peer.event(verdict="denied"))["reason"]
 
 
+async def test_a_closed_cage_leaves_no_authority_behind() -> None:
+    async with driving(rules(http=[RULE])) as driver:
+        await driver.peer.ok("close", cage="c1")
+        await driver.open(rules(http=[RULE]), authority=False)
+        with pytest.raises(ssl.SSLError, match="ALERT_ACCESS_DENIED"):
+            await driver.streams(HOST, 443, driver.trusting())
+
+
 async def test_raw_bytes_to_an_inspected_host_are_denied() -> None:
     async with driving(rules(f"{HOST}:9000", http=[RULE])) as driver:
         reader, writer = await driver.streams(HOST, 9000)
