@@ -6,15 +6,16 @@ import contextlib
 import itertools
 import os
 import signal
+import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import kaged
 from kaged.cage.client import KeeperClient
 
-INIT = Path(kaged.__file__).parent / "keeper" / "init.py"
+INIT = Path(kaged.__file__).parent / "inside" / "init.py"
 _marks = itertools.count(1)
 
 
@@ -63,8 +64,12 @@ class LiteralPlan:
 
 
 @contextlib.asynccontextmanager
-async def keeper(folder: Path, *, grace_s: float = 60) -> AsyncIterator[KeeperClient]:
-    """A keeper of its own under `folder`, ended with everything in it afterwards."""
+async def keeper(
+    folder: Path, *, grace_s: float = 60, options: Sequence[str] = ()
+) -> AsyncIterator[KeeperClient]:
+    """A keeper of its own under `folder`, ended with everything in it afterwards; `options` for its start."""
+    if options:
+        await start(folder, grace_s, options)
     client = await connect(folder, grace_s=grace_s)
     pid = client.pid
     try:
@@ -76,6 +81,18 @@ async def keeper(folder: Path, *, grace_s: float = 60) -> AsyncIterator[KeeperCl
         else:
             await client.shutdown()
             await until(lambda: not alive(pid))
+
+
+async def start(folder: Path, grace_s: float, options: Sequence[str]) -> None:
+    """Start a keeper with options of its own."""
+    main = Path(kaged.__file__).parent / "keeper" / "main.py"
+    words = ["--socket", str(folder / "keeper.sock"), "--grace", str(grace_s), *options]
+    with (folder / "keeper.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-S", str(main), *words, stdout=asyncio.subprocess.PIPE, stderr=log
+        )
+    said, _ = await process.communicate()
+    assert said.startswith(b"ready"), (folder / "keeper.log").read_text()
 
 
 async def connect(folder: Path, *, grace_s: float = 60, start: bool = True) -> KeeperClient:

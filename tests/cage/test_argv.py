@@ -118,8 +118,8 @@ def test_t37_a_nul_never_reaches_bubblewrap(path: str) -> None:
         bwrap_options(replace(PLAN, workdir=path))
 
 
-def test_the_init_exists_beside_the_keeper() -> None:
+def test_the_init_exists() -> None:
     import kaged
     from kaged.cage.host import host_facts
 
-    assert host_facts().init == str(Path(kaged.__file__).parent / "keeper" / "init.py")
+    assert host_facts().init == str(Path(kaged.__file__).parent / "inside" / "init.py")

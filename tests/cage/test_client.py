@@ -172,8 +172,11 @@ async def test_what_a_command_leaves_behind_lives_on_and_keeps_writing(
     client: KeeperClient, short_tmp: Path
 ) -> None:
     name = mark()
-    os.mkfifo(short_tmp / "project" / "fifo")
-    script = f"(read x < fifo; echo late; read x < fifo; yes | head -c 300000; exec sleep {name}) & echo main"
+    for fifo in ("fifo", "second"):  # one each: whoever writes may be slower to close it than who reads is
+        os.mkfifo(short_tmp / "project" / fifo)
+    script = (
+        f"(read x < fifo; echo late; read x < second; yes | head -c 300000; exec sleep {name}) & echo main"
+    )
     process = await client.run("c", "server", ["sh", "-c", script])
     assert (await process.wait()).code == 0
     assert process.stream.read(0, 100)[1] == b"main\n"
@@ -182,7 +185,7 @@ async def test_what_a_command_leaves_behind_lives_on_and_keeps_writing(
     assert await process.stream.wait_past(5)
     assert process.stream.read(0, 100)[1] == b"main\nlate\n"
     await client.forget("server")
-    await sh(client, "echo go > fifo")
+    await sh(client, "echo go > second")
     # It writes more than a pipe holds; if nobody read that, or reading had ended, it would not get here.
     await until(lambda: bool(marked(f"sleep\0{name}")))
     await client.drop_cage("c")

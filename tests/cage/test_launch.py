@@ -47,7 +47,7 @@ async def test_starting_twice_finds_the_first(short_tmp: Path) -> None:
 
 
 def run_main(*options: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-I", "-S", str(INIT.parent / "main.py"), *options]
+    command = [sys.executable, "-I", "-S", str(INIT.parents[1] / "keeper" / "main.py"), *options]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kaged.core.keeper_wire import KeeperError
-from kaged.keeper.plan import DataArg, parse
+from kaged.keeper.plan import USUAL_PORTS, DataArg, Limits, parse
 from real_keeper import LiteralPlan
 
 
@@ -21,18 +21,26 @@ def test_a_good_plan() -> None:
     assert plan.args == ("--bind", "/srv/p", "/srv/p", DataArg("passwd"))
     assert plan.paths() == {"/srv/p"}
     assert plan.data["passwd"][:6] == b"agent:"
-    assert plan.limits.to_init() == {
-        "memory_bytes": 1 << 30,
-        "pids": 128,
-        "nofile": 256,
-        "fsize_bytes": 1 << 30,
-    }
-    assert plan.limits.walltime_s == 60.0
+    assert plan.limits == Limits(1 << 30, 128, 256, 1 << 30, 60.0, cpu=None, disk_bytes=None)
+    assert plan.net is None
 
 
 def test_limits_may_be_absent() -> None:
-    limits = parse(wire(limits={"memory_bytes": None})).limits
-    assert (limits.memory_bytes, limits.pids, limits.walltime_s) == (None, None, None)
+    limits = parse(wire(limits={"memory_bytes": None, "cpu": 1.5, "disk_bytes": 1 << 30})).limits
+    assert limits == Limits(None, None, None, None, None, cpu=1.5, disk_bytes=1 << 30)
+
+
+def test_what_follows_from_the_rules_of_the_network() -> None:
+    allow = [{"host": "a.example.com", "port": 443}, {"host": "b.example.com", "port": 9000}]
+    net = parse(wire(net={"mode": "enforce", "allow": allow})).net
+    assert net is not None
+    assert net.ports == tuple(sorted({*USUAL_PORTS, 9000}))
+    assert not net.intercepts
+    for key in ("http", "secrets"):
+        net = parse(wire(net={"mode": "ask", key: [{"host": "c.example.com", "port": 8000}]})).net
+        assert net is not None
+        assert 8000 in net.ports
+        assert net.intercepts
 
 
 @pytest.mark.parametrize(
@@ -53,6 +61,11 @@ def test_limits_may_be_absent() -> None:
         ({"placeholders": ["relative"]}, "`plan.placeholders` must hold absolute paths"),
         ({"placeholders": ["/"]}, "`plan.placeholders` must hold absolute paths"),
         ({"guards": [1]}, "`plan.guards` must be str"),
+        ({"limits": {"cpu": 0}}, "`plan.limits.cpu` must be a positive number"),
+        ({"net": []}, "`plan.net` must be dict"),
+        ({"net": {"allow": ["a.example.com"]}}, "`plan.net.allow` must be dict"),
+        ({"net": {"allow": [{"host": "a.example.com"}]}}, "`plan.net.allow.port` must be int"),
+        ({"net": {"http": [{"port": 70000}]}}, "names port 70000"),
     ],
 )
 def test_a_bad_plan_names_its_key(changes: dict[str, Any], text: str) -> None:

@@ -1,4 +1,4 @@
-"""Limits on a cage as a whole."""
+"""Limits on a cage as a whole where no control group holds them."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ HOG = "import time; b = bytearray({size}); print('full', flush=True); time.sleep
 
 @pytest.fixture
 async def client(short_tmp: Path) -> AsyncIterator[KeeperClient]:
-    async with keeper(short_tmp) as one:
+    async with keeper(short_tmp, options=["--limits", "rlimits"]) as one:
         yield one
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,10 @@ class KeeperState:
 
     pid: int
     version: int
+    limits: str
+    """What holds the limits of cages: `cgroup v2`, `cgroup v1`, or `rlimits and a look …`."""
+    network_lost: int
+    """Network events that went because no daemon took them."""
     cages: tuple[CageInfo, ...]
     processes: tuple[ProcessInfo, ...]
 
@@ -111,6 +116,27 @@ class DirEntry:
     mtime_ns: int
 
 
+Hook = Callable[[dict[str, Any]], None]
+
+
+def _hook(kind: str, doc: str) -> Any:
+    """A callback for one kind of event; when it is set it hears what came before."""
+
+    def get(client: "KeeperClient") -> Hook | None:
+        return client._hooks.get(kind)
+
+    def put(client: "KeeperClient", call: Hook) -> None:
+        client._hooks[kind] = call
+        early = list(client._early)
+        client._early.clear()
+        client._early.extend(event for event in early if event["ev"] != kind)
+        for event in early:
+            if event["ev"] == kind:
+                call(event)
+
+    return property(get, put, doc=doc)
+
+
 class KeeperClient:
     """One connection to the keeper, safe for any number of concurrent callers of one event loop.
 
@@ -119,10 +145,20 @@ class KeeperClient:
     call never undoes what the keeper was asked to do.
     """
 
+    on_network = _hook(
+        "network", "Called with each decision of the gate: numbered (`n`), see `network_taken`."
+    )
+    on_ask = _hook(
+        "ask", "Called with each question for the operator; a new connection hears open ones again."
+    )
+    on_ask_done = _hook("ask_done", "Called when a question is settled, by whomever.")
+
     def __init__(self, sock: socket.socket) -> None:
         self.pid, _ = peer(sock)
         self.on_cage_gone: Callable[[str, str, str], None] = lambda cage_id, reason, words: None
         """Called with (cage id, reason, last words) when a cage has ended, for whatever reason."""
+        self._hooks: dict[str, Hook] = {}
+        self._early: deque[dict[str, Any]] = deque(maxlen=20_000)
         self._processes: dict[str, Process] = {}
         self._turns = Turns()
         self._connection = Connection(sock, self._event, self._lost, self._adopt)
@@ -173,23 +209,40 @@ class KeeperClient:
         return KeeperState(
             pid=fields["pid"],
             version=WIRE_VERSION,
+            limits=fields["limits"],
+            network_lost=fields["network_lost"],
             cages=tuple(CageInfo(**cage) for cage in fields["cages"]),
             processes=tuple(_info(process) for process in fields["processes"]),
         )
 
     # -- cages ----------------------------------------------------------------------------------------
 
-    async def ensure_cage(self, cage_id: str, plan: Plan) -> CageInfo:
+    async def ensure_cage(
+        self, cage_id: str, plan: Plan, *, secrets: Mapping[str, str] | None = None
+    ) -> CageInfo:
         """The cage of that id under that plan, made when needed.
 
-        A cage with another plan is replaced when nothing runs in it; otherwise `conflict`. When the cage
-        cannot be made: `unavailable`, with bubblewrap's own words in `details["stderr"]`.
+        A cage with another plan is replaced when nothing runs in it; otherwise `conflict`. Where only the
+        network's rules or the `secrets` (name → value; None: as they are) are others, they are put in
+        force in the running cage. When the cage cannot be made: `unavailable`, with bubblewrap's own words in
+        `details["stderr"]`.
         """
-        return CageInfo(**await self._ask("ensure_cage", id=cage_id, plan=plan.to_wire()))
+        given = None if secrets is None else dict(secrets)
+        return CageInfo(**await self._ask("ensure_cage", id=cage_id, plan=plan.to_wire(), secrets=given))
 
     async def drop_cage(self, cage_id: str) -> None:
         """End a cage and all that runs in it; returns when nothing of it is left. Unknown ids are fine."""
         await self._ask("drop_cage", id=cage_id)
+
+    # -- network --------------------------------------------------------------------------------------
+
+    async def answer_ask(self, ask: str, verdict: Literal["once", "session", "deny"]) -> None:
+        """The operator's word on a question; `not_found` when it is settled already."""
+        await self._ask("answer_ask", ask=ask, verdict=verdict)
+
+    def network_taken(self, upto: int) -> None:
+        """All network events up to that number are stored; the keeper forgets them."""
+        self._connection.tell("network_taken", upto=upto)
 
     # -- processes ------------------------------------------------------------------------------------
 
@@ -358,7 +411,10 @@ class KeeperClient:
             process.drained()
 
     def _event(self, fields: dict[str, Any]) -> None:
-        if fields["ev"] == "cage_gone":
+        kind = fields["ev"]
+        if kind in ("network", "ask", "ask_done"):
+            self._hooks[kind](fields) if kind in self._hooks else self._early.append(fields)
+        elif kind == "cage_gone":
             self.on_cage_gone(fields["id"], fields["reason"], fields["words"])
         elif (process := self._processes.get(fields["id"])) is not None:
             process.ended(Exit.from_wire(fields["exit"]))

@@ -80,7 +80,7 @@ def host_facts() -> HostFacts:
         shell="/bin/bash" if Path("/bin/bash").exists() else "/bin/sh",
         python=python,
         python_prefix=prefix,
-        init=str(Path(__file__).resolve().parent.parent / "keeper" / "init.py"),
+        init=str(Path(__file__).resolve().parent.parent / "inside" / "init.py"),
         ca_files=_ca_files(Path("/etc"), etc),
         java=shutil.which("java", path="/usr/local/bin:/usr/bin:/bin") is not None,
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),

@@ -6,6 +6,8 @@ import socket
 import sys
 from pathlib import Path
 
+import h11
+
 import kaged
 from kaged.core.errors import KagedError
 
@@ -42,6 +44,7 @@ async def start(path: Path, runtime: Path, grace_s: float) -> None:
         before = os.fstat(errors).st_size
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(main), "--socket", str(path), "--grace", str(grace_s)),
+            *("--site", str(Path(h11.__file__).parents[1])),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-WIRE_VERSION: Final = 1
+WIRE_VERSION: Final = 2
 """Raised with every change that an older peer would misread."""
 
 MAX_HEADER: Final = 4 * 1024 * 1024

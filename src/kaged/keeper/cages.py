@@ -10,14 +10,17 @@ import enum
 import json
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from kaged.core import clock
 from kaged.core.keeper_wire import Frame, KeeperError
 from kaged.keeper import door
+from kaged.keeper.cgroups import Group
+from kaged.keeper.gate import Gate
 from kaged.keeper.guard import Guard
-from kaged.keeper.link import Link
+from kaged.keeper.link import Answer, Calls, Link
 from kaged.keeper.loop import Loop, Timer
 from kaged.keeper.plan import Plan
 
@@ -25,9 +28,6 @@ START_LIMIT_S = 20.0
 END_LIMIT_S = 3.0
 _KEPT_ERRORS = 8192
 _MAX_INFO = 65536
-_CODES = frozenset({"bad_request", "forbidden", "not_found", "conflict", "unavailable", "payload_too_large"})
-
-Answer = Callable[[Frame | KeeperError], None]
 
 
 class State(enum.Enum):
@@ -40,74 +40,129 @@ class State(enum.Enum):
 
 
 class Cage:
-    """One cage. `on_exit(tag, code, signal)` and `on_gone()` are told what happens in it."""
+    """One cage. `on_exit(tag, code, signal)` and `on_gone()` are told what happens in it.
+
+    It starts with `begin`; `group` is its control group, if there is one.
+    """
 
     def __init__(
         self,
         loop: Loop,
         cage_id: str,
         plan: Plan,
+        group: Group | None,
         on_exit: Callable[[int, int | None, int | None], None],
         on_gone: Callable[[], None],
     ) -> None:
         self.id = cage_id
         self.plan = plan
+        self.group = group
         self.state = State.STARTING
         self.started_at = clock.now()
+        self.bwrap_pid: int | None = None
         self.init_pid: int | None = None
         """The init's number outside the cage, once bwrap has told it."""
         self.end_reason = "cage_lost"
         self._loop = loop
+        self._gate: Gate | None = None
         self._on_exit = on_exit
         self._on_gone = on_gone
+        self._started: door.Started | None = None
         self._pidfd: int | None = None
         self._info = bytearray()
         self._errors = bytearray()
         self._waiting: list[Callable[[KeeperError | None], None]] = []
         self._mourners: list[Callable[[], None]] = []
-        self._pending: dict[int, Answer] = {}
-        self._numbers = 0
+        self._calls = Calls()
+        self._end: KeeperError | None = None
+        self._oom_told = 0
         self._was_ready = False
-        self._started = door.start_cage(plan)
-        self.bwrap_pid = self._started.pid
-        self._open = {self._started.info, self._started.block, self._started.errors}
+        self._open: set[int] = set()
         self._link: Link | None = None
         self._guard: Guard | None = None
         self._timer: Timer | None = loop.later(START_LIMIT_S, self._too_slow)
-        loop.add_reader(self._started.info, self._read_info)
-        loop.add_reader(self._started.errors, self._read_errors)
 
     # -- start ----------------------------------------------------------------------------------------
 
+    def begin(self, gate: Gate, secrets: Mapping[str, str]) -> None:
+        """Start it; with a network the gate comes first."""
+        if self.plan.net is None:
+            self._spawn({})
+        else:
+            self._gate = gate
+            gate.prepare(self.id, self.plan.net, secrets, self._prepared)
+
+    def _prepared(self, files: Mapping[str, bytes] | KeeperError) -> None:
+        if self.state is not State.STARTING:
+            return
+        if isinstance(files, KeeperError):
+            self._gone(files)
+        else:
+            self._spawn(files)
+
+    def _spawn(self, files: Mapping[str, bytes]) -> None:
+        try:
+            started = door.start_cage(self.plan, files)
+        except KeeperError as error:
+            self._gone(error)
+            return
+        self._started, self.bwrap_pid = started, started.pid
+        self._open = {started.info, started.block, started.errors}
+        self._loop.add_reader(started.info, self._read_info)
+        self._loop.add_reader(started.errors, self._read_errors)
+
     def _read_info(self) -> None:
+        assert self._started is not None
         piece = _read(self._started.info)
         if piece is None:
             return
         self._info += piece
         if b"}" in self._info:
             self._close(self._started.info)
-            self._released()
+            self._take_hold()
         elif not piece or len(self._info) > _MAX_INFO:
             self._close(self._started.info)  # bwrap gave up: its end and its words come next
 
-    def _released(self) -> None:
-        """Nothing of the agent runs yet: take hold of the init, then let it go."""
+    def _take_hold(self) -> None:
+        """Nothing of the agent runs before the init is let go: hold it, limit it, let the gate serve it."""
+        assert self.bwrap_pid is not None
         try:
             self.init_pid = int(json.loads(self._info)["child-pid"])
             self._pidfd = os.pidfd_open(self.init_pid)
-            os.write(self._started.block, b"x")
+            if self.group is not None:
+                self.group.add([self.bwrap_pid, self.init_pid])
+        except ProcessLookupError:
+            return  # it has given up: its end and its words come next
         except (OSError, ValueError, KeyError) as error:
-            self._errors += f"bwrap's answer could not be used: {error}".encode()
-            self.kill()
+            self._fail(f"bwrap's answer could not be used: {error}")
+            return
+        if self._gate is not None:
+            self._gate.open(self.id, self.init_pid, self._release)
+        else:
+            self._release(None)
+
+    def _release(self, error: KeeperError | None) -> None:
+        if self.state is not State.STARTING or self._started is None:
+            return
+        if error is not None:
+            self._fail(error.message)
+            return
+        try:
+            os.write(self._started.block, b"x")
+        except OSError as failed:
+            self._fail(f"bwrap has ended: {failed.strerror}")
             return
         self._close(self._started.block)
         self._link = Link(self._loop, self._started.channel, self._frame, self._lost, max_fds=1)
-        self.call({"op": "setup", "limits": self.plan.limits.to_init()}, done=self._set_up)
+        self.call({"op": "setup", "limits": asdict(self.plan.limits)}, done=self._set_up)
+
+    def _fail(self, words: str) -> None:
+        self._errors += words.encode("utf-8", "surrogateescape")
+        self.kill()
 
     def _set_up(self, answer: Frame | KeeperError) -> None:
         if isinstance(answer, KeeperError):
-            self._errors += answer.message.encode()
-            self.kill()
+            self._fail(answer.message)
             return
         self._stop_timer()
         self._watch_mounts()
@@ -123,20 +178,15 @@ class Cage:
         try:
             self._guard = Guard(self._loop, self.init_pid, self.plan.guards, self._uncovered)
         except OSError as error:
-            self._errors += f"its mounts cannot be watched: {error.strerror}".encode()
-            self.kill()
+            self._fail(f"its mounts cannot be watched: {error.strerror}")
             return
         self._guard.check()
 
     def _uncovered(self, path: str) -> None:
-        self._errors += f"{path} was replaced outside while the cage had it covered".encode(
-            "utf-8", "surrogateescape"
-        )
-        self.kill()
+        self._fail(f"{path} was replaced outside while the cage had it covered")
 
     def _too_slow(self) -> None:
-        self._errors += f"it was not ready after {START_LIMIT_S:.0f} seconds".encode()
-        self.kill()
+        self._fail(f"it was not ready after {START_LIMIT_S:.0f} seconds")
 
     def when_ready(self, done: Callable[[KeeperError | None], None]) -> None:
         """Call `done` once the cage can run commands, or with why it cannot."""
@@ -164,9 +214,7 @@ class Cage:
         if self._link is None or not self._link.open:
             done(self.gone_error())
             return
-        self._numbers += 1
-        self._pending[self._numbers] = done
-        self._link.send(dict(header, n=self._numbers), payload, fds)
+        self._calls.ask(self._link, header, done, payload=payload, fds=fds)
 
     def _frame(self, frame: Frame) -> None:
         try:
@@ -174,8 +222,7 @@ class Cage:
         except (KeyError, TypeError, ValueError) as error:
             for fd in frame.fds:
                 os.close(fd)
-            self._errors += f"the cage's init sent nonsense: {error!r}".encode()
-            self.kill()
+            self._fail(f"the cage's init sent nonsense: {error!r}")
 
     def _take(self, frame: Frame) -> None:
         header = frame.header
@@ -184,15 +231,7 @@ class Cage:
                 raise ValueError("an exit with a descriptor")
             self._on_exit(int(header["tag"]), _small(header["code"]), _small(header["signal"]))
             return
-        done = self._pending.pop(int(header["n"]))
-        error = header.get("error")
-        if error is None:
-            done(frame)
-            return
-        if frame.fds:
-            raise ValueError("a refusal with a descriptor")
-        code = error["code"] if error["code"] in _CODES else "unavailable"
-        done(KeeperError(code, str(error["message"])[:4000]))
+        self._calls.settle(frame)
 
     def _lost(self, reason: str) -> None:
         if self.state is not State.ENDING:
@@ -212,7 +251,11 @@ class Cage:
         self.end_reason = reason
         self.state = State.ENDING
         self._stop_timer()
-        if self._pidfd is not None:
+        if self.group is not None:
+            self.group.release()
+        if self.bwrap_pid is None:  # the gate was not ready for it yet
+            self._gone(KeeperError("unavailable", f"the cage {self.id} was ended before it began"))
+        elif self._pidfd is not None:
             # bwrap follows by itself, when the kernel has cleared the whole namespace.
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -221,13 +264,16 @@ class Cage:
             self._kill_bwrap()
 
     def _kill_bwrap(self) -> None:
+        assert self.bwrap_pid is not None
         os.kill(self.bwrap_pid, signal.SIGKILL)  # our child, not reaped yet: the number is still its own
 
     def reaped(self, code: int | None, number: int | None) -> None:
         """bwrap has ended; nothing of the cage is left."""
+        assert self._started is not None
         self._read_errors()
-        self.state = State.GONE
-        self._stop_timer()
+        if self.end_reason == "cage_lost" and self.starved(self._oom_told):
+            self.end_reason = "memory"
+            self._errors += b"it took more memory than its limit"
         for fd in list(self._open):
             self._close(fd)
         if self._link is not None:
@@ -239,14 +285,29 @@ class Cage:
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None
-        error = self.gone_error() if self._was_ready else self._start_error(code, number)
+        self._gone(self.gone_error() if self._was_ready else self._start_error(code, number))
+
+    def _gone(self, error: KeeperError) -> None:
+        """Tell everybody who waits for something of it."""
+        self.state = State.GONE
+        self._stop_timer()
+        self._end = error
+        if self._gate is not None:
+            self._gate.close(self.id)
         self._settle(error)
-        pending, self._pending = self._pending, {}
-        for done in pending.values():
-            done(error)
+        self._calls.fail(error)
         self._on_gone()
         for mourn in self._mourners:
             mourn()
+
+    def oom_kills(self) -> int:
+        """How often the kernel has ended something in it because its memory was at the limit."""
+        return self.group.oom_kills() if self.group is not None else 0
+
+    def starved(self, since: int) -> bool:
+        """Whether that happened again since there were `since` of it."""
+        self._oom_told = self.oom_kills()
+        return self._oom_told > since
 
     def _start_error(self, code: int | None, number: int | None) -> KeeperError:
         words = self.words()
@@ -256,6 +317,8 @@ class Cage:
 
     def gone_error(self) -> KeeperError:
         """What to say to whoever still wants something of it."""
+        if self._end is not None:
+            return self._end
         words = self.words()
         text = f"the cage {self.id} has ended" + (f": {words}" if words else "")
         return KeeperError("unavailable", text, {"stderr": words})
@@ -268,6 +331,7 @@ class Cage:
 
     def _read_errors(self) -> None:
         """Keep the last words of bwrap and of the init."""
+        assert self._started is not None
         while self._started.errors in self._open and (piece := _read(self._started.errors)) is not None:
             self._errors += piece
             del self._errors[:-_KEPT_ERRORS]

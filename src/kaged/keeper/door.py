@@ -9,16 +9,18 @@ import os
 import pwd
 import resource
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kaged.core.gate_wire import GATE_VERSION
 from kaged.core.keeper_wire import KeeperError
-from kaged.keeper import init
+from kaged.inside import init
 from kaged.keeper.plan import DataArg, Plan
 
 _PR_SET_CHILD_SUBREAPER = 36
-_SYSTEM_PATH = "/usr/bin:/bin:/usr/local/bin"
+_SYSTEM_PATH = "/usr/bin:/bin:/usr/local/bin:/usr/sbin:/sbin"
 _HOST_ENV = ("PATH", "LANG", "HOME", "TERM")
 
 
@@ -33,17 +35,22 @@ class Started:
     channel: socket.socket
 
 
+def find(name: str) -> str:
+    """Path of a program of the system; empty when it is not installed."""
+    folders = f"{_SYSTEM_PATH}:{os.environ.get('PATH', '')}".split(":")
+    paths = (f"{folder}/{name}" for folder in folders if folder)
+    return next((path for path in paths if os.access(path, os.X_OK)), "")
+
+
 def find_bwrap() -> str:
     """Path of bubblewrap; raises `KeeperError` when it is not installed."""
-    for folder in f"{_SYSTEM_PATH}:{os.environ.get('PATH', '')}".split(":"):
-        path = f"{folder}/bwrap"
-        if folder and os.access(path, os.X_OK):
-            return path
+    if path := find("bwrap"):
+        return path
     raise KeeperError("unavailable", "bubblewrap is not installed: install the package `bubblewrap`")
 
 
-def start_cage(plan: Plan) -> Started:
-    """Start bwrap for a plan. Its init runs only after a byte was written to `block`."""
+def start_cage(plan: Plan, files: Mapping[str, bytes]) -> Started:
+    """Start bwrap for a plan; `files` adds to its data. Its init runs only after a byte on `block`."""
     bwrap = find_bwrap()
     with contextlib.ExitStack() as given, contextlib.ExitStack() as kept:
         info = _pipe(read_into=kept, write_into=given)
@@ -56,7 +63,8 @@ def start_cage(plan: Plan) -> Started:
         inherited = [info[1], block[0], theirs.fileno()]
         for arg in plan.args:
             if isinstance(arg, DataArg):
-                inherited.append(_memory_file(plan.data.get(arg.name), arg.name, given))
+                data = plan.data.get(arg.name, files.get(arg.name))
+                inherited.append(_memory_file(data, arg.name, given))
                 words.append(str(inherited[-1]))
             else:
                 words.append(arg)
@@ -65,15 +73,32 @@ def start_cage(plan: Plan) -> Started:
         for fd in [*inherited, arguments]:
             os.set_inheritable(fd, True)
         command = [bwrap, "--args", str(arguments), "--", *plan.init, str(theirs.fileno())]
-        pid = _start_bwrap(command, errors[1])
+        pid = _spawn(command, errors[1])
         os.set_blocking(info[0], False)
         os.set_blocking(errors[0], False)
         kept.pop_all()
     return Started(pid, info[0], block[1], errors[0], ours)
 
 
-def _start_bwrap(command: list[str], errors: int) -> int:
-    # Whatever is in this environment can be read inside, from /proc/1/environ: so there is nothing.
+def start_gate(main: str, site: str) -> tuple[int, socket.socket]:
+    """Start the gate, an uncaged process of ours: its pid, and our end of its socket.
+
+    It gets an environment without anything, and its words go where ours go.
+    """
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.set_inheritable(True)
+        command = [sys.executable, "-I", "-S", main, "--fd", str(theirs.fileno())]
+        command += ["--wire", str(GATE_VERSION), "--site", site]
+        try:
+            return _spawn(command, 2), ours
+        except KeeperError:
+            ours.close()
+            raise
+
+
+def _spawn(command: list[str], errors: int) -> int:
+    # Whatever is in this environment can be read inside a cage, from /proc/1/environ: so there is nothing.
     env = {"PATH": "/usr/bin:/bin"}
     null = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0)
     actions: list[Any] = [null, (os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, errors, 2)]

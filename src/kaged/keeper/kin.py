@@ -2,7 +2,7 @@
 
 import os
 
-from kaged.keeper import init
+from kaged.inside import init
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _HAS_CHILDREN = os.path.exists("/proc/thread-self/children")

@@ -1,4 +1,4 @@
-"""One framed connection of the keeper, to the daemon or to a cage's init, that never blocks."""
+"""The keeper's framed connections, to the daemon, the gate and the cages' inits, that never block."""
 
 import os
 import socket
@@ -11,6 +11,9 @@ from kaged.keeper.loop import Loop
 
 MAX_QUEUED = 128 * 1024 * 1024
 """Bytes that may wait for a slow peer before the connection is given up."""
+
+_CODES = frozenset({"bad_request", "forbidden", "not_found", "conflict", "unavailable", "payload_too_large"})
+Answer = Callable[[wire.Frame | wire.KeeperError], None]
 
 
 class Link:
@@ -109,6 +112,50 @@ class Link:
         self._queue.clear()
         _close_all(self._reader.orphans())
         self._on_close(reason)
+
+
+class Calls:
+    """Numbered requests, and who waits for their answers: each gets its frame or a refusal, once."""
+
+    def __init__(self) -> None:
+        self._pending: dict[int, Answer] = {}
+        self._numbers = 0
+
+    def ask(
+        self,
+        link: Link,
+        header: Mapping[str, Any],
+        done: Answer,
+        *,
+        payload: bytes = b"",
+        fds: Sequence[int] = (),
+    ) -> None:
+        """Ask the one at the other end."""
+        link.send({**header, "n": self.expect(done)}, payload, fds)
+
+    def expect(self, done: Answer) -> int:
+        """Wait for the next answer; returns its number."""
+        self._numbers += 1
+        self._pending[self._numbers] = done
+        return self._numbers
+
+    def settle(self, frame: wire.Frame) -> None:
+        """Give an answer to whoever waits for it; raises KeyError, TypeError or ValueError for nonsense."""
+        done = self._pending.pop(int(frame.header["n"]))
+        error = frame.header.get("error")
+        if error is None:
+            done(frame)
+            return
+        if frame.fds:
+            raise ValueError("a refusal with a descriptor")
+        code = error["code"] if error["code"] in _CODES else "unavailable"
+        done(wire.KeeperError(code, str(error["message"])[:4000]))
+
+    def fail(self, error: wire.KeeperError) -> None:
+        """There will be no more answers."""
+        pending, self._pending = self._pending, {}
+        for done in pending.values():
+            done(error)
 
 
 def _close_all(fds: Sequence[int]) -> None:

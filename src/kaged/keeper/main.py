@@ -1,4 +1,7 @@
-"""Start of the keeper: `python -I -S …/kaged/keeper/main.py --socket PATH --grace SECONDS`.
+"""Start of the keeper: `python -I -S …/kaged/keeper/main.py --socket PATH --grace SECONDS --site DIR`.
+
+`--site` is where the gate finds its libraries. Tests also give `--gate FILE` (another gate), `--nft PATH`
+(empty: do without) and `--limits rlimits` (no control groups).
 
 Detaches from whoever started it. On standard output comes one line, `ready PID`, once the socket takes
 connections, or `running` when another keeper holds it already; then standard output is closed.
@@ -11,7 +14,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _LOOK_AGAIN_S = 0.02
 
@@ -21,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
     # `-I -S` leaves only the standard library; kaged itself comes last, so that it can hide nothing.
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     try:
-        options = dict(getopt.getopt(argv, "", ["socket=", "grace="])[0])
+        options = dict(getopt.getopt(argv, "", ["socket=", "grace=", "site=", "gate=", "nft=", "limits="])[0])
         path, grace = options["--socket"], float(options["--grace"])
     except (getopt.GetoptError, KeyError, ValueError) as error:
         sys.stderr.write(f"keeper: bad arguments ({error}): give --socket PATH --grace SECONDS\n")
@@ -36,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     if not _alone(lock, path):
         _say("running")
         return 0
-    serve(path, grace)
+    serve(path, grace, options)
     return 0
 
 
@@ -54,14 +57,22 @@ def _alone(lock: int, path: str) -> bool:
         time.sleep(_LOOK_AGAIN_S)
 
 
-def serve(path: str, grace: float) -> None:
+def serve(path: str, grace: float, given: Mapping[str, str]) -> None:
     """Serve until the end; the caller holds the lock."""
+    from kaged.keeper import door
     from kaged.keeper.loop import Loop
     from kaged.keeper.requests import handle
-    from kaged.keeper.server import Server
+    from kaged.keeper.server import Options, Server
 
+    gate = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "gate", "main.py")
+    options = Options(
+        gate=given.get("--gate", gate),
+        site=given.get("--site", ""),
+        nft=given.get("--nft", door.find("nft")),
+        groups=given.get("--limits") != "rlimits",
+    )
     loop = Loop()
-    Server(loop, path, grace, handle)
+    Server(loop, path, grace, handle, options)
     _say(f"ready {os.getpid()}")
     loop.run()
 

@@ -10,6 +10,9 @@ from kaged.core.keeper_wire import KeeperError
 
 T = TypeVar("T")
 
+USUAL_PORTS = (22, 80, 443, 8080, 8443)
+"""What programs try first: they get an answer there even when no rule names the port."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -20,15 +23,20 @@ class Limits:
     nofile: int | None
     fsize_bytes: int | None
     walltime_s: float | None
+    cpu: float | None
+    """Processors' worth of time; held by control groups only."""
+    disk_bytes: int | None
 
-    def to_init(self) -> dict[str, int | None]:
-        """What the cage's init sets as resource limits."""
-        return {
-            "memory_bytes": self.memory_bytes,
-            "pids": self.pids,
-            "nofile": self.nofile,
-            "fsize_bytes": self.fsize_bytes,
-        }
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """What a cage may reach: `policy` is the gate's to read, the rest follows from it."""
+
+    policy: Mapping[str, Any]
+    ports: tuple[int, ...]
+    """Every port it names, and the usual ones."""
+    intercepts: bool
+    """Whether some host's TLS is opened, with an authority of the cage's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,8 @@ class Plan:
     """Empty mount points that bwrap makes in the project; removed when no cage needs them any more."""
     guards: tuple[str, ...]
     """Mount points without which the cage must not go on."""
+    net: Net | None
+    """None: no network at all."""
 
     def paths(self) -> frozenset[str]:
         """Every absolute path among the arguments: what this cage's mounts may rest on."""
@@ -75,11 +85,28 @@ def parse(raw: object) -> Plan:
             pids=count(limits, "pids"),
             nofile=count(limits, "nofile"),
             fsize_bytes=count(limits, "fsize_bytes"),
-            walltime_s=seconds(limits.get("walltime_s"), "plan.limits.walltime_s"),
+            walltime_s=amount(limits.get("walltime_s"), "plan.limits.walltime_s"),
+            cpu=amount(limits.get("cpu"), "plan.limits.cpu"),
+            disk_bytes=count(limits, "disk_bytes"),
         ),
         placeholders=_paths(plan.get("placeholders"), "plan.placeholders"),
         guards=strings(plan.get("guards", []), "plan.guards"),
+        net=_net(plan.get("net")),
     )
+
+
+def _net(value: object) -> Net | None:
+    if value is None:
+        return None
+    policy = expect(value, dict, "plan.net")
+    ports = set(USUAL_PORTS)
+    for key in ("allow", "http", "secrets"):
+        for entry in expect(policy.get(key, []), list, f"plan.net.{key}"):
+            port = expect(expect(entry, dict, f"plan.net.{key}").get("port"), int, f"plan.net.{key}.port")
+            if not 1 <= port <= 65535:
+                raise KeeperError("bad_request", f"`plan.net.{key}` names port {port}, which there is not")
+            ports.add(port)
+    return Net(policy, tuple(sorted(ports)), bool(policy.get("http") or policy.get("secrets")))
 
 
 def expect(value: object, kind: type[T], key: str) -> T:
@@ -94,9 +121,14 @@ def strings(value: object, key: str) -> tuple[str, ...]:
     return tuple(expect(item, str, key) for item in expect(value, list, key))
 
 
+def texts(value: object, key: str) -> dict[str, str]:
+    """Names and values."""
+    return {str(name): expect(text, str, key) for name, text in expect(value, dict, key).items()}
+
+
 def environment(value: object, key: str) -> dict[str, str]:
     """Names and values; what only the daemon may know (`KAGED_…`) is refused."""
-    env = {str(name): expect(text, str, key) for name, text in expect(value, dict, key).items()}
+    env = texts(value, key)
     for name in env:
         if name[:6].upper() == "KAGED_":
             raise KeeperError("bad_request", f"`{key}` holds {name}, which no process may be given")
@@ -113,12 +145,12 @@ def count(limits: Mapping[str, Any], key: str) -> int | None:
     return int(value)
 
 
-def seconds(value: object, key: str) -> float | None:
-    """A positive duration in seconds, or None for no limit."""
+def amount(value: object, key: str) -> float | None:
+    """A positive number (of seconds, of processors), or None for no limit."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise KeeperError("bad_request", f"`{key}` must be a positive number of seconds")
+        raise KeeperError("bad_request", f"`{key}` must be a positive number")
     return float(value)
 
 

@@ -48,6 +48,8 @@ class Process:
         """Deliver a signal to the command's group, or to its whole tree."""
         self.give_up: Callable[[str], None] = lambda reason: None
         """End the cage, because the command did not end at SIGKILL."""
+        self.starved: Callable[[], bool] = lambda: False
+        """Whether the kernel has ended something in the cage for its memory since this one started."""
         self._loop = loop
         self._doom: str | None = None
         self._killed = False
@@ -148,7 +150,12 @@ class Process:
     def ended(self, code: int | None, number: int | None) -> None:
         """The command itself was reaped."""
         by_signal = number is not None or (code or 0) > 128
-        self.finish(code, number, "killed" if self._killed and by_signal else "exited")
+        if self._killed:
+            reason = "killed" if by_signal else "exited"
+        else:
+            sigkill = number == signal.SIGKILL or code == 128 + signal.SIGKILL
+            reason = "memory" if sigkill and self.starved() else "exited"
+        self.finish(code, number, reason)
 
     def finish(self, code: int | None, number: int | None, reason: str) -> None:
         """Record the end, once; the reason it was doomed for comes first."""

@@ -29,7 +29,8 @@ def handle(server: Server, request: Request) -> None:
 
 def _state(server: Server, request: Request) -> None:
     cages = [c.describe() for c in server.cages.values() if c.state is State.READY]
-    request.reply({"pid": os.getpid(), "cages": cages, "processes": [p.describe() for p in server.table]})
+    facts = {"pid": os.getpid(), "limits": server.groups.words, "network_lost": server.gate.log.lost}
+    request.reply({**facts, "cages": cages, "processes": [p.describe() for p in server.table]})
 
 
 # ---- cages -------------------------------------------------------------------------------------------
@@ -37,55 +38,65 @@ def _state(server: Server, request: Request) -> None:
 
 def _ensure_cage(server: Server, request: Request) -> None:
     cage_id = expect(request.fields.get("id"), str, "id")
-    _ensure(server, request, cage_id, plans.parse(request.fields.get("plan")))
+    plan = plans.parse(request.fields.get("plan"))
+    given = request.fields.get("secrets")
+    secrets = None if given is None else plans.texts(given, "secrets")
+    _ensure(server, request, cage_id, plan, secrets)
 
 
-def _ensure(server: Server, request: Request, cage_id: str, plan: Plan) -> None:
+def _ensure(
+    server: Server, request: Request, cage_id: str, plan: Plan, secrets: Mapping[str, str] | None
+) -> None:
+    again = partial(_ensure, server, request, cage_id, plan, secrets)
     cage = server.cages.get(cage_id)
     if cage is None:
-        cage = _make(server, cage_id, plan)
+        cage = _make(server, cage_id, plan, secrets)
     elif cage.state is State.ENDING:
-        _after_end(server, cage, lambda: _ensure(server, request, cage_id, plan), request)
+        cage.when_gone(partial(_guarded, again, request))
         return
-    elif cage.plan.hash != plan.hash:
+    elif cage.plan.hash != plan.hash or (cage.plan.net is None) != (plan.net is None):
         if cage.state is State.STARTING or server.table.running_in(cage_id) or watch.tasks_of(cage):
             text = f"something still runs in cage {cage_id}, so its new rules cannot be put in force: end it"
             raise KeeperError("conflict", text)
         cage.kill("killed")
-        _after_end(server, cage, lambda: _ensure(server, request, cage_id, plan), request)
+        cage.when_gone(partial(_guarded, again, request))
         return
     made = cage
 
-    def ready(error: KeeperError | None) -> None:
+    def answer(error: KeeperError | None) -> None:
         request.reply(made.describe()) if error is None else request.fail(error)
+
+    def ready(error: KeeperError | None) -> None:
+        if error is None and plan.net is not None:
+            server.gate.policy(cage_id, plan.net, secrets, answer)
+        else:
+            answer(error)
 
     made.when_ready(ready)
 
 
-def _make(server: Server, cage_id: str, plan: Plan) -> Cage:
+def _make(server: Server, cage_id: str, plan: Plan, secrets: Mapping[str, str] | None) -> Cage:
     cage: Cage
 
     def gone() -> None:
         server.cage_gone(cage)
 
-    server.placeholders.add(plan.placeholders)
     try:
-        cage = Cage(server.loop, cage_id, plan, server.table.exited, gone)
-    except KeeperError:
-        server.sweep()
-        raise
-    server.cages[cage_id] = cage
+        group = server.groups.make(plan.limits)
+    except OSError as error:
+        text = f"the cage's control group could not be made: {error.strerror}"
+        raise KeeperError("unavailable", text) from error
+    server.placeholders.add(plan.placeholders)
+    server.cages[cage_id] = cage = Cage(server.loop, cage_id, plan, group, server.table.exited, gone)
+    cage.begin(server.gate, secrets or {})
     return cage
 
 
-def _after_end(server: Server, cage: Cage, then: Callable[[], None], request: Request) -> None:
-    def go_on() -> None:
-        try:
-            then()
-        except KeeperError as error:
-            request.fail(error)
-
-    cage.when_gone(go_on)
+def _guarded(work: Callable[[], None], request: Request) -> None:
+    try:
+        work()
+    except KeeperError as error:
+        request.fail(error)
 
 
 def _drop_cage(server: Server, request: Request) -> None:
@@ -129,7 +140,7 @@ def _command(fields: Mapping[str, Any], workdir: str) -> Command:
         env=plans.environment(fields.get("env") or {}, "env"),
         stdin=fields.get("stdin") is True,
         pty=None if pty is None else (_side(pty[0]), _side(pty[1])),
-        walltime_s=plans.seconds(fields.get("walltime_s"), "walltime_s"),
+        walltime_s=plans.amount(fields.get("walltime_s"), "walltime_s"),
     )
 
 
@@ -222,6 +233,20 @@ def _forward(server: Server, request: Request, fields: dict[str, Any], payload: 
     cage.call({"op": request.fields["op"], "path": absolute, **fields}, payload, done=done)
 
 
+# ---- network -----------------------------------------------------------------------------------------
+
+
+def _answer_ask(server: Server, request: Request) -> None:
+    ask = expect(request.fields.get("ask"), str, "ask")
+    verdict = expect(request.fields.get("verdict"), str, "verdict")
+    server.gate.answer(ask, verdict, lambda error: request.fail(error) if error else request.reply({}))
+
+
+def _network_taken(server: Server, request: Request) -> None:
+    server.gate.log.taken(expect(request.fields.get("upto"), int, "upto"))
+    request.reply({})
+
+
 def _shutdown(server: Server, request: Request) -> None:
     server.end(request)
 
@@ -240,5 +265,7 @@ OPS: Mapping[str, Callable[[Server, Request], None]] = {
     "read": _read,
     "write": _write,
     "list": _list,
+    "answer_ask": _answer_ask,
+    "network_taken": _network_taken,
     "shutdown": _shutdown,
 }

@@ -7,13 +7,17 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kaged.core import clock
 from kaged.core import keeper_wire as wire
 from kaged.core.keeper_wire import Frame, KeeperError
-from kaged.keeper import door, init, watch
+from kaged.inside import init
+from kaged.keeper import door, watch
 from kaged.keeper.cages import Cage
+from kaged.keeper.cgroups import Groups
+from kaged.keeper.gate import Gate
 from kaged.keeper.kin import descendants
 from kaged.keeper.link import Link
 from kaged.keeper.loop import Loop, Timer
@@ -24,6 +28,17 @@ from kaged.keeper.table import Table
 GREETING_LIMIT_S = 10.0
 TAKEOVER_LIMIT_S = 2.0
 END_LIMIT_S = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What belongs to the machine: the gate's program and its libraries, nft (empty: without)."""
+
+    gate: str
+    site: str
+    nft: str
+    groups: bool = True
+    """Whether control groups are used where there are any."""
 
 
 class Request:
@@ -53,9 +68,16 @@ class Server:
     """Holds everything the keeper holds; `handle` does the requests of the attached daemon."""
 
     def __init__(
-        self, loop: Loop, path: str, grace_s: float, handle: Callable[["Server", Request], None]
+        self,
+        loop: Loop,
+        path: str,
+        grace_s: float,
+        handle: Callable[["Server", Request], None],
+        options: Options,
     ) -> None:
         self.loop = loop
+        self.groups = Groups(loop, enabled=options.groups)
+        self.gate = Gate(loop, options.gate, options.site, options.nft, self.event)
         self.started_at = clock.now()
         self.cages: dict[str, Cage] = {}
         self.table = Table(loop, door.prepare(), self._exited)
@@ -156,7 +178,9 @@ class Server:
         self._attached, self._attached_pid = link, pid
         if self._grace is not None:
             self._grace.cancel()
-        request.reply({"version": wire.WIRE_VERSION, "pid": os.getpid(), "started_at": self.started_at})
+        facts = {"version": wire.WIRE_VERSION, "pid": os.getpid(), "started_at": self.started_at}
+        request.reply({**facts, "limits": self.groups.words})
+        self.gate.attended(True)
 
     def _busy(self) -> KeeperError:
         text = f"another daemon (pid {self._attached_pid}) is attached to the keeper: stop it first"
@@ -174,6 +198,7 @@ class Server:
             return
         self._attached = None
         self.table.detach()
+        self.gate.attended(False)
         if self._held is not None:
             held, self._held = self._held, None
             self._attach(*held)
@@ -199,6 +224,7 @@ class Server:
         if self.cages.get(cage.id) is cage:
             del self.cages[cage.id]
         self.table.cage_gone(cage)
+        self.groups.leave(cage.group)
         self.sweep()
         self.event({"ev": "cage_gone", "id": cage.id, "reason": cage.end_reason, "words": cage.words()})
 
@@ -211,7 +237,7 @@ class Server:
             cage = next((c for c in list(self.cages.values()) if c.bwrap_pid == pid), None)
             if cage is not None:
                 cage.reaped(code, number)
-            else:
+            elif not self.gate.reaped(pid):
                 self.table.reaped(pid, code, number)
         if self._ending:
             self._finish()
@@ -238,7 +264,7 @@ class Server:
         if self.cages:
             return
         left = descendants(os.getpid())
-        if not left:
+        if not left and self.groups.sweep():
             self._leave()
             return
         for pid in left:  # what commands on the host left behind came to us as orphans

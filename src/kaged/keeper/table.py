@@ -8,7 +8,7 @@ from typing import Any
 
 from kaged.core.keeper_stream import Stream
 from kaged.core.keeper_wire import Frame, KeeperError
-from kaged.keeper import init
+from kaged.inside import init
 from kaged.keeper.cages import Cage
 from kaged.keeper.door import HostDoor
 from kaged.keeper.kin import descendants
@@ -122,6 +122,7 @@ class Table:
         if cage is not None:
             process.send = partial(_signal_in_cage, cage, process.tag)
             process.give_up = cage.kill
+            process.starved = partial(cage.starved, cage.oom_kills())
         else:
             self._host[pid] = process
             process.send = partial(self._signal_on_host, process, pid)

@@ -1,4 +1,4 @@
-"""The limits of a cage as a whole: memory and number of tasks, looked at four times a second.
+"""The limits of a cage as a whole where no control group holds them, looked at four times a second.
 
 Resource limits hold for one process (and root is exempt from the one on processes), so the sum is
 counted here, from outside, while anything runs in a cage.
@@ -7,7 +7,7 @@ counted here, from outside, while anything runs in a cage.
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from kaged.keeper import init
+from kaged.inside import init
 from kaged.keeper.cages import Cage, State
 from kaged.keeper.kin import descendants, proportional, resident
 from kaged.keeper.loop import Loop
@@ -40,7 +40,7 @@ class Watch:
     def _look(self) -> None:
         self._awake = False
         busy = False
-        for cage in [c for c in self._cages() if c.state is State.READY and c.init_pid]:
+        for cage in [c for c in self._cages() if c.state is State.READY and c.group is None]:
             tasks = tasks_of(cage)
             busy = busy or bool(tasks) or bool(self._table.running_in(cage.id))
             self._judge(cage, tasks)

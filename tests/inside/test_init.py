@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kaged.keeper import init
+from kaged.inside import init
 from real_keeper import INIT, mark, marked, until
 
 

@@ -1,0 +1,201 @@
+"""The listeners of a cage's network, made inside its network namespace by a child that leaves again.
+
+A socket stays in the namespace it was made in, so the gate serves the cage from outside. Only a child may
+enter: whoever enters a user namespace has no way back, and only there may it change the cage's network.
+Every address is made local to the cage, so whatever a program connects to arrives at our listeners: at
+a listener for each port, or with nft at one for all.
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from kaged.core import keeper_wire as wire
+
+LIMIT_S = 10
+MAX_PORTS = (wire.MAX_FDS - 4) // 2
+ADDRESS = "198.19.255.254"
+"""Of the cage itself: without one beside 127.0.0.1 programs do not look up IPv4 addresses at all."""
+
+_NS_GET_USERNS = 0xB701
+_SIOCGIFFLAGS = 0x8913
+_IFF_UP = 1
+_CAP_NET_BIND, _CAP_NET_ADMIN = 10, 12
+_PR_SET_PDEATHSIG, _PR_CAP_AMBIENT, _RAISE = 1, 47, 2
+_CAPABILITY_VERSION_3 = 0x20080522
+_NEWADDR, _NEWROUTE = 20, 24
+_REQUEST_CREATE_REPLACE_ACK = 0x1 | 0x400 | 0x100 | 0x4
+_IPV6_RECVPKTINFO = 49
+_RULES = """\
+table inet kaged {}
+delete table inet kaged
+table inet kaged {
+  chain nat {
+    type nat hook output priority -100; policy accept;
+    oifname "lo" ip daddr 127.0.0.0/8 accept
+    oifname "lo" ip6 daddr ::1 accept
+    meta l4proto { tcp, udp } th dport 53 redirect to :53
+    meta l4proto tcp redirect to :1
+  }
+  chain out {
+    type filter hook output priority 0; policy drop;
+    ip daddr 127.0.0.0/8 accept
+    ip6 daddr ::1 accept
+    ct status dnat accept
+    ct state established,related accept
+    meta l4proto tcp reject with tcp reset
+    reject with icmpx admin-prohibited
+  }
+}
+"""
+
+
+def serve(channel: socket.socket, pid: int, nft: str, ports: Sequence[int]) -> NoReturn:
+    """Answer number 1 on `channel`: `{nft, kinds}` with the listeners in the network of process `pid`.
+
+    For a child just forked: nothing of its parent goes on in here. `nft` is its path, or empty.
+    """
+    try:
+        _forget_the_keeper(channel)
+        try:
+            made, sockets = _work(pid, nft, ports)
+            answer = {"n": 1, "ok": made}
+        except OSError as error:
+            text = f"the cage's network failed: {error.strerror or error}"
+            answer, sockets = {"n": 1, "error": {"code": "unavailable", "message": text}}, []
+        wire.send(channel, wire.encode(answer, fds=len(sockets)), [sock.fileno() for sock in sockets])
+    finally:
+        os._exit(0)
+
+
+def _forget_the_keeper(channel: socket.socket) -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.alarm(LIMIT_S)
+    os.closerange(3, channel.fileno())
+    os.closerange(channel.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _work(pid: int, nft: str, ports: Sequence[int]) -> tuple[dict[str, Any], list[socket.socket]]:
+    _enter(pid)
+    _wait_for_loopback()
+    _make_all_local()
+    filtered = bool(nft) and _filter(nft)
+    if not filtered and len(ports) > MAX_PORTS:
+        text = f"its rules name {len(ports)} ports, and {MAX_PORTS} is the most there can be without nftables"
+        raise OSError(errno.E2BIG, text)
+    listeners = [("udp53", 53), ("tcp53", 53)]
+    listeners += [("tcp", 1)] if filtered else [("tcp", port) for port in ports]
+    made = [(kind, sock) for kind, port in listeners for sock in _listeners(kind, port, filtered)]
+    return {"nft": filtered, "kinds": [kind for kind, _ in made]}, [sock for _, sock in made]
+
+
+def _enter(pid: int) -> None:
+    """Into the namespaces; the kernel lets in whoever made the user namespace."""
+    net = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    user = fcntl.ioctl(net, _NS_GET_USERNS)
+    libc = ctypes.CDLL(None, use_errno=True)
+    for fd in (user, net):
+        if libc.setns(fd, 0) != 0:
+            raise OSError(ctypes.get_errno(), "its namespace could not be entered: is bwrap setuid root?")
+        os.close(fd)
+
+
+def _wait_for_loopback() -> None:
+    """bwrap brings it up itself, after it has told the number of its child; it fails when we were faster."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        request = struct.pack("16sH14x", b"lo", 0)
+        while not struct.unpack_from("16xH", fcntl.ioctl(sock, _SIOCGIFFLAGS, request))[0] & _IFF_UP:
+            time.sleep(0.0002)
+
+
+def _make_all_local() -> None:
+    lo = socket.if_nametoindex("lo")
+    address = socket.inet_aton(ADDRESS)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
+        body = struct.pack("BBBBI", socket.AF_INET, 32, 0, 0, lo)
+        _netlink(netlink, _NEWADDR, body + _attribute(2, address) + _attribute(1, address))
+        for family, scope in ((socket.AF_INET, 254), (socket.AF_INET6, 0)):
+            # local default dev lo, in the table of local routes
+            body = struct.pack("BBBBBBBBI", family, 0, 0, 0, 255, 4, scope, 2, 0)
+            try:
+                _netlink(netlink, _NEWROUTE, body + _attribute(4, struct.pack("I", lo)))
+            except OSError:
+                if family == socket.AF_INET:  # a machine without IPv6 has nothing to lead astray
+                    raise
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("HH", 4 + len(value), kind) + value
+
+
+def _netlink(sock: socket.socket, kind: int, body: bytes) -> None:
+    sock.send(struct.pack("IHHII", 16 + len(body), kind, _REQUEST_CREATE_REPLACE_ACK, 1, 0) + body)
+    (code,) = struct.unpack_from("16xi", sock.recv(4096))
+    if code:
+        raise OSError(-code, f"netlink refused request {kind}: {os.strerror(-code)}")
+
+
+def _filter(nft: str) -> bool:
+    """Load the rules. A kernel that cannot do them is served without: the same is blocked, less is told."""
+    # An exec drops the capabilities that the namespace gave, unless they are ambient.
+    header, keep = struct.pack("Ii", _CAPABILITY_VERSION_3, 0), 1 << _CAP_NET_ADMIN | 1 << _CAP_NET_BIND
+    sets = struct.pack("6I", keep, keep, 1 << _CAP_NET_ADMIN, 0, 0, 0)
+    if ctypes.CDLL(None, use_errno=True).capset(header, sets) != 0:
+        raise OSError(ctypes.get_errno(), "CAP_NET_ADMIN could not be kept for nft")
+    _prctl(_PR_CAP_AMBIENT, _RAISE, _CAP_NET_ADMIN)
+    rules = os.memfd_create("rules")
+    os.write(rules, _RULES.encode())
+    os.lseek(rules, 0, os.SEEK_SET)
+    child = os.posix_spawn(nft, [nft, "-f", "-"], {}, file_actions=[(os.POSIX_SPAWN_DUP2, rules, 0)])
+    os.close(rules)
+    if os.waitpid(child, 0)[1] == 0:
+        return True
+    sys.stderr.write("nft could not load a cage's rules (see above), so it is served without them\n")
+    return False
+
+
+def _prctl(option: int, *values: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, *values, *[0] * (4 - len(values))) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl {option} failed")
+
+
+def _listeners(kind: str, port: int, filtered: bool) -> list[socket.socket]:
+    """One for IPv4, and one for IPv6 where there is any."""
+    made = []
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            made.append(_listener(family, kind, port, filtered))
+        except OSError as error:
+            # A port of a running cage may be its own server's; the lower ones no program in it can take.
+            if family == socket.AF_INET and (port < 1024 or error.errno != errno.EADDRINUSE):
+                raise
+    return made
+
+
+def _listener(family: int, kind: str, port: int, filtered: bool) -> socket.socket:
+    udp = kind == "udp53"
+    sock = socket.socket(family, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
+    any_, loopback = ("0.0.0.0", "127.0.0.1") if family == socket.AF_INET else ("::", "::1")
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if udp:  # whoever answers must know what was asked: it may be any resolver's address
+        option = (
+            (socket.IPPROTO_IP, 8) if family == socket.AF_INET else (socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO)
+        )
+        sock.setsockopt(*option, 1)
+    sock.bind((loopback if filtered and kind == "tcp" else any_, port))
+    if not udp:
+        sock.listen(512)
+    return sock

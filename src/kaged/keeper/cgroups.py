@@ -1,0 +1,228 @@
+"""Limits of a cage held by the kernel: one control group each, where this account may make some.
+
+Version 2 needs a cgroup that was delegated to us (`Delegate=yes`); version 1 needs writable hierarchies
+(containers, root). Without either, resource limits and the watch have to do.
+"""
+
+import contextlib
+import os
+import re
+import signal
+from collections.abc import Iterable, Mapping
+
+from kaged.inside import init
+from kaged.keeper.loop import Loop
+from kaged.keeper.plan import Limits
+
+ROOT = "/sys/fs/cgroup"
+WITHOUT = "rlimits and a look four times a second"
+PERIOD_US = 100_000
+OURS = 2
+"""Tasks that are not the agent's: bwrap and the init."""
+
+_NEEDED = ("memory", "pids", "cpu")
+_OURS = re.compile(r"kaged-(\d+)-(\d+)-\d+")
+_AGAIN_S = 0.02
+
+
+class Group:
+    """The control group of one cage: its folder for each controller (with version 2 one for all)."""
+
+    def __init__(self, folders: Mapping[str, str], *, unified: bool) -> None:
+        self._folders = folders
+        self._unified = unified
+
+    def make(self, limits: Limits) -> None:
+        """Make it, with its limits; raises OSError."""
+        for folder in self._all():
+            os.mkdir(folder)
+        for controller, name, value, needed in settings(limits, unified=self._unified):
+            with contextlib.nullcontext() if needed else contextlib.suppress(OSError):
+                _write(f"{self._folders[controller]}/{name}", value)
+
+    def _all(self) -> frozenset[str]:
+        return frozenset(self._folders.values())
+
+    def add(self, pids: Iterable[int]) -> None:
+        """Put processes in; what they start from now on is in it as well."""
+        for folder in self._all():
+            for pid in pids:
+                _write(f"{folder}/cgroup.procs", str(pid))
+
+    def oom_kills(self) -> int:
+        """How often the kernel has ended something in it for want of memory."""
+        name = "memory.events" if self._unified else "memory.oom_control"
+        with contextlib.suppress(OSError):
+            for line in _read(f"{self._folders['memory']}/{name}").splitlines():
+                if line.split()[0] == "oom_kill":
+                    return int(line.split()[1])
+        return 0
+
+    def release(self) -> None:
+        """Take the limit of time off: what is to end must get some to do so."""
+        with contextlib.suppress(OSError):
+            name, value = ("cpu.max", "max") if self._unified else ("cpu.cfs_quota_us", "-1")
+            _write(f"{self._folders['cpu']}/{name}", value)
+
+    def remove(self) -> bool:
+        """End what is left in it and remove it; whether it is gone."""
+        return sum(_remove(folder) for folder in self._all()) == len(self._all())
+
+
+class Groups:
+    """Makes control groups below the ones this process is in. `words` says what holds the limits."""
+
+    def __init__(self, loop: Loop, *, root: str = ROOT, enabled: bool = True) -> None:
+        self._loop = loop
+        self._prefix = f"kaged-{os.getpid()}-{_started(str(os.getpid()))}"
+        self._numbers = 0
+        self._leaving: list[Group] = []
+        self._waits = False
+        self._unified = False
+        self._bases: dict[str, str] = {}
+        if enabled:
+            listed = dict(line.split(":", 2)[1:] for line in _read("/proc/self/cgroup").splitlines())
+            self._bases = _legacy(root, listed)
+            if not self._bases and (base := _delegated(root, listed.get("", "/"))):
+                self._unified, self._bases = True, dict.fromkeys(_NEEDED, base)
+            self._remove_stale()
+
+    @property
+    def words(self) -> str:
+        """What holds the limits of cages here."""
+        return WITHOUT if not self._bases else f"cgroup v{2 if self._unified else 1}"
+
+    def make(self, limits: Limits) -> Group | None:
+        """A group for a new cage; None where there are none. Raises OSError when it cannot be made."""
+        if not self._bases:
+            return None
+        self._numbers += 1
+        folders = {name: f"{base}/{self._prefix}-{self._numbers}" for name, base in self._bases.items()}
+        group = Group(folders, unified=self._unified)
+        try:
+            group.make(limits)
+        except OSError:
+            self.leave(group)
+            raise
+        return group
+
+    def leave(self, group: Group | None) -> None:
+        """The cage has ended: remove its group, now or as soon as the kernel is done with it."""
+        if group is not None:
+            self._leaving.append(group)
+            self.sweep()
+
+    def sweep(self) -> bool:
+        """Remove what is to be removed; whether nothing is left."""
+        self._leaving = [group for group in self._leaving if not group.remove()]
+        if self._leaving and not self._waits:
+            self._waits = True
+            self._loop.later(_AGAIN_S, self._again)
+        return not self._leaving
+
+    def _again(self) -> None:
+        self._waits = False
+        self.sweep()
+
+    def _remove_stale(self) -> None:
+        """Of keepers that were killed: a group's name says whose it is."""
+        for base in set(self._bases.values()):
+            for name in os.listdir(base):
+                found = _OURS.fullmatch(name)
+                if found and _started(found[1]) != found[2]:
+                    self._leaving.append(Group({"": f"{base}/{name}"}, unified=self._unified))
+        self.sweep()
+
+
+def settings(limits: Limits, *, unified: bool) -> list[tuple[str, str, str, bool]]:
+    """(controller, file, value, whether it has to work) for every limit that is set."""
+    found = []
+    if limits.memory_bytes is not None:
+        size = str(limits.memory_bytes)
+        if unified:  # a kernel without swap has no such file
+            found = [
+                ("memory.max", size, True),
+                ("memory.oom.group", "1", True),
+                ("memory.swap.max", "0", False),
+            ]
+        else:
+            found = [("memory.limit_in_bytes", size, True), ("memory.memsw.limit_in_bytes", size, False)]
+    if limits.pids is not None:
+        found.append(("pids.max", str(limits.pids + OURS), True))
+    if limits.cpu is not None:
+        quota = str(max(1000, round(limits.cpu * PERIOD_US)))
+        if unified:
+            found.append(("cpu.max", f"{quota} {PERIOD_US}", True))
+        else:
+            found += [("cpu.cfs_period_us", str(PERIOD_US), True), ("cpu.cfs_quota_us", quota, True)]
+    return [(name.split(".")[0], name, value, needed) for name, value, needed in found]
+
+
+def _legacy(root: str, listed: Mapping[str, str]) -> dict[str, str]:
+    """Where version 1 lets us make groups: controller → folder; empty unless it does for all."""
+    found = {}
+    for controllers, path in listed.items():
+        for name in set(controllers.split(",")) & set(_NEEDED):
+            # In a container the path may be the one outside of it, and the mount shows only what is below.
+            places = (f"{root}/{controllers}{path.rstrip('/')}", f"{root}/{controllers}")
+            found[name] = next((place for place in places if os.path.isdir(place)), "")
+    usable = len(found) == len(_NEEDED) and all(path and os.access(path, os.W_OK) for path in found.values())
+    return found if usable else {}
+
+
+def _delegated(root: str, path: str) -> str:
+    """Our own group of version 2, made ready to hold others; empty when it is not ours to divide."""
+    if os.path.splitext(os.path.dirname(path))[1] == ".service":
+        path = os.path.dirname(path)  # `DelegateSubgroup=`, or where an earlier keeper put the daemon
+    base = f"{root}{path.rstrip('/')}"
+    try:
+        if set(_NEEDED) - set(_read(f"{base}/cgroup.controllers").split()):
+            return ""
+        # A group that passes controllers on must not hold processes itself. What else is in a service of
+        # ours, or in a container, is the daemon; in a desktop's scope it may be anybody's shell.
+        leaf = f"{base}/kaged-keeper"
+        os.makedirs(leaf, exist_ok=True)
+        alone = path != "/" and os.path.splitext(path)[1] != ".service"
+        for pid in [str(os.getpid())] if alone else _read(f"{base}/cgroup.procs").split():
+            with contextlib.suppress(ProcessLookupError):
+                _write(f"{leaf}/cgroup.procs", pid)
+        _write(f"{base}/cgroup.subtree_control", " ".join(f"+{name}" for name in _NEEDED))
+    except OSError:
+        return ""
+    return base
+
+
+def _remove(folder: str) -> bool:
+    try:
+        if os.path.exists(f"{folder}/cgroup.kill"):
+            _write(f"{folder}/cgroup.kill", "1")
+        else:
+            for pid in _read(f"{folder}/cgroup.procs").split():
+                init.send_signal(int(pid), signal.SIGKILL)
+        os.rmdir(folder)
+    except FileNotFoundError:
+        return True
+    except OSError:  # still busy: somebody in it is not quite dead
+        return False
+    return True
+
+
+def _started(pid: str) -> str:
+    """When a process began, as the kernel counts; empty when there is none."""
+    with contextlib.suppress(OSError):
+        fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+        return fields[19] if fields[0] not in "ZX" else ""
+    return ""
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)

@@ -1,0 +1,320 @@
+"""The gate as the keeper holds it: started with the first cage that has a network, and again when it ends.
+
+Also what it reports on the way to the daemon: numbered, and kept until the daemon has stored it. Secrets
+are held for another start of the gate and go nowhere else.
+"""
+
+import base64
+import os
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from kaged.core import clock
+from kaged.core.keeper_wire import Frame, KeeperError
+from kaged.inside import netns
+from kaged.keeper import door
+from kaged.keeper.link import Answer, Calls, Link
+from kaged.keeper.loop import Loop, Timer
+from kaged.keeper.plan import Net
+
+MAX_KEPT = 10_000
+ANSWER_LIMIT_S = 10.0
+PAUSE_S = 10.0
+ENDED = "the gate has ended: this cage has no network until it runs again"
+BACK = "the gate runs again"
+
+Done = Callable[[KeeperError | None], None]
+Files = Callable[[Mapping[str, bytes] | KeeperError], None]
+
+
+@dataclass(slots=True)
+class Served:
+    """What the gate does for one cage; `pid` is that of the cage's init, once there is one."""
+
+    net: Net
+    secrets: Mapping[str, str] = field(repr=False)
+    pid: int | None = None
+    nft: bool = False
+    open: bool = False
+
+
+class Log:
+    """Network events: each gets a number, which grows also from one keeper to the next."""
+
+    def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        self.lost = 0
+        """How many were dropped because no daemon took them."""
+        self._tell = tell
+        self._number = int(clock.now() * 1000)
+        self._kept: deque[dict[str, Any]] = deque(maxlen=MAX_KEPT)
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Keep it and tell the daemon."""
+        self._number += 1
+        self.lost += len(self._kept) == MAX_KEPT
+        self._kept.append({**event, "n": self._number})
+        self._tell(self._kept[-1])
+
+    def taken(self, upto: int) -> None:
+        """The daemon has stored all up to that number."""
+        while self._kept and self._kept[0]["n"] <= upto:
+            self._kept.popleft()
+
+    def repeat(self) -> None:
+        """Tell everything that is kept."""
+        for event in list(self._kept):
+            self._tell(event)
+
+
+def listen_in(loop: Loop, pid: int, nft: str, ports: Sequence[int], done: Answer) -> Link:
+    """Have the listeners made in the network of process `pid`: `done` gets them, or why there are none."""
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        netns.serve(theirs, pid, nft, ports)
+    theirs.close()
+    late = f"the cage's network failed: its listeners were not made within {netns.LIMIT_S} seconds"
+    calls = Calls()
+    calls.expect(done)
+    return Link(loop, ours, calls.settle, lambda reason: calls.fail(KeeperError("unavailable", late)))
+
+
+class Gate:
+    """Starts the gate, asks it, and starts it again. `tell` sends an event to the daemon, if there is one."""
+
+    def __init__(
+        self, loop: Loop, program: str, site: str, nft: str, tell: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self.log = Log(tell)
+        self._loop = loop
+        self._program = program, site
+        self._nft = nft
+        self._tell = tell
+        self._pid: int | None = None
+        self._link: Link | None = None
+        self._calls = Calls()
+        self._served: dict[str, Served] = {}
+        self._asks: dict[str, dict[str, Any]] = {}
+        self._attended = False
+        self._born = 0
+        self._ended_at = -PAUSE_S
+        self._pause: Timer | None = None
+
+    # -- cages ----------------------------------------------------------------------------------------
+
+    def prepare(self, cage_id: str, net: Net, secrets: Mapping[str, str], done: Files) -> None:
+        """Before a cage is started: `done` gets the files of its authority, none when it wants none."""
+        self._served[cage_id] = Served(net, secrets)
+
+        def made(answer: Frame | KeeperError) -> None:
+            if isinstance(answer, KeeperError):
+                done(answer)
+                return
+            files = answer.header["ok"].get("files", {})
+            done({name: base64.b64decode(text, validate=True) for name, text in files.items()})
+
+        self._call({"op": "authority", "cage": cage_id} if net.intercepts else {"op": "state"}, made)
+
+    def open(self, cage_id: str, pid: int, done: Done) -> None:
+        """Serve the cage whose init is `pid`; nothing of the agent runs in it yet."""
+        served = self._served.get(cage_id)
+        if served is None:
+            done(KeeperError("unavailable", "the gate ended while the cage was made: start the cage again"))
+            return
+        served.pid = pid
+        self._listen(cage_id, served, done)
+
+    def _listen(self, cage_id: str, served: Served, done: Done) -> None:
+        assert served.pid is not None
+        made = partial(self._hand_over, cage_id, served, done)
+        listen_in(self._loop, served.pid, self._nft, served.net.ports, made)
+
+    def _hand_over(self, cage_id: str, served: Served, done: Done, made: Frame | KeeperError) -> None:
+        """The listeners are there: the gate gets them."""
+        if isinstance(made, KeeperError):
+            done(made)
+            return
+
+        def opened(answer: Frame | KeeperError) -> None:
+            served.open = isinstance(answer, Frame)
+            done(_error(answer))
+
+        try:
+            if self._served.get(cage_id) is not served:
+                done(KeeperError("unavailable", "the cage has ended"))
+                return
+            served.nft = made.header["ok"]["nft"]
+            sockets = {"nft": served.nft, "sockets": made.header["ok"]["kinds"]}
+            self._call({"op": "open", **_rules(cage_id, served), **sockets}, opened, made.fds)
+        finally:
+            for fd in made.fds:
+                os.close(fd)
+
+    def policy(self, cage_id: str, net: Net, secrets: Mapping[str, str] | None, done: Done) -> None:
+        """Put other rules in force in a cage that is served; None: its secrets stay."""
+        served = self._served[cage_id]
+        before = served.net, served.secrets
+        secrets = served.secrets if secrets is None else secrets
+        fresh = set(net.ports) - set(served.net.ports)
+        if (net, secrets) == before:
+            done(None)
+            return
+        if fresh and not served.nft:
+            text = f"without nftables a running cage gets no new port ({min(fresh)}): end what runs in it"
+            done(KeeperError("conflict", text))
+            return
+        served.net, served.secrets = net, secrets
+
+        def answered(answer: Frame | KeeperError) -> None:
+            if isinstance(answer, KeeperError) and self._link is not None:  # refused: the old ones hold
+                served.net, served.secrets = before
+                done(answer)
+            else:
+                done(None)
+
+        if served.open:
+            self._call({"op": "policy", **_rules(cage_id, served)}, answered)
+        else:
+            done(None)  # in force as soon as the gate is back
+
+    def close(self, cage_id: str) -> None:
+        """The cage has ended; unknown ones are fine."""
+        if self._served.pop(cage_id, None) is not None and self._link is not None:
+            self._call({"op": "close", "cage": cage_id}, lambda answer: None)
+
+    # -- the daemon -----------------------------------------------------------------------------------
+
+    def attended(self, on: bool) -> None:
+        """A daemon has attached (it is told everything it does not have) or left."""
+        self._attended = on
+        if self._link is not None:
+            self._call({"op": "attended", "on": on}, lambda answer: None)
+        if on:
+            self.log.repeat()
+            for ask, event in self._asks.items():
+                self._tell({**event, "ask": ask})
+
+    def answer(self, ask: str, verdict: str, done: Done) -> None:
+        """Hand the operator's word to whoever waits for it."""
+        event = self._asks.get(ask)
+        if event is None:
+            done(KeeperError("not_found", "nobody waits for this answer any more"))
+            return
+        request = {"op": "answer", "ask": event["ask"], "verdict": verdict}
+        self._call(request, lambda answer: done(_error(answer)))
+
+    # -- the process ----------------------------------------------------------------------------------
+
+    def _call(self, request: Mapping[str, Any], done: Answer, fds: Sequence[int] = ()) -> None:
+        if self._link is None:
+            try:
+                self._start()
+            except KeeperError as error:
+                done(error)
+                return
+        assert self._link is not None
+        timer = self._loop.later(ANSWER_LIMIT_S, self._hung)
+
+        def answered(answer: Frame | KeeperError) -> None:
+            timer.cancel()
+            done(answer)
+
+        self._calls.ask(self._link, request, answered, fds=fds)
+
+    def _start(self) -> None:
+        if self._pause is not None or self._pid is not None:
+            text = "the gate has ended (see keeper.log) and is not back yet: try again in a moment"
+            raise KeeperError("unavailable", text)
+        self._pid, sock = door.start_gate(*self._program)
+        self._born = int(clock.now() * 1000)
+        self._link = Link(self._loop, sock, self._frame, self._lost, max_fds=0)
+        self._call({"op": "attended", "on": self._attended}, lambda answer: None)
+
+    def _hung(self) -> None:
+        if self._link is not None:
+            self._link.close("the gate does not answer")
+
+    def _frame(self, frame: Frame) -> None:
+        try:
+            self._take(frame)
+        except (KeyError, TypeError, ValueError) as error:
+            if self._link is not None:
+                self._link.close(f"the gate sent nonsense: {error!r}")
+
+    def _take(self, frame: Frame) -> None:
+        event = frame.header
+        kind = event.get("ev")
+        if kind is None:
+            self._calls.settle(frame)
+        elif kind == "network":
+            self.log.add(event)
+        else:
+            # Another gate may count from the start again: an old answer must not meet a new question.
+            ask = f"{self._born}.{event['ask']}"
+            if kind == "ask":
+                self._asks[ask] = event
+            else:
+                self._asks.pop(ask, None)
+            self._tell({**event, "ask": ask})
+
+    def _lost(self, reason: str) -> None:
+        if self._pid is not None:
+            os.kill(self._pid, signal.SIGKILL)  # not reaped yet: the number is still its own
+        self._link = None
+        for ask, event in self._asks.items():
+            self._tell({"ev": "ask_done", "ask": ask, "cage": event["cage"], "verdict": "deny", "by": "end"})
+        self._asks = {}
+        for cage_id, served in list(self._served.items()):
+            if served.pid is None:
+                del self._served[cage_id]  # its authority is gone before the cage began
+            elif served.open:
+                served.open = False
+                self._note(cage_id, "denied", ENDED)
+        self._calls.fail(KeeperError("unavailable", "the gate has ended (see keeper.log)"))
+        if self._pid is None:
+            self._restart()
+
+    def _restart(self) -> None:
+        """Only now that it was reaped are its listeners closed as well, and can be made anew."""
+        now = clock.monotonic()
+        self._pause = self._loop.later(PAUSE_S if now - self._ended_at < PAUSE_S else 0, self._again)
+        self._ended_at = now
+
+    def _again(self) -> None:
+        self._pause = None
+        for cage_id, served in list(self._served.items()):
+            if served.pid is not None and not served.open:
+                self._listen(cage_id, served, partial(self._back, cage_id))
+
+    def _back(self, cage_id: str, error: KeeperError | None) -> None:
+        if cage_id in self._served:
+            verdict, reason = ("allowed", BACK) if error is None else ("denied", error.message)
+            self._note(cage_id, verdict, reason)
+
+    def _note(self, cage_id: str, verdict: str, reason: str) -> None:
+        about = {"cage": cage_id, "host": "", "port": 0, "via": "tcp", "rule": "", "connection": 0}
+        figures = {"state": "closed", "up": 0, "down": 0, "ms": 0, "count": 1, "at": clock.now()}
+        self.log.add({"ev": "network", "verdict": verdict, "reason": reason, **about, **figures})
+
+    def reaped(self, pid: int) -> bool:
+        """A child has ended; whether it was the gate."""
+        if pid != self._pid:
+            return False
+        self._pid = None
+        if self._link is not None:
+            self._link.close("the gate has ended")
+        else:
+            self._restart()
+        return True
+
+
+def _error(answer: Frame | KeeperError) -> KeeperError | None:
+    return answer if isinstance(answer, KeeperError) else None
+
+
+def _rules(cage_id: str, served: Served) -> dict[str, Any]:
+    return {"cage": cage_id, "policy": served.net.policy, "secrets": dict(served.secrets)}
