@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from kaged.cage.probe import Check, Outcome, ProbeReport
 from kaged.daemon import doctor
 from kaged.settings.config import Flags, Loaded, load
 
@@ -51,3 +52,46 @@ async def test_a_program_that_is_missing(
     text = capsys.readouterr().out
     assert "FAIL  program kaged-nosuch: not installed; nothing works without it" in text
     assert "fix: sudo apt-get install -y nosuch" in text
+
+
+OUTCOMES = (
+    Outcome("Files", "read it", "denied", "not there", "worked outside (/x)"),
+    Outcome("Files", "write it", "got through", "/x"),
+    Outcome("Kernel", "load it", "denied", "not permitted", "not shown here: no rights"),
+    Outcome("Kernel", "call it", "not tried", "this processor has none"),
+)
+
+
+@pytest.mark.parametrize("outcomes", [OUTCOMES, OUTCOMES[:1]])
+async def test_attacks_are_a_table_with_a_sum(
+    outcomes: tuple[Outcome, ...],
+    short_tmp: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ok = all(outcome.ok for outcome in outcomes)
+
+    async def probe(client: object, *, attacks: bool) -> ProbeReport:
+        return ProbeReport((Check("Files", ok, "words", "do this"),), outcomes)
+
+    monkeypatch.setattr(doctor, "probe", probe)
+    assert await doctor.examine(user(short_tmp), attacks=True, as_json=False) == int(not ok)
+    text = capsys.readouterr().out
+    assert ("FAIL  Files: words\n      fix: do this" in text) is not ok
+    if not ok:
+        assert text.partition("\n\n")[2].splitlines() == [
+            "Files",
+            "  ok    read it   denied: not there                   worked outside",
+            "  FAIL  write it  got through: /x",
+            "",
+            "Kernel",
+            "  ok    load it   denied: not permitted               not shown here: no rights",
+            "  ok    call it   not tried: this processor has none",
+            "",
+            "3 attacks, 2 denied, 1 shown to work elsewhere",
+        ]
+    assert await doctor.examine(user(short_tmp), attacks=True, as_json=True) == int(not ok)
+    found = json.loads(capsys.readouterr().out)
+    assert [attack["verdict"] for attack in found["attacks"]] == [outcome.verdict for outcome in outcomes]
+    assert await doctor.examine(user(short_tmp), attacks=False, as_json=True) == int(not ok)
+    assert "attacks" not in json.loads(capsys.readouterr().out)

@@ -4,74 +4,46 @@ import asyncio
 import contextlib
 import json
 import secrets
-import shutil
 import signal
-import socket
-import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+from kaged.attacks.attempt import CAGE, NAMESPACE, NO_FILTER, OPEN_MOUNTS, OUTSIDE, Attack
+from kaged.attacks.table import ATTACKS, LIMITS
+from kaged.attacks.ways import processes
 from kaged.cage.advice import explain_bwrap_failure
-from kaged.cage.client import KeeperClient
-from kaged.cage.compile import account_home, compile_plan
+from kaged.cage.client import Exit, KeeperClient, Plan
 from kaged.cage.plan import CagePlan
-from kaged.cage.seccomp import NUMBERS, number
+from kaged.cage.stage import TIME_LIMIT_S, Stage, Weakened, stage
 from kaged.core.errors import KagedError
 from kaged.core.ids import new_ulid
-from kaged.projects.cage_spec import CageSpec
-
-GATE_TRIES = {
-    "project_is_usable": "the project can be read and written",
-    "files_outside": "no file outside the project is visible",
-    "protected_files": "protected files cannot be changed, moved or made",
-    "system_is_read_only": "the system is read-only",
-    "network": "no network",
-    "sockets_of_the_host": "no socket of this machine",
-    "processes_of_the_host": "no process of this machine",
-    "environment": "nothing of the daemon's environment",
-    "mounts_and_namespaces": "no mounts and no namespaces",
-    "other_processes_memory": "no access to other processes' memory",
-    "terminal_injection": "no injection into terminals",
-    "kernel_interfaces": "no dangerous kernel interface",
-    "privileges": "no capabilities",
-    "set_user_id": "no set-user-id files",
-    "descriptors": "no descriptor of the daemon",
-}
-"""What the start gate asks: the prober's methods and what each one proves."""
-
-ATTACK_TRIES = {
-    "ways_around_paths": "no way around the paths",
-    "devices": "no devices",
-    "kernel_switches": "no kernel switches",
-    "raising_limits": "limits cannot be raised",
-    "a_cage_in_the_cage": "no cage inside the cage",
-    "becoming_root": "nobody becomes root",
-    "datagrams_and_names": "no datagrams and no names",
-}
-"""What `kaged doctor --attacks` asks in addition."""
 
 _FIX = (
     "do not run agents on this machine; update the kernel and bubblewrap, then run `kaged doctor --attacks`"
 )
+_UNSHOWN = "the attempt itself did not work, so it proves nothing: report it with the output of --json"
 _GREED = {
-    "memory is limited": "x = bytearray(400 << 20); print('took it all', flush=True)",
-    "processes are limited": """import os, time
-for n in range(200):
+    "take more memory than allowed": "x = bytearray(400 << 20); print('through', flush=True)",
+    "start more processes than allowed": """import os, time
+for n in range(100):
     if os.fork() == 0: time.sleep(30); os._exit(0)
-time.sleep(5)
-print('took it all', flush=True)""",
+print('all started', flush=True); time.sleep(WAIT); print('through', flush=True)""",
 }
-"""What `kaged doctor --attacks` lets a cage with small limits run."""
-
-_TIME_LIMIT_S = 60.0
+"""What a cage with small limits runs; WAIT is how long the processes must stay alive to count."""
+_LEFTOVERS = Attack(
+    LIMITS, "leave a process behind (nohup, setsid, ignored signals)", lambda _: {}, "while the cage lived"
+)
+IN_ADDITION = (*(Attack(LIMITS, name, lambda _: {}, "with wide limits") for name in _GREED), _LEFTOVERS)
+"""Attacks in which the outside takes part; only for `attacks=True`."""
 _OUTPUT_LIMIT = 1024 * 1024
+_Told = dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was tried. `fix` says what to do when it is not `ok`."""
+    """One thing that was looked at. `fix` says what to do when it is not `ok`."""
 
     name: str
     ok: bool
@@ -80,121 +52,147 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one attack: `denied`, `got through`, `inconclusive` or `not tried`, and where it works.
+
+    `control` is empty when none was asked for.
+    """
+
+    group: str
+    name: str
+    verdict: str
+    words: str
+    control: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the cage held."""
+        return self.verdict in ("denied", "not tried")
+
+    @property
+    def shown(self) -> bool:
+        """Whether the same attempt was seen to succeed elsewhere."""
+        return self.control[:6] == "worked"
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """All checks, in order."""
+    """All checks in order, with a summary for each group of attacks; `attacks` one by one."""
 
     checks: tuple[Check, ...]
+    attacks: tuple[Outcome, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether the cage held everywhere."""
         return all(check.ok for check in self.checks)
 
+    def summary(self) -> str:
+        """`78 attacks, 78 denied, 75 shown to work elsewhere`."""
+        tried = [attack for attack in self.attacks if attack.verdict != "not tried"]
+        denied = sum(attack.verdict == "denied" for attack in tried)
+        shown = sum(attack.shown for attack in tried)
+        return f"{len(tried)} attacks, {denied} denied, {shown} shown to work elsewhere"
+
 
 async def probe(client: KeeperClient, *, attacks: bool = False, place: Path | None = None) -> ProbeReport:
-    """Start a cage through `client`, run the prober in it, and end it.
+    """Start a cage through `client`, try the attacks in it, and end it.
 
-    `attacks` adds the larger set (a few seconds). `place` is where the trial project is made (default: the
-    folder for temporary files). Never raises for a cage that fails: that is what the report says.
+    `attacks` adds the slow ones and, for each, the control (a few seconds). `place` is where the trial
+    project is made (default: the folder for temporary files). Never raises for a cage that fails: that is
+    what the report says.
     """
-    with _stage(place) as stage:
-        before = _snapshot(stage.project)
-        checks = await _start(client, stage, attacks=attacks)
-        if attacks and all(check.ok for check in checks):
-            checks += [*await _limits(client, stage.plan()), await _leftovers(client, stage.plan())]
-        changed = {name for name, _ in before.items() ^ _snapshot(stage.project).items()}
-    finding = f"changed or left over: {', '.join(sorted(changed))}" if changed else None
-    return ProbeReport((*checks, _judged("the project is left as it was", finding)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    """The trial project and what lies around it, waiting to be reached."""
-
-    project: Path
-    secret: Path
-    unix: socket.socket
-    abstract: socket.socket
-    tcp: socket.socket
-
-    def plan(self) -> CagePlan:
-        """The default policy."""
-        return compile_plan(CageSpec(), self.project, name="probe", environ={})
-
-    def given(self, plan: CagePlan, tries: Iterable[str]) -> str:
-        """What the prober is told."""
-        homes = [home / name for home in account_home() for name in (".ssh", ".bashrc", ".config")]
-        outside = [self.secret, *homes, "/etc/shadow", "/boot", "/sys/kernel", "/var/log"]
-        kinds = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
-        facts: dict[str, Any] = {
-            "tries": list(tries),
-            "numbers": {name: number(name, plan.host.machine) for name in NUMBERS},
-            "project": str(self.project),
-            "outside": [str(path) for path in outside],
-            "port": self.tcp.getsockname()[1],
-            "socket": self.unix.getsockname(),
-            "abstract": self.abstract.getsockname()[1:].decode(),
-            "namespaces": {kind: str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in kinds},
-        }
-        return json.dumps(facts)
-
-
-@contextlib.contextmanager
-def _stage(place: Path | None) -> Iterator[_Stage]:
-    base = Path(tempfile.mkdtemp(prefix="kaged-probe-", dir=place)).resolve()
-    with contextlib.ExitStack() as cleanup:
-        cleanup.callback(shutil.rmtree, base, ignore_errors=True)
-        project, secret = base / "project", base / "secret"
-        for name in (".kaged/project.yaml", ".git/config", ".git/hooks/sample", "plain"):
-            (project / name).parent.mkdir(parents=True, exist_ok=True)
-            (project / name).write_text("as it was\n")
-        secret.write_text("nobody inside may read this")
-        addresses = ("\0kaged-probe-" + secrets.token_hex(8), str(base / "s"))
-        abstract, unix = (_listen(cleanup, socket.AF_UNIX, address) for address in addresses)
-        tcp = _listen(cleanup, socket.AF_INET, ("127.0.0.1", 0))
-        yield _Stage(project, secret, unix, abstract, tcp)
-
-
-def _listen(cleanup: contextlib.ExitStack, family: int, address: Any) -> socket.socket:
-    listener = cleanup.enter_context(socket.socket(family, socket.SOCK_STREAM))
-    listener.bind(address)
-    listener.listen(8)
-    return listener
-
-
-def _snapshot(folder: Path) -> dict[str, bytes]:
-    """Everything below a folder by name; files with their content."""
-    paths = folder.rglob("*")
-    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"" for path in paths}
-
-
-async def _start(client: KeeperClient, stage: _Stage, *, attacks: bool) -> list[Check]:
-    """A cage with the default policy, and what the prober finds in it."""
-    name = "a cage can be made"
-    tries = {**GATE_TRIES, **(ATTACK_TRIES if attacks else {})}
-    code = Path(__file__).with_name("prober.py").read_text(encoding="utf-8")
+    rows = [index for index, attack in enumerate(ATTACKS) if attacks or not attack.slow]
     try:
-        plan = stage.plan()
-        output = await _run(client, plan, "-c", code, stage.given(plan, tries))
+        with stage(place, client.pid) as trial:
+            plan = trial.plan()
+            before = _snapshot(trial.project)
+            told = await _try(client, trial, CAGE, rows)
+            changed = {path for path, _ in before.items() ^ _snapshot(trial.project).items()}
+            controls = await _controls(client, place) if attacks else None
+            outcomes = [_outcome(ATTACKS[row], told, controls) for row in rows]
+            if attacks:
+                outcomes += [*await _greed(client, plan), await _leftovers(client, plan)]
     except KagedError as error:
         stderr = str((error.details or {}).get("stderr", "")) or error.message
         problem, fix = explain_bwrap_failure(stderr)
-        return [Check(name, False, f"{problem} ({error.message})", fix)]
-    checks = [Check(name, True, f"bubblewrap at {plan.host.bwrap}, filter {plan.seccomp}")]
+        return ProbeReport((Check("a cage can be made", False, f"{problem} ({error.message})", fix),))
+    left = f"changed or left over: {', '.join(sorted(changed))}"
+    checks = [
+        Check("a cage can be made", True, f"bubblewrap at {plan.host.bwrap}, filter {plan.seccomp}"),
+        Check("the project is left as it was", not changed, left if changed else "held", _FIX),
+        *_summaries(outcomes),
+    ]
+    return ProbeReport(tuple(checks), tuple(outcomes))
+
+
+def _summaries(outcomes: Sequence[Outcome]) -> list[Check]:
+    """A check for each group: how many held, or what did not."""
+    checks = []
+    for group in dict.fromkeys(outcome.group for outcome in outcomes):
+        own = [outcome for outcome in outcomes if outcome.group == group]
+        bad = [outcome for outcome in own if not outcome.ok]
+        words = "; ".join(f"{outcome.name}: {outcome.verdict} ({outcome.words})" for outcome in bad)
+        through = any(outcome.verdict == "got through" for outcome in bad)
+        detail = words or f"{len(own)} attacks held"
+        checks.append(Check(group, not bad, detail, (_FIX if through else _UNSHOWN) if bad else ""))
+    return checks
+
+
+def _outcome(attack: Attack, told: _Told, controls: _Told | None) -> Outcome:
+    outcome, words = told[attack.name]["outcome"], told[attack.name]["words"]
+    made = partial(Outcome, attack.group, attack.name)
+    if outcome == "through":
+        return made("got through", words)
+    if outcome != "denied":
+        return made("not tried" if outcome == "not here" else "inconclusive", words)
+    if controls is None:
+        return made("denied", words)
+    shown = controls[attack.name]
+    match shown["outcome"]:
+        case "through":
+            return made("denied", words, f"worked {attack.control} ({shown['words']})")
+        case "not here":
+            return made("denied", words, f"not shown here: {shown['words']}")
+    return made("inconclusive", words, f"did not work {attack.control} either: {shown['words']}")
+
+
+async def _controls(client: KeeperClient, place: Path | None) -> _Told:
+    """Every attack in the surroundings where it must succeed; each has a stage of its own."""
+    told: _Told = {}
+    for where in (NO_FILTER, OPEN_MOUNTS, NAMESPACE, OUTSIDE):
+        rows = [row for row, attack in enumerate(ATTACKS) if attack.control == where]
+        with stage(place, client.pid) as trial:
+            try:
+                told |= await _try(client, trial, where, rows)
+            except KagedError as error:
+                problem, fix = explain_bwrap_failure(str((error.details or {}).get("stderr", error.message)))
+                words = f"{problem}; {fix}"
+                told |= {ATTACKS[row].name: {"outcome": "broken", "words": words} for row in rows}
+    return told
+
+
+async def _try(client: KeeperClient, trial: Stage, where: str, rows: Sequence[int]) -> _Told:
+    """What the attacks with these numbers found in these surroundings, by name."""
+    plan = trial.plan()
+    ended: Exit | None
+    start = f"import sys; sys.path.insert(0, {str(trial.project)!r}); from attacks.inside import main; main()"
+    argv = [plan.host.python, "-I", "-S", "-B", "-c", start, json.dumps(trial.told(where)), *map(str, rows)]
+    if where in (NAMESPACE, OUTSIDE):
+        ended, output = None, await trial.run_outside(where, argv, plan)
+    else:
+        ended, output = await _run(client, plan if where == CAGE else Weakened(plan, where), argv)
+    lost = {"outcome": "broken", "words": f"it ended before that: {ended}"}
     try:
-        found = json.loads(output.splitlines()[-1])
-    except (ValueError, IndexError):
-        said = output[-2000:].decode("utf-8", "replace") or "nothing"
-        return [*checks, Check("the prober runs inside", False, f"it said: {said}", _FIX)]
-    return checks + [_judged(words, found.get(method, "was not tried")) for method, words in tries.items()]
-
-
-def _judged(words: str, finding: str | None) -> Check:
-    return Check(words, True, "held") if finding is None else Check(words, False, finding, _FIX)
+        told = {told["attack"]: told for told in map(json.loads, output.splitlines())}
+        return {**{ATTACKS[row].name: lost for row in rows}, **told}
+    except (ValueError, TypeError, KeyError):
+        said = output[-2000:].decode("utf-8", "replace")
+        raise KagedError("unavailable", f"the attacks could not be run {where}: {said}") from None
 
 
 @contextlib.asynccontextmanager
-async def _cage(client: KeeperClient, plan: CagePlan) -> AsyncIterator[str]:
+async def _cage(client: KeeperClient, plan: Plan) -> AsyncIterator[str]:
     cage = f"probe-{new_ulid()}"
     await client.ensure_cage(cage, plan)
     try:
@@ -203,29 +201,43 @@ async def _cage(client: KeeperClient, plan: CagePlan) -> AsyncIterator[str]:
         await client.drop_cage(cage)
 
 
-async def _run(client: KeeperClient, plan: CagePlan, *arguments: str) -> bytes:
-    """Everything that Python, run in a cage of its own, said until it ended."""
+async def _run(client: KeeperClient, plan: Plan, argv: Sequence[str]) -> tuple[Exit, bytes]:
+    """How a command, run in a cage of its own, ended, and everything that it said."""
     async with _cage(client, plan) as cage:
-        argv = [plan.host.python, "-I", "-S", *arguments]
-        process = await client.run(cage, f"{cage}-try", argv, walltime_s=_TIME_LIMIT_S)
+        process = await client.run(cage, f"{cage}-try", argv, walltime_s=TIME_LIMIT_S)
         try:
-            await process.wait()
-            return process.stream.read(0, _OUTPUT_LIMIT)[1]
+            ended = await process.wait()
+            return ended, process.stream.read(0, _OUTPUT_LIMIT)[1]
         finally:
             await client.forget(process.id)
 
 
-async def _limits(client: KeeperClient, plan: CagePlan) -> list[Check]:
-    """Memory and processes, with limits small enough to be met at once."""
-    small = replace(plan, limits=replace(plan.limits, memory_bytes=96 * 1024**2, pids=32))
-    checks = []
-    for words, script in _GREED.items():
-        taken = b"took it all" in await _run(client, small, "-c", script)
-        checks.append(_judged(words, "it got what it asked for" if taken else None))
-    return checks
+async def _greed(client: KeeperClient, plan: CagePlan) -> list[Outcome]:
+    """Memory and processes, with limits small enough to be met at once, and with wide ones."""
+    small, wide = (
+        replace(plan, limits=replace(plan.limits, memory_bytes=size << 20, pids=pids))
+        for size, pids in ((96, 32), (2048, 512))
+    )
+    outcomes = []
+    for attack, script in zip(IN_ADDITION, _GREED.values(), strict=False):
+        inside, there = [
+            (await _run(client, chosen, [plan.host.python, "-I", "-c", f"WAIT = {wait}\n{script}"]))[1]
+            for chosen, wait in ((small, 5), (wide, 0))
+        ]
+        outcomes.append(_seen(attack, b"through" in inside, b"through" in there, "ended or refused"))
+    return outcomes
 
 
-async def _leftovers(client: KeeperClient, plan: CagePlan) -> Check:
+def _seen(attack: Attack, inside: bool, elsewhere: bool, refusal: str) -> Outcome:
+    """The outcome of an attack whose success is seen from outside."""
+    told, shown = (
+        {attack.name: {"outcome": "through" if through else "denied", "words": "" if through else refusal}}
+        for through in (inside, elsewhere)
+    )
+    return _outcome(attack, told, shown)
+
+
+async def _leftovers(client: KeeperClient, plan: CagePlan) -> Outcome:
     """What a command left behind in every way there is must be gone with the cage."""
     mark = str(secrets.randbelow(10**8) + 10**8)
     script = f"""trap '' TERM HUP
@@ -236,19 +248,14 @@ async def _leftovers(client: KeeperClient, plan: CagePlan) -> Check:
         process = await client.run(cage, f"{cage}-try", ["/bin/sh", "-c", script])
         await process.stream.wait_past(0)
         await process.signal(signal.SIGTERM, tree=False)
-        started = await asyncio.to_thread(_sleepers, mark)
+        started = await asyncio.to_thread(processes, "cmdline", f"\0{mark}\0")
     await process.wait()
     await client.forget(process.id)
-    left = await asyncio.to_thread(_sleepers, mark)
-    finding = f"still running: {left}" if left else None
-    return _judged("nothing survives the cage", finding if started else "nothing could be started")
+    left = await asyncio.to_thread(processes, "cmdline", f"\0{mark}\0")
+    return _seen(_LEFTOVERS, bool(left), bool(started), "gone with the cage")
 
 
-def _sleepers(mark: str) -> list[str]:
-    """Live processes of this machine with `mark` as their last argument."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if path.read_bytes().split(b"\0")[-2:-1] == [mark.encode()]:
-                found.append(path.parent.name)
-    return found
+def _snapshot(folder: Path) -> dict[str, bytes]:
+    """Everything below a folder by name; files with their content."""
+    paths = folder.rglob("*")
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"" for path in paths}

@@ -111,7 +111,7 @@ def doctor(target: Target, attacks: bool, as_json: bool) -> int:
     """Check this machine and prove that cages hold.
 
     Each failed check names one exact fix. With --attacks it tries to break out of a real cage in every way
-    it knows. Exit code 0 when all checks pass, 1 otherwise.
+    it knows, and shows that each would work elsewhere. Exit code 0 when all checks pass, 1 otherwise.
     """
     flags = [*target.flags(), "--doctor", *["--attacks"] * attacks, *["--json"] * as_json]
     if attacks:

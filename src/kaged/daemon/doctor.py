@@ -5,12 +5,14 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from kaged.cage.client import KeeperClient
-from kaged.cage.probe import Check, probe
+from kaged.cage.probe import Check, ProbeReport, probe
 from kaged.core.errors import KagedError
 from kaged.settings.config import Loaded
 
@@ -26,15 +28,39 @@ PROGRAMS = {
 
 async def examine(loaded: Loaded, *, attacks: bool, as_json: bool) -> int:
     """Print every check; 0 when all of them hold, 1 otherwise."""
-    checks = [*_programs(), *settings(loaded), *await _cage(attacks=attacks)]
+    report = await _cage(attacks=attacks)
+    checks = [*_programs(), *settings(loaded), *report.checks]
     if as_json:
-        click.echo(json.dumps({"checks": [dataclasses.asdict(check) for check in checks]}, indent=2))
+        found: dict[str, Sequence[Any]] = {
+            "checks": checks,
+            **({"attacks": report.attacks} if attacks else {}),
+        }
+        click.echo(
+            json.dumps({key: [*map(dataclasses.asdict, rows)] for key, rows in found.items()}, indent=2)
+        )
     else:
         for check in checks:
             click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
             if not check.ok and check.fix:
                 click.echo(f"      fix: {check.fix}")
+        if attacks and report.attacks:
+            click.echo("\n".join(table(report)))
     return 0 if all(check.ok for check in checks) else 1
+
+
+def table(report: ProbeReport) -> list[str]:
+    """The attacks by group, one a line: what was tried, what happened, where it works; then the sum."""
+    rows = [(a.name, f"{a.verdict}: {a.words}", a.control.partition(" (")[0]) for a in report.attacks]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    lines: list[str] = []
+    group = ""
+    for attack, (name, happened, control) in zip(report.attacks, rows, strict=True):
+        if attack.group != group:
+            group = attack.group
+            lines += ["", group]
+        mark = "ok  " if attack.ok else "FAIL"
+        lines.append(f"  {mark}  {name:{widths[0]}}  {happened:{widths[1]}}  {control}".rstrip())
+    return [*lines, "", report.summary()]
 
 
 def _programs() -> list[Check]:
@@ -60,16 +86,16 @@ def settings(loaded: Loaded) -> list[Check]:
     return checks
 
 
-async def _cage(*, attacks: bool) -> list[Check]:
+async def _cage(*, attacks: bool) -> ProbeReport:
     """A keeper of its own in a folder of its own, so that a running one is left alone."""
     with tempfile.TemporaryDirectory(prefix="kaged-doctor-") as folder:
         runtime = Path(folder)
         try:
             client = await KeeperClient.connect(runtime / "keeper.sock", runtime, grace_s=5)
         except KagedError as error:
-            return [Check(name="keeper", ok=False, detail=error.message, fix="see the message")]
+            return ProbeReport((Check(name="keeper", ok=False, detail=error.message, fix="see the message"),))
         try:
-            return list((await probe(client, attacks=attacks)).checks)
+            return await probe(client, attacks=attacks)
         finally:
             await client.shutdown()
             client.close()
