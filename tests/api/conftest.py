@@ -1,4 +1,4 @@
-"""A database in a temporary folder, closed at the end."""
+"""A database in a temporary folder, closed at the end; and the services over a real keeper."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from kaged.storage.database import Database
+from sessions.fixtures import house
+
+__all__ = ["db", "house"]
 
 
 @pytest.fixture

@@ -198,12 +198,50 @@ def test_answer(run: Any, app: Any) -> None:
     app.routes |= {f"GET {route}": {"items": [done], "next": None}, f"POST {route}/A1": {}}
     assert "is waiting for an answer" in run("session", "answer", "app", "yes").err
     app.routes[f"GET {route}"] = {
-        "items": [{"id": "A1", "state": "open", "question": "Sure?"}, done],
+        "items": [{"id": "A1", "state": "open", "kind": "ask", "question": "Sure?"}, done],
         "next": None,
     }
     result = run("session", "answer", "app", "yes")
     assert (result.code, result.out) == (0, "answered: Sure?\n")
     assert app.asked[-1] == (f"POST {route}/A1", {"answer": "yes"})
+
+
+GATE = {
+    "kind": "approval_gate",
+    "question": "May it connect?",
+    "options": ["allow once", "always allow", "deny"],
+}
+
+
+def test_questions_of_the_gate_take_an_option_or_its_number(
+    run: Any, app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    route = f"{BASE}/{SID}/attention"
+    asked = frame(1, "attention.required", attention_id="A1", call_id="network:1", **GATE)
+    app.routes |= {f"GET {BASE}/{SID}/events": events([asked, EVENTS[4]]), f"POST {route}/A1": {}}
+    app.routes[f"GET {route}"] = {"items": [{"id": "A1", "state": "open", **GATE}], "next": None}
+    shown = run("session", "tail", "app", "--no-follow").out
+    assert "? May it connect?\n    1  allow once\n    2  always allow\n    3  deny\n" in shown
+    assert run("session", "answer", "app", "2").out == "answered: May it connect? always allow\n"
+    assert app.asked[-1] == (f"POST {route}/A1", {"answer": "always allow"})
+    run("session", "answer", "app", "allow once")
+    assert app.asked[-1] == (f"POST {route}/A1", {"answer": "allow once"})
+    run("session", "answer", "app", "4")
+    assert app.asked[-1] == (f"POST {route}/A1", {"answer": "4"}), "the daemon says what it takes"
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("click.prompt", lambda *args, **kwargs: "3")
+    run("session", "send", "app", "Hi", "--wait")
+    assert (f"POST {route}/A1", {"answer": "deny"}) in app.asked
+
+
+def test_no_answer_goes_to_a_question_that_was_not_meant(run: Any, app: Any) -> None:
+    route = f"{BASE}/{SID}/attention"
+    asked = [{"id": f"ATT{n}XYZ", "state": "open", **GATE, "question": f"host {n}?"} for n in (1, 2)]
+    app.routes |= {f"GET {route}": {"items": asked, "next": None}, f"POST {route}/ATT1XYZ": {}}
+    result = run("session", "answer", "app", "always allow")
+    assert (result.code, "TT1XYZ: host 1?; TT2XYZ: host 2?" in result.err) == (1, True)
+    assert run("session", "answer", "app", "1", "--question", "t1xyz").code == 0
+    assert app.asked[-1] == (f"POST {route}/ATT1XYZ", {"answer": "allow once"})
 
 
 def test_interrupt_and_resume(run: Any, app: Any) -> None:

@@ -106,6 +106,12 @@ def test_questions_and_answers() -> None:
          "-- interrupted: kaged was restarted; go on with: RESUME\n"),
         ("run.recovered", {"actor": "ada"}, "-- resumed by ada\n"),
         ("tool.denied", {"tool": "shell", "reason": "no"}, "! shell was denied: no\n"),
+        ("network.denied", {"host": "a.example.org", "port": 443, "via": "tls", "reason": "no", "count": 4},
+         "! a.example.org:443 denied 4 times: no\n"),
+        ("network.denied", {"host": "a.example.org", "port": 53, "via": "dns", "reason": "no", "count": 1},
+         "! a.example.org denied: no\n"),
+        ("network.denied", {"host": "", "port": 0, "via": "tls", "reason": "more", "count": 9},
+         "! several hosts denied 9 times: more\n"),
         ("error", {"message": "overloaded", "retry_in_s": 2.0}, "! overloaded; again in 2 s\n"),
         ("error", {"message": "refused"}, "! refused\n"),
         ("session.updated", {"title": "x"}, ""),
@@ -128,6 +134,7 @@ def test_nothing_an_agent_writes_reaches_the_terminal_as_a_command() -> None:
         ("tool.output", {"call_id": "c", "offset": 0, "text": evil}),
         result(output=evil, call="d"),
         ("attention.required", {"question": evil, "options": [evil]}),
+        ("network.denied", {"host": evil, "port": 1, "via": evil, "reason": evil, "count": 1}),
         ("error", {"message": evil}),
     ]:
         transcript.show({"type": kind, "data": data})

@@ -1,7 +1,9 @@
 """The browser story: a new user's first minutes, with a crash in the middle."""
 
+import asyncio
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
@@ -9,6 +11,13 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from e2e.harness import Daemon, daemon, events, until, wait_event
+from kaged.core import clock, ids
+from kaged.core.events import NewEvent
+from kaged.journal.journal import Journal
+from kaged.sessions import rows
+from kaged.sessions.network import OPTIONS
+from kaged.sessions.types import Attention
+from kaged.storage.database import Database
 
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(300)]
 SHOTS = Path(__file__).resolve().parents[2] / "artifacts" / "screenshots"
@@ -176,3 +185,63 @@ def test_the_same_page_on_a_phone(browser: Browser, kaged: Daemon, scheme: str) 
     wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
     assert not wide, "no sideways scrolling at 390 pixels"
     shot(page, f"7-phone-{scheme}")
+
+
+async def told(kaged: Daemon, session: str, asked: Attention, *events: NewEvent) -> None:
+    """Events as the network gate's decisions and questions make them, put into the daemon's own journal."""
+    db = await Database.open(kaged.home / "kaged.db")
+    try:
+        await Journal(db).append(session, list(events), also=lambda c: rows.insert_attention(c, asked))
+    finally:
+        await db.close()
+
+
+@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_the_network_of_a_cage(browser: Browser, kaged: Daemon, size: dict[str, int]) -> None:
+    page = open_console(browser, kaged, size)
+    with kaged.api() as api:
+        session = sample_session(api)
+    shared = {"agent": "primary", "port": 443, "via": "tls"}
+    sums = {"connection": 1, "state": "closed", "up": 300, "down": 2_100_000, "ms": 900}
+    question = {"kind": "approval_gate", "question": "May this cage connect?", "options": list(OPTIONS)}
+    asked = Attention(
+        id=ids.new_ulid(), session=session, project="sample", run_id="", call_id="network:1", **question,
+        state="open", answer=None, created_at=clock.iso(), resolved_at=None, resolved_by=None,
+    )  # fmt: skip
+    network = {"host": "new.example.com", "port": 443}
+    data = {"attention_id": asked.id, "run_id": "", "call_id": asked.call_id, **question, "network": network}
+    refused = {**shared, "host": "evil.example.net", "rule": "", "reason": "no rule allows it", "count": 4}
+    seen = [
+        NewEvent("network.allowed", {**shared, "host": "api.example.com", "rule": "learn", **sums}),
+        NewEvent("network.denied", refused),
+        NewEvent("attention.required", data),
+    ]
+    # The browser's driver has this thread's event loop.
+    with ThreadPoolExecutor() as pool:
+        pool.submit(asyncio.run, told(kaged, session, asked, *seen)).result()
+    page.reload()
+    hosts = page.get_by_test_id("network-host")
+    expect(hosts.first).to_contain_text("evil.example.net:443")
+    expect(hosts.first).to_contain_text("denied 4 times: no rule allows it")
+    expect(hosts.last).to_contain_text("1 connection · 2.1 MB down")
+    hosts.last.get_by_role("button").click()
+    expect(hosts.last).to_contain_text("300 B up, 2.1 MB down · 900 ms")
+    gate = page.get_by_test_id("gate")
+    expect(gate).to_contain_text("new.example.com:443")
+    expect(page.get_by_test_id("gate-option")).to_have_text([o.capitalize() for o in OPTIONS])
+    shot(page, f"8-network-{size['width']}")
+    page.get_by_test_id("terminal-tab").click()
+    deny = page.get_by_test_id("gate-option").last
+    expect(deny).to_be_enabled()
+    deny.focus()
+    page.keyboard.press("Enter")
+    expect(gate).to_have_count(0)
+    page.go_back()
+    expect(gate).to_have_attribute("data-state", "answered")
+    expect(gate).to_contain_text("decided: deny")
+    page.goto(f"{kaged.origin}/projects/sample")
+    expect(page.get_by_test_id("seen")).to_contain_text("evil.example.net:443")
+    expect(page.get_by_role("button", name="Allow")).to_have_count(1)
+    wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    assert not wide, "no sideways scrolling"
+    shot(page, f"9-project-network-{size['width']}")

@@ -7,6 +7,7 @@ import "./styles/shell.css";
 import "./styles/pages.css";
 import "./styles/session.css";
 import "./styles/tools.css";
+import "./styles/network.css";
 import "./styles/text.css";
 import { adoptKeyFromFragment } from "./api/key.ts";
 import { App } from "./App.tsx";

@@ -8,13 +8,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kaged import __version__
-from kaged.api import errors, hub, local, projects, sessions, system, terminals
+from kaged.api import errors, hub, local, network, projects, sessions, system, terminals
 from kaged.api.body import BodyLimit, Idempotency
 from kaged.api.services import Services
 from kaged.api.static import Console
 from kaged.core.errors import KagedError
 
-_ROUTERS = (system.router, projects.router, sessions.router, terminals.router, local.router)
+_ROUTERS = (system.router, projects.router, network.router, sessions.router, terminals.router, local.router)
 
 
 def build(services: Services) -> ASGIApp:

@@ -65,6 +65,10 @@ class Api:
         """POST a JSON body below `/api/v1`."""
         return self._call("POST", route, body, TIMEOUT_S)
 
+    def put(self, route: str, body: Mapping[str, object], /) -> Any:
+        """PUT a JSON body below `/api/v1`."""
+        return self._call("PUT", route, body, TIMEOUT_S)
+
     def items(self, route: str, /, *, at_most: int = 10_000) -> list[dict[str, Any]]:
         """Every item of a list, page by page."""
         found: list[dict[str, Any]] = []

@@ -101,8 +101,14 @@ class Follower:
         """Ask the person here, if there is one; the question may be answered elsewhere meanwhile."""
         if self._as_json or not sys.stdin.isatty():
             return
-        text = click.prompt("answer", prompt_suffix="> ")
+        text = chosen(data, click.prompt("answer", prompt_suffix="> "))
         try:
             self.post(f"attention/{part(data['attention_id'])}", {"answer": text})
         except KagedError as error:
             output.line(f"! {error.message}", err=True)
+
+
+def chosen(question: Mapping[str, Any], text: str) -> str:
+    """What `text` says: of an approval the option with that number, else the text itself."""
+    options = question["options"] if question["kind"] == "approval_gate" else ()
+    return next((option for number, option in enumerate(options, 1) if text.strip() == str(number)), text)

@@ -9,7 +9,7 @@ import click
 
 from kaged.cli import output
 from kaged.cli.client import Api, Target, part
-from kaged.cli.follow import Follower
+from kaged.cli.follow import Follower, chosen
 from kaged.core.errors import KagedError
 
 _session_option = click.option(
@@ -102,16 +102,28 @@ def tail(
 @click.argument("project")
 @click.argument("text")
 @_session_option
-@output.example('kaged session answer sample "Yes, delete it"')
+@click.option("--question", metavar="ID", help="Id of the question, or the end of it, when several are open.")
+@output.example('kaged session answer sample "Yes, delete it"', 'kaged session answer sample "allow once"')
 @click.pass_obj
-def answer(target: Target, project: str, text: str, given: str | None) -> None:
-    """Answer the open question of an agent of PROJECT with TEXT."""
+def answer(target: Target, project: str, text: str, given: str | None, question: str | None) -> None:
+    """Answer the open question of an agent of PROJECT with TEXT.
+
+    A question of the network gate is answered with one of its options or that option's number.
+    """
     it = _find(target.api(), project, given)
     waiting = [item for item in it.get("attention")["items"] if item["state"] == "open"]
+    if question is not None:
+        waiting = [item for item in waiting if item["id"][-len(question) :] == question.upper()]
     if not waiting:
         raise KagedError("not_found", f"no agent of {project} is waiting for an answer in this session")
-    it.post(f"attention/{part(waiting[0]['id'])}", {"answer": text})
-    output.line(f"answered: {waiting[0]['question']}")
+    if len(waiting) > 1:
+        several = "; ".join(f"{item['id'][-6:]}: {item['question']}" for item in waiting)
+        raise KagedError(
+            "conflict", f"{len(waiting)} questions are open; name one with --question: {several}"
+        )
+    said = chosen(waiting[0], text)
+    it.post(f"attention/{part(waiting[0]['id'])}", {"answer": said})
+    output.line(f"answered: {waiting[0]['question']}{'' if said == text else ' ' + said}")
 
 
 @session.command()

@@ -117,8 +117,9 @@ class Transcript:
 
     def _asked(self, data: Frame) -> None:
         self._line(f"? {data['question']}", fg="yellow", bold=True)
-        for option in data["options"]:
-            self._line(f"    {option}")
+        numbered = data.get("kind") == "approval_gate"
+        for number, option in enumerate(data["options"], 1):
+            self._line(f"    {number}  {option}" if numbered else f"    {option}")
         self._line(f"  answer with: {self._hints[0]}", dim=True)
 
     def _resolved(self, data: Frame) -> None:
@@ -126,6 +127,12 @@ class Transcript:
             self._line("-- the question was withdrawn", dim=True)
         else:
             self._line(f"{data['actor']}> {data['answer']}", bold=True)
+
+    def _refused(self, data: Frame) -> None:
+        host = "several hosts" if not data["host"] else data["host"]
+        where = host if data["via"] == "dns" or not data["host"] else f"{host}:{data['port']}"
+        times = f" {data['count']} times" if data["count"] > 1 else ""
+        self._line(f"! {where} denied{times}: {data['reason']}", fg="red")
 
     def _error(self, data: Frame) -> None:
         again = f"; again in {data['retry_in_s']:g} s" if data.get("retry_in_s") is not None else ""
@@ -160,6 +167,7 @@ _HANDLERS: dict[str, Callable[[Transcript, Frame], None]] = {
     "tool.result": Transcript._result,
     "attention.required": Transcript._asked,
     "attention.resolved": Transcript._resolved,
+    "network.denied": Transcript._refused,
     "error": Transcript._error,
     "run.ended": Transcript._ended,
     "run.interrupted": Transcript._interrupted,

@@ -1,4 +1,4 @@
-import { ApiError, call } from "./http.ts";
+import { call } from "./http.ts";
 import type {
   AuditRecord,
   Driver,
@@ -7,6 +7,7 @@ import type {
   Page,
   Project,
   ProjectFiles,
+  ProjectNetwork,
   ProviderTest,
   Session,
   SystemReport,
@@ -35,6 +36,9 @@ export const api = {
   forgetProject: (slug: string) => call<void>(`projects/${seg(slug)}`, { method: "DELETE" }),
   trustProject: (slug: string, hash: string) =>
     call<Project>(`projects/${seg(slug)}/trust`, { method: "POST", body: { hash } }),
+  network: (slug: string) => call<ProjectNetwork>(`projects/${seg(slug)}/network`),
+  setNetwork: (slug: string, body: Partial<Pick<ProjectNetwork, "mode" | "allow">>) =>
+    call<Project>(`projects/${seg(slug)}/network`, { method: "PUT", body }),
   projectFiles: (slug: string) => call<ProjectFiles>(`projects/${seg(slug)}/dsl`),
 
   sessions: (slug: string, cursor?: string | null) =>
@@ -83,7 +87,3 @@ export const api = {
   verifyAudit: () => call<Record<string, unknown>>("audit/verify"),
   system: () => call<SystemReport>("system"),
 };
-
-export function isCode(error: unknown, code: string): error is ApiError {
-  return error instanceof ApiError && error.code === code;
-}

@@ -38,6 +38,17 @@ export interface Project {
   created_at: string;
 }
 
+/** One host and port that the project's sessions reached or tried. */
+export type SeenHost = Record<"host" | "last_at" | "via" | "rule" | "reason", string> &
+  Record<"port" | "allowed" | "denied" | "up" | "down", number>;
+
+export interface ProjectNetwork {
+  mode: "enforce" | "ask" | "learn";
+  allow: string[];
+  seen: SeenHost[];
+  proposal: string[];
+}
+
 export type SessionState = "idle" | "running" | "waiting" | "archived";
 
 export interface Session {

@@ -16,6 +16,7 @@ export {
   FolderPlus as FolderIcon,
   FolderSearch as FindIcon,
   Ellipsis as MoreIcon,
+  Globe as NetworkIcon,
   Info as InfoIcon,
   Keyboard as KeyboardIcon,
   Lightbulb as ThinkingIcon,

@@ -1,4 +1,4 @@
-import { currentRun, type Item, type NoticeItem, type ToolItem, type Transcript } from "./model.ts";
+import { currentRun, type Item, type NoticeItem, openQuestion, type ToolItem, type Transcript } from "./model.ts";
 import { str } from "./events.ts";
 
 /** What the session is doing now, in words: a verb for everyone, an object in code type where there is one. */
@@ -49,6 +49,8 @@ function ofItem(item: Item): Activity | null {
       return ofTool(item);
     case "notice":
       return ofNotice(item);
+    case "gate":
+      return openQuestion(item) && { verb: "Waiting for your decision", object: item.host, since: item.at };
     case "text":
       return item.streaming ? { verb: "Answering", object: "", since: item.at } : null;
     case "thinking":

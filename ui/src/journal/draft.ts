@@ -1,7 +1,10 @@
+import type { Frame } from "./events.ts";
 import { type Item, NO_USAGE, type Run, type TextItem, type ToolItem, type Transcript } from "./model.ts";
 
 /** Live output kept of one call, in characters; the whole of it stays in the journal. */
 export const OUTPUT_KEPT = 200_000;
+
+export type Handler = (draft: Draft, data: Record<string, unknown>, frame: Frame) => void;
 
 /**
  * A transcript being advanced by a batch of events. Arrays and records are copied once a batch, rows when they
@@ -13,6 +16,7 @@ export class Draft {
   archived: boolean;
   runId: string | null;
   usage: Transcript["usage"];
+  open: Transcript["open"];
   readonly #base: Transcript;
   #items: Item[] | null = null;
   #runs: Record<string, Run> | null = null;
@@ -24,6 +28,7 @@ export class Draft {
     this.archived = base.archived;
     this.runId = base.runId;
     this.usage = base.usage;
+    this.open = base.open;
   }
 
   finish(): Transcript {
@@ -35,6 +40,7 @@ export class Draft {
       runs: this.#runs ?? this.#base.runs,
       runId: this.runId,
       usage: this.usage,
+      open: this.open,
     };
   }
 
@@ -57,6 +63,11 @@ export class Draft {
 
   splice(at: number, remove: number, ...insert: Item[]): void {
     this.#own().splice(at, remove, ...insert);
+  }
+
+  /** Where rows go that say nothing of the run: before notices at the end, which the run has yet to settle. */
+  end(): number {
+    return this.items.findLastIndex((item) => item.kind !== "notice") + 1;
   }
 
   run(id: string): Run | undefined {
@@ -137,6 +148,7 @@ export function newTool(callId: string, tool: string, runId: string, messageId: 
     detail: {},
     deniedReasons: [],
     attention: null,
+    network: [],
   };
 }
 

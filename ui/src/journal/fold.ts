@@ -1,9 +1,9 @@
-import { Draft, newTool, withOutput } from "./draft.ts";
+import { Draft, type Handler, newTool, withOutput } from "./draft.ts";
 import { actorName, type Frame, list, names, num, record, str } from "./events.ts";
-import type { Item, TextItem, ToolItem, Transcript, Usage } from "./model.ts";
+import { type Attention, type Item, openQuestion, type TextItem, type ToolItem, type Transcript } from "./model.ts";
+import { networkDecided } from "./network.ts";
 
 type Data = Record<string, unknown>;
-type Handler = (draft: Draft, data: Data, frame: Frame) => void;
 
 /** One event onto a transcript. An event that is already in it (by number) changes nothing. */
 export function fold(transcript: Transcript, frame: Frame): Transcript {
@@ -22,7 +22,7 @@ export function foldAll(transcript: Transcript, frames: readonly Frame[]): Trans
   return draft?.finish() ?? transcript;
 }
 
-function addUsage(usage: Usage, data: Data): Usage {
+function addUsage(usage: Transcript["usage"], data: Data): Transcript["usage"] {
   return {
     input: usage.input + num(data, "input_tokens"),
     output: usage.output + num(data, "output_tokens"),
@@ -177,43 +177,48 @@ function resultState(ok: boolean, detail: Data, denied: boolean): ToolItem["stat
   return "failed";
 }
 
-const attentionRequired: Handler = (draft, data) => {
-  changeTool(draft, str(data, "call_id"), (item) => ({
-    ...item,
-    state: "waiting",
-    attention: {
-      id: str(data, "attention_id"),
-      kind: str(data, "kind"),
-      question: str(data, "question"),
-      options: list(data, "options").map((option) =>
-        typeof option === "string" ? option : str(record(option), "label") || str(record(option), "value"),
-      ),
-      state: "open",
-      answer: "",
-      actor: "",
-    },
-  }));
-  draft.setRun(str(data, "run_id"), { state: "waiting" });
+const attentionRequired: Handler = (draft, data, frame) => {
+  const runId = str(data, "run_id");
+  const attention: Attention = {
+    id: str(data, "attention_id"),
+    kind: str(data, "kind"),
+    question: str(data, "question"),
+    options: list(data, "options").map((option) =>
+      typeof option === "string" ? option : str(record(option), "label") || str(record(option), "value"),
+    ),
+    state: "open",
+    answer: "",
+    actor: "",
+  };
+  if (attention.kind === "approval_gate") {
+    const network = record(data["network"]);
+    const [host, port] = [str(network, "host"), num(network, "port")];
+    const key = `gate:${attention.id}`;
+    draft.splice(draft.end(), 0, { kind: "gate", key, runId, at: frame.at, host, port, attention });
+    if (draft.run(runId)?.state === "running") draft.setRun(runId, { state: "waiting" });
+    return;
+  }
+  changeTool(draft, str(data, "call_id"), (item) => ({ ...item, state: "waiting", attention }));
+  draft.setRun(runId, { state: "waiting" });
 };
 
 const attentionResolved: Handler = (draft, data) => {
+  const id = str(data, "attention_id");
   const withdrawn = data["withdrawn"] === true;
   const answer = data["answer"];
-  changeTool(draft, str(data, "call_id"), (item) => ({
-    ...item,
-    state: item.state === "waiting" ? (withdrawn ? "stopped" : "running") : item.state,
-    attention:
-      item.attention === null
-        ? null
-        : {
-            ...item.attention,
-            state: withdrawn ? "withdrawn" : "answered",
-            answer: typeof answer === "string" ? answer : answer === null ? "" : JSON.stringify(answer),
-            actor: actorName(data["actor"]),
-          },
-  }));
+  const text = typeof answer === "string" ? answer : answer === null ? "" : JSON.stringify(answer);
+  const index = draft.items.findLastIndex((item) => openQuestion(item)?.id === id);
+  const item = draft.items[index];
+  if (item !== undefined && "attention" in item && item.attention !== null) {
+    const state = withdrawn ? "withdrawn" : "answered";
+    const attention: Attention = { ...item.attention, state, answer: text, actor: actorName(data["actor"]) };
+    const waiting = item.kind === "tool" && item.state === "waiting";
+    const after = { ...item, attention };
+    draft.replaceAt(index, waiting ? { ...after, state: withdrawn ? "stopped" : "running" } : after);
+  }
   const run = draft.run(str(data, "run_id"));
-  if (run?.state === "waiting") draft.setRun(run.id, { state: "running" });
+  const waits = (other: Item): boolean => "runId" in other && other.runId === run?.id && openQuestion(other) !== null;
+  if (run?.state === "waiting" && !draft.items.some(waits)) draft.setRun(run.id, { state: "running" });
 };
 
 /** A resumed run has come back to a question that is still open. */
@@ -323,6 +328,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     }));
   },
   "tool.result": toolResult,
+  "network.allowed": networkDecided,
+  "network.denied": networkDecided,
   "attention.required": attentionRequired,
   "attention.resolved": attentionResolved,
   "usage.recorded": (draft, data) => {

@@ -1,3 +1,5 @@
+import type { Frame } from "./events.ts";
+
 /** What a session looks like after its events: a flat list of rows, plus runs and totals. */
 
 export type CallState =
@@ -39,6 +41,40 @@ export interface ToolItem {
   /** Whose rule refused it, in sentences. */
   deniedReasons: readonly string[];
   attention: Attention | null;
+  /** What the cage reached or tried while it ran. */
+  network: readonly Reached[];
+}
+
+/** One host and port with what the network gate decided about it; without a host it is the rest of a flood. */
+export interface Reached {
+  host: string;
+  /** 0 when only the name was asked for. */
+  port: number;
+  connections: number;
+  denied: number;
+  up: number;
+  down: number;
+  /** The newest of them; what opened stands here until its end takes its place. */
+  decisions: readonly Frame[];
+}
+
+/** What the cage reached or tried while no command of the agent ran. */
+export interface NetworkItem {
+  kind: "network";
+  key: string;
+  runId: string;
+  network: readonly Reached[];
+}
+
+/** The network gate asks whether the cage may connect to a host. */
+export interface GateItem {
+  kind: "gate";
+  key: string;
+  runId: string;
+  at: string;
+  host: string;
+  port: number;
+  attention: Attention;
 }
 
 export interface UserItem {
@@ -82,7 +118,7 @@ export interface EndItem {
   at: string;
 }
 
-export type Item = UserItem | TextItem | ToolItem | NoticeItem | EndItem;
+export type Item = UserItem | TextItem | ToolItem | NoticeItem | EndItem | NetworkItem | GateItem;
 
 export interface Usage {
   input: number;
@@ -123,6 +159,8 @@ export interface Transcript {
   /** The newest run. */
   runId: string | null;
   usage: Usage;
+  /** Connections that last, by number: the key of the row that shows each. */
+  open: Readonly<Record<string, string>>;
 }
 
 export const NO_USAGE: Usage = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, estimated: false };
@@ -135,10 +173,17 @@ export const EMPTY: Transcript = {
   runs: {},
   runId: null,
   usage: NO_USAGE,
+  open: {},
 };
 
 export function currentRun(transcript: Transcript): Run | null {
   return transcript.runId === null ? null : (transcript.runs[transcript.runId] ?? null);
+}
+
+/** The question that a row waits with, if it is still to be answered. */
+export function openQuestion(item: Item): Attention | null {
+  const attention = item.kind === "tool" || item.kind === "gate" ? item.attention : null;
+  return attention?.state === "open" ? attention : null;
 }
 
 export function isActive(run: Run | null): boolean {

@@ -93,7 +93,7 @@ function Table({ records }: { records: AuditRecord[] }): ReactNode {
           {records.map((record) => (
             <Fragment key={record.seq}>
               <tr data-open={open === record.seq}>
-                <td>
+                <td className="cell-minor">
                   <button
                     type="button"
                     className="row-button"
@@ -103,10 +103,10 @@ function Table({ records }: { records: AuditRecord[] }): ReactNode {
                     {stamp.format(new Date(record.at))}
                   </button>
                 </td>
-                <td>{actorName(record.actor)}</td>
-                <td className="mono">{record.action}</td>
-                <td className="mono table-object">{record.object}</td>
-                <td>
+                <td className="cell-minor cell-side">{actorName(record.actor)}</td>
+                <td className="cell-main mono">{record.action}</td>
+                <td className="cell-wide mono table-object">{record.object}</td>
+                <td className="cell-act cell-side">
                   <Badge tone={TONES[record.outcome]}>{record.outcome}</Badge>
                 </td>
               </tr>

@@ -14,6 +14,7 @@ import { toast, toastError } from "../state/toasts.ts";
 import { findProject, refreshProjects, workspace } from "../state/workspace.ts";
 import { when } from "../text/format.ts";
 import { withinProject } from "../text/paths.ts";
+import { ProjectNetworkSection } from "./ProjectNetwork.tsx";
 import { Sentence } from "../design/Sentence.tsx";
 
 export function ProjectPage({ slug, onMenu }: { slug: string; onMenu: () => void }): ReactNode {
@@ -72,6 +73,7 @@ export function ProjectPage({ slug, onMenu }: { slug: string; onMenu: () => void
               )}
             </Fact>
           </section>
+          <ProjectNetworkSection project={project} />
           <h2 className="page-title">Sessions</h2>
           {sessions.length === 0 ? (
             <p className="muted">No session yet. The first message of a new one starts the agent.</p>

@@ -2,7 +2,7 @@ import { lazy, type ReactNode, Suspense, useEffect, useMemo, useRef } from "reac
 import { isTyping, useKeys } from "../design/hooks.ts";
 import { Empty, Skeleton } from "../design/parts.tsx";
 import { QuestionIcon } from "../design/icons.tsx";
-import { currentRun, isActive } from "../journal/model.ts";
+import { currentRun, isActive, openQuestion } from "../journal/model.ts";
 import { Header } from "../shell/Header.tsx";
 import { liveSession } from "../state/live.ts";
 import { go, type Place } from "../state/router.ts";
@@ -11,6 +11,7 @@ import { findProject, findSession, workspace } from "../state/workspace.ts";
 import { interrupt } from "./acts.ts";
 import { SessionContext } from "./context.ts";
 import { Dock } from "./Dock.tsx";
+import { GateCard } from "./network/GateCard.tsx";
 import { SessionHeader } from "./SessionHeader.tsx";
 import { TranscriptView } from "./TranscriptView.tsx";
 
@@ -33,6 +34,7 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
   const session = findSession(space, slug, id);
   const run = currentRun(transcript);
   const active = isActive(run);
+  const gates = transcript.items.filter((item) => item.kind === "gate").filter(openQuestion);
   const root = project?.path ?? "";
   const title = transcript.title || session?.title || "";
   const scope = useMemo(() => ({ project: slug, session: id, root, live }), [slug, id, root, live]);
@@ -73,6 +75,11 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
         </>
       ) : (
         <Suspense fallback={<Skeleton lines={6} />}>
+          <div className="gates-above">
+            {gates.map((item) => (
+              <GateCard key={item.key} item={item} />
+            ))}
+          </div>
           <TerminalView project={slug} session={id} terminal={place.terminal} />
         </Suspense>
       )}

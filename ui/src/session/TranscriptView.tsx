@@ -4,6 +4,8 @@ import { isTyping, useKeys } from "../design/hooks.ts";
 import { JumpIcon } from "../design/icons.tsx";
 import { Skeleton } from "../design/parts.tsx";
 import type { Item, Run, Transcript } from "../journal/model.ts";
+import { GateCard } from "./network/GateCard.tsx";
+import { NetworkLines } from "./network/NetworkLines.tsx";
 import { EndRow, NoticeRow, TextRow, ThinkingRow, UserRow } from "./rows.tsx";
 import { ToolCard } from "./tools/ToolCard.tsx";
 import { useStick } from "./useStick.ts";
@@ -70,6 +72,10 @@ const Row = memo(
         return <ToolCard item={item} />;
       case "notice":
         return <NoticeRow item={item} />;
+      case "gate":
+        return <GateCard item={item} />;
+      case "network":
+        return <NetworkLines network={item.network} row />;
       default:
         return run === undefined ? null : <EndRow item={item} run={run} />;
     }

@@ -37,3 +37,8 @@ export async function resume(project: string, session: string): Promise<void> {
     toastError(error);
   }
 }
+
+/** Answers a question of the agent or of the network gate. */
+export async function answer(project: string, session: string, attention: string, text: string): Promise<void> {
+  await api.answer(project, session, attention, text).catch(toastError);
+}

@@ -13,6 +13,16 @@ export function count(value: number, one: string, many = `${one}s`): string {
   return `${whole.format(value)} ${value === 1 ? one : many}`;
 }
 
+/** `denied: reason`, `denied 4 times: reason`. */
+export function deniedWords(times: number, reason: string): string {
+  return `denied${times > 1 ? ` ${count(times, "time")}` : ""}${reason === "" ? "" : `: ${reason}`}`;
+}
+
+/** What went through, the greater part of it: `2.1 MB down`. */
+export function traffic(up: number, down: number): string {
+  return [up > down ? `${bytes(up)} up` : "", down > 0 ? `${bytes(down)} down` : ""].filter(Boolean).join(" · ");
+}
+
 /** `850 ms`, `4.2 s`, `3 m 05 s`, `1 h 12 m`. */
 export function duration(ms: number): string {
   if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;

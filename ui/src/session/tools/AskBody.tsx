@@ -1,10 +1,9 @@
 import { type FormEvent, type ReactNode, useState } from "react";
-import { api } from "../../api/client.ts";
 import { Button } from "../../design/Button.tsx";
 import { str } from "../../journal/events.ts";
 import type { ToolItem } from "../../journal/model.ts";
-import { toastError } from "../../state/toasts.ts";
 import { person } from "../../state/workspace.ts";
+import { answer as send } from "../acts.ts";
 import { useSession } from "../context.ts";
 import { argsOf } from "./describe.tsx";
 
@@ -19,13 +18,8 @@ export function AskBody({ item }: { item: ToolItem }): ReactNode {
   const answer = async (value: string): Promise<void> => {
     if (attention === null) return;
     setBusy(true);
-    try {
-      await api.answer(project, session, attention.id, value);
-    } catch (error) {
-      toastError(error);
-    } finally {
-      setBusy(false);
-    }
+    await send(project, session, attention.id, value);
+    setBusy(false);
   };
   const submit = (event: FormEvent): void => {
     event.preventDefault();

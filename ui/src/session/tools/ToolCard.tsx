@@ -8,6 +8,7 @@ import type { ToolItem } from "../../journal/model.ts";
 import { type FileDiff, parseDiff } from "../../text/diff.ts";
 import { duration, elapsed } from "../../text/format.ts";
 import { useSession } from "../context.ts";
+import { NetworkLines } from "../network/NetworkLines.tsx";
 import { AskBody } from "./AskBody.tsx";
 import { ChangeBody, Facts, HitsBody, PlainBody, ReadBody, ShellBody } from "./bodies.tsx";
 import { describe } from "./describe.tsx";
@@ -52,6 +53,7 @@ export function ToolCard({ item }: { item: ToolItem }): ReactNode {
       <div id={bodyId} className="tool-body" hidden={!open}>
         {open ? <Body item={item} diffs={diffs} /> : null}
       </div>
+      {item.network.length === 0 ? null : <NetworkLines network={item.network} />}
     </section>
   );
 }

@@ -1,0 +1,63 @@
+"""The routes of a project's network, over real projects and journals."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from api.asgi import ALICE, BOB, as_actor, client
+from kaged.api import errors, network
+from kaged.core.events import NewEvent
+from sessions.house import House
+
+pytestmark = pytest.mark.cage
+ROUTE = "/api/v1/projects/demo/network"
+
+
+def app(house: House, actor: Any = ALICE) -> Any:
+    built = FastAPI()
+    built.state.services = SimpleNamespace(
+        projects=house.projects, db=house.db, models=house.models, plan=house.plan
+    )
+    errors.install(built)
+    built.include_router(network.router)
+    return as_actor(built, actor)
+
+
+async def test_what_was_seen_and_what_learn_mode_proposes(house: House) -> None:
+    shared = {"agent": "primary", "host": "new.example.com", "port": 443, "via": "tls"}
+    learned = {**shared, "rule": "learn", "connection": 1, "state": "closed", "up": 1, "down": 2, "ms": 3}
+    refused = {**shared, "host": "evil.example.org", "rule": "", "reason": "no rule allows it", "count": 4}
+    events = [NewEvent("network.allowed", learned), NewEvent("network.denied", refused)]
+    await house.journal.append(await house.session(), events)
+    async with client(app(house, BOB)) as api:
+        told = (await api.get(ROUTE)).json()
+        assert (await api.get("/api/v1/projects/nobody/network")).status_code == 404
+    assert (told["mode"], told["allow"], told["proposal"]) == ("enforce", [], ["new.example.com:443"])
+    assert [(host["host"], host["allowed"], host["denied"], host["reason"]) for host in told["seen"]] == [
+        ("new.example.com", 1, 0, ""),
+        ("evil.example.org", 0, 4, "no rule allows it"),
+    ]
+    assert set(told["seen"][0]) == {
+        "host", "port", "allowed", "denied", "up", "down", "last_at", "via", "rule", "reason",
+    }  # fmt: skip
+
+
+async def test_writing_goes_into_the_overlay_and_keeps_trust(house: House) -> None:
+    overlay = house.project_dir / ".kaged" / "project.local.yaml"
+    async with client(app(house)) as api:
+        answer = await api.put(ROUTE, json={"mode": "enforce"})
+        assert (answer.status_code, answer.json()["trust"]) == (200, "trusted")
+        assert "mode: enforce" in overlay.read_text()
+        assert "allow:" not in overlay.read_text(), "only what is given is written"
+        before = overlay.read_text()
+        wrong = await api.put(ROUTE, json={"allow": ["not a host/"]})
+        assert (wrong.status_code, wrong.json()["error"]["code"]) == (422, "dsl_invalid")
+        assert (await api.put(ROUTE, json={"mode": "off"})).status_code == 400
+        assert overlay.read_text() == before
+
+
+async def test_members_do_not_write(house: House) -> None:
+    async with client(app(house, BOB)) as api:
+        assert (await api.put(ROUTE, json={"mode": "enforce"})).status_code == 403

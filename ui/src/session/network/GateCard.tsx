@@ -1,0 +1,75 @@
+import { type ReactNode, useState } from "react";
+import { Button } from "../../design/Button.tsx";
+import { useNow } from "../../design/hooks.ts";
+import { DeniedIcon, NetworkIcon } from "../../design/icons.tsx";
+import type { GateItem } from "../../journal/model.ts";
+import { person } from "../../state/workspace.ts";
+import { elapsed } from "../../text/format.ts";
+import { hostPort } from "../../text/hosts.ts";
+import { answer } from "../acts.ts";
+import { useSession } from "../context.ts";
+
+const DENY = "deny";
+
+/** The gate's question, in a form that no agent's question has: a program waits until somebody decides. */
+export function GateCard({ item }: { item: GateItem }): ReactNode {
+  const { project, session, live } = useSession();
+  const [sent, setSent] = useState("");
+  // A press that was meant for what stood here before decides nothing.
+  const [shown] = useState(() => Date.now());
+  const { attention } = item;
+  const now = useNow(attention.state === "open");
+  if (attention.state !== "open") return <Decided item={item} />;
+  const waits = now - live.skewMs - Date.parse(item.at);
+  const say = (option: string): void => {
+    setSent(option);
+    void answer(project, session, attention.id, option).finally(() => setSent(""));
+  };
+  return (
+    <section className="row gate-ask" aria-label={attention.question} data-testid="gate" data-state="open">
+      <div className="gate-head">
+        <NetworkIcon size={15} aria-hidden />
+        <span className="grow">A program in the cage wants to reach</span>
+        {waits >= 1000 ? <span>waits {elapsed(waits)}</span> : null}
+      </div>
+      <p className="gate-host">
+        {item.host}
+        <span className="muted">:{item.port}</span>
+      </p>
+      <div className="gate-acts">
+        {attention.options.map((option) => (
+          <Button
+            key={option}
+            data-testid="gate-option"
+            look={option === DENY ? "danger" : "plain"}
+            busy={sent === option}
+            disabled={sent !== "" || now - shown < 700}
+            onClick={() => say(option)}
+          >
+            {option.charAt(0).toUpperCase() + option.slice(1)}
+          </Button>
+        ))}
+      </div>
+      <p className="gate-foot">
+        “Always allow” is written into the project’s <code>project.local.yaml</code>. Without an answer it is denied.
+      </p>
+    </section>
+  );
+}
+
+function Decided({ item }: { item: GateItem }): ReactNode {
+  const { state, answer: said, actor } = item.attention;
+  const denied = state === "withdrawn" || said === DENY;
+  const Icon = denied ? DeniedIcon : NetworkIcon;
+  return (
+    <div className="row aside gate-decided" data-testid="gate" data-state={state} data-denied={denied}>
+      <Icon size={14} aria-hidden />
+      <span>
+        <code>{hostPort(item.host, item.port)}</code>{" "}
+        <span className="answered-by">
+          {state === "withdrawn" ? "nobody decided, so it was denied" : `${person(actor)} decided: ${said}`}
+        </span>
+      </span>
+    </div>
+  );
+}
