@@ -114,9 +114,7 @@ async def raw_run(folder: Path, writers: int, group: int, seconds: float, *, hea
             rows.append((names[place], seqs[place], at, DELTA.type, TEXT))
             place = (place + 1) % writers
         connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(
-            "INSERT INTO events (session, seq, at, type, data) VALUES (?, ?, ?, ?, ?)", rows
-        )
+        connection.executemany("INSERT INTO events (session, seq, at, type, data) VALUES (?, ?, ?, ?, ?)", rows)
         if heads:
             connection.executemany("UPDATE sessions SET head = ?2 WHERE id = ?1", [row[:2] for row in rows])
         connection.execute("COMMIT")
@@ -149,9 +147,7 @@ def measure(writers: int, rounds: int, seconds: float) -> Row:
     rates, groups, raws, inserts = [], [], [], []
     p50, p99 = [], []
     for _ in range(rounds):
-        rate, grouped, delays = in_new_folder(
-            lambda folder: uvloop.run(journal_run(folder, writers, seconds))
-        )
+        rate, grouped, delays = in_new_folder(lambda folder: uvloop.run(journal_run(folder, writers, seconds)))
         rates.append(rate)
         groups.append(grouped)
         p50.append(common.percentile(delays, 50) * 1000)

@@ -94,9 +94,7 @@ async def measure(report: Report, bench: Bench, project: Path, starts: int, comm
         inside.append(await bench.command_ms("live"))
         outside.append(timed(plain))
         fresh.append(timed(lambda: bwrap(bench.plan)))
-    report.add(
-        "command in a live cage", "ms", inside[1:], "plain subprocess", outside[1:], target=Target(1.5)
-    )
+    report.add("command in a live cage", "ms", inside[1:], "plain subprocess", outside[1:], target=Target(1.5))
     report.add("command in a live cage", "ms", inside[1:], "bwrap for each", fresh[1:])
     for name, size in SIZES.items():
         path = project / f"file{size}"

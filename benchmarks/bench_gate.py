@@ -142,9 +142,7 @@ def main() -> None:
     options = common.options("gate", __doc__)
     enter_namespace()
     rounds, size, times = options.pick((1, 20_000_000, 50), (5, 400_000_000, 1000), (11, 1_000_000_000, 3000))
-    report = Report(
-        "gate", "the gate against a direct connection", options, "starting the gate, opening the cage"
-    )
+    report = Report("gate", "the gate against a direct connection", options, "starting the gate, opening the cage")
     listener = socket.create_server(("127.0.0.1", PORT), backlog=1024)
     threading.Thread(target=serve, args=(listener,), daemon=True).start()
     direct = listener.getsockname()

@@ -61,9 +61,7 @@ def served(wire: str, tokens: int, per_write: int) -> Iterator[str]:
     """A fake server in its own process; yields its base URL."""
     command = [sys.executable, "-m", "fakes", wire, str(tokens), str(per_write)]
     environ = os.environ | {"PYTHONPATH": str(TESTS)}
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
-    ) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -135,11 +133,7 @@ async def pure(wire: str, body: bytes) -> tuple[int, int]:
 
 
 async def measure(
-    kinds: dict[str, Callable[[], Awaitable[tuple[int, int]]]],
-    wire: str,
-    per_write: int,
-    tokens: int,
-    times: int,
+    kinds: dict[str, Callable[[], Awaitable[tuple[int, int]]]], wire: str, per_write: int, tokens: int, times: int
 ) -> list[Row]:
     """Every kind in turn, `times` times after a first one that does not count."""
     spent: dict[str, list[float]] = {what: [] for what in kinds}
@@ -156,8 +150,7 @@ async def measure(
                 spent[what].append(used / tokens * 1e6)
                 walls[what].append(wall)
     return [
-        Row(wire, per_write, what, spent[what], tokens / statistics.median(walls[what]), events[what])
-        for what in kinds
+        Row(wire, per_write, what, spent[what], tokens / statistics.median(walls[what]), events[what]) for what in kinds
     ]
 
 

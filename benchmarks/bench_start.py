@@ -135,9 +135,7 @@ def help_text(report: Report, it: Daemon, rounds: int) -> None:
     """`kaged --help` and `python -c pass`."""
 
     def run(*arguments: str) -> Callable[[], object]:
-        return lambda: subprocess.run(
-            [sys.executable, *arguments], env=it.env, capture_output=True, check=True
-        )
+        return lambda: subprocess.run([sys.executable, *arguments], env=it.env, capture_output=True, check=True)
 
     ours, peer = [], []
     for number in range(rounds + 1):

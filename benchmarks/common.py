@@ -45,9 +45,7 @@ def options(name: str, doc: str | None, arguments: Sequence[str] | None = None) 
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="fewer and shorter rounds, about half a minute")
-    size.add_argument(
-        "--tiny", action="store_true", help="only to see that it works; the figures mean little"
-    )
+    size.add_argument("--tiny", action="store_true", help="only to see that it works; the figures mean little")
     default = ROOT / "artifacts" / "bench" / f"{name}.json"
     parser.add_argument("--json", type=Path, default=default, help="the results, for programs (%(default)s)")
     given = parser.parse_args(arguments)

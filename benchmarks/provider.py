@@ -53,9 +53,7 @@ class Provider(FakeOpenAI):
         else:
             await self._go.wait()
         begin = self._begin
-        writer.write(
-            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-        )
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         writer.write(_piece(chunk({"role": "assistant", "content": ""})))
         if self._rate:
             await self._paced(writer, begin + 0.05 + place / self._streams / self._rate)

@@ -17,10 +17,7 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write(f"\n── {path.name}\n")
         sys.stdout.flush()
         worst = (
-            worst
-            or subprocess.run(
-                [sys.executable, str(path), *arguments], cwd=ROOT, env=env, check=False
-            ).returncode
+            worst or subprocess.run([sys.executable, str(path), *arguments], cwd=ROOT, env=env, check=False).returncode
         )
     return worst
 

@@ -93,12 +93,7 @@ def missing_packages(*, tests: bool) -> list[str]:
 
 
 def _has_ensurepip() -> bool:
-    return (
-        subprocess.run(
-            [sys.executable, "-c", "import ensurepip"], capture_output=True, check=False
-        ).returncode
-        == 0
-    )
+    return subprocess.run([sys.executable, "-c", "import ensurepip"], capture_output=True, check=False).returncode == 0
 
 
 def system_packages(*, tests: bool) -> None:
@@ -111,9 +106,7 @@ def system_packages(*, tests: bool) -> None:
     command = privileged([apt, "install", "-y", "-qq", "--no-install-recommends", *packages]) if apt else None
     update = privileged([apt, "update", "-qq"]) if apt else None
     if command is None or update is None:
-        raise fail(
-            f"some system packages are missing, and this account may not install them. Run:\n\n    {line}\n"
-        )
+        raise fail(f"some system packages are missing, and this account may not install them. Run:\n\n    {line}\n")
     STEPS.start(f"system packages: {', '.join(packages)}")
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run(update, env=env, capture_output=True, check=False)
@@ -123,11 +116,7 @@ def system_packages(*, tests: bool) -> None:
 
 def apparmor() -> None:
     """On Ubuntu 23.10 and newer, allow bubblewrap (and only it) to make user namespaces."""
-    if (
-        not APPARMOR_SWITCH.exists()
-        or APPARMOR_SWITCH.read_text().strip() != "1"
-        or APPARMOR_PROFILE.exists()
-    ):
+    if not APPARMOR_SWITCH.exists() or APPARMOR_SWITCH.read_text().strip() != "1" or APPARMOR_PROFILE.exists():
         return
     probe = ["bwrap", "--unshare-user", "--unshare-net", "--ro-bind", "/", "/", "true"]
     if os.geteuid() != 0 and subprocess.run(probe, capture_output=True, check=False).returncode == 0:
@@ -160,10 +149,7 @@ def _tool_venv(package: str) -> None:
     if uv:
         run([uv, "pip", "install", "-q", "--python", str(TOOLS), package], what=f"installing {package}")
     else:
-        run(
-            [str(TOOLS / "bin" / "python"), "-m", "pip", "install", "-q", package],
-            what=f"installing {package}",
-        )
+        run([str(TOOLS / "bin" / "python"), "-m", "pip", "install", "-q", package], what=f"installing {package}")
     STEPS.done(package)
 
 
@@ -198,11 +184,7 @@ def _node_is_new_enough(node: str) -> bool:
         return False
     version = (int(match[1]), int(match[2]))
     (old_major, _), (new_major, _) = NODE_FLOOR
-    return (
-        version[0] > new_major
-        or version >= NODE_FLOOR[1]
-        or (version[0] == old_major and version >= NODE_FLOOR[0])
-    )
+    return version[0] > new_major or version >= NODE_FLOOR[1] or (version[0] == old_major and version >= NODE_FLOOR[0])
 
 
 def npm() -> str:
@@ -245,10 +227,7 @@ def main(arguments: list[str]) -> None:
     kaged = str(VENV / "bin" / "kaged")
     if what == "run":
         os.execv(kaged, [kaged, "start", "--mode=user", *rest])
-    runner = [
-        str(VENV / "bin" / "python"),
-        str(ROOT / "scripts" / f"{'bench' if what == 'bench' else 'check'}.py"),
-    ]
+    runner = [str(VENV / "bin" / "python"), str(ROOT / "scripts" / f"{'bench' if what == 'bench' else 'check'}.py")]
     os.execv(runner[0], [*runner, *(["--quick"] if what in {"quick", "bench"} else []), *rest])
 
 

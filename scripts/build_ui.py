@@ -46,9 +46,7 @@ def build(*, npm: str | None = None) -> bool:
         )
     env = {**os.environ, "PATH": f"{Path(npm).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     for arguments in (["ci", "--no-audit", "--no-fund"], ["run", "build"]):
-        result = subprocess.run(
-            [npm, *arguments], cwd=UI, env=env, capture_output=True, text=True, check=False
-        )
+        result = subprocess.run([npm, *arguments], cwd=UI, env=env, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             sys.stderr.write("\n" + (result.stdout + result.stderr)[:4000])
             raise SystemExit(f"kaged: `npm {' '.join(arguments)}` failed in ui/ (its output is above).")

@@ -40,19 +40,9 @@ def main(arguments: list[str]) -> int:
         if command is pytest and code == _TESTS_FAILED:
             sys.stdout.write("\n── the tests that failed, once more and alone\n")
             sys.stdout.flush()
-            alone = [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-q",
-                "--last-failed",
-                "--last-failed-no-failures=none",
-                *rest,
-            ]
+            alone = [sys.executable, "-m", "pytest", "-q", "--last-failed", "--last-failed-no-failures=none", *rest]
             code = subprocess.run(alone, cwd=folder, env=env, check=False).returncode
-        sys.stdout.write(
-            f"── {'ok' if code == 0 else f'failed ({code})'} in {time.monotonic() - since:.0f} s\n"
-        )
+        sys.stdout.write(f"── {'ok' if code == 0 else f'failed ({code})'} in {time.monotonic() - since:.0f} s\n")
         worst = worst or code
     return worst
 

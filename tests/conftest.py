@@ -22,18 +22,7 @@ def _cage_problem() -> str | None:
     if bwrap is None:
         return "bubblewrap is not installed"
     probe = subprocess.run(
-        [
-            bwrap,
-            "--unshare-user",
-            "--unshare-pid",
-            "--unshare-net",
-            "--ro-bind",
-            "/",
-            "/",
-            "--proc",
-            "/proc",
-            "true",
-        ],
+        [bwrap, "--unshare-user", "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "--proc", "/proc", "true"],
         capture_output=True,
         text=True,
         check=False,

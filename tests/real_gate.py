@@ -182,11 +182,7 @@ class Driver:
 
 def listeners() -> dict[str, socket.socket]:
     """What the keeper's child makes in a cage's network namespace."""
-    sockets = {
-        "udp53": socket.socket(type=socket.SOCK_DGRAM),
-        "tcp53": socket.socket(),
-        "tcp": socket.socket(),
-    }
+    sockets = {"udp53": socket.socket(type=socket.SOCK_DGRAM), "tcp53": socket.socket(), "tcp": socket.socket()}
     for sock in sockets.values():
         sock.bind(("127.0.0.1", 0))
         if sock.type == socket.SOCK_STREAM:

@@ -22,9 +22,7 @@ _marks = itertools.count(1)
 class LiteralPlan:
     """A cage plan written by hand: the smallest cage that has all the keeper needs."""
 
-    def __init__(
-        self, project: Path, *, plan_hash: str = "plan-1", guards: list[str] | None = None, **changes: Any
-    ):
+    def __init__(self, project: Path, *, plan_hash: str = "plan-1", guards: list[str] | None = None, **changes: Any):
         self.project = project
         self.mounts: list[Any] = []
         self.wire: dict[str, Any] = {
@@ -33,13 +31,7 @@ class LiteralPlan:
             "init": ["/usr/bin/python3", "-I", "-S", "/run/kaged/init.py"],
             "env": {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"},
             "workdir": str(project),
-            "limits": {
-                "memory_bytes": 1 << 30,
-                "pids": 128,
-                "nofile": 256,
-                "fsize_bytes": 1 << 30,
-                "walltime_s": 60.0,
-            },
+            "limits": {"memory_bytes": 1 << 30, "pids": 128, "nofile": 256, "fsize_bytes": 1 << 30, "walltime_s": 60.0},
             "placeholders": [],
             "guards": guards or [],
         }
@@ -64,9 +56,7 @@ class LiteralPlan:
 
 
 @contextlib.asynccontextmanager
-async def keeper(
-    folder: Path, *, grace_s: float = 60, options: Sequence[str] = ()
-) -> AsyncIterator[KeeperClient]:
+async def keeper(folder: Path, *, grace_s: float = 60, options: Sequence[str] = ()) -> AsyncIterator[KeeperClient]:
     """A keeper of its own under `folder`, ended with everything in it afterwards; `options` for its start."""
     if options:
         await start(folder, grace_s, options)

@@ -48,9 +48,7 @@ def test_functions_stay_short() -> None:
     assert total > 0
 
 
-BANNED = re.compile(
-    r"\bTODO\b|\bFIXME\b|\bXXX\b|NotImplementedError|shell=True|except Exception:|except:\s*$", re.M
-)
+BANNED = re.compile(r"\bTODO\b|\bFIXME\b|\bXXX\b|NotImplementedError|shell=True|except Exception:|except:\s*$", re.M)
 
 
 @pytest.mark.parametrize("path", SOURCES + UI_SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -24,22 +24,13 @@ def user(text: str) -> tuple[str, dict[str, Any]]:
     return "message.user", {"message_id": text, "text": text, "actor": "local"}
 
 
-def end(
-    message: str, *parts: Any, interrupted: bool = False, stop: str = "end"
-) -> tuple[str, dict[str, Any]]:
+def end(message: str, *parts: Any, interrupted: bool = False, stop: str = "end") -> tuple[str, dict[str, Any]]:
     data = {"message_id": message, "parts": parts_to_builtins(list(parts)), "stop_reason": stop}
     return "message.end", R | data | {"interrupted": interrupted}
 
 
 def result(call: str, output: str = "ok", **detail: Any) -> tuple[str, dict[str, Any]]:
-    data = {
-        "call_id": call,
-        "tool": "shell",
-        "ok": True,
-        "output": output,
-        "duration_ms": 1,
-        "detail": detail,
-    }
+    data = {"call_id": call, "tool": "shell", "ok": True, "output": output, "duration_ms": 1, "detail": detail}
     return "tool.result", R | data
 
 
@@ -63,9 +54,7 @@ def test_a_plain_exchange() -> None:
 
 
 def test_results_follow_their_call_in_its_order_whatever_came_first() -> None:
-    conversation = fold(
-        user("hi"), end("m", call("a"), call("b")), started("a"), result("b", "B"), result("a", "A")
-    )
+    conversation = fold(user("hi"), end("m", call("a"), call("b")), started("a"), result("b", "B"), result("a", "A"))
     assert conversation.messages()[1:] == [
         AssistantMessage([call("a"), call("b")]),
         ToolMessage("a", "shell", "A"),
@@ -83,16 +72,12 @@ def test_open_calls_tell_whether_they_had_begun_and_how_far_their_output_is_know
 
 
 def test_a_half_answer_that_was_made_again_is_not_sent() -> None:
-    conversation = fold(
-        user("hi"), end("m1", TextPart("hal"), interrupted=True), end("m2", TextPart("whole"))
-    )
+    conversation = fold(user("hi"), end("m1", TextPart("hal"), interrupted=True), end("m2", TextPart("whole")))
     assert conversation.messages() == [UserMessage("hi"), AssistantMessage([TextPart("whole")])]
 
 
 def test_a_half_answer_the_operator_replied_to_is_sent_as_what_it_was() -> None:
-    conversation = fold(
-        user("hi"), end("m1", TextPart("hal"), call("x"), interrupted=True), user("stop that")
-    )
+    conversation = fold(user("hi"), end("m1", TextPart("hal"), call("x"), interrupted=True), user("stop that"))
     assert conversation.messages() == [
         UserMessage("hi"),
         AssistantMessage([TextPart(f"hal\n\n{CUT_OFF}")]),
@@ -117,9 +102,7 @@ def test_a_message_without_end_is_streaming_until_its_run_ends() -> None:
 
 
 def test_steps_count_whole_answers_of_the_run() -> None:
-    conversation = fold(
-        end("1", TextPart("a")), end("2", TextPart("b"), interrupted=True), end("3", TextPart("c"))
-    )
+    conversation = fold(end("1", TextPart("a")), end("2", TextPart("b"), interrupted=True), end("3", TextPart("c")))
     assert conversation.steps("R") == 2
     assert conversation.steps("other") == 0
 
@@ -158,9 +141,7 @@ _EVENTS = st.sampled_from(
 
 
 @given(st.lists(_EVENTS, max_size=20))
-def test_any_history_folds_and_answers_carry_only_their_own_results(
-    events: list[tuple[str, dict[str, Any]]],
-) -> None:
+def test_any_history_folds_and_answers_carry_only_their_own_results(events: list[tuple[str, dict[str, Any]]]) -> None:
     messages = fold(*events).messages()
     for index, message in enumerate(messages):
         if isinstance(message, ToolMessage):

@@ -5,9 +5,7 @@ from kaged.agents.prompt import system_prompt
 
 def test_all_parts_in_order() -> None:
     text = system_prompt("Be kind.\n", root="/srv/demo", cage_words="reads this", agents_file="Use tabs.\n")
-    assert (
-        text.index("Be kind.") < text.index("/srv/demo") < text.index("reads this") < text.index("Use tabs.")
-    )
+    assert text.index("Be kind.") < text.index("/srv/demo") < text.index("reads this") < text.index("Use tabs.")
 
 
 def test_without_agents_file() -> None:

@@ -74,9 +74,7 @@ async def test_thinking_text_and_calls_stream_and_are_stored(house: House) -> No
     end = (await house.events(session, "message.end"))[0].data
     assert end["parts"][0] == {"kind": "thinking", "text": "hm", "signature": "sig"}
     assert end["parts"][2]["call_id"] == call["call_id"] != "call_0"
-    first = next(
-        e.data for e in await house.events(session, "message.delta") if e.data["kind"] == "tool_args"
-    )
+    first = next(e.data for e in await house.events(session, "message.delta") if e.data["kind"] == "tool_args")
     assert (first["call_id"], first["tool"]) == (call["call_id"], "shell")
     usage = (await house.events(session, "usage.recorded"))[0].data
     keys = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
@@ -124,13 +122,7 @@ async def test_passing_failures_are_retried_in_sight(house: House, kind: str) ->
     end = await house.say(session, "go", fails(kind), fails(kind, wait=7.0), says("ok"))
     assert end.data["outcome"] == "success"
     assert [e.data for e in await house.events(session, "error")] == [
-        {
-            "run_id": end.data["run_id"],
-            "code": kind,
-            "message": f"It was {kind}.",
-            "attempt": n,
-            "retry_in_s": wait,
-        }
+        {"run_id": end.data["run_id"], "code": kind, "message": f"It was {kind}.", "attempt": n, "retry_in_s": wait}
         for n, wait in ((1, 1.0), (2, 7.0))
     ]
     assert house.sleeps == [1.0, 7.0]
@@ -150,10 +142,7 @@ async def test_a_broken_stream_is_kept_marked_and_made_again(house: House) -> No
 async def test_retries_end(house: House) -> None:
     session = await house.session()
     end = await house.say(session, "go", *[fails("overloaded")] * retry.ATTEMPTS)
-    assert (end.data["outcome"], end.data["reason"]) == (
-        "failed",
-        "It was overloaded. Given up after 5 attempts.",
-    )
+    assert (end.data["outcome"], end.data["reason"]) == ("failed", "It was overloaded. Given up after 5 attempts.")
     errors = await house.events(session, "error")
     assert len(errors) == retry.ATTEMPTS
     assert "retry_in_s" not in errors[-1].data
@@ -311,10 +300,7 @@ async def test_a_cage_that_cannot_be_made_fails_the_run_with_the_reason(
     monkeypatch.setattr(house.keeper, "ensure_cage", refuse)
     session = await house.session()
     end = await house.say(session, "go")
-    assert (end.data["outcome"], end.data["reason"]) == (
-        "failed",
-        "The cage cannot be made: no user namespaces here",
-    )
+    assert (end.data["outcome"], end.data["reason"]) == ("failed", "The cage cannot be made: no user namespaces here")
 
 
 async def test_interrupt_while_the_cage_is_made(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

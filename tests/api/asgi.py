@@ -26,9 +26,7 @@ def client(app: ASGIApp) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://kaged.example.com")
 
 
-def answering(
-    work: Callable[[Scope, bytes], Awaitable[tuple[int, bytes]]],
-) -> ASGIApp:
+def answering(work: Callable[[Scope, bytes], Awaitable[tuple[int, bytes]]]) -> ASGIApp:
     """An application that reads the whole body, as a route does, and answers what `work` gives."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

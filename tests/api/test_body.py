@@ -156,9 +156,7 @@ async def test_keys_that_are_none(db: Database, key: str) -> None:
     assert "Idempotency-Key" in answer.json()["error"]["message"]
 
 
-async def test_answers_are_kept_for_a_day(
-    db: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+async def test_answers_are_kept_for_a_day(db: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from kaged.api import body
 
     route, now = Route(), [1_000_000_000_000]

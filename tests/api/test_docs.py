@@ -15,7 +15,5 @@ def test_routes_and_their_documentation_agree() -> None:
     routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     built = {(method, route.path) for route in routes for method in route.methods}
     assert len(built) > 40
-    rows = re.findall(
-        r"^\| (GET|POST|PUT|PATCH|DELETE) \| `([^`]+)` \|", DOC.read_text(encoding="utf-8"), re.M
-    )
+    rows = re.findall(r"^\| (GET|POST|PUT|PATCH|DELETE) \| `([^`]+)` \|", DOC.read_text(encoding="utf-8"), re.M)
     assert built | {("GET", "/api/v1/openapi.json")} == set(rows)

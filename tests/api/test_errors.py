@@ -54,9 +54,7 @@ async def test_each_code_has_its_status(app: FastAPI, code: str) -> None:
     async with http(app) as client:
         answer = await client.get(f"/refused/{code}")
     assert answer.status_code == STATUS[code]
-    assert answer.json() == {
-        "error": {"code": code, "message": f"This is {code}.", "details": {"field": "x"}}
-    }
+    assert answer.json() == {"error": {"code": code, "message": f"This is {code}.", "details": {"field": "x"}}}
     assert ("retry-after" in answer.headers) == (code in ("rate_limited", "unavailable"))
 
 

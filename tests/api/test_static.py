@@ -38,9 +38,7 @@ async def got(web: Path, path: str, method: str = "GET", **headers: str) -> Any:
         ("gzip, deflate, br;q=0.9", "br", "a.br"),
     ],
 )
-async def test_the_smallest_that_is_accepted(
-    web: Path, accepted: str, encoding: str | None, content: str
-) -> None:
+async def test_the_smallest_that_is_accepted(web: Path, accepted: str, encoding: str | None, content: str) -> None:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -67,8 +65,7 @@ async def test_how_long_they_are_kept(web: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path",
-    ["/link.txt", "/assets/../../secret.txt", "/%2e%2e/secret.txt", "/assets/none.js", "/assets/", "/x.php"],
+    "path", ["/link.txt", "/assets/../../secret.txt", "/%2e%2e/secret.txt", "/assets/none.js", "/assets/", "/x.php"]
 )
 async def test_what_is_not_in_the_list_is_not_there(web: Path, path: str) -> None:
     answer = await got(web, path)

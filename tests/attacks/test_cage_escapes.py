@@ -58,9 +58,7 @@ async def test_the_controls_of_the_filter_are_real(around: Path) -> None:
 # --- T37: values that look like options ---
 
 
-@pytest.mark.parametrize(
-    "name", ["--bind", "-x", "new\nline", "quo'te\"s $(id) `id`", "ünï códe", "sp ace\t", "\\134"]
-)
+@pytest.mark.parametrize("name", ["--bind", "-x", "new\nline", "quo'te\"s $(id) `id`", "ünï códe", "sp ace\t", "\\134"])
 async def test_t37_a_projects_name_is_never_an_option(client: KeeperClient, around: Path, name: str) -> None:
     root = around / name
     root.mkdir()
@@ -142,9 +140,7 @@ PROTECTED = [
 
 
 @pytest.mark.parametrize("existing", [False, True], ids=["missing", "existing"])
-async def test_t40_protected_files_stay_as_they_are(
-    client: KeeperClient, around: Path, existing: bool
-) -> None:
+async def test_t40_protected_files_stay_as_they_are(client: KeeperClient, around: Path, existing: bool) -> None:
     project = around / "project"
     subprocess.run(["git", "init", "-q", project], check=True)
     if existing:
@@ -194,9 +190,7 @@ async def test_t40_no_repository_is_made_where_there_was_none(client: KeeperClie
     assert sorted(path.name for path in (around / "project").iterdir()) == ["sub"]
 
 
-async def test_t40_two_cages_protect_one_project_until_the_last_is_gone(
-    client: KeeperClient, around: Path
-) -> None:
+async def test_t40_two_cages_protect_one_project_until_the_last_is_gone(client: KeeperClient, around: Path) -> None:
     first, second = await open_yard(client, around), await open_yard(client, around)
     await client.drop_cage(first.id)
     assert "Read-only" in await second.sh(

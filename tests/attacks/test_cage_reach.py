@@ -61,12 +61,7 @@ async def test_t41_no_socket_of_the_host_is_reached(yard: Yard, client: KeeperCl
             one.listen(8)
         udp.setblocking(False)
         names = [path.getsockname(), "@" + abstract.getsockname()[1:].decode(), "/run/docker.sock"]
-        names += [
-            "/run/dbus/system_bus_socket",
-            "/run/systemd/private",
-            "/tmp/.X11-unix/X0",
-            "/tmp/tmux-0/default",
-        ]
+        names += ["/run/dbus/system_bus_socket", "/run/systemd/private", "/tmp/.X11-unix/X0", "/tmp/tmux-0/default"]
         given = json.dumps({"unix": names, "tcp": tcp.getsockname()[1], "udp": udp.getsockname()[1]})
         argv = [yard.plan.host.python, "-I", "-c", REACH, given]
         control = json.loads(subprocess.run(argv, capture_output=True, check=True, text=True).stdout)
@@ -260,9 +255,7 @@ async def test_t47_full_memory_disks_and_open_files_hurt_only_the_command(yard: 
 # --- T48, T49, T50: temporary files, set-user-id, what an earlier cage left ---
 
 
-async def test_t48_t50_each_cage_has_its_own_temporary_files(
-    client: KeeperClient, yard: Yard, around: Path
-) -> None:
+async def test_t48_t50_each_cage_has_its_own_temporary_files(client: KeeperClient, yard: Yard, around: Path) -> None:
     other = await open_yard(client, around)
     script = "echo hunter2 | tee /tmp/x /home/agent/x /dev/shm/x; ls -ld /home/agent /tmp | cut -c1-10"
     assert (await yard.sh(script)).splitlines() == ["hunter2", "drwx------", "drwxrwxrwt"]
@@ -302,9 +295,7 @@ os.chmod("tool", 0o755)
 
 
 async def test_t49_set_user_id_programs_give_nothing(yard: Yard) -> None:
-    text = await yard.sh(
-        "for p in su passwd mount; do stat -c %A /usr/bin/$p; done; mount -t tmpfs x /tmp 2>&1; id -u"
-    )
+    text = await yard.sh("for p in su passwd mount; do stat -c %A /usr/bin/$p; done; mount -t tmpfs x /tmp 2>&1; id -u")
     assert "rws" in text and text.splitlines()[-1] == "1000"
 
 
@@ -317,11 +308,7 @@ async def test_t67_the_cage_cannot_reach_the_audit_log(client: KeeperClient, aro
     with pytest.raises(KagedError, match="not allowed in a cage"):
         rules = [{"path": "project:/", "mode": "rw"}, {"path": str(around / "audit.log"), "mode": "ro"}]
         compile_plan(
-            CageSpec.model_validate({"fs": rules}),
-            around / "project",
-            name="x",
-            never=[audit.path],
-            environ={},
+            CageSpec.model_validate({"fs": rules}), around / "project", name="x", never=[audit.path], environ={}
         )
     yard = await open_yard(client, around)
     text = await yard.sh(f"echo evil >> {audit.path}; cat {audit.path} 2>&1; ls -A {around}")

@@ -504,9 +504,7 @@ async def test_t17_a_handshake_with_long_cookies_and_raw_names_is_judged_alike(d
 REBOUND = ["evil.example", "127.0.0.1.evil.example", "127.0.0.1", "localhost", "0.0.0.0", "127.0.0.1:1"]
 
 
-@pytest.mark.parametrize(
-    "host", [*REBOUND, "127.0.0.1.", "2130706433", "[::ffff:127.0.0.1]", "kaged.example"]
-)
+@pytest.mark.parametrize("host", [*REBOUND, "127.0.0.1.", "2130706433", "[::ffff:127.0.0.1]", "kaged.example"])
 async def test_t18_a_rebound_name_is_refused(door: Front, local: Front, host: str) -> None:
     with_port = host if ":" in host.rpartition("]")[2] else f"{host}:{local.port}"
     for name in {host, with_port} - {f"127.0.0.1:{local.port}", f"localhost:{local.port}"}:
@@ -616,11 +614,7 @@ async def test_t20_no_origin_is_ever_reflected(local: Front) -> None:
     for method in ("GET", "OPTIONS", "POST"):
         for origin in ("https://evil.example", "null", f"http://{local.host}"):
             answer = await local.get(
-                ME,
-                *signed_in,
-                f"Origin: {origin}",
-                "Access-Control-Request-Method: POST",
-                method=method,
+                ME, *signed_in, f"Origin: {origin}", "Access-Control-Request-Method: POST", method=method
             )
             assert answer.status == (200 if local.host in origin else 403)
             assert not [name for name, _ in answer.headers if "access-control" in name]

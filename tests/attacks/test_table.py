@@ -145,14 +145,10 @@ HOLES: dict[str, tuple[Callable[[Args, Path], Args], set[str]]] = {
 }  # fmt: skip
 
 
-def ask(
-    tmp_path: Path, weaken: Callable[[Args, Path], Args] | None, **popen: Any
-) -> dict[str, tuple[str, str]]:
+def ask(tmp_path: Path, weaken: Callable[[Args, Path], Args] | None, **popen: Any) -> dict[str, tuple[str, str]]:
     with stage(tmp_path, os.getpid()) as trial:
         plan = compile_plan(CageSpec(), trial.project, name="hole", environ={})
-        code = (
-            f"import sys; sys.path.insert(0, {str(trial.project)!r})\nfrom attacks.inside import main; main()"
-        )
+        code = f"import sys; sys.path.insert(0, {str(trial.project)!r})\nfrom attacks.inside import main; main()"
         argv = [plan.host.python, "-I", "-S", "-B", "-c", code, json.dumps(trial.told(CAGE))]
         change = None if weaken is None else lambda args: weaken(args, trial.base)
         with start(plan, [*argv, *map(str, range(len(ATTACKS)))], change=change, **popen) as process:
@@ -211,9 +207,7 @@ for row in ATTACKS:
                 else: print("reached")
 """
         out = await trial.run_outside(
-            NAMESPACE,
-            [plan.host.python, "-I", "-S", "-B", "-c", code, json.dumps(trial.told(NAMESPACE))],
-            plan,
+            NAMESPACE, [plan.host.python, "-I", "-S", "-B", "-c", code, json.dumps(trial.told(NAMESPACE))], plan
         )
     lines = out.decode().splitlines()
     assert lines.count("reached") > 30

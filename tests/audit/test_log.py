@@ -62,8 +62,7 @@ async def test_concurrent_records_get_one_number_each(path: Path) -> None:
     audit = await Audit.open(path)
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(audit.record(ALICE, "tool.call", str(i), "ok", {"text": "x" * 500}))
-            for i in range(300)
+            group.create_task(audit.record(ALICE, "tool.call", str(i), "ok", {"text": "x" * 500})) for i in range(300)
         ]
     assert sorted(task.result().seq for task in tasks) == list(range(1, 301))
     assert len(await audit.newest(limit=1000)) == 300

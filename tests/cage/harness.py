@@ -22,11 +22,7 @@ AUTHORITY = {"ca": b"the authority\n", "ca-bundle": b"all authorities\n", "ca-tr
 def plan_for(root: Path, **spec: Any) -> CagePlan:
     """A plan for `root` whose init is a file that surely exists."""
     return compile_plan(
-        CageSpec.model_validate(spec),
-        root,
-        name="test",
-        environ={},
-        host=replace(host_facts(), init=str(SOURCE)),
+        CageSpec.model_validate(spec), root, name="test", environ={}, host=replace(host_facts(), init=str(SOURCE))
     )
 
 

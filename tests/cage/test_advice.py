@@ -4,13 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kaged.cage.advice import (
-    APPARMOR_FILE,
-    DOCKER_OPTIONS,
-    PODMAN_OPTIONS,
-    explain_bwrap_failure,
-    surroundings,
-)
+from kaged.cage.advice import APPARMOR_FILE, DOCKER_OPTIONS, PODMAN_OPTIONS, explain_bwrap_failure, surroundings
 
 PLAIN = frozenset[str]()
 UBUNTU = frozenset({"apparmor"})

@@ -86,9 +86,7 @@ def test_the_options_are_the_ones_that_were_reviewed() -> None:
 def test_an_older_bubblewrap_gets_only_what_it_knows() -> None:
     args = flat(replace(PLAN, host=replace(HOST, options=frozenset())))
     assert "--size" not in args and "--disable-userns" not in args
-    expected = [
-        a for a in GOLDEN if a not in ("--size", "--disable-userns", "67108864", "2147483648", "4096")
-    ]
+    expected = [a for a in GOLDEN if a not in ("--size", "--disable-userns", "67108864", "2147483648", "4096")]
     assert args == expected
 
 

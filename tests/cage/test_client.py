@@ -57,9 +57,7 @@ async def test_death_by_its_own_signal_is_told(client: KeeperClient) -> None:
 
 async def test_cwd_and_env(client: KeeperClient, short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (short_tmp / "project" / "sub").mkdir()
-    end, text = await sh(
-        client, "pwd; echo $EXTRA $HOME", cwd=str(short_tmp / "project/sub"), env={"EXTRA": "yes"}
-    )
+    end, text = await sh(client, "pwd; echo $EXTRA $HOME", cwd=str(short_tmp / "project/sub"), env={"EXTRA": "yes"})
     assert (end.code, text) == (0, f"{short_tmp}/project/sub\nyes /tmp\n")
     _, text = await sh(client, "env | cut -d= -f1 | sort | tr '\\n' ' '")
     assert text == "HOME LANG PATH PWD "
@@ -85,8 +83,7 @@ async def test_a_command_has_three_descriptors_and_sees_nothing_of_the_daemon(
     client: KeeperClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, text = await sh(
-        client,
-        "ls /proc/self/fd; cd /proc/1; cat environ maps; readlink fd/0 || echo closed; cat cmdline",
+        client, "ls /proc/self/fd; cd /proc/1; cat environ maps; readlink fd/0 || echo closed; cat cmdline"
     )
     lines = text.splitlines()
     assert lines[:4] == ["0", "1", "2", "3"]  # 3 is the listing itself
@@ -98,9 +95,7 @@ async def test_a_command_has_three_descriptors_and_sees_nothing_of_the_daemon(
 
 
 async def test_no_command_can_end_or_stop_the_init(client: KeeperClient) -> None:
-    end, _ = await sh(
-        client, "for s in INT TERM HUP QUIT KILL STOP TSTP USR1 SEGV CHLD; do kill -$s 1; done; true"
-    )
+    end, _ = await sh(client, "for s in INT TERM HUP QUIT KILL STOP TSTP USR1 SEGV CHLD; do kill -$s 1; done; true")
     assert end.code == 0
     assert (await sh(client, "echo alive"))[1] == "alive\n"
 
@@ -168,15 +163,11 @@ async def test_the_same_id_is_started_once(client: KeeperClient, short_tmp: Path
     assert (short_tmp / "project" / "count").read_text() == "x\n"
 
 
-async def test_what_a_command_leaves_behind_lives_on_and_keeps_writing(
-    client: KeeperClient, short_tmp: Path
-) -> None:
+async def test_what_a_command_leaves_behind_lives_on_and_keeps_writing(client: KeeperClient, short_tmp: Path) -> None:
     name = mark()
     for fifo in ("fifo", "second"):  # one each: whoever writes may be slower to close it than who reads is
         os.mkfifo(short_tmp / "project" / fifo)
-    script = (
-        f"(read x < fifo; echo late; read x < second; yes | head -c 300000; exec sleep {name}) & echo main"
-    )
+    script = f"(read x < fifo; echo late; read x < second; yes | head -c 300000; exec sleep {name}) & echo main"
     process = await client.run("c", "server", ["sh", "-c", script])
     assert (await process.wait()).code == 0
     assert process.stream.read(0, 100)[1] == b"main\n"
@@ -229,12 +220,7 @@ async def test_state_names_what_there_is(client: KeeperClient) -> None:
     await sh(client, "exit 3")
     state = await client.state()
     assert [cage.id for cage in state.cages] == ["c"]
-    assert next((p.id, p.cage, p.argv, p.running) for p in state.processes) == (
-        "one",
-        "c",
-        ("sleep", "100"),
-        True,
-    )
+    assert next((p.id, p.cage, p.argv, p.running) for p in state.processes) == ("one", "c", ("sleep", "100"), True)
     assert [p.exit for p in state.processes][1] == Exit(3, None, "exited")
     assert state.pid == client.pid
     await process.signal(signal.SIGKILL)
@@ -278,9 +264,7 @@ async def test_a_group_signal_leaves_other_groups_alone(client: KeeperClient) ->
 
 
 async def test_a_handled_signal_is_an_ordinary_exit(client: KeeperClient) -> None:
-    process = await client.run(
-        "c", "trap", ["sh", "-c", "trap 'exit 5' TERM; echo up; while :; do sleep 0.05; done"]
-    )
+    process = await client.run("c", "trap", ["sh", "-c", "trap 'exit 5' TERM; echo up; while :; do sleep 0.05; done"])
     assert await process.stream.wait_past(2)
     await process.signal(signal.SIGTERM, tree=False)
     assert await process.wait() == Exit(5, None, "exited")
@@ -318,9 +302,7 @@ async def test_writing_compares_and_swaps(client: KeeperClient, short_tmp: Path)
     assert path.stat().st_ino != inode, "replaced in one step, not written over"
     await client.write_file("c", "f", b"four", expect_sha256=ANY)
     path.unlink()
-    await refused(
-        "conflict", "does not exist any more", client.write_file("c", "f", b"x", expect_sha256=seen.sha256)
-    )
+    await refused("conflict", "does not exist any more", client.write_file("c", "f", b"x", expect_sha256=seen.sha256))
     assert sorted(p.name for p in path.parent.iterdir()) == []
 
 
@@ -379,18 +361,12 @@ async def test_large_files_are_read_in_part_and_not_edited(client: KeeperClient,
     read = await client.read_file("c", "big", max_bytes=5)
     assert (read.data, read.size, read.sha256) == (bytes(5), (32 << 20) + 1, "")
     await refused(
-        "payload_too_large",
-        "change it with a command",
-        client.write_file("c", "big", b"", expect_sha256="00"),
+        "payload_too_large", "change it with a command", client.write_file("c", "big", b"", expect_sha256="00")
     )
-    await refused(
-        "payload_too_large", "bytes in one request", client.write_file("c", "b", bytes((32 << 20) + 1))
-    )
+    await refused("payload_too_large", "bytes in one request", client.write_file("c", "b", bytes((32 << 20) + 1)))
 
 
-async def test_listing_is_sorted_and_bounded_and_takes_any_name(
-    client: KeeperClient, short_tmp: Path
-) -> None:
+async def test_listing_is_sorted_and_bounded_and_takes_any_name(client: KeeperClient, short_tmp: Path) -> None:
     root = os.fsencode(short_tmp / "project")
     for name in (b"b", b"a", b"c\xff", b"d\n"):
         Path(os.fsdecode(root + b"/" + name)).write_bytes(b"12")

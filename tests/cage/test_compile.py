@@ -203,12 +203,7 @@ def test_overlapping_rules_are_refused(root: Path) -> None:
     base = ("project:/", "rw")
     refused(root, "cage.fs[1].path", "named twice", fs=fs(base, (str(root), "ro")))
     refused(root, "cage.fs[1].path", "is rw already", fs=fs(base, ("project:/a", "rw")))
-    refused(
-        root,
-        "cage.fs[2].path",
-        "which is hidden",
-        fs=fs(base, ("project:/a", "hidden"), ("project:/a/b", "ro")),
-    )
+    refused(root, "cage.fs[2].path", "which is hidden", fs=fs(base, ("project:/a", "hidden"), ("project:/a/b", "ro")))
     refused(root, "cage.fs[1].path", "does not exist", fs=fs(("project:/", "ro"), ("project:/c", "rw")))
     refused(root, "cage.fs[1].path", "does not exist", fs=fs(base, ("project:/c/d", "hidden")))
     refused(root, "cage.fs[1].path", "does not exist", fs=fs(("project:/", "ro"), ("project:/c", "hidden")))
@@ -306,9 +301,7 @@ def test_a_home_that_others_can_look_into_is_refused(root: Path, tmp_path: Path)
 
 
 def test_limits(root: Path) -> None:
-    limits = plan_for(root, limits={"cpu": 1.5, "disk": "1GiB", "nofile": 128, "memory": None}).to_wire()[
-        "limits"
-    ]
+    limits = plan_for(root, limits={"cpu": 1.5, "disk": "1GiB", "nofile": 128, "memory": None}).to_wire()["limits"]
     assert limits == {
         "memory_bytes": None, "pids": 512, "nofile": 128, "fsize_bytes": 4 * 1024**3, "walltime_s": 1800.0,
         "cpu": 1.5, "disk_bytes": 1024**3,

@@ -19,8 +19,7 @@ def test_this_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "own"),
-    [("python3.8", True), ("python3.9", False), ("python3.13", False), (None, True), ("odd", True)],
+    ("target", "own"), [("python3.8", True), ("python3.9", False), ("python3.13", False), (None, True), ("odd", True)]
 )
 def test_the_systems_python_is_taken_when_new_enough(tmp_path: Path, target: str | None, own: bool) -> None:
     system = tmp_path / "python3"
@@ -56,11 +55,7 @@ def test_private_keys_of_the_system_are_left_out(tmp_path: Path) -> None:
 
 
 def test_lists_of_authorities_are_found_where_mounts_can_go(tmp_path: Path) -> None:
-    for name in (
-        "ssl/certs/ca-certificates.crt",
-        "pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-        "hidden/x.pem",
-    ):
+    for name in ("ssl/certs/ca-certificates.crt", "pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "hidden/x.pem"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     (tmp_path / "pki/tls/certs").mkdir(parents=True)

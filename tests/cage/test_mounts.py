@@ -85,9 +85,7 @@ def test_submodules_need_both_settings_and_bring_hooks_of_their_own(repo: Path) 
     assert in_cage(repo, f"{add} && git commit -qm lib && git -C lib log --oneline | wc -l", **spec) == "1\n"
     assert (repo / ".gitmodules").is_file()
     spec["protect"]["add"] = [".git/modules/lib/hooks/**", ".git/modules/lib/config"]
-    said = in_cage(
-        repo, "echo evil > .git/modules/lib/hooks/x; git -C lib config core.fsmonitor x; ls lib", **spec
-    )
+    said = in_cage(repo, "echo evil > .git/modules/lib/hooks/x; git -C lib config core.fsmonitor x; ls lib", **spec)
     assert said.count("Read-only") + said.count("could not") == 2 and said.endswith("file\n"), said
 
 
@@ -99,8 +97,7 @@ def test_a_worktree_reads_its_repository_when_that_is_shown(repo: Path, tmp_path
     shown = {"fs": [RW, {"path": str(repo / ".git"), "mode": "ro"}]}
     said = in_cage(
         tree,
-        "git log --oneline | wc -l; echo y >> file; git diff --stat | tail -1; git add file || echo no;"
-        "rm .git",
+        "git log --oneline | wc -l; echo y >> file; git diff --stat | tail -1; git add file || echo no;rm .git",
         **shown,
     )
     assert said.splitlines()[0] == "1" and "1 file changed" in said and "no\n" in said
@@ -111,8 +108,6 @@ def test_a_worktree_reads_its_repository_when_that_is_shown(repo: Path, tmp_path
 def test_a_worktree_inside_the_project_is_a_whole_one(repo: Path) -> None:
     """The other way round: the repository is the project, and the worktrees lie in it."""
     git(repo, "worktree", "add", "-q", "trees/topic")
-    said = in_cage(
-        repo, "cd trees/topic && echo y >> file && git commit -qam second && git log --oneline | wc -l"
-    )
+    said = in_cage(repo, "cd trees/topic && echo y >> file && git commit -qam second && git log --oneline | wc -l")
     assert said == "2\n"
     assert git(repo, "log", "--oneline", "topic").count("\n") == 2

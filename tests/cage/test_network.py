@@ -80,16 +80,13 @@ def test_the_authority_is_where_programs_look(tmp_path: Path, spec: dict[str, An
         "cat $NODE_EXTRA_CA_CERTS /run/kaged/ca-truststore.p12; ls /etc/ssl/certs | wc -l",
     )
     all_of_them = AUTHORITY["ca-bundle"].decode()
-    assert done.stdout.startswith(
-        all_of_them * 6 + AUTHORITY["ca"].decode() + AUTHORITY["ca-truststore"].decode()
-    )
+    assert done.stdout.startswith(all_of_them * 6 + AUTHORITY["ca"].decode() + AUTHORITY["ca-truststore"].decode())
     assert done.stderr == ""
     for path in plan.host.ca_files:
         again = sh(plan, f"cat {path}; echo x > {path}; rm {path}")
         assert (
             again.stdout == all_of_them
-            and again.stderr.count("Read-only file system") + again.stderr.count("Device or resource busy")
-            == 2
+            and again.stderr.count("Read-only file system") + again.stderr.count("Device or resource busy") == 2
         )
     if plan.host.java:
         assert f"trustStore={'/run/kaged/ca-truststore.p12'} " in dict(plan.env)["JAVA_TOOL_OPTIONS"]

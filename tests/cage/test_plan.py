@@ -79,9 +79,7 @@ def text(plan: CagePlan, root: Path, outside: Path) -> str:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_plans_are_the_ones_that_were_reviewed(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_plans_are_the_ones_that_were_reviewed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `KAGED_GOLDEN=write` in the environment the files are written anew: look at the difference."""
     root, outside, kept = tmp_path / "project", tmp_path / "me", tmp_path / "me" / "kept"
     for folder in (
@@ -115,9 +113,7 @@ def test_a_running_cage_takes_another_network_policy(tmp_path: Path) -> None:
     opened = with_net(net={"http": [rule]})
     assert opened == with_net(net={"http": [{**rule, "methods": ["POST"]}], "mode": "learn"})
     secret = with_net(secrets=[TOKEN])
-    assert secret == with_net(
-        secrets=[{**TOKEN, "host": "b.example.com", "format": "Bearer {}", "from": "local:b"}]
-    )
+    assert secret == with_net(secrets=[{**TOKEN, "host": "b.example.com", "format": "Bearer {}", "from": "local:b"}])
     assert len({base, opened, secret, with_net(), with_net(secrets=[TOKEN, OTHER])}) == 5
 
 

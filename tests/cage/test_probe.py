@@ -75,9 +75,7 @@ MACHINES = {
 async def test_a_cage_that_cannot_be_made_is_explained(client: KeeperClient, monkeypatch: Any) -> None:
     async def refuse(cage_id: str, plan: Any) -> None:
         raise KagedError(
-            "unavailable",
-            "the cage could not be made",
-            {"stderr": "bwrap: setting up uid map: Permission denied"},
+            "unavailable", "the cage could not be made", {"stderr": "bwrap: setting up uid map: Permission denied"}
         )
 
     monkeypatch.setattr(client, "ensure_cage", refuse)
@@ -185,9 +183,7 @@ def interpreter_for(name: str, packages: str) -> str:
     )
     for python in (sys.executable, "/usr/bin/python3"):
         command = ["setpriv", "--reuid", name, "--regid", name, "--init-groups", python, "-c", wanted]
-        done = subprocess.run(
-            command, env={"PYTHONPATH": packages}, cwd="/", capture_output=True, check=False
-        )
+        done = subprocess.run(command, env={"PYTHONPATH": packages}, cwd="/", capture_output=True, check=False)
         if done.returncode == 0:
             return python
     pytest.skip("no Python here that an ordinary account may run with these packages")
@@ -206,7 +202,4 @@ def test_an_ordinary_account_holds_too_and_says_what_it_cannot_show(account: tup
     bad, controls = json.loads(done.stdout)
     assert bad == []
     assert controls["make a device"] == "not shown here: this account lacks the rights"
-    assert (
-        controls["write to the system's programs"]
-        == "worked in a cage with open mounts (/usr/share/kaged-probe)"
-    )
+    assert controls["write to the system's programs"] == "worked in a cage with open mounts (/usr/share/kaged-probe)"

@@ -32,9 +32,7 @@ async def seen(process: Process, text: str, after: int = 0) -> int:
 
 
 async def shell(client: KeeperClient, process_id: str = "pty") -> Process:
-    process = await client.run(
-        "c", process_id, ["bash", "--norc", "-i"], pty=(80, 24), env={"PS1": "ready> "}
-    )
+    process = await client.run("c", process_id, ["bash", "--norc", "-i"], pty=(80, 24), env={"PS1": "ready> "})
     await seen(process, "ready> ")
     return process
 
@@ -166,9 +164,7 @@ async def test_dropping_a_cage_ends_all_in_it(client: KeeperClient) -> None:
     assert [p.running for p in (await client.state()).processes] == [False]
 
 
-async def test_a_program_that_closes_its_terminal_is_not_hung_up(
-    client: KeeperClient, short_tmp: Path
-) -> None:
+async def test_a_program_that_closes_its_terminal_is_not_hung_up(client: KeeperClient, short_tmp: Path) -> None:
     gate = short_tmp / "project" / "gate"
     os.mkfifo(gate)
     script = f"echo last words; exec 3<{gate}; exec <&- >&- 2>&-; read line <&3; exit 7"

@@ -129,9 +129,7 @@ async def test_a_pause_blocks_the_program_itself(client: KeeperClient, short_tmp
     process = await client.run("c", "slow", ["bash", "-c", f"read; {script}"], stdin=True)
     process.stream.pause()
     await process.write(b"go\n")
-    probe = await client.run(
-        "c", "probe", ["sh", "-c", "until [ -s count ] && [ $(cat count) -ge 4 ]; do :; done"]
-    )
+    probe = await client.run("c", "probe", ["sh", "-c", "until [ -s count ] && [ $(cat count) -ge 4 ]; do :; done"])
     await probe.wait()
     assert process.running
     assert int((short_tmp / "project" / "count").read_text()) < 64
@@ -141,9 +139,7 @@ async def test_a_pause_blocks_the_program_itself(client: KeeperClient, short_tmp
 
 
 @pytest.mark.cage
-async def test_an_ended_process_is_readable_after_attaching_again(
-    client: KeeperClient, short_tmp: Path
-) -> None:
+async def test_an_ended_process_is_readable_after_attaching_again(client: KeeperClient, short_tmp: Path) -> None:
     process = await client.run("c", "one", ["echo", "kept"])
     await process.wait()
     client.close()

@@ -42,9 +42,7 @@ GOLDEN = {
 }
 
 
-def judge(
-    profile: Profile, machine: Machine, nr: int, args: tuple[int, ...] = (), arch: int | None = None
-) -> int:
+def judge(profile: Profile, machine: Machine, nr: int, args: tuple[int, ...] = (), arch: int | None = None) -> int:
     """What the kernel's BPF machine answers for one call."""
     words = list(args) + [0] * (6 - len(args))
     data = struct.pack("<IIQ6Q", nr, AUDIT_ARCH[machine] if arch is None else arch, 0, *words)
@@ -72,9 +70,7 @@ def judge(
 
 
 @pytest.mark.parametrize(("key", "expected"), GOLDEN.items(), ids=lambda v: "-".join(map(str, v))[:20])
-def test_the_bytes_are_the_ones_that_were_reviewed(
-    key: tuple[Profile, Machine], expected: tuple[int, str]
-) -> None:
+def test_the_bytes_are_the_ones_that_were_reviewed(key: tuple[Profile, Machine], expected: tuple[int, str]) -> None:
     code = filter_for(*key)
     assert (len(code) // 8, hashlib.sha256(code).hexdigest()) == expected
 
@@ -131,12 +127,7 @@ def test_no_unknown_or_x32_number_passes(machine: Machine, nr: int) -> None:
 
 @BOTH
 def test_a_foreign_architecture_is_killed(machine: Machine) -> None:
-    for arch in (
-        0x40000003,
-        0x40000028,
-        0xC0000015,
-        AUDIT_ARCH["aarch64" if machine == "x86_64" else "x86_64"],
-    ):
+    for arch in (0x40000003, 0x40000028, 0xC0000015, AUDIT_ARCH["aarch64" if machine == "x86_64" else "x86_64"]):
         assert judge("default", machine, 39, arch=arch) == KILL
 
 
@@ -172,12 +163,8 @@ def test_sockets(machine: Machine, family: int, kind: int, flags: int, protocol:
     nr, pair = number("socket", machine), number("socketpair", machine)
     assert nr is not None and pair is not None
     allowed = (family in (1, 2, 10) and kind != 3) or (family == 16 and protocol == 0)
-    assert judge("default", machine, nr, (family, kind | flags, protocol)) == (
-        ALLOW if allowed else NOT_SUPPORTED
-    )
-    assert judge("default", machine, pair, (family, kind | flags)) == (
-        ALLOW if family == 1 else NOT_SUPPORTED
-    )
+    assert judge("default", machine, nr, (family, kind | flags, protocol)) == (ALLOW if allowed else NOT_SUPPORTED)
+    assert judge("default", machine, pair, (family, kind | flags)) == (ALLOW if family == 1 else NOT_SUPPORTED)
 
 
 @BOTH
@@ -232,8 +219,7 @@ def test_the_tables_hold_what_was_decided_and_nothing_else(table: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("machine", "headers"),
-    [("x86_64", "x86_64-linux-gnu/asm/unistd_64.h"), ("aarch64", "asm-generic/unistd.h")],
+    ("machine", "headers"), [("x86_64", "x86_64-linux-gnu/asm/unistd_64.h"), ("aarch64", "asm-generic/unistd.h")]
 )
 def test_numbers_are_those_of_the_kernels_headers(machine: Machine, headers: str) -> None:
     path = Path("/usr/include") / headers
@@ -414,9 +400,7 @@ print(json.dumps({name: call(nr) for name, nr in json.loads(sys.argv[1]).items()
 def test_t43_the_kernel_answers_every_listed_call_as_the_tables_say(plan: CagePlan, profile: Profile) -> None:
     machine = plan.host.machine
     listed = {name: number(name, machine) for name in (*seccomp.DENIED, *seccomp.ABSENT)}
-    with start(
-        replace(plan, seccomp=profile), [plan.host.python, "-I", "-c", EVERY, json.dumps(listed)]
-    ) as done:
+    with start(replace(plan, seccomp=profile), [plan.host.python, "-I", "-c", EVERY, json.dumps(listed)]) as done:
         out, err = done.communicate(timeout=60)
     assert done.returncode == 0, err
     answers = json.loads(out)

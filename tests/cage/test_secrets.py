@@ -7,9 +7,7 @@ from kaged.core.errors import ConfigError, KagedError
 from kaged.projects.cage_spec import CageSpec
 from kaged.settings.local import parse_local
 
-SPEC = CageSpec.model_validate(
-    {"secrets": [{"name": "API_TOKEN", "from": "local:token", "host": "a.example.com"}]}
-)
+SPEC = CageSpec.model_validate({"secrets": [{"name": "API_TOKEN", "from": "local:token", "host": "a.example.com"}]})
 
 
 def local(line: str) -> object:
@@ -46,9 +44,7 @@ def test_what_is_missing_is_said_by_key_and_file(line: str, problem: str) -> Non
     assert "nter2" not in caught.value.message
 
 
-@pytest.mark.parametrize(
-    "value", ["12345678", "[1234]", "1234.5", '{ env = "A", file = "1234" }', "{ env = 1234 }"]
-)
+@pytest.mark.parametrize("value", ["12345678", "[1234]", "1234.5", '{ env = "A", file = "1234" }', "{ env = 1234 }"])
 def test_a_secret_of_another_type_is_refused_unseen(value: str) -> None:
     with pytest.raises(ConfigError) as caught:
         local(f"token = {value}")

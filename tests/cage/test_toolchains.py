@@ -78,12 +78,7 @@ def test_every_name_has_a_preset() -> None:
 @pytest.mark.parametrize("name", get_args(Toolchain))
 def test_a_preset_lends_code_and_no_secret(home: Path, name: Toolchain) -> None:
     lent = lend([name], home)
-    covered = {
-        content
-        for file, content in FILES.items()
-        for path in lent.shown
-        if (home / file).is_relative_to(path)
-    }
+    covered = {content for file, content in FILES.items() for path in lent.shown if (home / file).is_relative_to(path)}
     assert covered and "secret" not in covered
     assert lent.path and all(
         any(Path(p).is_relative_to(s) or s.is_relative_to(p) for s in lent.shown) for p in lent.path
@@ -136,9 +131,6 @@ def test_a_cage_runs_what_it_borrowed_and_changes_nothing(home: Path, tmp_path: 
     plan = plan_of(tmp_path, "local", "nvm", "rustup")
     done = sh(plan, "tool; node; cargo; command -v black; cat $NVM_DIR/nvm.sh")
     assert done.stdout == f"local tool\nnode 20\ncargo\n{home}/.local/bin/black\n"
-    wrong = sh(
-        plan,
-        f"cd {home} && ls -A . .cargo .rustup .nvm/versions/node/v20.1.0; touch .cargo/bin/x .nvm/nvm.sh",
-    )
+    wrong = sh(plan, f"cd {home} && ls -A . .cargo .rustup .nvm/versions/node/v20.1.0; touch .cargo/bin/x .nvm/nvm.sh")
     assert not {"credentials.toml", "config.toml", ".ssh", ".netrc", "etc", "go"} & set(wrong.stdout.split())
     assert wrong.stderr.count("Read-only file system") == 2

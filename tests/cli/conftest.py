@@ -29,12 +29,7 @@ def environ(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nothing of the real account: home and runtime are in a folder of the test, which is returned."""
     for name in [name for name in os.environ if name[:6] in ("KAGED_", "XDG_RU")]:
         monkeypatch.delenv(name)
-    for name, folder in (
-        ("HOME", "."),
-        ("XDG_RUNTIME_DIR", "rt"),
-        ("XDG_CONFIG_HOME", "cfg"),
-        ("XDG_DATA_HOME", "d"),
-    ):
+    for name, folder in (("HOME", "."), ("XDG_RUNTIME_DIR", "rt"), ("XDG_CONFIG_HOME", "cfg"), ("XDG_DATA_HOME", "d")):
         monkeypatch.setenv(name, str((short_tmp / folder).absolute()))
     monkeypatch.setenv("COLUMNS", "100")
     return short_tmp

@@ -51,9 +51,7 @@ def test_a_day_with_the_command_line(kaged: Daemon, short_tmp: Path) -> None:
 
 def test_a_question_is_answered_from_another_terminal(kaged: Daemon) -> None:
     command = [sys.executable, "-m", "kaged.cli", "session", "send", "sample", "ask: Tea?", "--wait"]
-    asking = subprocess.Popen(
-        command, env=kaged.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    )
+    asking = subprocess.Popen(command, env=kaged.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     assert asking.stdout is not None
     with asking.stdout as lines:
         assert any(line == "? Tea?\n" for line in iter(lines.readline, ""))
@@ -67,9 +65,7 @@ def test_a_question_is_answered_from_another_terminal(kaged: Daemon) -> None:
 def test_tail_goes_on_when_the_daemon_is_killed_and_started_again(kaged: Daemon) -> None:
     kaged.cli("session", "send", "sample", "run: echo one; while [ ! -e go ]; do sleep 0.1; done; echo two")
     command = [sys.executable, "-m", "kaged.cli", "session", "tail", "sample", "--json"]
-    tail = subprocess.Popen(
-        command, env=kaged.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    tail = subprocess.Popen(command, env=kaged.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert tail.stdout is not None
     frames = []
     with tail.stdout as lines:

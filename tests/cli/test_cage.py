@@ -28,9 +28,7 @@ def test_learn_prints_what_belongs_into_the_overlay(run: Any, daemon: Any) -> No
     daemon.routes |= {"GET /projects/app/network": {"proposal": hosts}, "PUT /projects/app/network": {}}
     result = run("cage", "learn", "app")
     assert result.code == 0
-    assert YAML(typ="safe").load(result.out) == {
-        "primary": {"cage": {"net": {"mode": "enforce", "allow": hosts}}}
-    }
+    assert YAML(typ="safe").load(result.out) == {"primary": {"cage": {"net": {"mode": "enforce", "allow": hosts}}}}
     assert daemon.asked == [("GET /projects/app/network", None)], "nothing is written unasked"
     written = run("cage", "learn", "app", "--write")
     assert (written.code, "api.example.com:443" in written.out) == (0, True)

@@ -19,9 +19,7 @@ def test_the_users_own_daemon_is_the_default(environ: Path) -> None:
     assert Target(Path("/c.toml"), None).flags() == ["--config=/c.toml"]
 
 
-def test_without_an_own_daemon_the_hosts_is_taken(
-    environ: Path, monkeypatch: pytest.MonkeyPatch, daemon: Any
-) -> None:
+def test_without_an_own_daemon_the_hosts_is_taken(environ: Path, monkeypatch: pytest.MonkeyPatch, daemon: Any) -> None:
     system = environ / "run" / "kaged" / "control.sock"
     system.parent.mkdir(parents=True)
     system.touch()
@@ -100,11 +98,7 @@ def test_errors_carry_code_message_and_details(daemon: Any, refusal: Any) -> Non
     daemon.routes["GET /x"] = refusal(409, "conflict", "taken", {"slug": "a"})
     with pytest.raises(KagedError) as caught:
         Api(daemon.path).get("/x")
-    assert (caught.value.code, caught.value.message, caught.value.details) == (
-        "conflict",
-        "taken",
-        {"slug": "a"},
-    )
+    assert (caught.value.code, caught.value.message, caught.value.details) == ("conflict", "taken", {"slug": "a"})
     daemon.routes["GET /x"] = refusal(418, "teapot", "short and stout", ["x"])
     with pytest.raises(KagedError) as caught:
         Api(daemon.path).get("/x")

@@ -28,9 +28,7 @@ def test_show_has_every_key_with_its_source_and_no_secret(
     assert not (environ / "cfg").exists()
 
 
-def test_check_finds_the_mistakes_of_all_files(
-    run: Any, environ: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_finds_the_mistakes_of_all_files(run: Any, environ: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = environ / "cfg" / "kaged"
     result = run("config", "check")
     assert result.code == 0

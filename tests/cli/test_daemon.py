@@ -95,10 +95,7 @@ def test_stop_without_a_daemon_ends_the_keeper_it_left(run: Any, environ: Path) 
     with child.stdout:
         child.stdout.readline()
     result = run("stop")
-    assert (result.code, result.out) == (
-        0,
-        f"kaged was not running; ended the keeper it had left (pid {child.pid})\n",
-    )
+    assert (result.code, result.out) == (0, f"kaged was not running; ended the keeper it had left (pid {child.pid})\n")
     assert child.wait() == -15
 
 
@@ -141,10 +138,7 @@ def test_doctor_without_a_daemon_and_attacks_become_the_daemons_own(
 ) -> None:
     for arguments, flags in [
         (["doctor"], ["--doctor"]),
-        (
-            ["--mode=user", "doctor", "--attacks", "--json"],
-            ["--mode=user", "--doctor", "--attacks", "--json"],
-        ),
+        (["--mode=user", "doctor", "--attacks", "--json"], ["--mode=user", "--doctor", "--attacks", "--json"]),
     ]:
         with pytest.raises(SystemExit):
             run(*arguments)

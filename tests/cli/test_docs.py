@@ -35,8 +35,7 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> dict[tuple[str, 
 
 COMMANDS = commands(main.cli)
 SECTIONS = {
-    head.split("`")[1]: body
-    for head, body in re.findall(r"^## (`kaged [^\n]*)\n(.*?)(?=^## |\Z)", CLI, re.M | re.S)
+    head.split("`")[1]: body for head, body in re.findall(r"^## (`kaged [^\n]*)\n(.*?)(?=^## |\Z)", CLI, re.M | re.S)
 }
 
 
@@ -70,9 +69,7 @@ def test_exit_codes_are_documented() -> None:
 def test_each_config_key_is_documented_with_type_default_and_meaning() -> None:
     expected = 0
     for doc in keys():
-        section = (
-            CONFIGURATION.partition(f"## `[{doc.section}]`\n")[2].partition("\n## ")[0].partition("\n# ")[0]
-        )
+        section = CONFIGURATION.partition(f"## `[{doc.section}]`\n")[2].partition("\n## ")[0].partition("\n# ")[0]
         default = "by mode" if doc.key == "host" else f"`{doc.default}`"
         assert f"| `{doc.key}` | {doc.type} | {default} | {doc.meaning} |\n" in section, doc
         expected += 1
@@ -83,14 +80,7 @@ def test_each_config_key_is_documented_with_type_default_and_meaning() -> None:
 def test_each_variable_is_documented() -> None:
     for name, (section, key) in ENVIRONMENT.items():
         assert f"| `{name}` | `{section}.{key}` |\n" in CONFIGURATION
-    for name in (
-        "KAGED_CONFIG",
-        "KAGED_CONFIG_DIR",
-        "KAGED_MODE",
-        nonces.CURRENT,
-        nonces.PREVIOUS,
-        nonces.FILE,
-    ):
+    for name in ("KAGED_CONFIG", "KAGED_CONFIG_DIR", "KAGED_MODE", nonces.CURRENT, nonces.PREVIOUS, nonces.FILE):
         assert f"| `{name}` | " in CONFIGURATION
     assert f"`{nonces.CREDENTIAL_NAME}`" in CONFIGURATION
 
@@ -100,8 +90,7 @@ def test_local_toml_is_documented_and_its_example_loads() -> None:
     fields = {**Local.model_fields, **Provider.model_fields}
     for name, field in fields.items():
         assert re.search(
-            rf"\| `{name}` \| [^|]+ \| [^|]+ \| " + re.escape(" ".join((field.description or "").split())),
-            local,
+            rf"\| `{name}` \| [^|]+ \| [^|]+ \| " + re.escape(" ".join((field.description or "").split())), local
         )
     assert local.count("\n| `") == len(fields)
     example = local.partition("```toml\n")[2].partition("```")[0]

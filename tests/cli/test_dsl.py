@@ -29,9 +29,7 @@ def test_schema(run: Any) -> None:
     assert json.loads(run("dsl", "schema").out)["title"] == "kaged project file"
 
 
-def test_a_broken_reader_is_not_taken_for_problems(
-    run: Any, monkeypatch: pytest.MonkeyPatch, environ: Path
-) -> None:
+def test_a_broken_reader_is_not_taken_for_problems(run: Any, monkeypatch: pytest.MonkeyPatch, environ: Path) -> None:
     from kaged.cli import dsl
 
     monkeypatch.setattr(dsl, "python", lambda *arguments: ["python3", "-c", "raise SystemExit('broken')"])

@@ -11,18 +11,7 @@ import pytest
 from kaged.cli import main
 from kaged.core.errors import ConfigError, GateError, KagedError
 
-HEAVY = {
-    "pydantic",
-    "httpx2",
-    "asyncio",
-    "fastapi",
-    "uvicorn",
-    "msgspec",
-    "yaml",
-    "tomlkit",
-    "ssl",
-    "http.client",
-}
+HEAVY = {"pydantic", "httpx2", "asyncio", "fastapi", "uvicorn", "msgspec", "yaml", "tomlkit", "ssl", "http.client"}
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], click.Command]]:
@@ -114,7 +103,5 @@ def test_each_failure_has_its_exit_code(
 
 def test_a_reader_that_has_enough_gets_no_complaint(environ: Path) -> None:
     command = f"{sys.executable} -c 'from kaged.cli.main import main; main()' dsl schema | head -c 1"
-    done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("{", "")

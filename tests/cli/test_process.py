@@ -23,9 +23,7 @@ signal.pause()
 
 
 def listener(path: Path, kind: str) -> "subprocess.Popen[str]":
-    child = subprocess.Popen(
-        [sys.executable, "-c", LISTENER, str(path), kind], stdout=subprocess.PIPE, text=True
-    )
+    child = subprocess.Popen([sys.executable, "-c", LISTENER, str(path), kind], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
     child.stdout.close()

@@ -16,9 +16,7 @@ def test_load(run: Any, daemon: Any, environ: Path) -> None:
     daemon.routes["POST /projects/load"] = PROJECT
     result = run("project", "load", str(environ / "app"), "--create")
     assert result.code == 0
-    assert daemon.asked == [
-        ("POST /projects/load", {"path": str(environ / "app"), "create": True, "trust": False})
-    ]
+    assert daemon.asked == [("POST /projects/load", {"path": str(environ / "app"), "create": True, "trust": False})]
     assert "cage   reads and writes this project" in result.out
     assert (
         "not trusted yet: nothing of it runs; read .kaged there, then: kaged project load /work/app --trust"
@@ -28,12 +26,7 @@ def test_load(run: Any, daemon: Any, environ: Path) -> None:
     assert "kaged session send app" in run("project", "load", "--trust").out
     assert daemon.asked[-1][1] == {"path": str(Path.cwd()), "create": False, "trust": True}
     assert json.loads(run("project", "load", "--json").out)["slug"] == "app"
-    daemon.routes["POST /projects/load"] = {
-        **PROJECT,
-        "trust": "changed",
-        "problems": ["x:1:1: y"],
-        "cage": None,
-    }
+    daemon.routes["POST /projects/load"] = {**PROJECT, "trust": "changed", "problems": ["x:1:1: y"], "cage": None}
     shown = run("project", "load").out
     assert "PROBLEM x:1:1: y" in shown
     assert "changed since it was trusted" in shown
@@ -64,9 +57,7 @@ def test_new_makes_the_folder_and_trusts_it(run: Any, daemon: Any, environ: Path
     assert daemon.asked[-1] == ("POST /projects/load", {"path": str(folder), "create": True, "trust": True})
 
 
-def test_new_leaves_nothing_behind_when_it_is_refused(
-    run: Any, daemon: Any, refusal: Any, environ: Path
-) -> None:
+def test_new_leaves_nothing_behind_when_it_is_refused(run: Any, daemon: Any, refusal: Any, environ: Path) -> None:
     daemon.routes |= {"GET /versions": {}, "POST /projects/load": refusal(403, "forbidden", "not there")}
     assert run("project", "new", str(environ / "shop")).code == 1
     assert not (environ / "shop").exists()

@@ -23,13 +23,7 @@ def session(sid: str = SID, head: int = 0, run: dict[str, Any] | None = None) ->
 
 
 def frame(seq: int, event: str, /, **data: Any) -> dict[str, Any]:
-    return {
-        "channel": f"session:{SID}",
-        "seq": seq,
-        "at": "t",
-        "type": event,
-        "data": {"run_id": RUN, **data},
-    }
+    return {"channel": f"session:{SID}", "seq": seq, "at": "t", "type": event, "data": {"run_id": RUN, **data}}
 
 
 EVENTS = [
@@ -66,12 +60,7 @@ def app(daemon: Any) -> Any:
 
 
 def test_list(run: Any, app: Any) -> None:
-    app.routes[f"GET {BASE}"]["items"][1]["run"] = {
-        "id": "r",
-        "state": "interrupted",
-        "model": "m",
-        "provider": "p",
-    }
+    app.routes[f"GET {BASE}"]["items"][1]["run"] = {"id": "r", "state": "interrupted", "model": "m", "provider": "p"}
     rows = [line.split() for line in run("session", "list", "app").out.splitlines()]
     assert rows[1:] == [[SID, "idle", "b", "T"], [OLD, "interrupted", "b", "T"]]
     assert len(json.loads(run("session", "list", "app", "--json").out)) == 2
@@ -79,10 +68,7 @@ def test_list(run: Any, app: Any) -> None:
 
 def test_send_begins_a_session_named_after_the_message(run: Any, app: Any) -> None:
     result = run("session", "send", "app", "Fix it\nplease")
-    assert (result.code, result.out) == (
-        0,
-        f"session {SID}; follow it with: kaged session tail app {SID[-6:]}\n",
-    )
+    assert (result.code, result.out) == (0, f"session {SID}; follow it with: kaged session tail app {SID[-6:]}\n")
     assert app.asked == [
         (f"POST {BASE}", {"title": "Fix it"}),
         (f"POST {BASE}/{SID}/messages", {"text": "Fix it\nplease"}),
@@ -132,10 +118,7 @@ def test_sessions_are_found_by_the_end_of_their_id(run: Any, app: Any) -> None:
 
 
 def test_tail_prints_what_there_is(run: Any, app: Any) -> None:
-    assert (
-        run("session", "tail", "app", "--no-follow").out
-        == "local> Hi\n-- primary on offline; w\nHello\n-- done\n"
-    )
+    assert run("session", "tail", "app", "--no-follow").out == "local> Hi\n-- primary on offline; w\nHello\n-- done\n"
     lines = run("session", "tail", "app", SID, "--no-follow", "--json", "--after", "3").out.splitlines()
     assert [json.loads(line)["seq"] for line in lines] == [4, 5]
 
@@ -171,9 +154,7 @@ def test_ctrl_c_leaves_the_run_running(run: Any, app: Any, monkeypatch: pytest.M
     assert app.asked[-1][0] == f"POST {BASE}/{SID}/messages"
 
 
-QUESTION = frame(
-    1, "attention.required", attention_id="A1", call_id="c", kind="ask", question="Sure?", options=["yes"]
-)
+QUESTION = frame(1, "attention.required", attention_id="A1", call_id="c", kind="ask", question="Sure?", options=["yes"])
 
 
 def test_questions_are_put_to_the_person_at_the_terminal(
@@ -206,11 +187,7 @@ def test_answer(run: Any, app: Any) -> None:
     assert app.asked[-1] == (f"POST {route}/A1", {"answer": "yes"})
 
 
-GATE = {
-    "kind": "approval_gate",
-    "question": "May it connect?",
-    "options": ["allow once", "always allow", "deny"],
-}
+GATE = {"kind": "approval_gate", "question": "May it connect?", "options": ["allow once", "always allow", "deny"]}
 
 
 def test_questions_of_the_gate_take_an_option_or_its_number(

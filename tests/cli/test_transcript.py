@@ -25,17 +25,8 @@ def end(*texts: str, interrupted: bool = False) -> tuple[str, dict[str, Any]]:
     return "message.end", {"message_id": "m", "parts": parts, "interrupted": interrupted}
 
 
-def result(
-    ok: bool = True, output: str = "out\n", call: str = "c", **detail: Any
-) -> tuple[str, dict[str, Any]]:
-    data = {
-        "call_id": call,
-        "tool": "shell",
-        "ok": ok,
-        "output": output,
-        "duration_ms": 1234,
-        "detail": detail,
-    }
+def result(ok: bool = True, output: str = "out\n", call: str = "c", **detail: Any) -> tuple[str, dict[str, Any]]:
+    data = {"call_id": call, "tool": "shell", "ok": ok, "output": output, "duration_ms": 1234, "detail": detail}
     return "tool.result", data
 
 
@@ -63,20 +54,12 @@ def test_parts_begin_on_their_own_lines_and_arguments_are_not_shown_twice() -> N
 def test_a_command_with_live_output() -> None:
     call = ("tool.call", {"call_id": "c", "tool": "shell", "args": {"command": "make"}})
     live = ("tool.output", {"call_id": "c", "offset": 0, "text": "one\ntwo"})
-    assert (
-        shown(call, live, result(False, exit_code=2))
-        == "$ make\none\ntwo\n-- failed, exit status 2 (1.2 s)\n"
-    )
+    assert shown(call, live, result(False, exit_code=2)) == "$ make\none\ntwo\n-- failed, exit status 2 (1.2 s)\n"
 
 
 def test_other_tools_show_their_arguments_and_a_diff_or_the_output() -> None:
-    call = (
-        "tool.call",
-        {"call_id": "c", "tool": "file.edit", "args": {"path": "a.py", "old": "x\ny", "n": 3}},
-    )
-    assert shown(call, result(diff="-a\n+b\n")) == (
-        "> file.edit path=a.py old=x... n=3\n  -a\n  +b\n-- ok (1.2 s)\n"
-    )
+    call = ("tool.call", {"call_id": "c", "tool": "file.edit", "args": {"path": "a.py", "old": "x\ny", "n": 3}})
+    assert shown(call, result(diff="-a\n+b\n")) == ("> file.edit path=a.py old=x... n=3\n  -a\n  +b\n-- ok (1.2 s)\n")
     text = shown(result(output="\n".join(map(str, range(RESULT_LINES + 5)))))
     assert text.count("\n") == RESULT_LINES + 2
     assert "  ... 5 more lines\n" in text

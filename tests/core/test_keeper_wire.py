@@ -43,11 +43,7 @@ def test_garbage_is_refused_or_waits_for_more(garbage: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "head",
-    [
-        (wire.MAX_HEADER + 1).to_bytes(4, "big") + bytes(4),
-        bytes(4) + (wire.MAX_PAYLOAD + 1).to_bytes(4, "big"),
-    ],
+    "head", [(wire.MAX_HEADER + 1).to_bytes(4, "big") + bytes(4), bytes(4) + (wire.MAX_PAYLOAD + 1).to_bytes(4, "big")]
 )
 def test_a_frame_over_the_limit_is_refused_before_it_is_there(head: bytes) -> None:
     with pytest.raises(WireError, match="over the limit"):
@@ -83,11 +79,7 @@ def test_descriptors_arrive_with_their_own_frames() -> None:
         reader, frames = FrameReader(), []
         while len(frames) < 3:
             frames += reader.feed(*wire.receive(right))
-    assert [(f.header["n"], f.payload, len(f.fds)) for f in frames] == [
-        (1, b"", 0),
-        (2, b"body", 1),
-        (3, b"", 1),
-    ]
+    assert [(f.header["n"], f.payload, len(f.fds)) for f in frames] == [(1, b"", 0), (2, b"body", 1), (3, b"", 1)]
     assert not any(os.get_inheritable(fd) for f in frames for fd in f.fds)
     os.write(frames[2].fds[0], b"through")
     assert os.read(frames[1].fds[0], 100) == b"through"

@@ -64,10 +64,7 @@ OUTCOMES = (
 
 @pytest.mark.parametrize("outcomes", [OUTCOMES, OUTCOMES[:1]])
 async def test_attacks_are_a_table_with_a_sum(
-    outcomes: tuple[Outcome, ...],
-    short_tmp: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    outcomes: tuple[Outcome, ...], short_tmp: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ok = all(outcome.ok for outcome in outcomes)
 

@@ -37,9 +37,7 @@ async def leave(client: KeeperClient, error: BaseException | None) -> None:
     await gates.leave_keeper(client, type(error) if error else None, error, None)
 
 
-async def test_a_refused_start_ends_a_keeper_that_holds_nothing(
-    keeper: KeeperClient, short_tmp: Path
-) -> None:
+async def test_a_refused_start_ends_a_keeper_that_holds_nothing(keeper: KeeperClient, short_tmp: Path) -> None:
     await leave(keeper, REFUSED)
     assert keeper.closed.is_set()
     with pytest.raises(KagedError):
@@ -47,9 +45,7 @@ async def test_a_refused_start_ends_a_keeper_that_holds_nothing(
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError("a bug")])
-async def test_any_other_end_leaves_it(
-    keeper: KeeperClient, short_tmp: Path, error: BaseException | None
-) -> None:
+async def test_any_other_end_leaves_it(keeper: KeeperClient, short_tmp: Path, error: BaseException | None) -> None:
     await leave(keeper, error)
     client = await again(short_tmp)
     await client.shutdown()

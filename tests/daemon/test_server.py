@@ -57,10 +57,7 @@ async def _extensions(client: ClientConnection) -> list[str]:
 async def test_terminal_sockets_never_compress(path: str, agreed: list[str], short_tmp: Path) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     name = short_tmp / "c.sock"
-    async with (
-        _serving(listener, control=False),
-        _serving(listen_unix(name, mode=0o600), control=True),
-    ):
+    async with _serving(listener, control=False), _serving(listen_unix(name, mode=0o600), control=True):
         port = listener.getsockname()[1]
         async with connect(f"ws://127.0.0.1:{port}{path}", proxy=None) as client:
             assert await _extensions(client) == agreed

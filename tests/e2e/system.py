@@ -84,12 +84,7 @@ class Host:
         """Run a command there to its end."""
         env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "HOME": "/var/lib/kaged"}
         return subprocess.run(
-            self.enter(*command, account=account),
-            capture_output=True,
-            text=True,
-            check=False,
-            env=env,
-            **options,
+            self.enter(*command, account=account), capture_output=True, text=True, check=False, env=env, **options
         )
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -156,8 +151,7 @@ def host(base: Path) -> Iterator[Host]:
         *_passable(base, [Path(sys.executable), ROOT]),
         "mount -t tmpfs -o mode=755 tmpfs /var/lib",
         "mount -t tmpfs -o mode=755 tmpfs /run",
-        "id -u kaged >/dev/null 2>&1 "
-        "|| useradd --system --home-dir /var/lib/kaged --shell /usr/sbin/nologin kaged",
+        "id -u kaged >/dev/null 2>&1 || useradd --system --home-dir /var/lib/kaged --shell /usr/sbin/nologin kaged",
         "mkdir -p /var/lib/kaged /run/kaged /etc/kaged",
         "chown kaged:kaged /var/lib/kaged /run/kaged",
         "echo made",

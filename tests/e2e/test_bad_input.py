@@ -49,18 +49,14 @@ def project(base: Path, name: str, text: str) -> Path:
 
 def project_text(name: str, *, model: str = "default", more: str = "") -> str:
     return (
-        f"version: 1\nproject: {name}\nprimary:\n  model: {model}\n"
-        f"  system_prompt: config:/prompts/default.md\n{more}"
+        f"version: 1\nproject: {name}\nprimary:\n  model: {model}\n  system_prompt: config:/prompts/default.md\n{more}"
     )
 
 
 BAD_PROJECTS = {
     "not YAML": ("version: 1\nproject: [a\n", ".kaged/project.yaml:3:1: "),
     "unknown key": (project_text("bad", more="  modle: x\n"), ".kaged/project.yaml:6:3: primary.modle: "),
-    "wrong type": (
-        project_text("bad", more="  max_steps: many\n"),
-        ".kaged/project.yaml:6:14: primary.max_steps: ",
-    ),
+    "wrong type": (project_text("bad", more="  max_steps: many\n"), ".kaged/project.yaml:6:14: primary.max_steps: "),
     "a later feature": (
         project_text("bad", more="  budget: {}\n"),
         ".kaged/project.yaml:6:3: primary.budget: is not supported",

@@ -40,9 +40,7 @@ def browser(shared: Daemon) -> Browser:
 @pytest.fixture
 async def page(browser: Browser) -> AsyncIterator[httpx2.AsyncClient]:
     """HTTP as the page of that browser."""
-    async with httpx2.AsyncClient(
-        base_url=browser.origin, headers=browser.headers, timeout=60, verify=False
-    ) as it:
+    async with httpx2.AsyncClient(base_url=browser.origin, headers=browser.headers, timeout=60, verify=False) as it:
         yield it
 
 
@@ -110,9 +108,7 @@ async def test_what_strangers_may_read(stranger: httpx2.AsyncClient) -> None:
         assert (await stranger.get(path)).status_code == 401, path
 
 
-async def test_a_launch_url_is_used_up_by_opening_it_only(
-    shared: Daemon, stranger: httpx2.AsyncClient
-) -> None:
+async def test_a_launch_url_is_used_up_by_opening_it_only(shared: Daemon, stranger: httpx2.AsyncClient) -> None:
     url = shared.cli("auth", "launch-url").stdout.strip()
     for method in ("HEAD", "POST", "OPTIONS"):
         await stranger.request(method, url)
@@ -186,9 +182,7 @@ async def test_the_same_key_gives_the_same_answer(page: httpx2.AsyncClient) -> N
     first = await page.post(route, json={"titel": 1}, headers=refused)
     assert first.status_code == 400
     assert (await page.post(route, json={"titel": 1}, headers=refused)).text == first.text
-    check_error(
-        await page.post(route, json={}, headers={"Idempotency-Key": "x" * 201}), 400, "validation_failed"
-    )
+    check_error(await page.post(route, json={}, headers={"Idempotency-Key": "x" * 201}), 400, "validation_failed")
 
 
 async def test_a_key_holds_over_a_restart(shared: Daemon, zygote: Zygote) -> None:
@@ -217,9 +211,7 @@ async def test_writes_from_other_sites(browser: Browser, shared: Daemon) -> None
             {"Sec-Fetch-Site": "same-site", "Origin": browser.origin.replace("127.0.0.1", "localhost") + "1"},
             {},
         ):
-            answer = await client.post(
-                "/api/v1/projects/sample/sessions", json={}, headers={**signed_in, **more}
-            )
+            answer = await client.post("/api/v1/projects/sample/sessions", json={}, headers={**signed_in, **more})
             check_error(answer, 403, "forbidden")
         answer = await client.get("/api/v1/me", headers={**signed_in, "Host": "evil.example.com"})
         check_error(answer, 421, "misdirected")

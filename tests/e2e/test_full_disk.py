@@ -26,9 +26,7 @@ def small(short_tmp: Path, zygote: Zygote) -> Iterator[Daemon]:
         pytest.skip("only root can mount a small disk")
     disk = short_tmp / "d"
     disk.mkdir(mode=0o700)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m,mode=700", "tmpfs", str(disk)], check=False
-    )
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=700", "tmpfs", str(disk)], check=False)
     if mounted.returncode != 0:
         pytest.skip("this root may not mount")
     try:

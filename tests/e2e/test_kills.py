@@ -250,9 +250,7 @@ def test_a_question_survives(kaged: Daemon, resume_first: bool) -> None:
     assert result["ok"] and "amber" in result["output"]
     assert [e["type"] for e in journal].count("attention.required") == 1
     with kaged.api() as api:
-        again = api.post(
-            f"/api/v1/projects/sample/sessions/{sid}/attention/{item['id']}", json={"answer": "red"}
-        )
+        again = api.post(f"/api/v1/projects/sample/sessions/{sid}/attention/{item['id']}", json={"answer": "red"})
     assert again.status_code == 409, "a question is answered once"
 
 
@@ -301,9 +299,7 @@ def test_nothing_is_left(short_tmp: Path, how: str) -> None:
         seen(it, sid, "tool.output")
         with it.api() as api:
             api.post("/api/v1/terminals", json={"kind": "host"}).raise_for_status()
-            api.post(
-                "/api/v1/terminals", json={"kind": "cage", "project": "sample", "session": sid}
-            ).raise_for_status()
+            api.post("/api/v1/terminals", json={"kind": "cage", "project": "sample", "session": sid}).raise_for_status()
         settled(it)
         assert len(it.processes()) >= 6, "daemon, keeper, cage, init, two shells, commands"
         if how == "SIGINT":

@@ -20,10 +20,7 @@ CONFIGS = {
     "unknown key": ('[daemon]\nbnid = "127.0.0.1:1"\n', ["config.toml:2: daemon.bnid", "bind"]),
     "unknown section": ('[deamon]\nbind = "127.0.0.1:1"\n', ["config.toml:1: deamon", "daemon"]),
     "bad bind": ('[daemon]\nbind = "here:there"\n', ["config.toml:2: daemon.bind"]),
-    "remote bind": (
-        '[daemon]\nbind = "0.0.0.0:7777"\n',
-        ["config.toml:2: daemon.bind", "--allow-remote-bind"],
-    ),
+    "remote bind": ('[daemon]\nbind = "0.0.0.0:7777"\n', ["config.toml:2: daemon.bind", "--allow-remote-bind"]),
     "not TOML": ('[daemon]\nbind = "127.0.0.1:1\n', ["config.toml:2: is not valid TOML"]),
     "relative home": ('[daemon]\nhome = "here"\n', ["config.toml:2: daemon.home", "absolute"]),
     "plugins": ('[plugins]\n\nenabled = ["a"]\n', ["config.toml:3: plugins.enabled", "not supported"]),

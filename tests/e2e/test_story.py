@@ -70,9 +70,7 @@ def sample_session(api: httpx2.Client) -> str:
 def test_fix_the_failing_test_to_green(browser: Browser, kaged: Daemon) -> None:
     page = open_console(browser, kaged)
     shot(page, "1-first-page")
-    expect(page.get_by_test_id("cage-words")).to_contain_text(
-        "reads and writes this project; reaches nothing"
-    )
+    expect(page.get_by_test_id("cage-words")).to_contain_text("reads and writes this project; reaches nothing")
     page.get_by_test_id("offer-fix").click()
     cards = page.get_by_test_id("tool-card")
     expect(cards.first).to_be_visible(timeout=30_000)

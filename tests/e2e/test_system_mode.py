@@ -96,9 +96,7 @@ def test_the_guides_check(machine: Host, guide: Daemon) -> None:
         machine.http("GET", "/healthz", headers=given)
         for given in ([], headers(None), headers(ADMIN), headers(ADMIN, "wrong"), [("X_Kaged_User_Id", "x")])
     ]
-    told = {
-        (a.status_code, a.text, tuple((k, v) for k, v in a.headers.items() if k != "date")) for a in answers
-    }
+    told = {(a.status_code, a.text, tuple((k, v) for k, v in a.headers.items() if k != "date")) for a in answers}
     assert len(told) == 1, told
     assert (answers[0].status_code, answers[0].text) == (200, "ok")
 
@@ -123,10 +121,7 @@ REFUSED: dict[str, tuple[list[tuple[str, str]], int]] = {
     "a template": (headers("{http.reverse_proxy.header.Remote-User}"), 400),
     "a variable": (headers("$user"), 400),
     "too long": (headers("a" * 256), 400),
-    "forwarded names": (
-        [("X-Forwarded-User", ADMIN), ("Remote-User", ADMIN), ("Forwarded", "for=127.0.0.1")],
-        401,
-    ),
+    "forwarded names": ([("X-Forwarded-User", ADMIN), ("Remote-User", ADMIN), ("Forwarded", "for=127.0.0.1")], 401),
     "a cookie": ([("Cookie", "kaged_session=x"), ("X-Kaged-Client", "x" * 43)], 401),
 }
 
@@ -157,9 +152,7 @@ def test_who_is_let_in(machine: Host, guide: Daemon) -> None:
     }
     me = machine.http("GET", "/api/v1/me", headers=headers(ADMIN, **more)).json()
     assert (me["id"], me["name"], me["email"]) == (ADMIN, "Zoë", "alice@example.com")
-    assert (me["role"], me["mode"], me["auth"]) == ("member", "system", "sidecar"), (
-        "nobody is admin unless named"
-    )
+    assert (me["role"], me["mode"], me["auth"]) == ("member", "system", "sidecar"), "nobody is admin unless named"
     assert me["host_terminals"] is False
     page = machine.http("GET", "/", headers=headers(ADMIN))
     assert page.headers["cache-control"] == "no-store"
@@ -199,9 +192,7 @@ def test_admins_load_projects_and_run_agents_and_members_do_not(machine: Host, s
     made = asked(machine, "POST", sessions, json={}).json()
     assert made["created_by"] == ADMIN
     route = f"{sessions}/{made['id']}"
-    check_error(
-        asked(machine, "POST", f"{route}/messages", MEMBER, json={"text": "say: no"}), 403, "forbidden"
-    )
+    check_error(asked(machine, "POST", f"{route}/messages", MEMBER, json={"text": "say: no"}), 403, "forbidden")
     assert asked(machine, "GET", route).json()["head"] == 1, "nothing of it was stored"
     text = "run: id -un; env; cat /proc/*/environ | tr '\\\\0' '\\\\n'; ls /var/lib/kaged /etc/kaged"
     assert asked(machine, "POST", f"{route}/messages", json={"text": text}).status_code == 202

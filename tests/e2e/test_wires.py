@@ -110,9 +110,7 @@ async def ended(client: Follower) -> dict[str, Any]:
 
 
 async def test_thinking_text_a_tool_and_what_follows(shared: Daemon, fake: Fake) -> None:
-    fake.will(
-        thinks_and_calls(fake, "echo in-$(hostname); exit 3"), says(fake, "It ", "exits with 3. ", "é🎈")
-    )
+    fake.will(thinks_and_calls(fake, "echo in-$(hostname); exit 3"), says(fake, "It ", "exits with 3. ", "é🎈"))
     async with talk(shared) as session, watched(shared, session) as client:
         await session.say("Look, please.")
         assert (await ended(client))["outcome"] == "success"
@@ -284,9 +282,7 @@ async def test_ten_sessions_at_once(shared: Daemon) -> None:
         stopped = sessions.pop()
         await stopped.post("/interrupt", {})
         gate.set()
-        for session, end in zip(
-            sessions, await asyncio.gather(*(s.until("run.ended") for s in sessions)), strict=True
-        ):
+        for session, end in zip(sessions, await asyncio.gather(*(s.until("run.ended") for s in sessions)), strict=True):
             assert end["data"]["outcome"] == "success"
             (message,) = of(await session.events(), "message.end")
             assert message["parts"] == [{"kind": "text", "text": "".join(words)}]
@@ -306,8 +302,7 @@ async def test_a_key_in_the_environment_is_enough(short_tmp: Path, zygote: Zygot
                 assert local["default"]["provider"] == wire.lower()
                 assert KEY not in str(local)
                 fake.will(
-                    thinks_and_calls(fake, "env; tr '\\\\\\\\0' '\\\\\\\\n' < /proc/1/environ"),
-                    says(fake, "Nothing."),
+                    thinks_and_calls(fake, "env; tr '\\\\\\\\0' '\\\\\\\\n' < /proc/1/environ"), says(fake, "Nothing.")
                 )
                 events = await session.run("What is in your environment?")
                 assert of(events, "run.ended")[0]["outcome"] == "success"
@@ -343,9 +338,7 @@ async def test_a_model_is_connected_over_the_api(shared: Daemon) -> None:
         tried = (await api.post("/api/v1/local/test", json={**body, "model": "small"})).json()
         assert tried["ok"] is True, tried
         assert sorted(tried["models"]) == ["large", "small"]
-        put = await api.put(
-            "/api/v1/local/providers/mine", json={**body, "model": "large", "make_default": True}
-        )
+        put = await api.put("/api/v1/local/providers/mine", json={**body, "model": "large", "make_default": True})
         assert put.status_code == 200, put.text
         assert KEY not in put.text
         assert put.json()["default"]["label"] == "mine:large"

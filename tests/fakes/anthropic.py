@@ -22,9 +22,7 @@ def error_event(kind: str, message: str) -> bytes:
 def error(status: int, kind: str, message: str, **headers: str) -> Answer:
     """An error instead of a stream."""
     return json_answer(
-        status,
-        {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_fake"},
-        **headers,
+        status, {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_fake"}, **headers
     )
 
 
@@ -87,11 +85,7 @@ class FakeAnthropic(FakeServer):
     ) -> list[bytes]:
         """The events of an answer, one a piece."""
         given, made, read, written = usage
-        counts = {
-            "input_tokens": given,
-            "cache_read_input_tokens": read,
-            "cache_creation_input_tokens": written,
-        }
+        counts = {"input_tokens": given, "cache_read_input_tokens": read, "cache_creation_input_tokens": written}
         message = {
             "id": "msg_fake", "type": "message", "role": "assistant", "content": [], "model": "fake",
             "stop_reason": None, "stop_sequence": None, "usage": {**counts, "output_tokens": 1},

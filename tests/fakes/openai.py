@@ -10,9 +10,7 @@ DONE = b"data: [DONE]\n\n"
 
 def chunk(delta: dict[str, Any] | None = None, *, finish: str | None = None, **more: Any) -> bytes:
     """One chunk as the API writes it."""
-    choices = (
-        [] if delta is None else [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
-    )
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
     body = {
         "id": "chatcmpl-fake", "object": "chat.completion.chunk", "created": 1, "model": "fake",
         "choices": choices, **more,
@@ -79,11 +77,7 @@ class FakeOpenAI(FakeServer):
     @staticmethod
     def reply(*chunks: bytes, finish: str = "stop", with_usage: bool = True, done: bool = True) -> Answer:
         """A whole answer."""
-        pieces = [
-            chunk({"role": "assistant", "content": "", "refusal": None}),
-            *chunks,
-            chunk({}, finish=finish),
-        ]
+        pieces = [chunk({"role": "assistant", "content": "", "refusal": None}), *chunks, chunk({}, finish=finish)]
         if with_usage:
             pieces.append(usage())
         if done:

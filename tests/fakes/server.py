@@ -160,9 +160,7 @@ class FakeServer:
             self._connections.discard(task)
             writer.transport.abort()
 
-    async def _serve(
-        self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> bytes | None:
+    async def _serve(self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:
         """One request and its answer; None when the connection is over."""
         head = first + await reader.readuntil(b"\r\n\r\n")
         line, *rest = head.decode("latin-1").rstrip().split("\r\n")
@@ -188,9 +186,7 @@ class FakeServer:
         """The document that lists the models."""
         return {"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]}
 
-    async def _answer(
-        self, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> bytes | None:
+    async def _answer(self, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:
         watch = asyncio.create_task(reader.read(1))
         write = asyncio.create_task(self._write(answer, writer))
         try:
@@ -209,9 +205,7 @@ class FakeServer:
 
     async def _write(self, answer: Answer, writer: asyncio.StreamWriter) -> None:
         headers = {"content-type": answer.content_type, "request-id": "req_fake", **answer.headers}
-        headers["transfer-encoding" if answer.chunked else "connection"] = (
-            "chunked" if answer.chunked else "close"
-        )
+        headers["transfer-encoding" if answer.chunked else "connection"] = "chunked" if answer.chunked else "close"
         lines = [f"HTTP/1.1 {answer.status} X", *(f"{name}: {value}" for name, value in headers.items())]
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
         batch = b""

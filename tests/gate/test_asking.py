@@ -62,9 +62,7 @@ async def test_a_session_rule_lasts_as_long_as_the_cage() -> None:
         ask = await driver.peer.event(ev="ask")
         await driver.peer.ok("answer", ask=ask["ask"], verdict="session")
         assert await first == b"got word\n" == await word(driver)
-        assert (await driver.peer.ask("answer", ask=ask["ask"], verdict="deny"))["error"][
-            "code"
-        ] == "not_found"
+        assert (await driver.peer.ask("answer", ask=ask["ask"], verdict="deny"))["error"]["code"] == "not_found"
 
         await driver.peer.ok("close", cage="c1")
         await driver.open(policy())

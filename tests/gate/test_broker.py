@@ -11,9 +11,7 @@ from real_gate import rules
 SECRET = {"name": "T", "host": "a.example.com", "port": 443, "header": "X-Key", "format": "k={}"}
 
 
-@given(
-    st.lists(st.text("ab", min_size=1, max_size=5), min_size=1, max_size=3), st.lists(st.binary(max_size=8))
-)
+@given(st.lists(st.text("ab", min_size=1, max_size=5), min_size=1, max_size=3), st.lists(st.binary(max_size=8)))
 def test_a_mask_never_lets_a_value_through_whatever_the_cuts(values: list[str], pieces: list[bytes]) -> None:
     pieces = [bytes(b"ab"[byte % 2] for byte in piece) for piece in pieces]
     mask = Mask(values)
@@ -34,12 +32,7 @@ def test_a_mask_holds_nothing_back_that_begins_no_value() -> None:
 @pytest.mark.parametrize("port", [443, 8443])
 def test_a_secret_goes_to_its_own_port_but_others_stay_out_everywhere(port: int) -> None:
     policy = parse(rules("a.example.com:8443", secrets=[SECRET]), {"T": "v"})
-    given_headers = [
-        (b"Host", b"a.example.com"),
-        (b"X-KEY", b"theirs"),
-        (b"Cookie", b"theirs"),
-        (b"Range", b"x"),
-    ]
+    given_headers = [(b"Host", b"a.example.com"), (b"X-KEY", b"theirs"), (b"Cookie", b"theirs"), (b"Range", b"x")]
     goes = outgoing(policy, "https", "a.example.com", port, "GET", "/p?q=1", given_headers)
     assert (goes.target, goes.path, goes.rule, goes.websocket) == (b"/p?q=1", "/p", None, False)
     ours = [(b"X-Key", b"k=v")] if port == 443 else []

@@ -93,13 +93,8 @@ async def test_a_connection_that_lasts_is_told_at_its_begin_and_at_its_end() -> 
 
 async def test_tls_passes_untouched_when_it_greets_the_name(tmp_path: Path) -> None:
     world = TestAuthority(tmp_path)
-    async with (
-        serving(echo, world.context("a.example.com")) as port,
-        driving(rules("*.example.com:443")) as it,
-    ):
-        await it.peer.ok(
-            "policy", cage="c1", policy=rules("*.example.com:443", hosts={"a.example.com": "127.0.0.1"})
-        )
+    async with serving(echo, world.context("a.example.com")) as port, driving(rules("*.example.com:443")) as it:
+        await it.peer.ok("policy", cage="c1", policy=rules("*.example.com:443", hosts={"a.example.com": "127.0.0.1"}))
         it.upstream.ports["a.example.com", 443] = port
         context = ssl.create_default_context(cafile=str(world.file))  # the world's own certificate arrives
         reader, writer = await it.streams("a.example.com", 443, context)
@@ -205,9 +200,7 @@ async def test_a_greeting_in_too_many_pieces_is_denied() -> None:
                 await asyncio.get_running_loop().sock_sendall(sock, piece)
                 await asyncio.sleep(0)
         assert await to_the_end(driver, sock) == b""
-        assert (await driver.peer.event(verdict="denied"))[
-            "reason"
-        ] == "its first bytes do not say what it is"
+        assert (await driver.peer.event(verdict="denied"))["reason"] == "its first bytes do not say what it is"
 
 
 async def test_a_host_that_cannot_be_reached_is_said(free_port: int) -> None:

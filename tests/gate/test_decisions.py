@@ -40,12 +40,7 @@ def test_counts_add_up_and_hosts_stay_apart(made: list[tuple[bool, int]]) -> Non
 
 def test_a_flood_of_either_kind_is_few_events() -> None:
     window = Window()
-    told = [
-        event
-        for n in range(20_000)
-        for event in (window.add(denied(f"h{n}")), window.add(allowed("a")))
-        if event
-    ]
+    told = [event for n in range(20_000) for event in (window.add(denied(f"h{n}")), window.add(allowed("a"))) if event]
     told += window.drain()
     assert len(told) <= 100 + 1 + 100 + 1
     assert [event["count"] for event in told if event["host"] == ""] == [19_900]

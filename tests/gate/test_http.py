@@ -63,9 +63,7 @@ class Server:
         elif b"content-length:" in head.lower():
             size = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
             body.update(await reader.readexactly(size))
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nX-Own-Case: yes\r\nContent-Length: 64\r\n\r\n" + body.hexdigest().encode()
-        )
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Own-Case: yes\r\nContent-Length: 64\r\n\r\n" + body.hexdigest().encode())
 
     async def _echo(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
         """The request comes back, in pieces of three bytes, each a chunk; and in a header."""
@@ -134,9 +132,7 @@ def get(path: str, *headers: str, method: str = "GET", host: str = HOST) -> byte
 
 
 async def test_a_request_and_its_answer_pass(plain: Driver, server: Server) -> None:
-    answer = await plain.say(
-        HOST, 80, get("/a/b?c=d", "X-Mine: 1", "Connection: keep-alive, X-Hop", "X-Hop: 1")
-    )
+    answer = await plain.say(HOST, 80, get("/a/b?c=d", "X-Mine: 1", "Connection: keep-alive, X-Hop", "X-Hop: 1"))
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK") and body == hashlib.sha256().hexdigest().encode()
     assert b"X-Own-Case: yes" in head and b"Connection: close" in head
@@ -193,9 +189,7 @@ async def test_half_an_answer_is_never_taken_for_a_whole_one(plain: Driver, path
 
 
 async def test_an_old_client_gets_an_answer_it_can_read(plain: Driver, server: Server) -> None:
-    answer = await plain.say(
-        HOST, 80, b"GET /echo HTTP/1.0\r\nHost: api.example.com\r\nAuthorization: x\r\n\r\n"
-    )
+    answer = await plain.say(HOST, 80, b"GET /echo HTTP/1.0\r\nHost: api.example.com\r\nAuthorization: x\r\n\r\n")
     assert b"chunked" not in answer.lower() and server.seen in answer
 
 
@@ -246,9 +240,7 @@ async def test_what_could_be_read_otherwise_or_is_for_others_never_leaves(
 
 
 async def test_absolute_form_becomes_origin_form(plain: Driver, server: Server) -> None:
-    assert b"200 OK" in await plain.say(
-        HOST, 8080, get("http://api.example.com:8080/x?y", host=f"{HOST}:8080")
-    )
+    assert b"200 OK" in await plain.say(HOST, 8080, get("http://api.example.com:8080/x?y", host=f"{HOST}:8080"))
     assert server.seen.startswith(b"GET /x?y HTTP/1.1\r\n")
 
 
@@ -326,9 +318,7 @@ async def test_the_secret_goes_in_and_all_others_stay_out(opened: Driver, server
         "X-Access-Token Private-Token X-Goog-Api-Key X-Amz-Security-Token"
     )
     theirs = [f"{name}: attacker-key" for name in names.split()]
-    assert b"200 OK" in await opened.say(
-        HOST, 443, get("/v1/x", *theirs, "X-CSRF-Token: keep"), opened.trusting()
-    )
+    assert b"200 OK" in await opened.say(HOST, 443, get("/v1/x", *theirs, "X-CSRF-Token: keep"), opened.trusting())
     assert server.seen.count(f"Authorization: Bearer {KEY}\r\n".encode()) == 1
     assert b"attacker" not in server.seen and b"X-CSRF-Token: keep" in server.seen
     assert b"Accept-Encoding: identity" in server.seen
@@ -370,11 +360,7 @@ async def test_a_host_with_a_false_certificate_is_a_bad_gateway(world: TestAutho
         writer.write(b"what?")
 
     for handler, context, words in (
-        (
-            server,
-            world.context("other.example.com"),
-            "the host's certificate is not valid (Hostname mismatch",
-        ),
+        (server, world.context("other.example.com"), "the host's certificate is not valid (Hostname mismatch"),
         (no_tls, None, "the host does not speak TLS as it should"),
     ):
         async with serving(handler, context) as port, driving(rules(http=[RULE])) as driver:

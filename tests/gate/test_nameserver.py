@@ -24,12 +24,7 @@ async def test_names_have_stable_addresses_and_nothing_else() -> None:
 async def test_other_names_do_not_exist_and_are_told() -> None:
     async with driving(rules("a.example.com:443")) as driver:
         server = driver.sockets["udp53"].getsockname()
-        for name in (
-            "evil.example.org",
-            "a.example.com.evil.example.org",
-            "xa.example.com",
-            "a\0.example.com",
-        ):
+        for name in ("evil.example.org", "a.example.com.evil.example.org", "xa.example.com", "a\0.example.com"):
             assert (await query(server, question(name)))[3] & 15 == 3
             shown = name.replace("\0", "\\x00") if "\0" in name else name
             event = await driver.peer.event(verdict="denied", via="dns")
@@ -56,9 +51,7 @@ async def test_the_answer_comes_from_the_address_that_was_asked() -> None:
         with socket.socket(type=socket.SOCK_DGRAM) as sock:
             sock.bind(("0.0.0.0", 0))
             fields = {"secrets": {}, "nft": False, "sockets": ["udp53"]}
-            await driver.peer.ok(
-                "open", [sock.fileno()], cage="c1", policy=rules("a.example.com:443"), **fields
-            )
+            await driver.peer.ok("open", [sock.fileno()], cage="c1", policy=rules("a.example.com:443"), **fields)
             port = sock.getsockname()[1]
             for address in ("127.0.0.1", "127.8.8.8"):
                 assert (await query((address, port), question("a.example.com")))[7] == 1

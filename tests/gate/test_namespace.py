@@ -93,13 +93,7 @@ async def test_real_programs_reach_what_is_allowed_and_nothing_else(
         pytest.skip("nft is not installed")
     port, world = upstream
     name = f"api.example.com:{port}"
-    secret = {
-        "name": "T",
-        "host": "api.example.com",
-        "port": port,
-        "header": "Authorization",
-        "format": "Bearer {}",
-    }
+    secret = {"name": "T", "host": "api.example.com", "port": port, "header": "Authorization", "format": "Bearer {}"}
     rule = {"host": "api.example.com", "port": port, "paths": ["/v1/*"]}
     ca = ["--cacert", str(world.file)]
     with (
@@ -109,9 +103,7 @@ async def test_real_programs_reach_what_is_allowed_and_nothing_else(
         peer = Peer(sock)
         files = (await peer.ok("authority", cage="c1"))["files"]
         kinds = ["udp53", "tcp53", *["tcp"] * (len(fds) - 2)]
-        await peer.ok(
-            "open", fds, cage="c1", policy=rules(name), nft=mode == "nft", sockets=kinds, secrets={}
-        )
+        await peer.ok("open", fds, cage="c1", policy=rules(name), nft=mode == "nft", sockets=kinds, secrets={})
 
         code, text = await curl(inside, *ca, f"https://{name}/untouched")
         assert code == 0 and "GET /untouched HTTP/1.1" in text, text
@@ -133,9 +125,7 @@ async def test_real_programs_reach_what_is_allowed_and_nothing_else(
         import base64
 
         cage_ca.write_bytes(base64.b64decode(files["ca"]))
-        code, text = await curl(
-            inside, "--cacert", str(cage_ca), "-H", "Authorization: mine", f"https://{name}/v1/x"
-        )
+        code, text = await curl(inside, "--cacert", str(cage_ca), "-H", "Authorization: mine", f"https://{name}/v1/x")
         assert code == 0 and "Authorization: Bearer *************\r\n" in text and "mine" not in text, text
         code, text = await curl(inside, "--cacert", str(cage_ca), f"https://{name}/v2/x")
         assert "no http rule allows this method and path" in text, text

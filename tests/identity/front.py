@@ -144,12 +144,7 @@ class Front:
         return await self.raw(self.request(path, *headers, method=method), **more)
 
     def request(
-        self,
-        path: str,
-        *headers: str | bytes,
-        method: str = "GET",
-        host: str | None = None,
-        body: bytes = b"",
+        self, path: str, *headers: str | bytes, method: str = "GET", host: str | None = None, body: bytes = b""
     ) -> bytes:
         lines = [f"{method} {path} HTTP/1.1".encode()]
         if not any(_line(h).lower().startswith(b"host:") for h in headers):
@@ -159,9 +154,7 @@ class Front:
             lines.append(b"Content-Length: %d" % len(body))
         return b"\r\n".join([*lines, b"", body]) if body else b"\r\n".join([*lines, b"", b""])
 
-    def handshake(
-        self, *headers: str | bytes, path: str = "/api/v1/ws", protocols: str = "kaged.v1"
-    ) -> bytes:
+    def handshake(self, *headers: str | bytes, path: str = "/api/v1/ws", protocols: str = "kaged.v1") -> bytes:
         """A WebSocket handshake without an Origin."""
         return self.request(
             path,
@@ -237,9 +230,7 @@ async def front(
             token_file=folder / "auth-cookie",
             url_file=folder / "launch-url",
         )
-        identity = await Identity.open(
-            policy, nonces=NonceSet.of(*nonces), db=database, audit=audit, sockets=sockets
-        )
+        identity = await Identity.open(policy, nonces=NonceSet.of(*nonces), db=database, audit=audit, sockets=sockets)
         guarded = identity.middleware(app)
         http = HttpProtocol if own_protocol else "httptools"
         await stack.enter_async_context(serving(guarded, [listener], http, proxy_headers=proxy_headers))

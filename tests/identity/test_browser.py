@@ -4,15 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaged.identity.browser import (
-    Request,
-    Site,
-    check_content,
-    check_host,
-    check_origin,
-    check_path,
-    origin_of,
-)
+from kaged.identity.browser import Request, Site, check_content, check_host, check_origin, check_path, origin_of
 from kaged.identity.peers import Connection
 from kaged.identity.refusal import Refusal
 
@@ -59,13 +51,7 @@ def test_with_a_public_url_it_and_the_bound_address_are_the_names(nonce: bool) -
     site = Site.of(PUBLIC, BOUND)
     for host in [*LOCAL, "kaged.example.com", "KAGED.example.com", "kaged.example.com:443"]:
         assert host_ok(site, host, nonce=nonce), host
-    for host in [
-        "kaged.example.com:80",
-        "kaged.example.com:7777",
-        "example.com",
-        "127.0.0.1",
-        "10.0.0.1:7777",
-    ]:
+    for host in ["kaged.example.com:80", "kaged.example.com:7777", "example.com", "127.0.0.1", "10.0.0.1:7777"]:
         assert not host_ok(site, host, nonce=nonce), host
     refused = host_refused(site, b"evil.example")
     assert refused and refused.status == 421 and PUBLIC in refused.message
@@ -105,12 +91,7 @@ def test_origins_with_a_public_url() -> None:
     assert not origin_ok(site, "https://127.0.0.1:7777", "127.0.0.1:7777", nonce=True)
     # What listens on the visitor's own loopback address is not the public site.
     assert not origin_ok(site, "http://127.0.0.1:7777", "kaged.example.com")
-    for foreign in (
-        "http://kaged.example.com",
-        "https://kaged.example.com:7777",
-        "https://example.com",
-        "null",
-    ):
+    for foreign in ("http://kaged.example.com", "https://kaged.example.com:7777", "https://example.com", "null"):
         for host in ("kaged.example.com", "127.0.0.1:7777"):
             assert not origin_ok(site, foreign, host), foreign
 
@@ -154,32 +135,14 @@ def test_bodies_are_json() -> None:
     assert not refused(body=False) and not refused(b"text/plain", method="GET")
 
 
-@pytest.mark.parametrize(
-    "good", ["/", "/a", "/a/", "/a/b.c", "/a;x", "/ä", "/a b", "/.hidden", "/a..b", "/..."]
-)
+@pytest.mark.parametrize("good", ["/", "/a", "/a/", "/a/b.c", "/a;x", "/ä", "/a b", "/.hidden", "/a..b", "/..."])
 def test_plain_paths_pass(good: str) -> None:
     assert broken(check_path, good) is None
 
 
 @pytest.mark.parametrize(
     "odd",
-    [
-        "",
-        "*",
-        "a",
-        "//",
-        "//a",
-        "/a//b",
-        "/a//",
-        "/.",
-        "/..",
-        "/a/../b",
-        "/a/.",
-        "/a\\b",
-        "/a\n",
-        "/\x00",
-        "/\x7f",
-    ],
+    ["", "*", "a", "//", "//a", "/a//b", "/a//", "/.", "/..", "/a/../b", "/a/.", "/a\\b", "/a\n", "/\x00", "/\x7f"],
 )
 def test_odd_paths_do_not(odd: str) -> None:
     refused = broken(check_path, odd)
@@ -195,10 +158,7 @@ def test_odd_paths_do_not(odd: str) -> None:
         ("http://[0:0:0:0:0:0:0:1]:1", "http://[::1]:1"),
         ("http://a:80", "http://a"),
         ("http://a:443", "http://a:443"),
-        *(
-            (bad, None)
-            for bad in ("null", "", "ftp://a", "https://a/", "https://a?b", "https://u@a", "https:a")
-        ),
+        *((bad, None) for bad in ("null", "", "ftp://a", "https://a/", "https://a?b", "https://u@a", "https:a")),
         *((f"http://{bad}", None) for bad in ("a:", ":1", "a b", "a\n", "a:1\n", "::1", "[1]", "ä", "a:1:1")),
     ],
 )

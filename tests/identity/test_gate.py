@@ -61,13 +61,7 @@ async def verdict(door: Gate, asked: Request) -> str:
 
 async def test_system_mode_has_only_the_named_anonymous_routes() -> None:
     door = gate()
-    assert {
-        "/healthz",
-        "/readyz",
-        "/launch",
-        "/api/v1/versions",
-        "/api/v1/projects/dsl/schema",
-    } == ANONYMOUS
+    assert {"/healthz", "/readyz", "/launch", "/api/v1/versions", "/api/v1/projects/dsl/schema"} == ANONYMOUS
     for path in ANONYMOUS:
         assert await verdict(door, request(path)) == "nobody"
         assert await verdict(door, request(path, method="HEAD")) == "nobody"
@@ -101,9 +95,7 @@ async def test_a_nonce_header_rules_out_the_cookie() -> None:
     assert await verdict(door, request("/api/v1/me", cookie, RIGHT, ALICE)) == "alice"
 
 
-@pytest.mark.parametrize(
-    "path", ["/oauth2/sign_out", "/ping", "/ready", "/robots.txt", "/.pomerium/", "/oidc/x"]
-)
+@pytest.mark.parametrize("path", ["/oauth2/sign_out", "/ping", "/ready", "/robots.txt", "/.pomerium/", "/oidc/x"])
 async def test_the_sidecars_own_paths_have_nothing_here(path: str) -> None:
     assert await verdict(gate(), request(path, RIGHT, ALICE)) == "no_path"
     assert await verdict(gate(), request(path)) == "no_identity"
@@ -122,12 +114,7 @@ async def test_insecure_mode_lets_everybody_in_but_not_every_page() -> None:
 
 
 async def test_the_control_socket_is_judged_by_account_alone() -> None:
-    for uid, who in (
-        (1234, "local:1234"),
-        (0, "local:root"),
-        (1235, "foreign_account"),
-        (None, "foreign_account"),
-    ):
+    for uid, who in ((1234, "local:1234"), (0, "local:root"), (1235, "foreign_account"), (None, "foreign_account")):
         connection = Connection(control=True, peer_uid=uid)
         for method in ("GET", "POST"):
             asked = Request("http", method, "/api/v1/me", 10, [(b"host", b"kaged")], connection)

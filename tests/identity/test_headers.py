@@ -33,9 +33,7 @@ def rule(*headers: tuple[bytes, bytes]) -> str:
 
 
 def test_the_whole_contract() -> None:
-    said = read(
-        RIGHT, ALICE, (b"X-Kaged-User-Email", b"a@example.com"), (b"X-KAGED-USER-NAME", "Zoë 中".encode())
-    )
+    said = read(RIGHT, ALICE, (b"X-Kaged-User-Email", b"a@example.com"), (b"X-KAGED-USER-NAME", "Zoë 中".encode()))
     assert said == SidecarHeaders(Nonce.RIGHT, 0, "alice", "a@example.com", "Zoë 中")
     assert read((RIGHT[0], OLD_NONCE.encode()), ALICE).slot == 1
 
@@ -66,9 +64,7 @@ def test_ids_of_real_providers_pass(good: bytes) -> None:
     assert read(RIGHT, (ALICE[0], good)).user_id == good.decode()
 
 
-@pytest.mark.parametrize(
-    "bad", [bytes([c]) for c in b' ,{}()<>"\\$' if c != 0x20] + [b"a b", b"\x80", b"\xc3\xa9"]
-)
+@pytest.mark.parametrize("bad", [bytes([c]) for c in b' ,{}()<>"\\$' if c != 0x20] + [b"a b", b"\x80", b"\xc3\xa9"])
 def test_ids_that_a_broken_sidecar_makes_do_not(bad: bytes) -> None:
     assert rule(RIGHT, (ALICE[0], b"a" + bad + b"b")) == "user_id_character"
 
@@ -132,17 +128,7 @@ def test_no_name_is_dangerous_to_show(raw: bytes) -> None:
     assert name is None or 0 < len(name.encode()) <= 256
     for char in name or "":
         assert unicodedata.category(char) not in {"Cc", "Cs"}
-        assert unicodedata.bidirectional(char) not in {
-            "LRE",
-            "RLE",
-            "LRO",
-            "RLO",
-            "PDF",
-            "LRI",
-            "RLI",
-            "FSI",
-            "PDI",
-        }
+        assert unicodedata.bidirectional(char) not in {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 @given(st.text(alphabet=st.characters(blacklist_categories=["C", "Z"]), min_size=1, max_size=40))
@@ -192,9 +178,9 @@ def names(draw: st.DrawFn) -> bytes:
 
 
 VALUES = st.one_of(
-    st.sampled_from(
-        [NONCE, OLD_NONCE, NONCE[:-1], "alice", " alice\t", "", " ", "a,b", "(null)", "a@example.com"]
-    ).map(str.encode),
+    st.sampled_from([NONCE, OLD_NONCE, NONCE[:-1], "alice", " alice\t", "", " ", "a,b", "(null)", "a@example.com"]).map(
+        str.encode
+    ),
     st.binary(max_size=12),
     st.integers(250, 520).map(lambda n: b"a" * n),
 )

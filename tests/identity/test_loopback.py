@@ -97,9 +97,7 @@ def test_only_the_newest_tokens_live(tokens: LaunchTokens, tmp_path) -> None:
 def test_cookies() -> None:
     assert cookie_name(7777) == "kaged_session"
     assert cookie_name(7801) == "kaged_session_7801"
-    assert set_cookie("kaged_session", "x") == (
-        "kaged_session=x; Path=/; Max-Age=2592000; HttpOnly; SameSite=Strict"
-    )
+    assert set_cookie("kaged_session", "x") == ("kaged_session=x; Path=/; Max-Age=2592000; HttpOnly; SameSite=Strict")
     headers = [b"a=1; kaged_session=one;kaged_session_7801=no; Kaged_Session=no", b"kaged_session=two=2"]
     assert cookie_values(headers, "kaged_session") == ["one", "two=2"]
     assert cookie_values([b"kaged_session=1;" * 99], "kaged_session") == ["1"] * 4
@@ -122,14 +120,7 @@ async def test_both_secrets_are_needed_and_belong_together(tmp_path) -> None:
         assert len({one, own, two, other}) == 4
         assert await browsers.match([one], own) == browser
         assert await browsers.match(["x", two, one], own) == browser
-        for cookies, key in (
-            ([one], other),
-            ([two], own),
-            ([one], None),
-            ([], own),
-            ([own], one),
-            ([one], ""),
-        ):
+        for cookies, key in (([one], other), ([two], own), ([one], None), ([], own), ([own], one), ([one], "")):
             assert await browsers.match(cookies, key) is None
 
 

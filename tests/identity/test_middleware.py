@@ -114,10 +114,7 @@ async def test_errors_have_one_shape_and_401_one_body(tmp_path) -> None:
         assert set(answers[0].json["error"]) == {"code", "message"}
         twice = await door.get("/x", *sidecar(), "X-Kaged-User-Id: alice")
         assert twice.json["error"]["details"] == {"rule": "duplicate_header", "header": "X-Kaged-User-Id"}
-        assert (
-            twice.json["error"]["code"] == "bad_request"
-            and twice.header("content-type") == "application/json"
-        )
+        assert twice.json["error"]["code"] == "bad_request" and twice.header("content-type") == "application/json"
 
 
 async def test_nobody_is_let_in_while_sign_ins_cannot_be_recorded(tmp_path) -> None:

@@ -48,12 +48,7 @@ async def test_a_trailer_does_not_reach_the_next_request(door: Front) -> None:
     writer.write(chunked + b"2\r\n{}\r\n0\r\nX-Kaged-User-Name: Evil\r\n\r\n" + door.request("/", *sidecar()))
     first, second = [await read_answer(reader) for _ in range(2)]
     writer.close()
-    assert (first.actor, first.json["name"], second.actor, second.json["name"]) == (
-        "alice",
-        None,
-        "alice",
-        None,
-    )
+    assert (first.actor, first.json["name"], second.actor, second.json["name"]) == ("alice", None, "alice", None)
 
 
 async def test_a_body_larger_than_a_head_may_be_is_no_head(door: Front) -> None:
@@ -86,9 +81,7 @@ async def test_odd_handshakes_are_answered(door: Front) -> None:
     assert (await door.raw(good.replace(WS_KEY.encode(), b"short"))).status == 400
     assert (await door.raw(good.replace(b"GET ", b"POST "))).status in (400, 405)
     assert (await door.raw(good.replace(b"Version: 13", b"Version: 12"))).status in (400, 426)
-    assert (
-        await door.raw(door.handshake(*sidecar(), origin, path="/ws?" + "a" * MAX_WEBSOCKET_TARGET))
-    ).status == 431
+    assert (await door.raw(door.handshake(*sidecar(), origin, path="/ws?" + "a" * MAX_WEBSOCKET_TARGET))).status == 431
     # An upgrade to something else stays plain HTTP.
     other = [*sidecar(), "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c"]
     assert (await door.get("/", *other)).actor == "alice"

@@ -19,10 +19,7 @@ class Closing:
 
 async def test_signing_out_ends_that_browsers_sockets_only() -> None:
     sockets, mine, other = Sockets(), Closing(), Closing()
-    async with (
-        sockets.hold("A", mine),
-        sockets.hold("B", other),
-    ):
+    async with sockets.hold("A", mine), sockets.hold("B", other):
         assert len(sockets) == 2
         assert sockets.revoke("A") == 1
         assert await mine.done == (SIGNED_OUT.code, SIGNED_OUT.reason)

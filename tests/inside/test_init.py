@@ -125,9 +125,6 @@ def test_limits_never_ask_for_more_than_there_is() -> None:
         "print(resource.getrlimit(resource.RLIMIT_NOFILE), resource.getrlimit(resource.RLIMIT_CORE))"
     )
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", script, str(INIT.parent)],
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, "-I", "-S", "-c", script, str(INIT.parent)], capture_output=True, text=True, check=True
     )
     assert done.stdout == "(100, 100) (0, 0)\n"

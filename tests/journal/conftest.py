@@ -41,10 +41,7 @@ def text(number: int, size: int = 0) -> NewEvent:
 
 
 def delta(message: str, words: str) -> NewEvent:
-    return NewEvent(
-        "message.delta",
-        {"run_id": "r", "message_id": message, "part": 0, "kind": "text", "text": words},
-    )
+    return NewEvent("message.delta", {"run_id": "r", "message_id": message, "part": 0, "kind": "text", "text": words})
 
 
 CREATED = NewEvent("session.created", {"title": "t", "project": "demo", "actor": "local"})

@@ -36,9 +36,7 @@ async def test_text_is_dropped_numbers_stay_and_replay_is_exact(home: Home) -> N
     before = await home.journal.read("s", limit=5000)
     assert await home.journal.fold_deltas("s", "m") == len(words)
     after = await home.journal.read("s", limit=5000)
-    assert [(e.seq, e.at, e.type, e.commit) for e in after] == [
-        (e.seq, e.at, e.type, e.commit) for e in before
-    ]
+    assert [(e.seq, e.at, e.type, e.commit) for e in after] == [(e.seq, e.at, e.type, e.commit) for e in before]
     changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
     assert len(changed) == len(words)
     for old, new in changed:

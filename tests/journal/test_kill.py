@@ -39,9 +39,7 @@ async def test_everything_seen_before_a_kill_is_in_the_journal(tmp_path: Path) -
             numbers = [int(seq) for _, seq, _ in seen]
             assert not numbers or numbers == list(range(numbers[0], numbers[0] + len(numbers)))
             assert all(stored.get(int(seq)) == kind for _, seq, kind in seen)
-        commits = [
-            (int(commit), kind) for channel, commit, kind in map(str.split, lines) if channel == "events"
-        ]
+        commits = [(int(commit), kind) for channel, commit, kind in map(str.split, lines) if channel == "events"]
         assert commits == sorted(set(commits)) and all(lifecycle[commit] == kind for commit, kind in commits)
     await db.close()
     assert total > 1000

@@ -141,9 +141,7 @@ async def test_two_hundred_power_cuts_lose_nothing_acknowledged(disk: Disk, tmp_
 async def test_control_without_full_sync_the_same_cuts_do_lose(
     disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synchronous: str
 ) -> None:
-    careless = tuple(
-        (name, synchronous if name == "synchronous" else value) for name, value in schema.WRITER_PRAGMAS
-    )
+    careless = tuple((name, synchronous if name == "synchronous" else value) for name, value in schema.WRITER_PRAGMAS)
     assert careless != schema.WRITER_PRAGMAS
     monkeypatch.setattr(schema, "WRITER_PRAGMAS", careless)
     cuts = await run_until_cut(disk, tmp_path / "kaged.db", 1, 40)

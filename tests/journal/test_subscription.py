@@ -155,9 +155,7 @@ async def test_a_position_beyond_the_head_is_said(home: Home) -> None:
         assert (await home.next_live(follower, "s", text(2))).seq == 2
 
 
-@pytest.mark.parametrize(
-    ("channel", "after"), [("logs", 0), ("session:", 0), ("sessions", 0), ("events", -1)]
-)
+@pytest.mark.parametrize(("channel", "after"), [("logs", 0), ("session:", 0), ("sessions", 0), ("events", -1)])
 async def test_other_channels_are_refused(home: Home, channel: str, after: int) -> None:
     with pytest.raises(KagedError) as caught:
         home.journal.subscribe(channel, after)
@@ -183,10 +181,7 @@ def test_cut_at_any_point_and_resumed_each_event_arrives_once_in_order(
     """Random appends, pauses, cuts and small buffers; the client resumes with the last number it saw."""
     steps = data.draw(
         st.lists(
-            st.one_of(
-                st.tuples(st.just("append"), st.integers(1, 40)),
-                st.tuples(st.just("pause"), st.integers(0, 3)),
-            ),
+            st.one_of(st.tuples(st.just("append"), st.integers(1, 40)), st.tuples(st.just("pause"), st.integers(0, 3))),
             min_size=1,
             max_size=30,
         )
@@ -231,9 +226,7 @@ def test_cut_at_any_point_and_resumed_each_event_arrives_once_in_order(
             group.create_task(follow())
             group.create_task(write())
         stored = await (
-            journal.read("s", limit=2000)
-            if channel == "session:s"
-            else journal.read_lifecycle(after=0, limit=2000)
+            journal.read("s", limit=2000) if channel == "session:s" else journal.read_lifecycle(after=0, limit=2000)
         )
         await db.close()
         assert seen == stored and len(seen) == total

@@ -49,9 +49,7 @@ async def cycle(client: KeeperClient, folder: Path, number: int) -> None:
     """A cage, something in it that does not end by itself, and its end: asked for, or by the init's death."""
     netted = number % 2 == 0
     await client.ensure_cage("soak", plan(folder) if netted else LiteralPlan(project(folder)))
-    process = await client.run(
-        "soak", f"p{number}", ["sh", "-c", "setsid sleep 1000 & echo up; exec sleep 1000"]
-    )
+    process = await client.run("soak", f"p{number}", ["sh", "-c", "setsid sleep 1000 & echo up; exec sleep 1000"])
     await process.stream.wait_past(2)
     if netted and number % 10 == 0:
         assert "served" in await curl(client, "http://api.example.com/", "soak")

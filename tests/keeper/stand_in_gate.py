@@ -82,9 +82,7 @@ class Gate:
             return {"ok": {"files": dict.fromkeys(("ca", "ca-bundle", "ca-truststore"), pem)}}
         if op == "open":
             if "refused.example.com" in json.dumps(request["policy"]):
-                return {
-                    "error": {"code": "bad_request", "message": "these rules are refused", "details": None}
-                }
+                return {"error": {"code": "bad_request", "message": "these rules are refused", "details": None}}
             self.open(Cage(request), request["sockets"], frame.fds)
         elif op == "policy":
             self.cages[request["cage"]].policy = request["policy"]
@@ -108,13 +106,9 @@ class Gate:
     def udp53(self, cage: Cage, sock: socket.socket) -> None:
         while True:
             data, extra, _, client = sock.recvmsg(4096, 256)
-            asked = [
-                (level, kind, raw) for level, kind, raw in extra if level == socket.IPPROTO_IP and kind == 8
-            ]
+            asked = [(level, kind, raw) for level, kind, raw in extra if level == socket.IPPROTO_IP and kind == 8]
             # The answer leaves with the address that was asked, whose ever it is.
-            source = [
-                (level, kind, struct.pack("I", 0) + raw[8:12] + raw[8:12]) for level, kind, raw in asked
-            ]
+            source = [(level, kind, struct.pack("I", 0) + raw[8:12] + raw[8:12]) for level, kind, raw in asked]
             sock.sendmsg([answer(cage, data)], source, 0, client)
 
     def tcp53(self, cage: Cage, sock: socket.socket) -> None:
@@ -137,10 +131,7 @@ class Gate:
                 port, address = struct.unpack_from("!H", raw, 2)[0], socket.inet_ntoa(raw[4:8])
             elif cage.nft:
                 raw = sock.getsockopt(41, SO_ORIGINAL_DST, 28)
-                port, address = (
-                    struct.unpack_from("!H", raw, 2)[0],
-                    socket.inet_ntop(socket.AF_INET6, raw[8:24]),
-                )
+                port, address = (struct.unpack_from("!H", raw, 2)[0], socket.inet_ntop(socket.AF_INET6, raw[8:24]))
         except OSError:  # it connected to the listener itself
             pass
         host = cage.host(address)
@@ -158,9 +149,7 @@ class Gate:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         sock.close()
         verdict = "allowed" if allowed else "denied"
-        self.send(
-            {"ev": "network", "cage": cage.id, "verdict": verdict, "host": host, "port": port, "via": "tcp"}
-        )
+        self.send({"ev": "network", "cage": cage.id, "verdict": verdict, "host": host, "port": port, "via": "tcp"})
 
     def ask(self, cage: Cage, host: str, port: int) -> bool:
         number = len(self.asks) + 1

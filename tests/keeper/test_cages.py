@@ -32,9 +32,7 @@ async def test_a_cage_is_made_once(client: KeeperClient, short_tmp: Path) -> Non
     infos = await asyncio.gather(*(client.ensure_cage("c", plan) for _ in range(3)))
     assert infos[0] == infos[1] == infos[2]
     assert infos[0].plan_hash == "plan-1"
-    assert (
-        len([pid for pid in descendants(client.pid) if parent(pid) != client.pid]) == 1
-    )  # bwrap and one init
+    assert len([pid for pid in descendants(client.pid) if parent(pid) != client.pid]) == 1  # bwrap and one init
 
 
 def parent(pid: int) -> int:

@@ -78,9 +78,7 @@ async def test_a_cage_is_in_groups_with_its_limits(client: KeeperClient, short_t
 
 
 @pytest.mark.cage
-async def test_memory_taken_by_many_processes_is_bounded_and_said(
-    client: KeeperClient, short_tmp: Path
-) -> None:
+async def test_memory_taken_by_many_processes_is_bounded_and_said(client: KeeperClient, short_tmp: Path) -> None:
     await client.ensure_cage("c", LiteralPlan(project(short_tmp), memory_bytes=200 * MIB))
     gone: list[str] = []
     client.on_cage_gone = lambda cage, reason, words: gone.append(reason)
@@ -122,9 +120,7 @@ async def test_a_fork_bomb_never_has_more_than_its_number(client: KeeperClient, 
 
 
 @pytest.mark.cage
-async def test_groups_of_a_killed_keeper_are_removed_by_the_next(
-    client: KeeperClient, short_tmp: Path
-) -> None:
+async def test_groups_of_a_killed_keeper_are_removed_by_the_next(client: KeeperClient, short_tmp: Path) -> None:
     await client.ensure_cage("c", LiteralPlan(project(short_tmp)))
     first = client.pid
     assert left(first)
@@ -201,9 +197,7 @@ def test_without_any_there_are_none(tmp_path: Path) -> None:
     assert Groups(Loop(), enabled=False).words == WITHOUT
 
 
-@pytest.mark.skipif(
-    not os.access(UNIFIED / "cgroup.procs", os.W_OK), reason="no writable cgroup v2 beside v1 here"
-)
+@pytest.mark.skipif(not os.access(UNIFIED / "cgroup.procs", os.W_OK), reason="no writable cgroup v2 beside v1 here")
 def test_a_group_of_version_2_is_killed_and_removed() -> None:
     folder = UNIFIED / f"kaged-test-{os.getpid()}"
     folder.mkdir()

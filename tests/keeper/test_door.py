@@ -87,9 +87,7 @@ async def test_another_keeper_is_left_alone(client: KeeperClient) -> None:
 async def test_host_orphans_end_with_the_keeper(short_tmp: Path) -> None:
     name = mark()
     async with keeper(short_tmp) as client:
-        process = await client.run_host(
-            "h", ["bash", "-c", f"(setsid sleep {name} >/dev/null 2>&1 &)"], cwd="/"
-        )
+        process = await client.run_host("h", ["bash", "-c", f"(setsid sleep {name} >/dev/null 2>&1 &)"], cwd="/")
         await process.wait()
         await until(lambda: bool(marked(name)))
     assert not marked(name)

@@ -80,9 +80,7 @@ async def test_a_killed_keeper_leaves_no_gate(short_tmp: Path) -> None:
 
 
 @pytest.mark.cage
-async def test_the_authority_is_made_before_the_cage_and_lies_in_it(
-    client: KeeperClient, short_tmp: Path
-) -> None:
+async def test_the_authority_is_made_before_the_cage_and_lies_in_it(client: KeeperClient, short_tmp: Path) -> None:
     made = plan(short_tmp, **INTERCEPTED)
     for name in ("ca", "ca-bundle", "ca-truststore"):
         made.mounts += ["--ro-bind-data", {"data": name}, f"/etc/{name}"]
@@ -93,9 +91,7 @@ async def test_the_authority_is_made_before_the_cage_and_lies_in_it(
 
 
 @pytest.mark.cage
-async def test_other_rules_are_put_in_force_in_the_running_cage(
-    client: KeeperClient, short_tmp: Path
-) -> None:
+async def test_other_rules_are_put_in_force_in_the_running_cage(client: KeeperClient, short_tmp: Path) -> None:
     first = await client.ensure_cage("c", plan(short_tmp))
     assert "Could not resolve" in await curl(client, "http://other.example.com/")
     await client.run("c", "runs", ["sleep", "1000"])
@@ -137,9 +133,7 @@ async def test_secrets_reach_the_gate_and_nothing_else(client: KeeperClient, sho
 
 
 @pytest.mark.cage
-async def test_a_gate_that_ended_is_started_again_and_told_everything(
-    client: KeeperClient, short_tmp: Path
-) -> None:
+async def test_a_gate_that_ended_is_started_again_and_told_everything(client: KeeperClient, short_tmp: Path) -> None:
     await client.ensure_cage("c", plan(short_tmp, **INTERCEPTED), secrets={"A": "1"})
     await client.ensure_cage("c", plan(short_tmp, API, OTHER, **INTERCEPTED), secrets={"A": "2"})
     heard = Heard(client)
@@ -217,9 +211,7 @@ async def test_decisions_are_kept_until_the_daemon_has_them(client: KeeperClient
 
 
 @pytest.mark.cage
-async def test_a_question_is_put_to_each_daemon_until_it_is_settled(
-    client: KeeperClient, short_tmp: Path
-) -> None:
+async def test_a_question_is_put_to_each_daemon_until_it_is_settled(client: KeeperClient, short_tmp: Path) -> None:
     await client.ensure_cage("c", plan(short_tmp))
     waits = await client.run("c", "waits", ["curl", "-sS", "http://ask.example.com/"])
     question = await Heard(client).first(ev="ask", host="ask.example.com")

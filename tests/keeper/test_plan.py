@@ -15,9 +15,7 @@ def wire(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_good_plan() -> None:
-    plan = parse(
-        wire(args=["--bind", "/srv/p", "/srv/p", {"data": "passwd"}], placeholders=["/srv/p/.envrc"])
-    )
+    plan = parse(wire(args=["--bind", "/srv/p", "/srv/p", {"data": "passwd"}], placeholders=["/srv/p/.envrc"]))
     assert plan.args == ("--bind", "/srv/p", "/srv/p", DataArg("passwd"))
     assert plan.paths() == {"/srv/p"}
     assert plan.data["passwd"][:6] == b"agent:"

@@ -146,10 +146,7 @@ async def test_a_program_without_a_daemon_never_blocks_on_its_output(short_tmp: 
 async def test_children_get_nothing_of_the_daemons_environment(short_tmp: Path) -> None:
     daemon = Daemon(short_tmp, "pipe", "exec sleep 1000")
     try:
-        names = {
-            line.partition(b"=")[0]
-            for line in Path(f"/proc/{daemon.keeper}/environ").read_bytes().split(b"\0")
-        }
+        names = {line.partition(b"=")[0] for line in Path(f"/proc/{daemon.keeper}/environ").read_bytes().split(b"\0")}
         assert names <= {b"PATH", b"LANG", b"HOME", b"TERM", b"LC_CTYPE", b""}
     finally:
         daemon.kill()
@@ -164,9 +161,7 @@ async def test_one_daemon_at_a_time(client: KeeperClient, short_tmp: Path) -> No
     assert (await (await client.run("c", "one", ["true"])).wait()).code == 0
 
 
-async def test_a_daemon_that_waits_gets_the_place_of_one_that_leaves(
-    client: KeeperClient, short_tmp: Path
-) -> None:
+async def test_a_daemon_that_waits_gets_the_place_of_one_that_leaves(client: KeeperClient, short_tmp: Path) -> None:
     process = await client.run("c", "one", ["cat"], stdin=True)
     await process.write(b"from the first ")
     assert await process.stream.wait_past(14)
@@ -265,9 +260,7 @@ async def test_a_signal_ends_everything(short_tmp: Path, number: int) -> None:
     name = mark()
     client = await connect(short_tmp)
     await client.ensure_cage("c", LiteralPlan(project(short_tmp)))
-    caged = await client.run(
-        "c", "one", ["sh", "-c", f"trap '' TERM INT HUP; setsid sleep {name} & sleep {name}"]
-    )
+    caged = await client.run("c", "one", ["sh", "-c", f"trap '' TERM INT HUP; setsid sleep {name} & sleep {name}"])
     script = f"trap '' TERM INT HUP; (setsid nohup sleep {name} >/dev/null 2>&1 &); sleep {name}"
     host = await client.run_host("two", ["bash", "-c", script], cwd="/", pty=(80, 24))
     await until(lambda: len(marked(name)) >= 5)
@@ -300,9 +293,7 @@ async def test_a_killed_keeper_takes_the_cages_with_it(short_tmp: Path) -> None:
     name = mark()
     client = await connect(short_tmp)
     await client.ensure_cage("c", LiteralPlan(project(short_tmp)))
-    process = await client.run(
-        "c", "one", ["sh", "-c", f"trap '' TERM HUP; setsid sleep {name} & sleep {name}"]
-    )
+    process = await client.run("c", "one", ["sh", "-c", f"trap '' TERM HUP; setsid sleep {name} & sleep {name}"])
     host = await client.run_host("two", ["sleep", name], cwd="/", pty=(80, 24))
     await until(lambda: len(marked(name)) >= 4)
     pending = asyncio.ensure_future(client.drop_cage("none"))

@@ -40,9 +40,7 @@ def ids(table: Table) -> list[str]:
     return [process.command.id for process in table]
 
 
-def test_the_oldest_ended_are_dropped_but_never_the_running(
-    table: Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_oldest_ended_are_dropped_but_never_the_running(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "MAX_ENDED", 3)
     for number in range(6):
         start(table, f"p{number}")

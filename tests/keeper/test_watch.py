@@ -35,11 +35,7 @@ async def test_the_command_that_takes_too_much_memory_is_ended(client: KeeperCli
 @pytest.mark.cage
 async def test_memory_shared_after_a_fork_counts_once(client: KeeperClient, short_tmp: Path) -> None:
     await client.ensure_cage("c", LiteralPlan(project(short_tmp), memory_bytes=200 * MIB))
-    script = (
-        f"import os, time; b = bytearray(os.urandom(1024) * {80 * 1024})\n"
-        "os.fork(); os.fork()\n"
-        "time.sleep(1.2)"
-    )
+    script = f"import os, time; b = bytearray(os.urandom(1024) * {80 * 1024})\nos.fork(); os.fork()\ntime.sleep(1.2)"
     forks = await client.run("c", "forks", ["python3", "-c", script])
     assert (await forks.wait()).reason == "exited"
 
@@ -90,9 +86,7 @@ async def test_what_a_command_left_behind_is_bounded_too(client: KeeperClient, s
 
 
 @pytest.mark.cage
-async def test_the_time_limit_ends_children_in_sessions_of_their_own(
-    client: KeeperClient, short_tmp: Path
-) -> None:
+async def test_the_time_limit_ends_children_in_sessions_of_their_own(client: KeeperClient, short_tmp: Path) -> None:
     await client.ensure_cage("c", LiteralPlan(project(short_tmp)))
     name = mark()
     process = await client.run("c", "late", ["bash", "-c", f"setsid sleep {name} & wait"], walltime_s=1)

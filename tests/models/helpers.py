@@ -41,14 +41,10 @@ TOOLS = [
 def ask(*messages: ChatMessage, model: str = "small", **more: Any) -> ModelRequest:
     """A request with the usual tools."""
     history = list(messages) or [UserMessage("hello")]
-    return ModelRequest(
-        **{"model": model, "system": "Be brief.", "messages": history, "tools": TOOLS, **more}
-    )
+    return ModelRequest(**{"model": model, "system": "Be brief.", "messages": history, "tools": TOOLS, **more})
 
 
-def provider(
-    driver: Any, url: str, *, name: str = "example", key: str | None = KEY, **more: Any
-) -> WireProvider:
+def provider(driver: Any, url: str, *, name: str = "example", key: str | None = KEY, **more: Any) -> WireProvider:
     """A provider for a fake server. Its client belongs to it: close `provider._http`."""
     return WireProvider(Connection(name, driver, url, key, "api_key in local.toml", **more), HttpClient())
 

@@ -97,9 +97,7 @@ class Loop:
             return False, f"There is no file {args['path']}."
         text = path.read_text()
         if name == "file.read":
-            numbered = [
-                f"{number:>6}\t{line}" for number, line in enumerate(text.rstrip("\n").split("\n"), 1)
-            ]
+            numbered = [f"{number:>6}\t{line}" for number, line in enumerate(text.rstrip("\n").split("\n"), 1)]
             return True, "\n".join(numbered)
         old, new = str(args["old_string"]), str(args["new_string"])
         if text.count(old) != 1:

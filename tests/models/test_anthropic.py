@@ -16,15 +16,7 @@ from kaged.models.anthropic import AnthropicReader, generation
 from kaged.models.errors import ModelError
 from kaged.models.provider import WireProvider
 from kaged.models.sse import SSEParser
-from kaged.models.types import (
-    AssistantMessage,
-    Finished,
-    ModelEvent,
-    TextDelta,
-    ToolStart,
-    Usage,
-    UserMessage,
-)
+from kaged.models.types import AssistantMessage, Finished, ModelEvent, TextDelta, ToolStart, Usage, UserMessage
 from models.helpers import GOLDEN, SITE, ask, collect, conversation, fail, finished, rebuilt, usage, written
 
 WHOLE = FakeAnthropic.reply(
@@ -183,9 +175,7 @@ def test_thinking_that_is_not_shown_keeps_its_signature() -> None:
 
 def test_nulls_of_compatible_servers() -> None:
     block = {"type": "thinking", "thinking": None, "signature": None}
-    stream = FakeAnthropic.reply(
-        (block, [{"type": "thinking_delta", "thinking": "hm"}]), wire.text("hi")
-    ).body
+    stream = FakeAnthropic.reply((block, [{"type": "thinking_delta", "thinking": "hm"}]), wire.text("hi")).body
     assert finished(read([stream])).parts == [ThinkingPart("hm"), TextPart("hi")]
 
 

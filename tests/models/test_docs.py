@@ -43,9 +43,7 @@ def test_every_example_of_a_script_is_one() -> None:
         assert not any("do not understand" in repr(command) for command in commands)
 
 
-@pytest.mark.parametrize(
-    "prefix", ["run", "read", "search", "ask", "say", "wait", "stream", "write PATH", "edit PATH"]
-)
+@pytest.mark.parametrize("prefix", ["run", "read", "search", "ask", "say", "wait", "stream", "write PATH", "edit PATH"])
 def test_every_prefix_is_described(prefix: str) -> None:
     assert f"`{prefix}:" in PAGE
 
@@ -56,8 +54,6 @@ def test_the_number_of_attempts_is_right() -> None:
 
 
 def test_importing_the_room_loads_no_http_client() -> None:
-    check = (
-        "import sys, kaged.models.resolve; print([m for m in ('httpx2', 'ssl', 'h11') if m in sys.modules])"
-    )
+    check = "import sys, kaged.models.resolve; print([m for m in ('httpx2', 'ssl', 'h11') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() in ("[]", "['ssl']"), done.stdout

@@ -69,9 +69,7 @@ def test_every_shape_of_error_body_is_read(body: bytes) -> None:
     assert "plain text" in from_status(SITE, "m", 400, {}, body).message
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"[]", b"7", b'{"error": 7}', b'{"error": {"message": 7}}', b"\xff\xfe\x00"]
-)
+@pytest.mark.parametrize("body", [b"", b"[]", b"7", b'{"error": 7}', b'{"error": {"message": 7}}', b"\xff\xfe\x00"])
 def test_odd_bodies_do_not_break_it(body: bytes) -> None:
     assert from_status(SITE, "m", 400, {}, body).kind == "bad_request"
 

@@ -6,16 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaged.core.events import TextPart, ThinkingPart, ToolCallPart
-from kaged.models.history import (
-    GO_ON,
-    NO_RESULT,
-    Exchange,
-    call_part,
-    canonical_name,
-    parse_args,
-    turns,
-    wire_name,
-)
+from kaged.models.history import GO_ON, NO_RESULT, Exchange, call_part, canonical_name, parse_args, turns, wire_name
 from kaged.models.types import AssistantMessage, ChatMessage, ToolMessage, UserMessage
 from models.helpers import conversation
 
@@ -24,9 +15,7 @@ def test_a_resumed_conversation_is_repaired() -> None:
     first, exchange, interrupted, said, last = turns(conversation())
     assert first == UserMessage("Fix the test.")
     assert isinstance(exchange, Exchange)
-    assert [result.output for result in exchange.results] == ["x = 1", "1 failed"], (
-        "in the order of the calls"
-    )
+    assert [result.output for result in exchange.results] == ["x = 1", "1 failed"], "in the order of the calls"
     assert isinstance(interrupted, Exchange)
     assert interrupted.results == []
     assert said == UserMessage("Stop.\n\nNow go on.")
@@ -53,15 +42,11 @@ def test_empty_answers_and_orphan_results_vanish() -> None:
 
 
 CALL = st.builds(
-    lambda number, broken: ToolCallPart(
-        f"c{number}", "shell", {}, "{" if broken else None, "no" if broken else None
-    ),
+    lambda number, broken: ToolCallPart(f"c{number}", "shell", {}, "{" if broken else None, "no" if broken else None),
     st.integers(0, 5),
     st.booleans(),
 )
-PART = st.one_of(
-    CALL, st.builds(TextPart, st.sampled_from(["", " ", "text"])), st.builds(ThinkingPart, st.just("hm"))
-)
+PART = st.one_of(CALL, st.builds(TextPart, st.sampled_from(["", " ", "text"])), st.builds(ThinkingPart, st.just("hm")))
 MESSAGE = st.one_of(
     st.builds(UserMessage, st.sampled_from(["", "hello"])),
     st.builds(AssistantMessage, st.lists(PART, max_size=4, unique_by=lambda p: getattr(p, "call_id", id(p)))),

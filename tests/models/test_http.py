@@ -19,9 +19,7 @@ from kaged.models.types import Finished, ModelEvent, TextDelta, Usage
 from models.helpers import KEY, ask, collect, fail, finished, provider, rebuilt, written
 
 A_REPLY = FakeAnthropic.reply(
-    anthropic.text("Half an ", "answer."),
-    anthropic.tool("toolu_1", "shell", '{"comm', 'and": "ls"}'),
-    stop="tool_use",
+    anthropic.text("Half an ", "answer."), anthropic.tool("toolu_1", "shell", '{"comm', 'and": "ls"}'), stop="tool_use"
 )
 O_REPLY = FakeOpenAI.reply(
     *openai.text("Half an ", "answer."),
@@ -130,9 +128,7 @@ async def test_a_web_page(pair: Pair, status: int) -> None:
 async def test_garbage_instead_of_a_stream(pair: Pair) -> None:
     fake, model, _ = pair
     fake.will(
-        Answer([b"hello, I am no API at all\n\n"]),
-        Answer([b"data: \x00\x01{{{\n\n"]),
-        json_answer(200, {"a": 1}),
+        Answer([b"hello, I am no API at all\n\n"]), Answer([b"data: \x00\x01{{{\n\n"]), json_answer(200, {"a": 1})
     )
     _, silent = await fail(model, ask())
     assert silent.kind == "truncated"
@@ -143,9 +139,7 @@ async def test_garbage_instead_of_a_stream(pair: Pair) -> None:
 
 async def test_an_error_document_with_status_200(pair: Pair) -> None:
     fake, model, _ = pair
-    fake.will(
-        json_answer(200, {"error": {"message": "this model is not loaded", "type": "invalid_request_error"}})
-    )
+    fake.will(json_answer(200, {"error": {"message": "this model is not loaded", "type": "invalid_request_error"}}))
     _, error = await fail(model, ask())
     assert error.kind == "bad_request"
     assert "not loaded" in error.message
@@ -211,9 +205,7 @@ async def test_deltas_come_while_the_answer_goes_on(pair: Pair) -> None:
     assert finished(rest).stop_reason == "tools"
 
 
-async def test_a_burst_in_one_read_arrives_merged(
-    fake_openai: FakeOpenAI, openai_model: WireProvider
-) -> None:
+async def test_a_burst_in_one_read_arrives_merged(fake_openai: FakeOpenAI, openai_model: WireProvider) -> None:
     words = [f"w{number} " for number in range(2000)]
     fake_openai.will(FakeOpenAI.reply(*openai.text(*words)).but(per_write=500))
     events = await collect(openai_model, ask())

@@ -39,9 +39,7 @@ async def test_a_success_is_called_an_escape(tmp_path: Path) -> None:
 
     def leaky(command: str) -> "subprocess.CompletedProcess[str]":
         third = next(count) == 3
-        return subprocess.CompletedProcess(
-            [], 0 if third else 1, "" if third else "touch: `*`: Permission denied"
-        )
+        return subprocess.CompletedProcess([], 0 if third else 1, "" if third else "touch: `*`: Permission denied")
 
     loop = Loop(tmp_path, leaky)
     said = await loop.run(ESCAPE)

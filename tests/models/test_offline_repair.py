@@ -19,8 +19,7 @@ def project(folder: Path, code: str, test: str) -> Loop:
     """A project with one module and one test."""
     (folder / "shop.py").write_text(code)
     (folder / "test_shop.py").write_text(
-        "import unittest\nfrom shop import f\n\n\n"
-        f"class T(unittest.TestCase):\n    def test_f(self):\n        {test}\n"
+        f"import unittest\nfrom shop import f\n\n\nclass T(unittest.TestCase):\n    def test_f(self):\n        {test}\n"
     )
     return Loop(folder, shell_in(folder))
 
@@ -72,9 +71,7 @@ async def test_what_it_cannot_fix_it_leaves_as_it_was_and_says_so(tmp_path: Path
 
 
 async def test_an_error_in_the_code_itself(tmp_path: Path) -> None:
-    loop = project(
-        tmp_path, "def f(items):\n    return items[len(items) - 0 + 1 - 1]\n", "self.assertEqual(f([7]), 7)"
-    )
+    loop = project(tmp_path, "def f(items):\n    return items[len(items) - 0 + 1 - 1]\n", "self.assertEqual(f([7]), 7)")
     said = await loop.run(FIX)
     assert "IndexError" in said
     assert loop.calls[1].args["path"] == str(tmp_path / "shop.py")
@@ -89,8 +86,7 @@ async def test_no_tests_at_all(tmp_path: Path) -> None:
 
 async def test_a_test_that_imports_nothing(tmp_path: Path) -> None:
     (tmp_path / "test_x.py").write_text(
-        "import unittest\n\n\n"
-        "class T(unittest.TestCase):\n    def test_x(self):\n        self.assertEqual(1, 2)\n"
+        "import unittest\n\n\nclass T(unittest.TestCase):\n    def test_x(self):\n        self.assertEqual(1, 2)\n"
     )
     loop = Loop(tmp_path, shell_in(tmp_path))
     assert "I cannot tell which code this test checks. I have changed nothing." in await loop.run(FIX)

@@ -36,10 +36,7 @@ def steps(text: str) -> list[object]:
             ],
         ),
         ("write a.txt: one line", [Call("file.write", {"path": "a.txt", "content": "one line\n"})]),
-        (
-            "write a.txt:\none\n\nrun: two",
-            [Call("file.write", {"path": "a.txt", "content": "one\n\nrun: two\n"})],
-        ),
+        ("write a.txt:\none\n\nrun: two", [Call("file.write", {"path": "a.txt", "content": "one\n\nrun: two\n"})]),
         ("write a.txt:", [Call("file.write", {"path": "a.txt", "content": ""})]),
     ],
 )
@@ -47,16 +44,12 @@ def test_each_prefix(line: str, expected: list[object]) -> None:
     assert steps(line) == expected
 
 
-@pytest.mark.parametrize(
-    "text", ["hello", "", "Run: this?", "please run: ls", "https://example.com/x: y", "edit me"]
-)
+@pytest.mark.parametrize("text", ["hello", "", "Run: this?", "please run: ls", "https://example.com/x: y", "edit me"])
 def test_other_text_is_no_script(text: str) -> None:
     assert parse(text) is None
 
 
-@pytest.mark.parametrize(
-    "line", ["wait: long", "wait: -1", "stream: many", "stream: 99999999999", "run:", "ask: "]
-)
+@pytest.mark.parametrize("line", ["wait: long", "wait: -1", "stream: many", "stream: 99999999999", "run:", "ask: "])
 def test_a_prefix_without_what_it_needs_says_so(line: str) -> None:
     (step,) = steps(line)
     assert isinstance(step, Say)
@@ -106,9 +99,7 @@ async def test_it_goes_on_from_the_messages_alone(tmp_path: Path) -> None:
         following = whole.messages[kept]
         assert isinstance(following, AssistantMessage)
         assert told == [part.text for part in following.parts if not isinstance(part, ToolCallPart)]
-        assert [c.args for c in answer.tool_calls] == [
-            p.args for p in following.parts if isinstance(p, ToolCallPart)
-        ]
+        assert [c.args for c in answer.tool_calls] == [p.args for p in following.parts if isinstance(p, ToolCallPart)]
 
 
 async def test_a_new_message_starts_a_new_script(tmp_path: Path) -> None:
@@ -132,11 +123,7 @@ async def test_a_tool_that_is_off_is_said_to_be_off(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("output", "words"),
-    [
-        ("a\nb\n\n[Exit status 2.]\ncage: no", "b"),
-        ("[Exit status 2.]", "[Exit status 2.]"),
-        ("", "no output"),
-    ],
+    [("a\nb\n\n[Exit status 2.]\ncage: no", "b"), ("[Exit status 2.]", "[Exit status 2.]"), ("", "no output")],
 )
 def test_the_telling_line_of_a_result(output: str, words: str) -> None:
     assert words_of(ToolMessage("c", "shell", output, ok=False)) == words

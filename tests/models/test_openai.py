@@ -243,10 +243,7 @@ def test_a_good_id_is_kept() -> None:
 
 
 def test_content_in_pieces() -> None:
-    pieces = [
-        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
-        {"type": "text", "text": "hi"},
-    ]
+    pieces = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "hi"}]
     stream = FakeOpenAI.reply(wire.chunk({"content": pieces}), *wire.text(" there")).body
     assert finished(read([stream])).parts == [ThinkingPart("hm"), TextPart("hi there")]
 
@@ -268,9 +265,7 @@ def test_arguments_that_are_no_json_are_kept_with_a_reason() -> None:
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 def test_thinking_goes_back_under_its_own_name_within_the_loop(field: str) -> None:
-    stream = FakeOpenAI.reply(
-        *wire.thinking("hm", field=field), wire.calls(wire.call(0, A, "shell", "{}"))
-    ).body
+    stream = FakeOpenAI.reply(*wire.thinking("hm", field=field), wire.calls(wire.call(0, A, "shell", "{}"))).body
     answer = AssistantMessage(finished(read([stream])).parts)
     result = ToolMessage(A, "shell", "ok")
     inside = openai.build(ask(UserMessage("a"), answer, result), official=False)

@@ -83,9 +83,7 @@ async def test_the_list_of_models(fake_openai: FakeOpenAI, openai_model: WirePro
 
 
 @pytest.mark.parametrize("body", [b"nonsense", b'{"data": [{"name": "x"}]}', b"[]"])
-async def test_a_list_that_cannot_be_read(
-    fake_openai: FakeOpenAI, openai_model: WireProvider, body: bytes
-) -> None:
+async def test_a_list_that_cannot_be_read(fake_openai: FakeOpenAI, openai_model: WireProvider, body: bytes) -> None:
     fake_openai.listing = Answer([body], content_type="application/json")
     with pytest.raises(ModelError, match="list of models cannot be read") as caught:
         await openai_model.list_models()

@@ -17,17 +17,10 @@ def read(chunks: list[bytes]) -> list[ServerEvent]:
 
 
 LINE = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=12)
-EVENT = st.builds(
-    lambda name, data: (name, data), st.text("abc_", max_size=6), st.lists(LINE, min_size=1, max_size=3)
-)
+EVENT = st.builds(lambda name, data: (name, data), st.text("abc_", max_size=6), st.lists(LINE, min_size=1, max_size=3))
 
 
-@given(
-    st.lists(EVENT, max_size=6),
-    st.sampled_from(["\n", "\r\n", "\r"]),
-    st.booleans(),
-    st.data(),
-)
+@given(st.lists(EVENT, max_size=6), st.sampled_from(["\n", "\r\n", "\r"]), st.booleans(), st.data())
 def test_any_cut_gives_the_same_events(
     events: list[tuple[str, list[str]]], end: str, mark: bool, data: st.DataObject
 ) -> None:

@@ -118,23 +118,15 @@ LEAVES = st.one_of(
 )
 TREES = st.recursive(
     LEAVES,
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(WORDS | st.text(max_size=4), inner, max_size=4)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS | st.text(max_size=4), inner, max_size=4),
     max_leaves=12,
 )
 SHAPED = st.fixed_dictionaries(
     {},
     optional={
-        "net": st.dictionaries(
-            st.sampled_from(["mode", "allow", "http", "hosts", "private", "ask_timeout"]), TREES
-        ),
-        "secrets": st.lists(
-            st.dictionaries(st.sampled_from(["name", "from", "host", "header", "format"]), LEAVES)
-        ),
-        "limits": st.dictionaries(
-            st.sampled_from(["memory", "cpu", "pids", "walltime", "disk", "nofile"]), LEAVES
-        ),
+        "net": st.dictionaries(st.sampled_from(["mode", "allow", "http", "hosts", "private", "ask_timeout"]), TREES),
+        "secrets": st.lists(st.dictionaries(st.sampled_from(["name", "from", "host", "header", "format"]), LEAVES)),
+        "limits": st.dictionaries(st.sampled_from(["memory", "cpu", "pids", "walltime", "disk", "nofile"]), LEAVES),
         "env": st.dictionaries(st.sampled_from(["set", "pass"]), TREES),
         "toolchains": TREES,
         "home": LEAVES,
@@ -147,9 +139,7 @@ SHAPED = st.fixed_dictionaries(
 @settings(max_examples=300)
 @given(TREES | SHAPED)
 def test_every_input_is_a_policy_or_has_placed_problems(tree: Any) -> None:
-    text = json.dumps(
-        {"version": 1, "project": "ab", "primary": {"system_prompt": "config:/p.md", "cage": tree}}
-    )
+    text = json.dumps({"version": 1, "project": "ab", "primary": {"system_prompt": "config:/p.md", "cage": tree}})
     try:
         spec = parse(text).primary.cage
     except ProjectError as error:

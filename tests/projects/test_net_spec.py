@@ -118,9 +118,7 @@ def test_the_same_entry_is_not_listed_twice() -> None:
 
 @pytest.mark.parametrize("path", ["/", "/*", "/v1/*", "/v1/*/files", "/a-*.json", "/a/", "/~me/@x:y;z=1"])
 def test_paths(path: str) -> None:
-    [rule] = NetSpec.model_validate(
-        {"http": [{"host": "x.example.com", "methods": ["GET"], "paths": [path]}]}
-    ).http
+    [rule] = NetSpec.model_validate({"http": [{"host": "x.example.com", "methods": ["GET"], "paths": [path]}]}).http
     assert rule.paths == (path,)
 
 
@@ -143,9 +141,7 @@ def test_a_rule_without_methods_is_none() -> None:
 
 
 def test_addresses_of_hosts() -> None:
-    net = NetSpec.model_validate(
-        {"hosts": {"Git.Internal.example.com": "10.0.0.5", "six.example.com": "::1"}}
-    )
+    net = NetSpec.model_validate({"hosts": {"Git.Internal.example.com": "10.0.0.5", "six.example.com": "::1"}})
     assert net.hosts == {"git.internal.example.com": "10.0.0.5", "six.example.com": "::1"}
     for name, address, match in [
         ("*.example.com", "10.0.0.5", "wildcard"),

@@ -114,23 +114,15 @@ primary:
             (SMALL + f"  {key}: {{}}\n", f"project.yaml:5:3: primary.{key}: is not supported by this version")
             for key in ("subagents", "budget", "compaction", "plugins", "mcp", "parameters")
         ],
-        (
-            SMALL + "  model: [a, b]\n",
-            "project.yaml:5:10: primary.model: a list of fallback models is not supp",
-        ),
-        (
-            SMALL + "  cage: disabled\n",
-            "project.yaml:5:9: primary.cage: an agent without a cage is not supported",
-        ),
+        (SMALL + "  model: [a, b]\n", "project.yaml:5:10: primary.model: a list of fallback models is not supp"),
+        (SMALL + "  cage: disabled\n", "project.yaml:5:9: primary.cage: an agent without a cage is not supported"),
         (
             SMALL + "  tools: {shell: {approval: always}}\n",
             "project.yaml:5:19: primary.tools.shell.approval: is not supported by this version of kaged",
         ),
     ],
 )
-def test_keys_of_the_wider_design_are_refused_by_name_and_nothing_else_is_said(
-    text: str, problem: str
-) -> None:
+def test_keys_of_the_wider_design_are_refused_by_name_and_nothing_else_is_said(text: str, problem: str) -> None:
     found = problems(text)
     assert len(found) == 1
     assert found[0][: len(problem)] == problem
@@ -157,21 +149,13 @@ def test_single_values(line: str, problem: str) -> None:
 
 
 def test_a_missing_key_is_placed_at_its_parent() -> None:
-    assert problems("version: 1\nproject: ab\nprimary: {}\n") == [
-        "project.yaml:3:1: primary.system_prompt: is missing"
-    ]
-    assert problems("- a\n") == [
-        "project.yaml:1:1: expected keys such as `version: 1` and `project: my-name`"
-    ]
+    assert problems("version: 1\nproject: ab\nprimary: {}\n") == ["project.yaml:3:1: primary.system_prompt: is missing"]
+    assert problems("- a\n") == ["project.yaml:1:1: expected keys such as `version: 1` and `project: my-name`"]
 
 
 def test_the_overlay_merges_replaces_and_removes() -> None:
-    base = (
-        SMALL + "  max_steps: 5\n  cage:\n    protect: {add: [a, b]}\n    limits: {pids: 64, memory: 1GiB}\n"
-    )
-    overlay = (
-        "primary:\n  max_steps: null\n  model: offline\n  cage: {protect: {add: [c]}, limits: {pids: 32}}\n"
-    )
+    base = SMALL + "  max_steps: 5\n  cage:\n    protect: {add: [a, b]}\n    limits: {pids: 64, memory: 1GiB}\n"
+    overlay = "primary:\n  max_steps: null\n  model: offline\n  cage: {protect: {add: [c]}, limits: {pids: 32}}\n"
     agent = parse(base, overlay=overlay).primary
     assert (agent.max_steps, agent.model, agent.cage.protect.add) == (100, "offline", ("c",))
     assert (agent.cage.limits.pids, agent.cage.limits.memory) == (32, 1024**3)
@@ -184,7 +168,7 @@ def test_the_overlay_cannot_change_who_the_project_is_and_is_named_in_its_proble
     ]
     assert problems(SMALL, "primary:\n  max_stps: 1\n") == [
         'project.local.yaml:2:3: primary.max_stps: is not a key that kaged knows; did you mean "max_steps"?; '
-        "allowed: model, system_prompt, description, tools, cage, max_steps, max_output_tokens",
+        "allowed: model, system_prompt, description, tools, cage, max_steps, max_output_tokens"
     ]
     assert overlay_name(".kaged/project.yaml") == ".kaged/project.local.yaml"
 
@@ -193,9 +177,7 @@ def test_trust_covers_the_meaning_and_not_the_layout() -> None:
     def digest(text: str, overlay: str | None = None, prompt: str = "p") -> str:
         return trust_hash(parse_full(text, overlay=overlay).canonical, {"config:/x": prompt})
 
-    same = (
-        "# comment\nproject: 'bakery'\nversion: 0x1\nprimary: {system_prompt: config:/prompts/default.md}\n"
-    )
+    same = "# comment\nproject: 'bakery'\nversion: 0x1\nprimary: {system_prompt: config:/prompts/default.md}\n"
     assert digest(SMALL) == digest(same) == digest(SMALL, overlay="primary: {}\n")
     assert digest(SMALL) != digest(SMALL, prompt="q")
     assert digest(SMALL) != digest(SMALL, overlay="primary: {max_steps: 3}\n")
@@ -207,10 +189,7 @@ KEYS = st.sampled_from(
      "memory", "env", "set", "pass", "system_prompt", "model", "*", "approval", "secrets", "home", "x"]
 )  # fmt: skip
 LEAVES = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-2, 2),
-    st.sampled_from(["disabled", "rw", "2GiB", "project:/", "ask", ""]),
+    st.none(), st.booleans(), st.integers(-2, 2), st.sampled_from(["disabled", "rw", "2GiB", "project:/", "ask", ""])
 )
 TREES = st.recursive(
     LEAVES,

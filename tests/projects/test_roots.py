@@ -42,17 +42,7 @@ def test_an_ordinary_folder_is_allowed_and_resolved(base: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "",
-        "home",
-        "home/projects",
-        "home/projects/mine/sub",
-        "home/other",
-        "rt",
-        "rt/kaged",
-        "rt/kaged/x",
-        "config",
-    ],
+    ["", "home", "home/projects", "home/projects/mine/sub", "home/other", "rt", "rt/kaged", "rt/kaged/x", "config"],
 )
 def test_kageds_own_folders_and_what_holds_them_are_refused(base: Path, name: str) -> None:
     error = refused(RootRules.of(loaded(base)), base / name)
@@ -60,9 +50,7 @@ def test_kageds_own_folders_and_what_holds_them_are_refused(base: Path, name: st
     assert "which no agent may reach" in error.message
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/proc", "/proc/1", "/sys", "/dev", "/dev/shm", "/run", "/run/lock", "/.."]
-)
+@pytest.mark.parametrize("path", ["/", "/proc", "/proc/1", "/sys", "/dev", "/dev/shm", "/run", "/run/lock", "/.."])
 def test_the_kernels_folders_are_refused(base: Path, path: str) -> None:
     assert refused(RootRules.of(loaded(base)), path).code == "forbidden"
 
@@ -72,9 +60,7 @@ def test_the_accounts_home_is_refused(base: Path) -> None:
     assert refused(RootRules.of(loaded(base)), home).code == "forbidden"
 
 
-def test_a_home_that_only_the_environment_names_is_refused(
-    base: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_home_that_only_the_environment_names_is_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = base / "somewhere"
     (home / "app").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))

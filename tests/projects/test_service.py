@@ -39,11 +39,7 @@ def loaded(short_tmp: Path) -> Loaded:
     file = short_tmp / "config" / "config.toml"
     file.parent.mkdir()
     file.write_text("")
-    environ = {
-        "HOME": str(short_tmp),
-        "KAGED_HOME": str(short_tmp / "home"),
-        "XDG_RUNTIME_DIR": str(short_tmp / "r"),
-    }
+    environ = {"HOME": str(short_tmp), "KAGED_HOME": str(short_tmp / "home"), "XDG_RUNTIME_DIR": str(short_tmp / "r")}
     return load(flags=Flags(config=file), environ=environ, root=short_tmp)
 
 
@@ -77,9 +73,7 @@ async def refused(awaitable: Any) -> KagedError:
     return caught.value
 
 
-async def test_a_folder_without_a_project_file_answers_with_a_proposal(
-    projects: Projects, folder: Path
-) -> None:
+async def test_a_folder_without_a_project_file_answers_with_a_proposal(projects: Projects, folder: Path) -> None:
     error = await refused(projects.load(folder, actor=ADA))
     assert error.code == "project_missing"
     assert error.details is not None
@@ -90,12 +84,7 @@ async def test_a_folder_without_a_project_file_answers_with_a_proposal(
 
 async def test_create_writes_the_proposed_files_and_loads(projects: Projects, folder: Path, log: Log) -> None:
     project = await projects.load(str(folder), actor=ADA, create=True)
-    assert (project.slug, project.path, project.trust, project.problems) == (
-        "my-app-2",
-        folder,
-        "untrusted",
-        [],
-    )
+    assert (project.slug, project.path, project.trust, project.problems) == ("my-app-2", folder, "untrusted", [])
     assert project.prompts == {"config:/prompts/default.md": templates.DEFAULT_PROMPT}
     assert (folder / ".kaged/.gitignore").read_text() == "*.local.*\ntmp/\n"
     assert [file.path for file in project.reviewed] == [templates.FILE, templates.PROMPT]
@@ -137,9 +126,7 @@ async def test_a_local_prompt_shadows_the_shared_one(projects: Projects, folder:
     assert again.trust == "changed"
 
 
-async def test_problems_after_loading_are_shown_and_keep_the_project(
-    projects: Projects, folder: Path
-) -> None:
+async def test_problems_after_loading_are_shown_and_keep_the_project(projects: Projects, folder: Path) -> None:
     project = await projects.load(folder, actor=ADA, create=True, trust=True)
     good = (folder / templates.FILE).read_text()
 
@@ -156,9 +143,7 @@ async def test_problems_after_loading_are_shown_and_keep_the_project(
     (folder / templates.PROMPT).write_text(" \n")
     assert await look() == ".kaged/prompts/default.md:1:1: is empty; write what the agent should do"
     (folder / templates.PROMPT).unlink()
-    assert (await look()).endswith(
-        ": primary.system_prompt: there is no file .kaged/prompts/default.md; create it"
-    )
+    assert (await look()).endswith(": primary.system_prompt: there is no file .kaged/prompts/default.md; create it")
     (folder / templates.PROMPT).symlink_to("/etc/passwd")
     assert await look() == ".kaged/prompts/default.md: leads out of the project"
     (folder / templates.FILE).unlink()
@@ -205,10 +190,7 @@ async def test_a_hostile_kaged_folder_cannot_send_the_writing_elsewhere(
 ) -> None:
     (short_tmp / "elsewhere").mkdir()
     (folder / ".kaged").symlink_to(short_tmp / "elsewhere")
-    assert (await refused(projects.load(folder, actor=ADA, create=True))).code in (
-        "bad_request",
-        "dsl_invalid",
-    )
+    assert (await refused(projects.load(folder, actor=ADA, create=True))).code in ("bad_request", "dsl_invalid")
     assert list((short_tmp / "elsewhere").iterdir()) == []
 
 

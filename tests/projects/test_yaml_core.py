@@ -103,9 +103,7 @@ def test_everything_unusual_is_refused_at_its_place(text: str, problem: str) -> 
 
 # What YAML cannot hold or JSON writes differently: control characters, line separators, huge numbers.
 TEXT = st.text(
-    st.characters(
-        codec="utf-8", exclude_categories=["Cc", "Cs", "Cn"], exclude_characters="\u2028\u2029\ufeff"
-    ),
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Cn"], exclude_characters="\u2028\u2029\ufeff"),
     max_size=30,
 )
 JSON = st.recursive(
@@ -151,28 +149,7 @@ def test_no_text_does_anything_but_give_a_value_or_a_problem(text: str) -> None:
 
 
 SIGNS = [
-    *(
-        "a",
-        ":",
-        " ",
-        "\n",
-        "- ",
-        "[",
-        "]",
-        "{",
-        "}",
-        ",",
-        "'",
-        '"',
-        "&x",
-        "*x",
-        "!t",
-        "|",
-        ">",
-        "? ",
-        "#",
-        "%",
-    ),
+    *("a", ":", " ", "\n", "- ", "[", "]", "{", "}", ",", "'", '"', "&x", "*x", "!t", "|", ">", "? ", "#", "%"),
     *("---", "...", "~", "1"),
 ]
 

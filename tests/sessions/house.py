@@ -17,15 +17,7 @@ from kaged.core.actors import Actor, Role
 from kaged.core.events import SHAPES, Event, Part, TextPart, ToolCallPart
 from kaged.journal.journal import Journal
 from kaged.models.resolve import Models
-from kaged.models.types import (
-    Finished,
-    ModelEvent,
-    ModelRequest,
-    TextDelta,
-    ToolArgsDelta,
-    ToolStart,
-    Usage,
-)
+from kaged.models.types import Finished, ModelEvent, ModelRequest, TextDelta, ToolArgsDelta, ToolStart, Usage
 from kaged.projects.service import Project, Projects
 from kaged.sessions.service import Sessions
 from kaged.settings.config import Flags, load

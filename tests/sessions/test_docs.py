@@ -5,9 +5,7 @@ from pathlib import Path
 
 from kaged.core.events import LIFECYCLE, SHAPES
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "contributors" / "events.md").read_text(
-    encoding="utf-8"
-)
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "contributors" / "events.md").read_text(encoding="utf-8")
 ROWS = dict(re.findall(r"^\| `([a-z.]+)` \| (.*) \|$", PAGE, re.M))
 
 

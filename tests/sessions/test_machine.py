@@ -37,9 +37,7 @@ def test_a_run_moves_as_the_table_says_and_never_otherwise(state: RunState, give
 
 
 @pytest.mark.parametrize(("state", "given_"), [*itertools.product(SessionState, SessionInput)])
-def test_a_session_moves_as_the_table_says_and_never_otherwise(
-    state: SessionState, given_: SessionInput
-) -> None:
+def test_a_session_moves_as_the_table_says_and_never_otherwise(state: SessionState, given_: SessionInput) -> None:
     if (state, given_) in SESSION:
         assert next_session(state, given_) is SESSION[state, given_]
     else:

@@ -166,13 +166,7 @@ async def test_a_call_is_made_or_repeated_when_that_is_harmless(house: House, be
 async def test_a_write_that_had_begun_is_not_repeated(house: House) -> None:
     session, started, message = await killed_in_stream(house)
     part = ToolCallPart("C1", "file.write", {"path": "a.txt", "content": "x"})
-    data = {
-        "run_id": started.run_id,
-        "call_id": "C1",
-        "message_id": message,
-        "tool": part.tool,
-        "args": part.args,
-    }
+    data = {"run_id": started.run_id, "call_id": "C1", "message_id": message, "tool": part.tool, "args": part.args}
     ended = end_event(started.run_id, message, [part], "tools", interrupted=False)
     await house.journal.append(session, [ended, NewEvent("tool.call", data)])
     house.script.add(says("done"))
@@ -252,10 +246,7 @@ async def test_a_new_message_instead_of_a_resumption(house: House) -> None:
     house.script.add(says("both seen"))
     second = await house.sessions.post_message(session, "how is it going?", actor=ME)
     ended = (await house.ended(session, first.run_id)).data
-    assert (ended["outcome"], ended["reason"]) == (
-        "cancelled",
-        "A new message was sent instead of resuming this.",
-    )
+    assert (ended["outcome"], ended["reason"]) == ("cancelled", "A new message was sent instead of resuming this.")
     await gate(house, session, "a")
     assert (await house.ended(session, second.run_id)).data["outcome"] == "success"
     assert await output_of(house, session) == "one\ntwo\n"

@@ -11,9 +11,7 @@ from sessions.house import House
 pytestmark = pytest.mark.cage
 
 
-def allowed(
-    host: str = "api.example.com", *, connection: int, state: str = "closed", **more: Any
-) -> NewEvent:
+def allowed(host: str = "api.example.com", *, connection: int, state: str = "closed", **more: Any) -> NewEvent:
     data = {"agent": "primary", "host": host, "port": 443, "via": "tls", "rule": f"allow {host}:443"}
     data |= {"connection": connection, "state": state, "up": 10, "down": 100, "ms": 5}
     return NewEvent("network.allowed", data | more)
@@ -65,7 +63,5 @@ async def test_learned_hosts_are_told_apart_and_the_rest_of_a_flood_is_no_host(h
 
 
 async def test_only_network_events_are_read(house: House) -> None:
-    plan = await house.db.read(
-        lambda c: [row[3] for row in c.execute(f"EXPLAIN QUERY PLAN {_SEEN}", ("", "", 1))]
-    )
+    plan = await house.db.read(lambda c: [row[3] for row in c.execute(f"EXPLAIN QUERY PLAN {_SEEN}", ("", "", 1))])
     assert any("USING INDEX events_network" in step for step in plan), plan

@@ -61,11 +61,7 @@ async def test_a_command_runs_in_the_cage(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("text", "code"),
-    [
-        ("  \n", "validation_failed"),
-        ("a\ud800", "validation_failed"),
-        ("x" * 2_000_000, "payload_too_large"),
-    ],
+    [("  \n", "validation_failed"), ("a\ud800", "validation_failed"), ("x" * 2_000_000, "payload_too_large")],
     ids=["empty", "surrogate", "huge"],
 )
 async def test_bad_messages_are_refused_and_nothing_is_stored(house: House, text: str, code: str) -> None:
@@ -86,10 +82,7 @@ async def test_an_untrusted_change_refuses_the_run(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("change", "code", "words"),
-    [
-        ("model: offline", "validation_failed", "'smrt' is not known"),
-        ("primary:", "dsl_invalid", "cannot be used"),
-    ],
+    [("model: offline", "validation_failed", "'smrt' is not known"), ("primary:", "dsl_invalid", "cannot be used")],
 )
 async def test_a_project_that_cannot_run_says_why(house: House, change: str, code: str, words: str) -> None:
     session = await house.session()
@@ -225,10 +218,7 @@ async def test_a_question_is_answered_once(house: House) -> None:
 async def test_rename_list_and_archive(house: House) -> None:
     first, second = await house.session(), await house.session()
     await house.sessions.rename(first, "  Better\nname ", actor=ME)
-    assert [(s.id, s.title) for s in await house.sessions.list("demo")] == [
-        (second, "New session"),
-        (first, "Better"),
-    ]
+    assert [(s.id, s.title) for s in await house.sessions.list("demo")] == [(second, "New session"), (first, "Better")]
     assert [s.id for s in await house.sessions.list("demo", offset=1, limit=5)] == [first]
     await house.say(first, "hi", says("yes"))
     assert (await house.sessions.get(first)).title == "Better", "a message does not rename it again"

@@ -112,21 +112,12 @@ def test_all_mistakes_come_in_one_message_with_line_key_and_what_is_allowed(file
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (
-            "[auth.sharedsso]\nenabled = true",
-            "config.toml:1: auth.sharedsso: shared sign-on is not supported",
-        ),
+        ("[auth.sharedsso]\nenabled = true", "config.toml:1: auth.sharedsso: shared sign-on is not supported"),
         ("[retention]\ndays = 3", "config.toml:1: retention: retention is not supported by this version"),
         ('[plugins]\nenabled = ["x"]', "config.toml:2: plugins.enabled: plugins are not supported"),
-        (
-            '[storage]\nurl = "postgresql://db/kaged"',
-            "config.toml:2: storage.url: PostgreSQL is not supported",
-        ),
+        ('[storage]\nurl = "postgresql://db/kaged"', "config.toml:2: storage.url: PostgreSQL is not supported"),
         ('[storage]\nurl = "sqlite://relative"', 'storage.url: allowed: "sqlite:///absolute'),
-        (
-            '[sandbox]\nmode = "disabled"',
-            "config.toml:2: sandbox.mode: running without cages is not supported",
-        ),
+        ('[sandbox]\nmode = "disabled"', "config.toml:2: sandbox.mode: running without cages is not supported"),
         ('[logging]\noperational = "file:x"', 'logging.operational: allowed: "stderr" or'),
         ('[logging]\naudit = "stderr"', 'logging.audit: allowed: "file:/absolute/path"'),
         ('[daemon]\nbind = "7777"', "daemon.bind: '7777' has no port; allowed: \"127.0.0.1:7777\""),
@@ -135,10 +126,7 @@ def test_all_mistakes_come_in_one_message_with_line_key_and_what_is_allowed(file
         ('[daemon]\npublic_url = "https://example.com?x"', "query or fragment"),
         ('[daemon]\npublic_url = "https://exa mple.com"', "printable ASCII"),
         ('[daemon]\npublic_url = "https://example.com:99999"', "allowed: an origin"),
-        (
-            '[ui]\nurl = "https://ui.example.com"',
-            "config.toml:2: ui.url: a console served elsewhere is not supported",
-        ),
+        ('[ui]\nurl = "https://ui.example.com"', "config.toml:2: ui.url: a console served elsewhere is not supported"),
         ('[auth]\nadmins = ["a,b"]', "config.toml:2: auth.admins.0: 'a,b' is not a user id"),
         ('[auth]\nsidecar_peers = ["10.0.0.0/8"]', "auth.sidecar_peers.0: '10.0.0.0/8' is not a peer"),
         ('auth = "secure"', "config.toml:1: auth: 'secure' is not allowed; expected a table of keys"),
@@ -163,9 +151,7 @@ def test_a_remote_bind_needs_its_flag_and_never_goes_with_insecure(file: Path) -
     assert "config.toml:2: daemon.bind: 0.0.0.0:7777 can be reached from other machines" in message
     assert "--allow-remote-bind" in message
     assert read(file, remote, allow_remote_bind=True).config.daemon.bind == "0.0.0.0:7777"
-    assert "--allow-remote-bind: refused together with" in refused(
-        file, remote, allow_remote_bind=True, insecure=True
-    )
+    assert "--allow-remote-bind: refused together with" in refused(file, remote, allow_remote_bind=True, insecure=True)
     assert "start with --allow-remote-bind" not in refused(file, remote, insecure=True)
     assert read(file, '[daemon]\nbind = "unix:/run/k.sock"\n', insecure=True).config.daemon.address.is_local
 
@@ -201,9 +187,7 @@ def test_user_mode_writes_a_commented_default_file_once(short_tmp: Path) -> None
 def test_the_default_file_shows_each_key_at_its_default(file: Path) -> None:
     text = default_text()
     assert all(tomllib.loads(text)[section] == {} for section in {doc.section for doc in keys()})
-    uncommented = "\n".join(
-        line.removeprefix("#") if not line.startswith("# ") else "" for line in text.splitlines()
-    )
+    uncommented = "\n".join(line.removeprefix("#") if not line.startswith("# ") else "" for line in text.splitlines())
     assert read(file, uncommented).config == read(file, "").config
     assert {f"{doc.section}.{doc.key}" for doc in keys()} == set(read(file, "").sources)
     assert all(doc.meaning for doc in keys())
@@ -244,11 +228,6 @@ def test_system_mode_is_chosen_by_owner_and_configuration(short_tmp: Path) -> No
 
 
 def test_scrubbing_removes_the_secrets_and_nothing_else() -> None:
-    environ = {
-        "KAGED_AUTH_SIDECAR_NONCE": "n",
-        "KAGED_AUTH_ANYTHING": "m",
-        "KAGED_HOME": "/h",
-        "PATH": "/bin",
-    }
+    environ = {"KAGED_AUTH_SIDECAR_NONCE": "n", "KAGED_AUTH_ANYTHING": "m", "KAGED_HOME": "/h", "PATH": "/bin"}
     scrub_environ(environ)
     assert environ == {"KAGED_HOME": "/h", "PATH": "/bin"}

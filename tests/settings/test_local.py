@@ -49,17 +49,13 @@ async def test_edits_keep_comments_and_the_file_is_private(file: LocalFile) -> N
     file.path.chmod(0o644)
     await file.load()
     assert file.path.stat().st_mode & 0o777 == 0o600
-    await file.set_provider(
-        "ollama", Provider(driver="openai", base_url="http://127.0.0.1:1/v1", api_key="secret-1")
-    )
+    await file.set_provider("ollama", Provider(driver="openai", base_url="http://127.0.0.1:1/v1", api_key="secret-1"))
     await file.set_provider("second", Provider(driver="anthropic", api_key_env="KEY"))
     local = await file.set_alias("default", "second:m")
     assert local == await file.load() == LocalFile(file.path).read()
     text = file.path.read_text()
     assert all(comment in text for comment in ("# my models", "# the good one", "# on this machine"))
-    assert local.providers["ollama"] == Provider(
-        driver="openai", base_url="http://127.0.0.1:1/v1", api_key="secret-1"
-    )
+    assert local.providers["ollama"] == Provider(driver="openai", base_url="http://127.0.0.1:1/v1", api_key="secret-1")
     assert local.aliases == {"smart": "anthropic:big", "default": "second:m"}
     assert file.path.stat().st_mode & 0o777 == 0o600
     assert [p.name for p in file.path.parent.iterdir()] == ["local.toml"]

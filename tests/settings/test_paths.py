@@ -53,9 +53,7 @@ def test_without_home_the_account_decides() -> None:
 
 
 def test_everything_lies_in_its_folder() -> None:
-    value = paths.Paths(
-        Path("/c/config.toml"), Path("/h"), Path("/r"), Path("/h/kaged.db"), Path("/h/audit.log")
-    )
+    value = paths.Paths(Path("/c/config.toml"), Path("/h"), Path("/r"), Path("/h/kaged.db"), Path("/h/audit.log"))
     assert [p.parent for p in (value.local_file, value.env_file)] == [Path("/c")] * 2
     sockets = (value.auth_cookie, value.launch_url, value.control_socket, value.keeper_socket)
     assert [p.parent for p in sockets] == [Path("/r")] * 4
@@ -67,13 +65,7 @@ def test_a_client_finds_the_runtime_folder_without_checking_the_configuration(tm
     environ = {"HOME": "/home/ada"}
     usual = Path("/home/ada/.local/share/kaged/run")
     assert paths.find_runtime("user", file, environ, root) == usual
-    for text in (
-        "nonsense",
-        "daemon = 3",
-        "[daemon]\nhome = 3",
-        '[daemon]\nhome = ""',
-        '[daemon]\nhome = "x"',
-    ):
+    for text in ("nonsense", "daemon = 3", "[daemon]\nhome = 3", '[daemon]\nhome = ""', '[daemon]\nhome = "x"'):
         file.write_text(text)
         assert paths.find_runtime("user", file, environ, root) == usual
     file.write_text('[daemon]\nhome = "/srv/k"\n[wrong]\n')

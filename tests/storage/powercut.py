@@ -119,9 +119,7 @@ class File(apsw.VFSFile):
         self._disk.sync(self._image)
 
 
-def _survivors(
-    pending: list[tuple[int, bytes | None]], choose: random.Random
-) -> list[tuple[int, bytes | None]]:
+def _survivors(pending: list[tuple[int, bytes | None]], choose: random.Random) -> list[tuple[int, bytes | None]]:
     """Those of the un-synced changes that reached the disk: none, all, the first few, or any sectors."""
     pieces = [piece for offset, data in pending for piece in _sectors(offset, data)]
     kind = choose.choice(["none", "all", "prefix", "subset"])

@@ -30,9 +30,7 @@ async def batched(db: Database, batch, item: str) -> object:
 
 
 async def with_notes(db: Database) -> Database:
-    await db.write(
-        lambda c: c.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT UNIQUE)") and None
-    )
+    await db.write(lambda c: c.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT UNIQUE)") and None)
     return db
 
 
@@ -183,9 +181,7 @@ async def test_batched_neighbours_run_together_and_refusals_are_single(db: Datab
         sizes.append(len(items))
         if "poison" in items:
             raise LookupError("poison")
-        return [
-            KagedError("conflict", "no") if item == "refused" else note(item)(connection) for item in items
-        ]
+        return [KagedError("conflict", "no") if item == "refused" else note(item)(connection) for item in items]
 
     gate = Gate()
     held = await gate.held(db)
@@ -224,8 +220,7 @@ async def test_close_finishes_what_was_submitted_and_refuses_the_rest(tmp_path: 
 
 @given(
     ops=st.lists(
-        st.tuples(st.sampled_from(["write", "fail", "cancel", "batch", "yield"]), st.integers(0, 3)),
-        max_size=40,
+        st.tuples(st.sampled_from(["write", "fail", "cancel", "batch", "yield"]), st.integers(0, 3)), max_size=40
     )
 )
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

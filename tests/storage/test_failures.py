@@ -34,9 +34,7 @@ async def fill_up(db: Database, path: Path) -> list[int]:
     """Write in parallel until the disk refuses; what was acknowledged."""
     done: list[int] = []
     for start in range(0, 100_000, 8):
-        outcomes = await asyncio.gather(
-            *(db.write(fill(n)) for n in range(start, start + 8)), return_exceptions=True
-        )
+        outcomes = await asyncio.gather(*(db.write(fill(n)) for n in range(start, start + 8)), return_exceptions=True)
         done += [outcome for outcome in outcomes if isinstance(outcome, int)]
         refused = [outcome for outcome in outcomes if not isinstance(outcome, int)]
         if refused:

@@ -53,13 +53,9 @@ async def test_opening_again_keeps_everything_and_applies_only_what_is_new(
 ) -> None:
     path = tmp_path / "kaged.db"
     db = await Database.open(path)
-    await db.write(
-        lambda c: c.execute("INSERT INTO projects VALUES ('p', '/p', '', '', NULL, NULL, NULL)").get
-    )
+    await db.write(lambda c: c.execute("INSERT INTO projects VALUES ('p', '/p', '', '', NULL, NULL, NULL)").get)
     await db.close()
-    later = schema.Migration(
-        len(schema.migrations()) + 1, "next.sql", "ALTER TABLE projects ADD COLUMN x TEXT"
-    )
+    later = schema.Migration(len(schema.migrations()) + 1, "next.sql", "ALTER TABLE projects ADD COLUMN x TEXT")
     known = (*schema.migrations(), later)
     monkeypatch.setattr(schema, "migrations", lambda: known)
     db = await Database.open(path)
@@ -150,12 +146,8 @@ def test_an_unwritable_database_is_refused(short_tmp: Path, locked: str) -> None
 async def test_reading_lifecycle_events_never_walks_over_deltas(tmp_path: Path) -> None:
     """The partial index and `core.events.LIFECYCLE` name the same types, in the form SQLite can match."""
     db = await Database.open(tmp_path / "kaged.db")
-    plan = await db.read(
-        lambda c: [row[3] for row in c.execute("EXPLAIN QUERY PLAN " + rows._LIFECYCLE_PAGE, (0, 10))]
-    )
+    plan = await db.read(lambda c: [row[3] for row in c.execute("EXPLAIN QUERY PLAN " + rows._LIFECYCLE_PAGE, (0, 10))])
     assert any("events_lifecycle" in step for step in plan), plan
-    sql = await db.read(
-        lambda c: c.execute("SELECT sql FROM sqlite_schema WHERE name = 'events_lifecycle'").get
-    )
+    sql = await db.read(lambda c: c.execute("SELECT sql FROM sqlite_schema WHERE name = 'events_lifecycle'").get)
     assert all(f"'{name}'" in sql for name in LIFECYCLE) and sql.count("'") == 2 * len(LIFECYCLE)
     await db.close()

@@ -46,9 +46,7 @@ def written(level: str = "info", stream: io.StringIO | None = None) -> Any:
 
 def test_json_lines_with_extra_fields() -> None:
     finish = written()
-    log.info(
-        "run %s ended", "01J", extra={"session": "s1", "steps": 3, "ok": True, "parts": ["a", {"b": None}]}
-    )
+    log.info("run %s ended", "01J", extra={"session": "s1", "steps": 3, "ok": True, "parts": ["a", {"b": None}]})
     (line,) = finish()
     assert line.pop("at")[-1] == "Z"
     assert line == {
@@ -172,10 +170,7 @@ def test_a_file_is_private_appended_to_and_reopened_when_moved(tmp_path: Path) -
     file.rename(tmp_path / "old.log")
     log.info("three")
     telemetry.close()
-    assert [json.loads(x)["message"] for x in (tmp_path / "old.log").read_text().splitlines()] == [
-        "one",
-        "two",
-    ]
+    assert [json.loads(x)["message"] for x in (tmp_path / "old.log").read_text().splitlines()] == ["one", "two"]
     assert [json.loads(x)["message"] for x in file.read_text().splitlines()] == ["three"]
 
 

@@ -46,13 +46,7 @@ def test_the_end_comes_after_the_last_byte_and_is_not_gathered() -> None:
 
 @pytest.mark.parametrize(
     ("after", "first"),
-    [
-        (0, Jump(500, 500)),
-        (300, Jump(500, 200)),
-        (500, Jump(500, 0)),
-        (700, Jump(700, 0)),
-        (900, Jump(900, 0)),
-    ],
+    [(0, Jump(500, 500)), (300, Jump(500, 200)), (500, Jump(500, 0)), (700, Jump(700, 0)), (900, Jump(900, 0))],
 )
 def test_a_client_that_comes_back_goes_on_or_is_told_what_is_gone(after: int, first: Jump) -> None:
     flow = Flow(after, 500, 900)

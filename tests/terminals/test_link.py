@@ -100,11 +100,7 @@ async def test_all_clients_see_all_output_and_the_end(stage: Stage) -> None:
         await client.task
         assert client.output == b"hello world"
         assert client.controls[-1] == {"exit": {"code": 3, "signal": None, "reason": "exited"}}
-        assert client.closed == {
-            "type": "websocket.close",
-            "code": 1000,
-            "reason": "the terminal has ended",
-        }
+        assert client.closed == {"type": "websocket.close", "code": 1000, "reason": "the terminal has ended"}
     assert not stage.live.clients
 
 
@@ -213,9 +209,7 @@ async def test_a_title_is_told_to_others_and_kept(stage: Stage) -> None:
     assert not any("title" in control for control in one.controls)
 
 
-async def test_a_program_that_does_not_read_holds_up_neither_output_nor_acknowledgements(
-    stage: Stage,
-) -> None:
+async def test_a_program_that_does_not_read_holds_up_neither_output_nor_acknowledgements(stage: Stage) -> None:
     stage.process.reads.clear()
     client = stage.attach()
     client.type(b"x" * 100_000)

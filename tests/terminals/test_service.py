@@ -75,9 +75,7 @@ async def one(short_tmp: Path) -> AsyncIterator[Desk]:
 
 
 async def host_shell(desk: Desk, cols: int = 80, rows: int = 24) -> str:
-    terminal = await desk.terminals.create(
-        "host", project=None, session=None, cols=cols, rows=rows, actor=ADMIN
-    )
+    terminal = await desk.terminals.create("host", project=None, session=None, cols=cols, rows=rows, actor=ADMIN)
     return terminal.id
 
 
@@ -167,9 +165,7 @@ async def test_a_flood_runs_at_the_pace_of_its_reader_and_is_interrupted_at_once
 
 
 @pytest.mark.parametrize("actor", [ADMIN, MEMBER])
-async def test_host_terminals_are_refused_and_audited_where_they_are_off(
-    short_tmp: Path, actor: Actor
-) -> None:
+async def test_host_terminals_are_refused_and_audited_where_they_are_off(short_tmp: Path, actor: Actor) -> None:
     async with keeper(short_tmp) as client, desk(short_tmp, client, host=False) as one:
         assert not one.terminals.host_allowed(actor)
         with pytest.raises(KagedError) as caught:
@@ -233,9 +229,7 @@ async def test_a_shell_that_cannot_start_leaves_nothing_but_its_audit(
     assert [outcome for _, _, outcome in await one.audited()] == ["allowed", "failed"]
 
 
-async def test_too_many_are_refused_and_ended_ones_make_room(
-    one: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_too_many_are_refused_and_ended_ones_make_room(one: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service_module, "MAX_OPEN", 2)
     monkeypatch.setattr(service_module, "MAX_EXITED", 1)
     old = [await host_shell(one), await host_shell(one)]

@@ -19,15 +19,9 @@ def plan(tmp_path: Path) -> CagePlan:
     ("text", "expected"),
     [
         ("bash: line 1: .kaged/project.yaml: Read-only file system", "`.kaged/project.yaml` is protected"),
-        (
-            "touch: cannot touch '.git/hooks/pre-commit': Read-only file system",
-            "`.git/hooks/pre-commit` is prot",
-        ),
+        ("touch: cannot touch '.git/hooks/pre-commit': Read-only file system", "`.git/hooks/pre-commit` is prot"),
         ("OSError: [Errno 30] Read-only file system: '/usr/x'", "`/usr/x` lies outside the project"),
-        (
-            "cat: /root/.ssh/id_rsa: No such file or directory",
-            "`/root/.ssh/id_rsa` does not exist in this cage",
-        ),
+        ("cat: /root/.ssh/id_rsa: No such file or directory", "`/root/.ssh/id_rsa` does not exist in this cage"),
         ("curl: (6) Could not resolve host: example.com", "This cage has no network"),
         ("bash: connect: Network is unreachable", "This cage has no network"),
         ("unshare: unshare failed: Operation not permitted", "The cage has no privileges"),

@@ -20,11 +20,7 @@ def test_every_tool_has_its_section_with_exactly_its_arguments() -> None:
 
 def test_every_key_of_detail_is_explained() -> None:
     table = PAGE[PAGE.index("## What a result's `detail` holds") :]
-    documented = {
-        key for row in re.findall(r"^\| (`[^|]*) \|", table, re.M) for key in re.findall(r"`(\w+)`", row)
-    }
-    source = "".join(
-        path.read_text(encoding="utf-8") for path in (ROOT / "src" / "kaged" / "tools").glob("*.py")
-    )
+    documented = {key for row in re.findall(r"^\| (`[^|]*) \|", table, re.M) for key in re.findall(r"`(\w+)`", row)}
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src" / "kaged" / "tools").glob("*.py"))
     for key in documented:
         assert re.search(rf'"{key}"|\b{key}=', source), f"{key} is documented but never set"

@@ -82,10 +82,7 @@ async def test_writing_a_new_file_makes_its_folders(bench: Bench) -> None:
 
 async def test_an_existing_file_must_have_been_read(bench: Bench) -> None:
     (bench.root / "a.txt").write_text("old\n")
-    for tool, args in (
-        ("file.write", {"content": "x"}),
-        ("file.edit", {"old_string": "old", "new_string": "x"}),
-    ):
+    for tool, args in (("file.write", {"content": "x"}), ("file.edit", {"old_string": "old", "new_string": "x"})):
         refused = await bench.run(tool, path="a.txt", **args)
         assert "read it with `file.read` before you change it" in refused.output
     await bench.run("file.read", path="a.txt")
@@ -111,9 +108,7 @@ async def test_an_edit_that_does_not_match_says_what_is_near(bench: Bench) -> No
     (bench.root / "a.py").write_text("def f():\n\treturn 1\n")
     await bench.run("file.read", path="a.py")
     result = await bench.run("file.edit", path="a.py", old_string="    return 1", new_string="x")
-    assert result.output.startswith(
-        "a.py: `old_string` was not found, but line 2 differs only in white space"
-    )
+    assert result.output.startswith("a.py: `old_string` was not found, but line 2 differs only in white space")
 
 
 async def test_latin1_is_not_edited(bench: Bench) -> None:

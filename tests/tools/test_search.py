@@ -22,11 +22,7 @@ def files(bench: Bench) -> None:
 @pytest.mark.usefixtures("files")
 async def test_grep(bench: Bench) -> None:
     result = await bench.run("search.grep", pattern="alpha")
-    assert result.output.splitlines() == [
-        ".hidden.py:1: alpha",
-        "notes.md:1: alpha",
-        "src/b.py:2:     alpha = 1",
-    ]
+    assert result.output.splitlines() == [".hidden.py:1: alpha", "notes.md:1: alpha", "src/b.py:2:     alpha = 1"]
     assert result.detail == {"matches": 3, "more": False}
 
 

@@ -53,11 +53,7 @@ async def test_long_output_is_cut_in_the_middle_and_kept_whole_in_a_file(bench: 
     assert "99999\n100000\n" in result.output
     assert re.search(r"\[… 573\.\d KiB of 575\.\d KiB left out here …\]", result.output), result.output
     assert "The whole output is in /tmp/kaged-output/long.log (in the cage)." in result.output
-    size = int(
-        re.findall(r"^\d+", (await bench.run("shell", command="wc -c < /tmp/kaged-output/long.log")).output)[
-            0
-        ]
-    )
+    size = int(re.findall(r"^\d+", (await bench.run("shell", command="wc -c < /tmp/kaged-output/long.log")).output)[0])
     assert size == len("".join(f"{n}\n" for n in range(1, 100001)))
     assert result.detail["output_file"] == "/tmp/kaged-output/long.log"
     assert size - 2100 < result.detail["truncated_bytes"] < size
@@ -107,9 +103,7 @@ async def test_refusals_of_the_cage_are_explained(bench: Bench) -> None:
 
 
 async def test_a_background_job_is_read_on_fed_and_killed(bench: Bench) -> None:
-    started = await bench.run(
-        "shell", command="echo up; while read line; do echo got $line; done", background=True
-    )
+    started = await bench.run("shell", command="echo up; while read line; do echo got $line; done", background=True)
     job = started.detail["job"]
     assert started.ok
     assert started.output.startswith("up\n[Running in the background as job")
@@ -130,9 +124,7 @@ async def test_a_background_job_that_fails_at_once_says_so_at_once(bench: Bench)
 
 
 async def test_waiting_for_a_job_ends_with_its_news(bench: Bench) -> None:
-    started = await bench.run(
-        "shell", command="until [ -e go ]; do sleep 0.02; done; echo went", background=True
-    )
+    started = await bench.run("shell", command="until [ -e go ]; do sleep 0.02; done; echo went", background=True)
     waiting = asyncio.create_task(bench.run("shell", job=started.detail["job"], timeout_s=60))
     (bench.root / "go").touch()
     result = await waiting

@@ -30,9 +30,7 @@ KEEPER_LOST = "The keeper ended, and with it every cage and command."
 class Calls:
     """Runs the calls of one run, one after the other, in the model's order."""
 
-    def __init__(
-        self, run: RunContext, log: RunLog, toolbox: Toolbox, audit: Audit, *, output_chars: int
-    ) -> None:
+    def __init__(self, run: RunContext, log: RunLog, toolbox: Toolbox, audit: Audit, *, output_chars: int) -> None:
         self._run = run
         self._log = log
         self._toolbox = toolbox

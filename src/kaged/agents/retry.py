@@ -38,9 +38,7 @@ def decide(error: ModelError, attempt: int, jitter: float) -> Again | Final:
     wish = error.retry_after_s
     if wish is not None and wish > LONGEST_WISH_S:
         minutes = round(wish / 60)
-        return Final(
-            f"{error.message} The provider asks to wait {minutes} minutes; resume or write again then."
-        )
+        return Final(f"{error.message} The provider asks to wait {minutes} minutes; resume or write again then.")
     if attempt >= ATTEMPTS:
         return Final(f"{error.message} Given up after {ATTEMPTS} attempts.")
     backoff = min(MOST_WAIT_S, FIRST_WAIT_S * 2.0 ** (attempt - 1))

@@ -99,9 +99,7 @@ class AnswerStream:
         data = {"run_id": self._run.run_id, "message_id": self._message_id, "agent": AGENT}
         return [NewEvent("message.start", data)]
 
-    async def _close(
-        self, parts: list[Part], stop_reason: str, usage: Usage | None, *, interrupted: bool
-    ) -> None:
+    async def _close(self, parts: list[Part], stop_reason: str, usage: Usage | None, *, interrupted: bool) -> None:
         """Store the rest of the deltas, what it cost, and the end; nothing when nothing had come."""
         events: list[NewEvent] = []
         if self._begun or not self._buffer.empty or not interrupted:
@@ -126,9 +124,7 @@ def usage_event(run: RunContext, usage: Usage) -> NewEvent:
     return NewEvent("usage.recorded", {**call, **counts, "estimated": usage.estimated})
 
 
-def end_event(
-    run_id: str, message_id: str, parts: list[Part], stop_reason: str, *, interrupted: bool
-) -> NewEvent:
+def end_event(run_id: str, message_id: str, parts: list[Part], stop_reason: str, *, interrupted: bool) -> NewEvent:
     """The end of a message."""
     end = {"parts": parts_to_builtins(parts), "stop_reason": stop_reason, "interrupted": interrupted}
     return NewEvent("message.end", {"run_id": run_id, "message_id": message_id, **end})

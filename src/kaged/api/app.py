@@ -39,9 +39,7 @@ def build(services: Services) -> ASGIApp:
         if allowed := _allowed(request.url.path):
             text = f"/api/{rest} takes {allowed}, not {request.method}."
             raise HTTPException(405, text, headers={"Allow": allowed})
-        raise KagedError(
-            "not_found", f"There is no /api/{rest}; the API is described at /api/v1/openapi.json."
-        )
+        raise KagedError("not_found", f"There is no /api/{rest}; the API is described at /api/v1/openapi.json.")
 
     if services.loaded.config.ui.serve:
         app.mount("/", Console(services.web))

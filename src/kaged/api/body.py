@@ -139,8 +139,7 @@ class Idempotency:
 
 def _find(connection: apsw.Connection, slot: tuple[str, str]) -> tuple[str, str, int, str] | None:
     row: tuple[str, str, int, str] | None = connection.execute(
-        "SELECT route, body_hash, status, response FROM idempotency "
-        "WHERE actor = ? AND key = ? AND created_at > ?",
+        "SELECT route, body_hash, status, response FROM idempotency WHERE actor = ? AND key = ? AND created_at > ?",
         (*slot, clock.now_ms() - _KEPT_MS),
     ).fetchone()
     return row

@@ -44,9 +44,7 @@ async def _admin(actor: Annotated[Actor, Depends(actor_of)]) -> Actor:
 
 async def _control(actor: Annotated[Actor, Depends(actor_of)]) -> Actor:
     if actor.source != "control":
-        raise KagedError(
-            "forbidden", "This can only be asked for on the host itself, with the `kaged` command."
-        )
+        raise KagedError("forbidden", "This can only be asked for on the host itself, with the `kaged` command.")
     return actor
 
 

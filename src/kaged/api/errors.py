@@ -41,8 +41,7 @@ def response(error: KagedError) -> JSONResponse:
 
 def _validation(error: RequestValidationError) -> JSONResponse:
     fields = [
-        {"field": ".".join(str(p) for p in item["loc"] if p != "body"), "rule": item["msg"]}
-        for item in error.errors()
+        {"field": ".".join(str(p) for p in item["loc"] if p != "body"), "rule": item["msg"]} for item in error.errors()
     ]
     first = fields[0]
     where = f"`{first['field']}`: " if first["field"] else "The request's body: "

@@ -31,12 +31,8 @@ class TryBody(TestBody):
 class ProviderBody(TryBody):
     """A provider to keep in `local.toml`."""
 
-    api_key: str | None = Field(
-        None, max_length=1000, description="Kept in local.toml (0600), never shown again."
-    )
-    api_key_env: str | None = Field(
-        None, max_length=100, description="Name of the variable that holds the key."
-    )
+    api_key: str | None = Field(None, max_length=1000, description="Kept in local.toml (0600), never shown again.")
+    api_key_env: str | None = Field(None, max_length=100, description="Name of the variable that holds the key.")
     make_default: bool = Field(False, description="Point the alias `default` at `model`.")
 
 

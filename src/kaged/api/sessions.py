@@ -167,9 +167,7 @@ async def attention(services: Svc, actor: Caller, session: Found) -> dict[str, A
 
 
 @router.post("/{sid}/attention/{attention_id}")
-async def answer(
-    services: Svc, actor: Admin, session: Found, attention_id: str, body: AnswerBody
-) -> dict[str, Any]:
+async def answer(services: Svc, actor: Admin, session: Found, attention_id: str, body: AnswerBody) -> dict[str, Any]:
     """Answer a question, once; a conflict when it is answered or withdrawn already."""
     item = await services.sessions.answer_attention(session.id, attention_id, body.answer, actor=actor)
     return attention_shape(item)

@@ -31,9 +31,7 @@ def shape(terminal: Terminal) -> dict[str, Any]:
 
 
 @router.get("")
-async def list_terminals(
-    services: Svc, actor: Admin, page: Paged, session: str | None = None
-) -> dict[str, Any]:
+async def list_terminals(services: Svc, actor: Admin, page: Paged, session: str | None = None) -> dict[str, Any]:
     """Terminals, newest first; of one session when it is named."""
     found = await services.terminals.list(session=session, offset=page.offset, limit=page.limit + 1)
     return page.of(found, shape)

@@ -92,9 +92,7 @@ def attempt(attack: Attack, facts: Facts) -> tuple[str, str]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, subprocess.CalledProcessError):
-        return (
-            (error.stderr.decode("utf-8", "replace").strip() or "the program failed").splitlines()[-1].lower()
-        )
+        return (error.stderr.decode("utf-8", "replace").strip() or "the program failed").splitlines()[-1].lower()
     if isinstance(error, OSError) and error.errno is not None:
         return (error.strerror or os.strerror(error.errno)).lower()
     return str(error)

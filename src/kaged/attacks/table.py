@@ -19,15 +19,7 @@ FILES, PROTECTED, PROCESSES = "Files outside the project", "Protected files", "P
 NETWORK, KERNEL, RIGHTS, LIMITS = "Network and sockets", "Kernel", "Rights", "Limits"
 
 _POLICY, _CONFIG, _HOOK = ".kaged/project.yaml", ".git/config", ".git/hooks/sample"
-_MISSING = (
-    ".envrc",
-    ".gitmodules",
-    ".vscode/x",
-    ".idea/x",
-    ".git/hooks/x",
-    ".kaged/x",
-    ".git/info/attributes",
-)
+_MISSING = (".envrc", ".gitmodules", ".vscode/x", ".idea/x", ".git/hooks/x", ".kaged/x", ".git/info/attributes")
 _SWITCHES = (
     "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/vm/drop_caches",
     "/proc/sys/user/max_user_namespaces", "/proc/sysrq-trigger", "/sys/kernel/uevent_helper",

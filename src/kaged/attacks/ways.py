@@ -170,9 +170,7 @@ def init_ended(facts: Facts) -> dict[str, Way]:
             raise Denied("the signal was ignored")
 
     numbers = (signal.SIGSTOP, signal.SIGKILL)
-    return {
-        f"{number.name} to {pid}": partial(work, pid, number) for pid in facts.inits for number in numbers
-    }
+    return {f"{number.name} to {pid}": partial(work, pid, number) for pid in facts.inits for number in numbers}
 
 
 def _stops(pid: int, limit_s: float) -> bool:

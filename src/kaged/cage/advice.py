@@ -4,18 +4,14 @@ import re
 from pathlib import Path
 
 APPARMOR_FILE = "/etc/apparmor.d/bwrap-kaged"
-DOCKER_OPTIONS = " ".join(
-    f"--security-opt {option}=unconfined" for option in ("seccomp", "apparmor", "systempaths")
-)
+DOCKER_OPTIONS = " ".join(f"--security-opt {option}=unconfined" for option in ("seccomp", "apparmor", "systempaths"))
 PODMAN_OPTIONS = "--security-opt seccomp=unconfined --security-opt unmask=ALL"
 
 _APPARMOR_FIX = (
-    f"write the profile of docs/operators/cage.md to {APPARMOR_FILE} and run "
-    f"`sudo apparmor_parser -r {APPARMOR_FILE}`"
+    f"write the profile of docs/operators/cage.md to {APPARMOR_FILE} and run `sudo apparmor_parser -r {APPARMOR_FILE}`"
 )
 _CONTAINER_FIX = (
-    f"start the container with `docker run {DOCKER_OPTIONS}` (podman: `{PODMAN_OPTIONS}`); "
-    "`--privileged` is not needed"
+    f"start the container with `docker run {DOCKER_OPTIONS}` (podman: `{PODMAN_OPTIONS}`); `--privileged` is not needed"
 )
 _SWITCHES = {
     "no userns": ("proc/sys/user/max_user_namespaces", "0"),
@@ -46,10 +42,7 @@ def explain_bwrap_failure(stderr: str, around: frozenset[str] | None = None) -> 
         if where in found and re.search(said, stderr, re.I):
             return problem, fix
     last = (stderr.strip().splitlines() or ["it said nothing"])[-1]
-    return (
-        f"bubblewrap could not make the cage: {last}",
-        "run `kaged doctor` and read docs/operators/cage.md",
-    )
+    return (f"bubblewrap could not make the cage: {last}", "run `kaged doctor` and read docs/operators/cage.md")
 
 
 _USERNS = (

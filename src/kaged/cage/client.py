@@ -145,12 +145,8 @@ class KeeperClient:
     call never undoes what the keeper was asked to do.
     """
 
-    on_network = _hook(
-        "network", "Called with each decision of the gate: numbered (`n`), see `network_taken`."
-    )
-    on_ask = _hook(
-        "ask", "Called with each question for the operator; a new connection hears open ones again."
-    )
+    on_network = _hook("network", "Called with each decision of the gate: numbered (`n`), see `network_taken`.")
+    on_ask = _hook("ask", "Called with each question for the operator; a new connection hears open ones again.")
     on_ask_done = _hook("ask_done", "Called when a question is settled, by whomever.")
 
     def __init__(self, sock: socket.socket) -> None:
@@ -165,9 +161,7 @@ class KeeperClient:
         self.closed = self._connection.closed
 
     @classmethod
-    async def connect(
-        cls, socket_path: Path, runtime: Path, *, grace_s: float = 600, start: bool = True
-    ) -> Self:
+    async def connect(cls, socket_path: Path, runtime: Path, *, grace_s: float = 600, start: bool = True) -> Self:
         """Attach to the keeper at `socket_path`, starting it when there is none (and `start`).
 
         Raises `KagedError`: `conflict` when another daemon is attached or the keeper speaks another
@@ -192,9 +186,7 @@ class KeeperClient:
         _, uid = peer(sock)
         if uid not in (os.geteuid(), 0):
             sock.close()
-            raise KagedError(
-                "forbidden", f"the keeper's socket {socket_path} belongs to uid {uid}, not to us"
-            )
+            raise KagedError("forbidden", f"the keeper's socket {socket_path} belongs to uid {uid}, not to us")
         client = cls(sock)
         try:
             await client._connection.request("hello", version=WIRE_VERSION, grace=grace_s)
@@ -217,9 +209,7 @@ class KeeperClient:
 
     # -- cages ----------------------------------------------------------------------------------------
 
-    async def ensure_cage(
-        self, cage_id: str, plan: Plan, *, secrets: Mapping[str, str] | None = None
-    ) -> CageInfo:
+    async def ensure_cage(self, cage_id: str, plan: Plan, *, secrets: Mapping[str, str] | None = None) -> CageInfo:
         """The cage of that id under that plan, made when needed.
 
         A cage with another plan is replaced when nothing runs in it; otherwise `conflict`. Where only the
@@ -280,9 +270,7 @@ class KeeperClient:
         pty: tuple[int, int] | None = None,
     ) -> Process:
         """Start a command outside any cage, in a clean environment: only for what an admin switched on."""
-        await self._ask(
-            "run_host", id=process_id, argv=list(argv), cwd=cwd, env=dict(env or {}), pty=pty, stdin=False
-        )
+        await self._ask("run_host", id=process_id, argv=list(argv), cwd=cwd, env=dict(env or {}), pty=pty, stdin=False)
         return self._process(process_id)
 
     async def attach(self, process_id: str) -> Process:
@@ -320,13 +308,7 @@ class KeeperClient:
         return FileRead(data=frame.payload, **frame.header["ok"])
 
     async def write_file(
-        self,
-        cage_id: str,
-        path: str,
-        data: bytes,
-        *,
-        expect_sha256: str | None = ANY,
-        make_parents: bool = False,
+        self, cage_id: str, path: str, data: bytes, *, expect_sha256: str | None = ANY, make_parents: bool = False
     ) -> FileWrite:
         """Replace a file inside a cage in one step, keeping its mode.
 
@@ -393,13 +375,7 @@ class KeeperClient:
         ring = Ring(stream, lambda: self._drained(process_id), self._turns)
         master = os.dup(fds["source"]) if stage else None
         process = Process(
-            process_id,
-            tuple(fields["argv"]),
-            ring,
-            self,
-            master=master,
-            stdin=fds.get("stdin"),
-            pty=fields["pty"],
+            process_id, tuple(fields["argv"]), ring, self, master=master, stdin=fds.get("stdin"), pty=fields["pty"]
         )
         self._processes[process_id] = process
         if fields["exit"] is not None:

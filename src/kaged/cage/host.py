@@ -92,8 +92,7 @@ def _options(bwrap: str) -> frozenset[str]:
     options = frozenset(re.findall(r"^\s+(--[a-z0-9-]+)", done.stdout + done.stderr, re.M))
     if missing := NEEDED_OPTIONS - options:
         raise KagedError(
-            "unavailable",
-            f"{bwrap} is too old: it lacks {', '.join(sorted(missing))}; install bubblewrap 0.5 or later",
+            "unavailable", f"{bwrap} is too old: it lacks {', '.join(sorted(missing))}; install bubblewrap 0.5 or later"
         )
     return options
 

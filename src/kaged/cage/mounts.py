@@ -87,9 +87,7 @@ class Mounts:
         path = self._root / pattern.removesuffix("/**")
         key = "cage.protect"
         if any(mode == "rw" and rule.is_relative_to(path) for rule, mode in self._rules.items()):
-            raise refuse(
-                key, f"a rule makes {path} writable, but {pattern} is protected; add it to protect.remove"
-            )
+            raise refuse(key, f"a rule makes {path} writable, but {pattern} is protected; add it to protect.remove")
         if self._writable(path):
             found = self._look(path, key)
             missing = found.kind == "missing"
@@ -103,9 +101,7 @@ class Mounts:
         """What stands at `path`; each writable folder above becomes a mount, or it could be renamed."""
         found = _walk(self._root if path.is_relative_to(self._root) else Path("/"), path)
         if found.kind == "link":
-            raise refuse(
-                key, f"{found.at} is a symbolic link, so kaged cannot hold {path}; put a real one there"
-            )
+            raise refuse(key, f"{found.at} is a symbolic link, so kaged cannot hold {path}; put a real one there")
         if found.kind == "other":
             raise refuse(key, f"{found.at} is a socket, pipe or device, which no cage shows")
         for parent in filter(self._writable, found.parents):

@@ -10,14 +10,7 @@ CA, CA_BUNDLE, CA_TRUSTSTORE = (f"/run/kaged/{n}" for n in ("ca.pem", "ca-bundle
 """The cage's own authority, all authorities with it, and the same for Java."""
 
 TRUST_ENV = {"NODE_EXTRA_CA_CERTS": CA} | dict.fromkeys(
-    (
-        "SSL_CERT_FILE",
-        "CURL_CA_BUNDLE",
-        "REQUESTS_CA_BUNDLE",
-        "GIT_SSL_CAINFO",
-        "PIP_CERT",
-        "CARGO_HTTP_CAINFO",
-    ),
+    ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT", "CARGO_HTTP_CAINFO"),
     CA_BUNDLE,
 )
 """For programs that bring a list of authorities of their own."""

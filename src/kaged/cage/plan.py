@@ -132,9 +132,7 @@ class CagePlan:
         from kaged.cage.argv import bwrap_options
 
         if self.keeps != "ephemeral" and self.home_dir is None:
-            raise KagedError(
-                "unavailable", f"the cage keeps its home by {self.keeps}, and has no folder for it"
-            )
+            raise KagedError("unavailable", f"the cage keeps its home by {self.keeps}, and has no folder for it")
         args, data = bwrap_options(self)
         return {
             "hash": self.hash(),

@@ -20,9 +20,7 @@ from kaged.cage.stage import TIME_LIMIT_S, Stage, Weakened, stage
 from kaged.core.errors import KagedError
 from kaged.core.ids import new_ulid
 
-_FIX = (
-    "do not run agents on this machine; update the kernel and bubblewrap, then run `kaged doctor --attacks`"
-)
+_FIX = "do not run agents on this machine; update the kernel and bubblewrap, then run `kaged doctor --attacks`"
 _UNSHOWN = "the attempt itself did not work, so it proves nothing: report it with the output of --json"
 _GREED = {
     "take more memory than allowed": "x = bytearray(400 << 20); print('through', flush=True)",

@@ -19,9 +19,7 @@ class Ring:
     `resume` nothing is read, so that the program blocks as it would on a slow terminal.
     """
 
-    def __init__(
-        self, stream: Stream, on_end: Callable[[], None] = lambda: None, turns: Turns | None = None
-    ) -> None:
+    def __init__(self, stream: Stream, on_end: Callable[[], None] = lambda: None, turns: Turns | None = None) -> None:
         self._stream = stream
         self._on_end = on_end
         self._turns = turns or Turns()

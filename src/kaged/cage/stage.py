@@ -30,21 +30,7 @@ _ADDRESSES = {
 }
 _NAMESPACE = (
     *(f"--unshare-{name}" for name in ("user", "net", "uts", "ipc", "pid")),
-    *(
-        "--uid",
-        "0",
-        "--gid",
-        "0",
-        "--cap-add",
-        "ALL",
-        "--ro-bind",
-        "/",
-        "/",
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-    ),
+    *("--uid", "0", "--gid", "0", "--cap-add", "ALL", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"),
 )
 
 

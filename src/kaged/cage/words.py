@@ -50,10 +50,7 @@ def _each(*hosts: str) -> list[str]:
     """Hosts once, a port other than 443 with them."""
     split_up = [split(host) for host in dict.fromkeys(hosts)]
     words = [("any host" if name == "*" else name, port) for name, port in split_up]
-    return [
-        name if port == HTTPS else f"{name}{':' if '.' in name else ' on port '}{port}"
-        for name, port in words
-    ]
+    return [name if port == HTTPS else f"{name}{':' if '.' in name else ' on port '}{port}" for name, port in words]
 
 
 def _reached(net: NetPlan | None) -> str:

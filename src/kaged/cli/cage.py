@@ -46,9 +46,7 @@ def learn(target: Target, project: str, write: bool) -> None:
     api = target.api()
     hosts = api.get(route)["proposal"]
     if not hosts:
-        raise KagedError(
-            "not_found", f"nothing is learned of {project} yet; set `mode: learn` and let its agent work"
-        )
+        raise KagedError("not_found", f"nothing is learned of {project} yet; set `mode: learn` and let its agent work")
     if write:
         api.put(route, {"mode": "enforce", "allow": hosts})
         output.line(f"{project}: its agent reaches these and nothing else: {', '.join(hosts)}")

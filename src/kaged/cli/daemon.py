@@ -20,14 +20,10 @@ STOP_TIMEOUT_S = 40.0
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Use this config.toml.")
 @click.option("--mode", type=click.Choice(["user", "system"]), help="Which paths and which sign-in.")
 @click.option("--bind", metavar="ADDRESS", help="Listen on host:port or unix:/path instead of [daemon] bind.")
-@click.option(
-    "--insecure", is_flag=True, help="No sign-in: whoever reaches the port is the admin. Loopback only."
-)
+@click.option("--insecure", is_flag=True, help="No sign-in: whoever reaches the port is the admin. Loopback only.")
 @click.option("--allow-remote-bind", is_flag=True, help="Allow an address that other machines can reach.")
 @output.example(
-    "kaged start",
-    "kaged start --bind 127.0.0.1:8080",
-    "kaged start --mode=system --config /etc/kaged/config.toml",
+    "kaged start", "kaged start --bind 127.0.0.1:8080", "kaged start --mode=system --config /etc/kaged/config.toml"
 )
 @click.pass_obj
 def start(
@@ -147,8 +143,5 @@ def version(target: Target, as_json: bool) -> None:
     output.show(
         {"kaged": kaged.__version__, "daemon": daemon, "python": python},
         as_json,
-        [
-            f"kaged {kaged.__version__} (Python {python})",
-            f"daemon {daemon}" if daemon else "the daemon is not running",
-        ],
+        [f"kaged {kaged.__version__} (Python {python})", f"daemon {daemon}" if daemon else "the daemon is not running"],
     )

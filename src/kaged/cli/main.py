@@ -70,14 +70,10 @@ class LazyGroup(click.Group):
 
 
 @click.group(
-    cls=LazyGroup,
-    epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Use this config.toml.")
-@click.option(
-    "--mode", type=click.Choice(["user", "system"]), help="Which daemon: this account's or the host's."
-)
+@click.option("--mode", type=click.Choice(["user", "system"]), help="Which daemon: this account's or the host's.")
 @click.pass_context
 def cli(ctx: click.Context, config: Path | None, mode: str | None) -> None:
     """kaged runs AI agents in kernel cages and shows them in any browser.

@@ -81,16 +81,12 @@ def send(target: Target, project: str, text: str, given: str | None, wait: bool,
 @session.command()
 @click.argument("project")
 @click.argument("session_id", required=False, metavar="[SESSION]")
-@click.option(
-    "--after", type=click.IntRange(0), default=0, metavar="N", help="Leave out events up to this number."
-)
+@click.option("--after", type=click.IntRange(0), default=0, metavar="N", help="Leave out events up to this number.")
 @click.option("--no-follow", is_flag=True, help="Print what there is and stop.")
 @output.json_option
 @output.example("kaged session tail sample", "kaged session tail sample --json --after 120")
 @click.pass_obj
-def tail(
-    target: Target, project: str, session_id: str | None, after: int, no_follow: bool, as_json: bool
-) -> None:
+def tail(target: Target, project: str, session_id: str | None, after: int, no_follow: bool, as_json: bool) -> None:
     """Print a session of PROJECT and follow it as it goes on (Ctrl-C ends this, not the session).
 
     With --json each event is printed as one line.
@@ -118,9 +114,7 @@ def answer(target: Target, project: str, text: str, given: str | None, question:
         raise KagedError("not_found", f"no agent of {project} is waiting for an answer in this session")
     if len(waiting) > 1:
         several = "; ".join(f"{item['id'][-6:]}: {item['question']}" for item in waiting)
-        raise KagedError(
-            "conflict", f"{len(waiting)} questions are open; name one with --question: {several}"
-        )
+        raise KagedError("conflict", f"{len(waiting)} questions are open; name one with --question: {several}")
     said = chosen(waiting[0], text)
     it.post(f"attention/{part(waiting[0]['id'])}", {"answer": said})
     output.line(f"answered: {waiting[0]['question']}{'' if said == text else ' ' + said}")
@@ -163,10 +157,8 @@ def resume(target: Target, project: str, given: str | None, wait: bool) -> int:
 def export(target: Target, project: str, session_id: str | None, file: str | None, as_json: bool) -> None:
     """Print a whole session of PROJECT as Markdown."""
     it = _find(target.api(), project, session_id)
-    if as_json:
-        text = json.dumps(list(it.events(0)), indent=2, ensure_ascii=False) + "\n"
-    else:
-        text = str(it.get("transcript"))
+    events = json.dumps(list(it.events(0)), indent=2, ensure_ascii=False) + "\n" if as_json else ""
+    text = events or str(it.get("transcript"))
     if file is None:
         click.echo(text if as_json else output.safe(text), nl=False)
         return

@@ -36,11 +36,7 @@ class Stream:
     """
 
     def __init__(
-        self,
-        ring: int,
-        source: int | None,
-        stage: tuple[int, int] | None = None,
-        capacity: int = RING_CAPACITY,
+        self, ring: int, source: int | None, stage: tuple[int, int] | None = None, capacity: int = RING_CAPACITY
     ) -> None:
         self.ring = ring
         self.source = source

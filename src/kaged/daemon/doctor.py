@@ -31,13 +31,8 @@ async def examine(loaded: Loaded, *, attacks: bool, as_json: bool) -> int:
     report = await _cage(attacks=attacks)
     checks = [*_programs(), *settings(loaded), *report.checks]
     if as_json:
-        found: dict[str, Sequence[Any]] = {
-            "checks": checks,
-            **({"attacks": report.attacks} if attacks else {}),
-        }
-        click.echo(
-            json.dumps({key: [*map(dataclasses.asdict, rows)] for key, rows in found.items()}, indent=2)
-        )
+        found: dict[str, Sequence[Any]] = {"checks": checks, **({"attacks": report.attacks} if attacks else {})}
+        click.echo(json.dumps({key: [*map(dataclasses.asdict, rows)] for key, rows in found.items()}, indent=2))
     else:
         for check in checks:
             click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")

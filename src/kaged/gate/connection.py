@@ -65,9 +65,7 @@ def check_form(account: Account, sight: Sight, *, patient: bool, inspected: bool
     if account.port == HTTPS_PORT and sight.kind != "tls":
         raise Denied("port 443 carries only TLS")
     if patient and sight.kind not in ("tls", "http"):
-        raise Denied(
-            "this host and port carry only HTTP" if inspected else "the port carries only HTTP or TLS"
-        )
+        raise Denied("this host and port carry only HTTP" if inspected else "the port carries only HTTP or TLS")
 
 
 async def _carry(cage: "Cage", account: Account, sock: socket.socket, sight: Sight) -> None:

@@ -78,9 +78,7 @@ async def accept(sock: socket.socket, context: ssl.SSLContext | None) -> Pair:
 
 async def _dial(upstream: Upstream, policy: Policy, account: Account, *, tls: bool) -> Pair:
     sock = await upstream.connect(policy, account.host, account.port)
-    options: dict[str, Any] = (
-        {"ssl": client_context(), "server_hostname": account.host, **LIMITS} if tls else {}
-    )
+    options: dict[str, Any] = {"ssl": client_context(), "server_hostname": account.host, **LIMITS} if tls else {}
     try:
         return Pair(*await asyncio.open_connection(sock=sock, limit=PIECE, **options), sock)
     except ssl.SSLCertVerificationError as error:
@@ -111,9 +109,7 @@ async def first_of(*tasks: "asyncio.Task[None]") -> AsyncIterator[None]:
 class Exchange:
     """Serves one request on a connection whose host and port are settled."""
 
-    def __init__(
-        self, policy: Policy, upstream: Upstream, account: Account, client: Pair, scheme: str
-    ) -> None:
+    def __init__(self, policy: Policy, upstream: Upstream, account: Account, client: Pair, scheme: str) -> None:
         self._policy = policy
         self._upstream = upstream
         self._account = account
@@ -156,9 +152,7 @@ class Exchange:
         headers = [kind, ("Connection", "close"), ("Content-Length", str(len(body)))]
         phrase = HTTPStatus(denied.status).phrase.encode()
         head = h11.Response(status_code=denied.status, headers=headers, reason=phrase)
-        with contextlib.suppress(
-            h11.LocalProtocolError, OSError
-        ):  # no body for HEAD; or the program has gone
+        with contextlib.suppress(h11.LocalProtocolError, OSError):  # no body for HEAD; or the program has gone
             await self._client.send(self._down.send(head))
             await self._client.send(self._down.send(h11.Data(data=body)))
         with contextlib.suppress(h11.ProtocolError):

@@ -133,7 +133,5 @@ def _check_size(request: Request) -> None:
     total = request.target_bytes + sum(len(name) + len(value) + 4 for name, value in request.headers)
     if total > MAX_HEAD or len(request.headers) > MAX_HEADERS:
         most = f"{MAX_HEAD // 1024} KiB, {MAX_HEADERS} lines"
-        text = (
-            f"The headers of this request are larger than kaged accepts ({most}); clear this site's cookies."
-        )
+        text = f"The headers of this request are larger than kaged accepts ({most}); clear this site's cookies."
         raise Refusal("headers_too_large", text, "headers_too_large")

@@ -127,9 +127,7 @@ class Browsers:
         now = clock.iso()
 
         def load(connection: apsw.Connection) -> list[_Row]:
-            connection.execute(
-                "DELETE FROM browser_sessions WHERE expires_at <= ? OR revoked_at IS NOT NULL", (now,)
-            )
+            connection.execute("DELETE FROM browser_sessions WHERE expires_at <= ? OR revoked_at IS NOT NULL", (now,))
             found = connection.execute(f"SELECT {_COLUMNS} FROM browser_sessions ORDER BY id")
             return [_Row(Browser(*row[:4]), *row[4:]) for row in found]
 

@@ -56,9 +56,7 @@ class Peers:
                 else:
                     addresses.add(_unmapped(ipaddress.ip_address(entry)))
             except KeyError:
-                what = (
-                    f"there is no account {account!r} on this machine; name the one that the sidecar runs as"
-                )
+                what = f"there is no account {account!r} on this machine; name the one that the sidecar runs as"
                 raise ConfigError(f"auth.sidecar_peers: {what}") from None
             except ValueError:
                 allowed = 'allowed: "uid:<account>" or one exact address such as "10.0.0.5"'

@@ -120,9 +120,7 @@ def spawn(
             actions += [(os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, 0, 2)]
         else:
             actions = _pipes(out, stdin)
-        pid = os.posix_spawn(
-            program, list(argv), dict(env), file_actions=actions, setsid=True, setsigdef=RESET_SIGNALS
-        )
+        pid = os.posix_spawn(program, list(argv), dict(env), file_actions=actions, setsid=True, setsigdef=RESET_SIGNALS)
     except (OSError, ValueError) as error:
         if master is not None:
             os.close(master)
@@ -194,9 +192,7 @@ def tree(root: int | None, tag: int) -> set[int]:
     table = processes()
     table.pop(os.getpid(), None)
     members = {
-        pid
-        for pid, (_, session) in table.items()
-        if (root is not None and root in (pid, session)) or label(pid) == tag
+        pid for pid, (_, session) in table.items() if (root is not None and root in (pid, session)) or label(pid) == tag
     }
     while more := {pid for pid, (parent, _) in table.items() if parent in members} - members:
         members |= more

@@ -191,9 +191,7 @@ def _listener(family: int, kind: str, port: int, filtered: bool) -> socket.socke
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if udp:  # whoever answers must know what was asked: it may be any resolver's address
-        option = (
-            (socket.IPPROTO_IP, 8) if family == socket.AF_INET else (socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO)
-        )
+        option = (socket.IPPROTO_IP, 8) if family == socket.AF_INET else (socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO)
         sock.setsockopt(*option, 1)
     sock.bind((loopback if filtered and kind == "tcp" else any_, port))
     if not udp:

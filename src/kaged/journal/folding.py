@@ -8,8 +8,7 @@ CHUNK = 500
 """Rows rewritten in one transaction, so that a long message never holds up other writers for long."""
 
 _BOUND = (
-    "SELECT seq FROM events WHERE session = ?1 AND type = ?3 AND data ->> 'message_id' = ?2 "
-    "ORDER BY seq DESC LIMIT 1"
+    "SELECT seq FROM events WHERE session = ?1 AND type = ?3 AND data ->> 'message_id' = ?2 ORDER BY seq DESC LIMIT 1"
 )
 _FOLD = (
     "UPDATE events SET data = json_set(data, '$.text', '', '$.folded', json('true')) "

@@ -26,12 +26,7 @@ class Journal:
         self._watchers: set[Subscription] = set()
 
     async def append(
-        self,
-        session: str,
-        events: Sequence[NewEvent],
-        *,
-        fence: Fence | None = None,
-        also: Also | None = None,
+        self, session: str, events: Sequence[NewEvent], *, fence: Fence | None = None, also: Also | None = None
     ) -> list[Event]:
         """Commit `events` to the session's log and return them numbered; durable when this returns.
 

@@ -15,14 +15,10 @@ Also = Callable[[apsw.Connection], None]
 
 _INSERT = "INSERT INTO events (commit_no, session, seq, at, type, data) VALUES (?, ?, ?, ?, ?, ?)"
 _PLACES = (
-    "SELECT json_group_object(id, json_array(head, project)) FROM sessions "
-    "WHERE id IN (SELECT value FROM json_each(?))"
+    "SELECT json_group_object(id, json_array(head, project)) FROM sessions WHERE id IN (SELECT value FROM json_each(?))"
 )
 _MOVE_HEAD = "UPDATE sessions SET head = ?2 WHERE id = ?1"
-_PAGE = (
-    "SELECT session, seq, at, type, data, commit_no FROM events WHERE session = ? AND seq > ? "
-    "ORDER BY seq LIMIT ?"
-)
+_PAGE = "SELECT session, seq, at, type, data, commit_no FROM events WHERE session = ? AND seq > ? ORDER BY seq LIMIT ?"
 _LIFECYCLE_TYPES = ", ".join(f"'{name}'" for name in sorted(LIFECYCLE))
 _LIFECYCLE_PAGE = (
     "SELECT e.session, e.seq, e.at, e.type, e.data, e.commit_no, s.project FROM events e "

@@ -44,9 +44,7 @@ class Subscription:
     database was replaced, and `KagedError("unavailable")` when storage fails; it may then be iterated again.
     """
 
-    def __init__(
-        self, source: Source, after: int, *, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES
-    ) -> None:
+    def __init__(self, source: Source, after: int, *, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES) -> None:
         self._source = source
         self._position = after
         self._known = 0

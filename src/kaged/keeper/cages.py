@@ -202,14 +202,7 @@ class Cage:
 
     # -- the init -------------------------------------------------------------------------------------
 
-    def call(
-        self,
-        header: dict[str, Any],
-        payload: bytes = b"",
-        fds: Sequence[int] = (),
-        *,
-        done: Answer,
-    ) -> None:
+    def call(self, header: dict[str, Any], payload: bytes = b"", fds: Sequence[int] = (), *, done: Answer) -> None:
         """Ask the init; `done` gets its frame or the refusal, also when the cage ends meanwhile."""
         if self._link is None or not self._link.open:
             done(self.gone_error())

@@ -140,11 +140,7 @@ def settings(limits: Limits, *, unified: bool) -> list[tuple[str, str, str, bool
     if limits.memory_bytes is not None:
         size = str(limits.memory_bytes)
         if unified:  # a kernel without swap has no such file
-            found = [
-                ("memory.max", size, True),
-                ("memory.oom.group", "1", True),
-                ("memory.swap.max", "0", False),
-            ]
+            found = [("memory.max", size, True), ("memory.oom.group", "1", True), ("memory.swap.max", "0", False)]
         else:
             found = [("memory.limit_in_bytes", size, True), ("memory.memsw.limit_in_bytes", size, False)]
     if limits.pids is not None:

@@ -86,9 +86,7 @@ def listen_in(loop: Loop, pid: int, nft: str, ports: Sequence[int], done: Answer
 class Gate:
     """Starts the gate, asks it, and starts it again. `tell` sends an event to the daemon, if there is one."""
 
-    def __init__(
-        self, loop: Loop, program: str, site: str, nft: str, tell: Callable[[dict[str, Any]], None]
-    ) -> None:
+    def __init__(self, loop: Loop, program: str, site: str, nft: str, tell: Callable[[dict[str, Any]], None]) -> None:
         self.log = Log(tell)
         self._loop = loop
         self._program = program, site

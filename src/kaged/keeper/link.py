@@ -122,13 +122,7 @@ class Calls:
         self._numbers = 0
 
     def ask(
-        self,
-        link: Link,
-        header: Mapping[str, Any],
-        done: Answer,
-        *,
-        payload: bytes = b"",
-        fds: Sequence[int] = (),
+        self, link: Link, header: Mapping[str, Any], done: Answer, *, payload: bytes = b"", fds: Sequence[int] = ()
     ) -> None:
         """Ask the one at the other end."""
         link.send({**header, "n": self.expect(done)}, payload, fds)

@@ -44,9 +44,7 @@ def _ensure_cage(server: Server, request: Request) -> None:
     _ensure(server, request, cage_id, plan, secrets)
 
 
-def _ensure(
-    server: Server, request: Request, cage_id: str, plan: Plan, secrets: Mapping[str, str] | None
-) -> None:
+def _ensure(server: Server, request: Request, cage_id: str, plan: Plan, secrets: Mapping[str, str] | None) -> None:
     again = partial(_ensure, server, request, cage_id, plan, secrets)
     cage = server.cages.get(cage_id)
     if cage is None:

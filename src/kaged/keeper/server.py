@@ -68,12 +68,7 @@ class Server:
     """Holds everything the keeper holds; `handle` does the requests of the attached daemon."""
 
     def __init__(
-        self,
-        loop: Loop,
-        path: str,
-        grace_s: float,
-        handle: Callable[["Server", Request], None],
-        options: Options,
+        self, loop: Loop, path: str, grace_s: float, handle: Callable[["Server", Request], None], options: Options
     ) -> None:
         self.loop = loop
         self.groups = Groups(loop, enabled=options.groups)
@@ -97,12 +92,7 @@ class Server:
         self._listener = _listen(path)
         loop.add_reader(self._listener.fileno(), self._accept)
         loop.on_signals(
-            {
-                signal.SIGTERM: self.end,
-                signal.SIGINT: self.end,
-                signal.SIGHUP: self.end,
-                signal.SIGCHLD: self._reap,
-            }
+            {signal.SIGTERM: self.end, signal.SIGINT: self.end, signal.SIGHUP: self.end, signal.SIGCHLD: self._reap}
         )
         self._begin_grace()
 

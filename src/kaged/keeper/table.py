@@ -205,14 +205,7 @@ def _spawn_request(cage: Cage, command: Command, tag: int) -> dict[str, Any]:
     env = {**cage.plan.env, **command.env}
     if command.pty is not None:
         env.setdefault("TERM", "xterm-256color")
-    return {
-        "op": "spawn",
-        "tag": tag,
-        "argv": command.argv,
-        "env": env,
-        "cwd": command.cwd,
-        "pty": command.pty,
-    }
+    return {"op": "spawn", "tag": tag, "argv": command.argv, "env": env, "cwd": command.cwd, "pty": command.pty}
 
 
 def _signal_in_cage(cage: Cage, tag: int, number: int, tree: bool) -> None:

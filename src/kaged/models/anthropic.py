@@ -24,11 +24,7 @@ FOREIGN_SIGNATURE = "openai:"
 
 _CACHE = {"type": "ephemeral"}
 _FAMILY = re.compile(r"claude-(?:opus|sonnet|haiku|fable|mythos)-(\d{1,2})(?:-(\d{1,2}))?(?!\d)")
-_STOP: dict[str, StopReason] = {
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "refusal",
-}
+_STOP: dict[str, StopReason] = {"max_tokens": "length", "model_context_window_exceeded": "length", "refusal": "refusal"}
 
 
 def generation(model: str) -> tuple[int, int]:

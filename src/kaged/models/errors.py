@@ -102,9 +102,7 @@ _STREAM_STATUS = {
 }
 
 
-def from_status(
-    site: Connection, model: str, status: int, headers: Mapping[str, str], body: bytes
-) -> ModelError:
+def from_status(site: Connection, model: str, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
     """The error for an answer that is not a stream: its status, its JSON if it has any, or its HTML."""
     said: Any = {"type": _PAGE}
     if not is_page(headers, body):
@@ -138,9 +136,7 @@ def _said(body: Any) -> tuple[str, str, str]:
     return (text if isinstance(text, str) else ""), str(error.get("type") or ""), str(error.get("code") or "")
 
 
-def _judge(
-    site: Connection, model: str, status: int, said: tuple[str, str, str], wait: float | None
-) -> ModelError:
+def _judge(site: Connection, model: str, status: int, said: tuple[str, str, str], wait: float | None) -> ModelError:
     text, kind, code = said
     words = site.clean(text)
     named = " (model)" if model and model in text else ""

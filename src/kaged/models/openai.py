@@ -13,15 +13,7 @@ from kaged.models.errors import garbage, truncated
 from kaged.models.history import Exchange, canonical_name, parse_args, turns, wire_name
 from kaged.models.reader import Draft, Reader
 from kaged.models.sse import ServerEvent
-from kaged.models.types import (
-    AssistantMessage,
-    ModelEvent,
-    ModelRequest,
-    StopReason,
-    ToolSpec,
-    Usage,
-    UserMessage,
-)
+from kaged.models.types import AssistantMessage, ModelEvent, ModelRequest, StopReason, ToolSpec, Usage, UserMessage
 from kaged.models.usage import estimate
 
 _STOP: dict[str, StopReason] = {"length": "length", "content_filter": "refusal"}
@@ -59,8 +51,7 @@ def _messages(request: ModelRequest, official: bool) -> list[dict[str, Any]]:
         if isinstance(turn, Exchange):
             out.append(_answer(turn.answer, in_loop=index > last_user and not official))
             out += [
-                {"role": "tool", "tool_call_id": result.call_id, "content": result.output}
-                for result in turn.results
+                {"role": "tool", "tool_call_id": result.call_id, "content": result.output} for result in turn.results
             ]
         else:
             out.append({"role": "user", "content": turn.text})

@@ -35,11 +35,7 @@ def _open(folder: int, name: str, flags: int, *, mode: int = 0, links: bool) -> 
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     raw = os.fsencode(name)
     result: int = _libc().syscall(
-        ctypes.c_long(_OPENAT2),
-        ctypes.c_int(folder),
-        raw,
-        ctypes.byref(how),
-        ctypes.c_size_t(ctypes.sizeof(how)),
+        ctypes.c_long(_OPENAT2), ctypes.c_int(folder), raw, ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how))
     )
     if result < 0:
         code = ctypes.get_errno()
@@ -116,9 +112,7 @@ def replace_text(root: Path, name: str, text: str) -> None:
         with _folder(root) as folder:
             parent = _open(folder, above or ".", os.O_PATH | os.O_DIRECTORY, links=False)
         try:
-            descriptor = os.open(
-                temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=parent
-            )
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=parent)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()

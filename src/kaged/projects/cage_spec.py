@@ -32,9 +32,7 @@ PROTECTED: tuple[str, ...] = (
 
 ALWAYS_PROTECTED = ".kaged/**"
 
-_SECRET_NAME = re.compile(
-    r"(?i)(^|_)(api_?key|key|token|secret|password|passwd|credentials?|cookie|nonce)(_|$)"
-)
+_SECRET_NAME = re.compile(r"(?i)(^|_)(api_?key|key|token|secret|password|passwd|credentials?|cookie|nonce)(_|$)")
 
 
 def _clean(path: str) -> None:
@@ -131,9 +129,7 @@ class Limits(Part):
 class EnvSpec(Part):
     """The environment of commands: names taken over from the daemon's, and fixed values."""
 
-    pass_: Annotated[
-        tuple[Annotated[str, AfterValidator(_passed_name)], ...], Names, Field(alias="pass")
-    ] = ()
+    pass_: Annotated[tuple[Annotated[str, AfterValidator(_passed_name)], ...], Names, Field(alias="pass")] = ()
     set: dict[Annotated[str, AfterValidator(env_name)], Annotated[str, AfterValidator(_env_value)]] = {}
 
 

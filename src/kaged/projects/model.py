@@ -8,15 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from kaged.core.nearest import did_you_mean
 from kaged.projects.cage_spec import CageSpec
 
-BUILT_IN_TOOLS = (
-    "shell",
-    "file.read",
-    "file.write",
-    "file.edit",
-    "search.grep",
-    "search.find",
-    "ask",
-)
+BUILT_IN_TOOLS = ("shell", "file.read", "file.write", "file.edit", "search.grep", "search.find", "ask")
 """The tools that every agent has unless its `tools` say otherwise."""
 
 PREFIXES = ("project:/", "config:/")

@@ -58,9 +58,7 @@ def _host(text: str) -> str:
     if "/" in text or "@" in text:
         inner = re.sub(r"^[a-z0-9+.-]*:?//", "", text, flags=re.I).partition("/")[0].rpartition("@")[2]
         port = "" if ":" in inner else f":{80 if text[:5].lower() == 'http:' else HTTPS}"
-        raise ValueError(
-            f"expected a host, without scheme, path and user; write {inner or 'example.com'}{port}"
-        )
+        raise ValueError(f"expected a host, without scheme, path and user; write {inner or 'example.com'}{port}")
     name, colon, digits = text.rpartition(":")
     if text[:1] == "[":
         name = text[1:].partition("]")[0]
@@ -161,14 +159,10 @@ class SecretSpec(Part):
     header: Annotated[
         str,
         _like(
-            rf"(?i)(?!({_OWN_HEADERS})$)[!#$%&'*+.^_`|~0-9A-Z-]+",
-            "a header that can carry a secret, such as X-Api-Key",
+            rf"(?i)(?!({_OWN_HEADERS})$)[!#$%&'*+.^_`|~0-9A-Z-]+", "a header that can carry a secret, such as X-Api-Key"
         ),
     ] = "Authorization"
     format: Annotated[
         str,
-        _like(
-            r"(?!.*\{\}.*\{\})[ -~]*\{\}[ -~]*",
-            'text with `{}` once, where the secret goes, such as "Bearer {}"',
-        ),
+        _like(r"(?!.*\{\}.*\{\})[ -~]*\{\}[ -~]*", 'text with `{}` once, where the secret goes, such as "Bearer {}"'),
     ] = "{}"

@@ -21,10 +21,7 @@ _UNSUPPORTED = "is not supported by this version of kaged"
 _LIST = ("a list",)
 _LATER_VALUES: Mapping[Path, tuple[tuple[str, ...], str]] = {
     ("primary", "model"): (_LIST, f"a list of fallback models {_UNSUPPORTED}; name one model"),
-    ("primary", "cage"): (
-        ("disabled",),
-        f"an agent without a cage {_UNSUPPORTED}; remove the key or write a cage",
-    ),
+    ("primary", "cage"): (("disabled",), f"an agent without a cage {_UNSUPPORTED}; remove the key or write a cage"),
 }
 """Values that this version refuses by name."""
 
@@ -69,9 +66,7 @@ def parse_full(text: str, *, name: str = "project.yaml", overlay: str | None = N
         raise _all(problems, name) from None
     if problems:
         raise _all(problems, name)
-    return Parsed(
-        spec, canonical_json(document.value), _place(document, ("primary", "system_prompt"), key=False)
-    )
+    return Parsed(spec, canonical_json(document.value), _place(document, ("primary", "system_prompt"), key=False))
 
 
 def overlay_name(name: str) -> str:

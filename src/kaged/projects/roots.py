@@ -70,9 +70,7 @@ class RootRules:
         for refused in self.above_refused:
             if refused.is_relative_to(folder):
                 raise _forbidden(folder, refused)
-        if self.roots is not None and not any(
-            folder != root and folder.is_relative_to(root) for root in self.roots
-        ):
+        if self.roots is not None and not any(folder != root and folder.is_relative_to(root) for root in self.roots):
             listed = ", ".join(map(str, self.roots))
             raise KagedError(
                 "forbidden",

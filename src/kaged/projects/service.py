@@ -66,9 +66,7 @@ class Projects:
         self._rules = RootRules.of(loaded)
         self._audit = audit
 
-    async def load(
-        self, path: str | Path, *, actor: Actor, trust: bool = False, create: bool = False
-    ) -> Project:
+    async def load(self, path: str | Path, *, actor: Actor, trust: bool = False, create: bool = False) -> Project:
         """Load the folder at `path` (absolute); loading it again is allowed and changes nothing but trust.
 
         `trust` records the content as reviewed. `create` writes the proposed files when there is no project
@@ -165,9 +163,7 @@ class Projects:
         try:
             folder = self._rules.check(row.path)
             if folder != row.path:
-                return Content.failed(
-                    [f"{row.path}: leads to {folder} now; forget the project and load that"]
-                )
+                return Content.failed([f"{row.path}: leads to {folder} now; forget the project and load that"])
             content = read_content(folder)
         except KagedError as error:
             return Content.failed([error.message])

@@ -99,9 +99,7 @@ def _one(connection: apsw.Connection, column: str, value: str) -> ProjectRow | N
 def _present(connection: apsw.Connection, slug: str) -> ProjectRow:
     row = _one(connection, "slug", slug)
     if row is None:
-        raise KagedError(
-            "not_found", f"there is no project {slug}; `kaged project list` shows those there are"
-        )
+        raise KagedError("not_found", f"there is no project {slug}; `kaged project list` shows those there are")
     return row
 
 

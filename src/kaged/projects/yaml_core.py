@@ -68,9 +68,7 @@ def _check_characters(text: str, name: str) -> None:
     if len(text) > MAX_CHARS:
         raise _problem(Mark(name, 1, 1), f"is longer than {MAX_CHARS} characters")
     if (at := text.find("\r")) >= 0:
-        raise _problem(
-            Mark(name, *_position(text, at)), "has Windows line ends; save it with line feeds only"
-        )
+        raise _problem(Mark(name, *_position(text, at)), "has Windows line ends; save it with line feeds only")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -118,9 +116,7 @@ class _Reader:
         if isinstance(event, AliasEvent):
             raise self._refuse(event, f"aliases (*{event.anchor}) are not allowed; write the value out")
         if getattr(event, "anchor", None) is not None:
-            raise self._refuse(
-                event, "anchors (&name) are not allowed; write the value out where it is needed"
-            )
+            raise self._refuse(event, "anchors (&name) are not allowed; write the value out where it is needed")
         if getattr(event, "tag", None) is not None:
             raise self._refuse(event, "tags (!name) are not allowed; write the plain value")
         if len(path) > MAX_DEPTH:
@@ -147,9 +143,7 @@ class _Reader:
             # Checks anchors and tags; the mark it leaves is replaced by the value's.
             key = self._value(event, (*path, event.value))
             if not isinstance(key, str):
-                raise self._refuse(
-                    event, f'the key {event.value} is not text; write "{event.value}" in quotes'
-                )
+                raise self._refuse(event, f'the key {event.value} is not text; write "{event.value}" in quotes')
             if key in table:
                 raise self._refuse(event, f"the key {key!r} is written twice; keep one")
             self._out.keys[(*path, key)] = _mark(event.start_mark, self._name)

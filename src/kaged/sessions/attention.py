@@ -40,9 +40,7 @@ def _ids(item: Attention) -> dict[str, object]:
 class RunQuestions:
     """The questions of one run: what its `ask` tool calls."""
 
-    def __init__(
-        self, ports: SessionPorts, bells: Bells, *, session: str, project: str, fence: Fence
-    ) -> None:
+    def __init__(self, ports: SessionPorts, bells: Bells, *, session: str, project: str, fence: Fence) -> None:
         self._db = ports.db
         self._journal = ports.journal
         self._bells = bells

@@ -198,9 +198,7 @@ class Executor:
     def questions(self, ticket: Ticket) -> RunQuestions:
         """The run's questions."""
         slug = ticket.prepared.project.slug
-        return RunQuestions(
-            self._ports, self._bells, session=ticket.session, project=slug, fence=ticket.fence
-        )
+        return RunQuestions(self._ports, self._bells, session=ticket.session, project=slug, fence=ticket.fence)
 
     async def _stored(self, ticket: Ticket, store: Callable[[], Awaitable[None]]) -> None:
         """Store how the run stands; on a disk that refuses, as interrupted, as soon as that is possible."""

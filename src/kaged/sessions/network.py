@@ -131,9 +131,7 @@ class NetworkDesk:
         events = [NewEvent(f"network.{frame['verdict']}", event_data(frame)) for frame in fresh]
         if events:
             last = f"{self._gate.boot}:{fresh[-1]['n']}"
-            await self._ports.journal.append(
-                session, events, also=lambda c: rows.set_network_mark(c, session, last)
-            )
+            await self._ports.journal.append(session, events, also=lambda c: rows.set_network_mark(c, session, last))
 
     # -- questions ------------------------------------------------------------------------------------
 
@@ -246,8 +244,6 @@ def _cage(frame: Frame) -> str:
 def event_data(frame: Frame) -> dict[str, Any]:
     """The journal's form of one decision of the gate."""
     shared = {"agent": AGENT, **{key: frame[key] for key in ("host", "port", "via", "rule")}}
-    keys = (
-        ("reason", "count") if frame["verdict"] == "denied" else ("connection", "state", "up", "down", "ms")
-    )
+    keys = ("reason", "count") if frame["verdict"] == "denied" else ("connection", "state", "up", "down", "ms")
     optional = {key: frame[key] for key in ("method", "path") if frame.get(key)}
     return {**shared, **{key: frame.get(key) for key in keys}, **optional}

@@ -45,9 +45,7 @@ async def prepare(ports: SessionPorts, slug: str) -> Prepared:
             "dsl_invalid", f"The project {slug} cannot be used: {problems}", {"problems": project.problems}
         )
     if (why := _TRUST.get(project.trust)) is not None:
-        raise KagedError(
-            "conflict", f"The project {slug} {why}.", {"trust": project.trust, "hash": project.hash}
-        )
+        raise KagedError("conflict", f"The project {slug} {why}.", {"trust": project.trust, "hash": project.hash})
     await ports.models.reload()
     agent = project.spec.primary
     return Prepared(

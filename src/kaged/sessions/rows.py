@@ -9,15 +9,7 @@ import apsw
 from kaged.core import clock
 from kaged.core.errors import KagedError
 from kaged.models.types import Route
-from kaged.sessions.machine import (
-    ENDED,
-    RunInput,
-    RunState,
-    SessionInput,
-    SessionState,
-    next_run,
-    next_session,
-)
+from kaged.sessions.machine import ENDED, RunInput, RunState, SessionInput, SessionState, next_run, next_session
 from kaged.sessions.types import Attention, RunInfo, Session, Started
 
 _SESSION = (
@@ -70,8 +62,7 @@ def open_runs(connection: apsw.Connection) -> list[Session]:
     """Sessions whose newest run has not ended, oldest first."""
     marks = ", ".join("?" * len(ENDED))
     rows = connection.execute(
-        f"{_SESSION} WHERE s.run_state IS NOT NULL AND s.run_state NOT IN ({marks}) ORDER BY s.id",
-        tuple(ENDED),
+        f"{_SESSION} WHERE s.run_state IS NOT NULL AND s.run_state NOT IN ({marks}) ORDER BY s.id", tuple(ENDED)
     )
     return [_session(row) for row in rows]
 
@@ -98,9 +89,7 @@ def insert_run(connection: apsw.Connection, session: str, started: Started, rout
     move_session(connection, session, SessionInput.START)
     run, state, model = started.run_id, RunState.PENDING, route.model
     about = {"model": model, "provider": route.provider, "message_id": started.message_id}
-    _insert(
-        connection, "runs", id=run, session=session, state=state, epoch=1, **about, started_at=clock.iso()
-    )
+    _insert(connection, "runs", id=run, session=session, state=state, epoch=1, **about, started_at=clock.iso())
     _update(connection, "sessions", session, run_id=run, run_state=state, model=model)
 
 
@@ -117,14 +106,10 @@ def move_run(connection: apsw.Connection, run: str, given: RunInput, *, reason: 
     if step.effect.session is not None:
         move_session(connection, session, step.effect.session)
     bump = int(given in (RunInput.CRASH, RunInput.RESUME))
-    connection.execute(
-        "UPDATE runs SET state = ?2, epoch = epoch + ?3 WHERE id = ?1", (run, step.state, bump)
-    )
+    connection.execute("UPDATE runs SET state = ?2, epoch = epoch + ?3 WHERE id = ?1", (run, step.state, bump))
     if step.state in ENDED:
         _update(connection, "runs", run, ended_at=clock.iso(), outcome=step.state, reason=reason)
-    connection.execute(
-        "UPDATE sessions SET run_state = ?2 WHERE id = ?1 AND run_id = ?3", (session, step.state, run)
-    )
+    connection.execute("UPDATE sessions SET run_state = ?2 WHERE id = ?1 AND run_id = ?3", (session, step.state, run))
 
 
 def insert_attention(connection: apsw.Connection, item: Attention) -> None:
@@ -211,9 +196,7 @@ def _run_state(connection: apsw.Connection, run: str) -> str | None:
     return None if row is None else str(row[0])
 
 
-def resolve_attention(
-    connection: apsw.Connection, item: Attention, state: str, answer: str, actor: str
-) -> None:
+def resolve_attention(connection: apsw.Connection, item: Attention, state: str, answer: str, actor: str) -> None:
     """Close an open question. Raises `NotOpen`."""
     require_open(connection, item)
     closed = {"state": state, "answer": answer, "resolved_at": clock.iso(), "resolved_by": actor}
@@ -239,8 +222,7 @@ def has_result(connection: apsw.Connection, session: str, call_id: str) -> bool:
 def ended_messages(connection: apsw.Connection, session: str, run: str) -> list[str]:
     """Ids of a run's finished messages."""
     rows = connection.execute(
-        "SELECT data ->> 'message_id' FROM events WHERE session = ? AND type = 'message.end' "
-        "AND data ->> 'run_id' = ?",
+        "SELECT data ->> 'message_id' FROM events WHERE session = ? AND type = 'message.end' AND data ->> 'run_id' = ?",
         (session, run),
     )
     return [row[0] for row in rows]

@@ -289,9 +289,7 @@ class Sessions:
         for item in asked:
             self._bells.ring(item.id)
 
-    async def _audit_start(
-        self, actor: Actor, action: str, run: str, found: Session, prepared: Prepared
-    ) -> None:
+    async def _audit_start(self, actor: Actor, action: str, run: str, found: Session, prepared: Prepared) -> None:
         hashes = {"project_hash": prepared.project.hash, "cage_hash": prepared.plan.hash()}
         route = {"provider": prepared.route.provider, "model": prepared.route.model}
         details = {"session": found.id, "project": found.project, **hashes, **route}
@@ -325,12 +323,7 @@ def _started_event(started: Started, prepared: Prepared) -> NewEvent:
 
 
 def _closing(
-    asked: Sequence[Attention],
-    told: str,
-    run: RunInfo | None,
-    reason: str,
-    stopped: Sequence[str],
-    actor: Actor,
+    asked: Sequence[Attention], told: str, run: RunInfo | None, reason: str, stopped: Sequence[str], actor: Actor
 ) -> tuple[list[NewEvent], Also]:
     """What ends an interrupted run with its open questions: the events, and their part in storage."""
     events = [resolved_event(item, None, actor.id) for item in asked]

@@ -79,9 +79,7 @@ class _Raw:
             self.sources[f"{section}.{key}"] = source
 
 
-def load(
-    *, flags: Flags, environ: Mapping[str, str], root: Path = Path("/"), write_default: bool = True
-) -> Loaded:
+def load(*, flags: Flags, environ: Mapping[str, str], root: Path = Path("/"), write_default: bool = True) -> Loaded:
     """Read and check the configuration. Raises ConfigError with one line per problem.
 
     In user mode a commented default file is written when there is none (unless `write_default` is false).

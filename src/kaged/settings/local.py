@@ -116,9 +116,7 @@ class Local(Section):
 
     operator_name: str = Field(default="", max_length=100)
     """Name shown in greetings."""
-    aliases: dict[
-        Annotated[str, AfterValidator(_name("alias"))], Annotated[str, AfterValidator(_target)]
-    ] = {}
+    aliases: dict[Annotated[str, AfterValidator(_name("alias"))], Annotated[str, AfterValidator(_target)]] = {}
     """Short names of models: `smart = "anthropic:model-name"`. `default` is what agents use without one."""
     providers: dict[Annotated[str, AfterValidator(_name("provider"))], Provider] = {}
     """Model services by name."""

@@ -141,13 +141,9 @@ class Sandbox(Section):
 class Logging(Section):
     """`[logging]`: operational log and audit log."""
 
-    operational: Annotated[
-        str, matching(r"stderr|file:/.+", 'allowed: "stderr" or "file:/absolute/path"')
-    ] = "stderr"
+    operational: Annotated[str, matching(r"stderr|file:/.+", 'allowed: "stderr" or "file:/absolute/path"')] = "stderr"
     """`stderr`, or `file:/absolute/path` (JSON lines; reopened when the file is moved away)."""
-    audit: Annotated[
-        str, matching(r"(file:/.+)?", 'allowed: "file:/absolute/path", or "" for <home>/audit.log')
-    ] = ""
+    audit: Annotated[str, matching(r"(file:/.+)?", 'allowed: "file:/absolute/path", or "" for <home>/audit.log')] = ""
     """`file:/absolute/path`. Empty: `<home>/audit.log`."""
     level: Literal["debug", "info", "warn", "error"] = "info"
     """Least important lines to keep. Stack traces are written at `debug` only."""
@@ -218,8 +214,5 @@ class Config(Section):
         return self.auth.mode == "insecure"
 
 
-LATER: dict[tuple[int | str, ...], str] = {
-    ("auth", "sharedsso"): "shared sign-on",
-    ("retention",): "retention",
-}
+LATER: dict[tuple[int | str, ...], str] = {("auth", "sharedsso"): "shared sign-on", ("retention",): "retention"}
 """Keys of the public design that this version refuses, with what they stand for."""

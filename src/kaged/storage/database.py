@@ -32,9 +32,7 @@ class Database:
         self._loop = asyncio.get_running_loop()
 
     @classmethod
-    async def open(
-        cls, path: Path, *, vfs: str | None = None, busy_timeout_s: float = BUSY_TIMEOUT_S
-    ) -> "Database":
+    async def open(cls, path: Path, *, vfs: str | None = None, busy_timeout_s: float = BUSY_TIMEOUT_S) -> "Database":
         """Open (or create) and migrate the database at `path`; `vfs` names a registered SQLite VFS.
 
         Raises `GateError`: a newer schema, another program's file, no database, locked, unwritable, full.

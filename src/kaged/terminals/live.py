@@ -34,13 +34,7 @@ class Live:
     """Shared by all clients of one terminal; paces its source by the best of them."""
 
     def __init__(
-        self,
-        output: Ring | Nothing,
-        process: Process | None,
-        *,
-        cols: int,
-        rows: int,
-        end: Exit | None = None,
+        self, output: Ring | Nothing, process: Process | None, *, cols: int, rows: int, end: Exit | None = None
     ) -> None:
         self.output = output
         self.process = process

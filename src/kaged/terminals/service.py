@@ -94,9 +94,7 @@ class Terminals:
                 raise
         return terminal
 
-    async def list(
-        self, *, session: str | None = None, offset: int = 0, limit: int | None = None
-    ) -> list[Terminal]:
+    async def list(self, *, session: str | None = None, offset: int = 0, limit: int | None = None) -> list[Terminal]:
         """Terminals, newest first; of one session when it is named."""
         return await self._store.list(session=session, offset=offset, limit=limit)
 

@@ -40,9 +40,7 @@ class TerminalStore:
         """A new row."""
         values = tuple(getattr(terminal, name) for name in _COLUMNS.split(", "))
         marks = ", ".join("?" * len(values))
-        await self._db.write(
-            lambda c: _run(c, f"INSERT INTO terminals ({_COLUMNS}) VALUES ({marks})", values)
-        )
+        await self._db.write(lambda c: _run(c, f"INSERT INTO terminals ({_COLUMNS}) VALUES ({marks})", values))
 
     async def get(self, tid: str) -> Terminal:
         """One terminal; `KagedError("not_found")` when there is none."""
@@ -51,9 +49,7 @@ class TerminalStore:
             raise KagedError("not_found", f"There is no terminal {tid}.", {"terminal": tid})
         return found[0]
 
-    async def list(
-        self, *, session: str | None = None, offset: int = 0, limit: int | None = None
-    ) -> list[Terminal]:
+    async def list(self, *, session: str | None = None, offset: int = 0, limit: int | None = None) -> list[Terminal]:
         """Terminals, newest first; of one session when it is named."""
         where = "WHERE (?1 IS NULL OR session = ?1) ORDER BY id DESC LIMIT ?2 OFFSET ?3"
         values = (session, -1 if limit is None else limit, offset)

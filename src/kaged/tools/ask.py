@@ -21,9 +21,7 @@ class Ask(Tool[AskArguments]):
     """Ask the operator and wait for the answer."""
 
     name = "ask"
-    description = (
-        "Ask the operator a question and wait for the answer. For decisions that are the operator's."
-    )
+    description = "Ask the operator a question and wait for the answer. For decisions that are the operator's."
     arguments = AskArguments
 
     async def call(self, ctx: ToolContext, args: AskArguments) -> ToolResult:

@@ -25,8 +25,7 @@ _WORST_UTF8 = 4
 _ENDS = {
     "walltime": "Ended after {timeout_s:g} s, its time limit; everything it had started was killed. "
     "Give a larger `timeout_s`, or run it with `background`.",
-    "cage_lost": "The cage ended while this ran, so it is not known how far it came. Check before you "
-    "repeat it.",
+    "cage_lost": "The cage ended while this ran, so it is not known how far it came. Check before you repeat it.",
     "killed": "It was stopped from outside; everything it had started was killed.",
     "memory": "Killed: the cage's memory limit was reached.",
     "pids": "Killed: the cage's limit of processes was reached.",

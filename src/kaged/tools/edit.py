@@ -47,9 +47,7 @@ def _why_not(text: str, old: str) -> str:
     target = ["".join(line.split()) for line in wanted]
     for index in range(len(lines) - len(target) + 1):
         if squeezed[index : index + len(target)] == target and any(target):
-            found = next(
-                i for i, line in enumerate(wanted) if i >= len(wanted) - 1 or lines[index + i] != line
-            )
+            found = next(i for i, line in enumerate(wanted) if i >= len(wanted) - 1 or lines[index + i] != line)
             return (
                 f"`old_string` was not found, but line {index + 1} differs only in white space: line "
                 f"{index + found + 1} is {lines[index + found]!r}."
@@ -57,9 +55,7 @@ def _why_not(text: str, old: str) -> str:
     first = next((line for line in wanted if line.strip()), "")
     nearest = _nearest(lines, first)
     if nearest is None:
-        return (
-            "`old_string` was not found. Read the file again and copy the text exactly, without line numbers."
-        )
+        return "`old_string` was not found. Read the file again and copy the text exactly, without line numbers."
     number, line = nearest
     shown = line.strip()[:200]
     return f"`old_string` was not found. The nearest line is {number}: {shown!r}. Nothing was changed."
@@ -71,10 +67,6 @@ def _nearest(lines: list[str], wanted: str) -> tuple[int, str] | None:
     matcher.set_seq2(wanted.strip()[:300])
     for number, line in enumerate(lines[:_SEARCHED], 1):
         matcher.set_seq1(line.strip()[:300])
-        if (
-            matcher.real_quick_ratio() > best
-            and matcher.quick_ratio() > best
-            and (ratio := matcher.ratio()) > best
-        ):
+        if matcher.real_quick_ratio() > best and matcher.quick_ratio() > best and (ratio := matcher.ratio()) > best:
             best, where = ratio, (number, line)
     return where

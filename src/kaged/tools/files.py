@@ -144,9 +144,7 @@ def _unseen(ctx: ToolContext, path: str, found: FileRead) -> ToolResult | None:
     return None
 
 
-async def _store(
-    ctx: ToolContext, path: str, old: FileRead, text: str, count: int | None = None
-) -> ToolResult:
+async def _store(ctx: ToolContext, path: str, old: FileRead, text: str, count: int | None = None) -> ToolResult:
     shown = ctx.cage.show(path)
     before = old.data.decode("utf-8", "replace") if old.kind == "file" else None
     if before == text:

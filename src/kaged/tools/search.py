@@ -27,9 +27,7 @@ class GrepArguments(Arguments):
 
     pattern: str = text_of(10_000, "Regular expression.")
     path: Where = "."
-    glob: str | None = Field(
-        None, max_length=1000, pattern=r"^[^\x00]*$", description="Only files like this: `*.py`."
-    )
+    glob: str | None = Field(None, max_length=1000, pattern=r"^[^\x00]*$", description="Only files like this: `*.py`.")
     ignore_case: bool = False
     context: int = Field(0, ge=0, le=20, description="Lines to show around each match.")
     limit: int = Field(200, ge=1, le=5000, description="Most matching lines to show.")
@@ -77,9 +75,7 @@ class Find(Tool[FindArguments]):
     """Search file names."""
 
     name = "search.find"
-    description = (
-        "Find files by name with a glob (ripgrep). Ignored files (.gitignore) are left out. Sorted by path."
-    )
+    description = "Find files by name with a glob (ripgrep). Ignored files (.gitignore) are left out. Sorted by path."
     arguments = FindArguments
     read_only = True
 

@@ -29,12 +29,8 @@ class ShellArguments(Arguments):
         "`job`: seconds to wait for new output or the end (0 unless given).",
     )
     background: bool = Field(False, description="Return at once with a job id; for servers and long work.")
-    job: str | None = Field(
-        None, description="Id of a background command: gives its output since the last look."
-    )
-    input: str | None = Field(
-        None, max_length=100_000, description="With `job`: text for its standard input."
-    )
+    job: str | None = Field(None, description="Id of a background command: gives its output since the last look.")
+    input: str | None = Field(None, max_length=100_000, description="With `job`: text for its standard input.")
     kill: bool = Field(False, description="With `job`: end it and all it started.")
 
     @model_validator(mode="after")
@@ -101,12 +97,7 @@ async def _start(ctx: ToolContext, args: ShellArguments) -> Process:
     assert args.command is not None
     cage, walltime_s = ctx.cage, _timeout(ctx, args)
     start = partial(
-        cage.client.run,
-        cage.cage_id,
-        ctx.call_id,
-        cwd=cage.root,
-        stdin=args.background,
-        walltime_s=walltime_s,
+        cage.client.run, cage.cage_id, ctx.call_id, cwd=cage.root, stdin=args.background, walltime_s=walltime_s
     )
     try:
         return await start(["bash", "-c", args.command])
