@@ -11,17 +11,17 @@ from typing import Any, Self
 
 from kaged.agents.runner import AgentRunner
 from kaged.cage.client import KeeperClient
-from kaged.cage.compile import compile_plan
-from kaged.cage.plan import CagePlan
 from kaged.core.actors import Actor, Role
 from kaged.core.events import SHAPES, Event, Part, TextPart, ToolCallPart
+from kaged.daemon.cages import Cages
 from kaged.journal.journal import Journal
 from kaged.models.resolve import Models
 from kaged.models.types import Finished, ModelEvent, ModelRequest, TextDelta, ToolArgsDelta, ToolStart, Usage
 from kaged.projects.service import Project, Projects
+from kaged.sessions.ports import SessionPorts
 from kaged.sessions.service import Sessions
 from kaged.settings.config import Flags, load
-from kaged.settings.local import Local
+from kaged.settings.local import Local, LocalFile
 from kaged.storage.database import Database
 from kaged.tools.toolbox import Toolbox
 
@@ -144,16 +144,17 @@ class House:
         self.runner = AgentRunner(
             self.journal, self.models, Toolbox(), self.audit, sleep=self._sleep, jitter=lambda: 0.0
         )
-        self.sessions = Sessions(
-            self.db,
-            self.journal,
+        self.ports = SessionPorts(
+            db=self.db,
+            journal=self.journal,
             projects=self.projects,
             models=self.models,
             runner=self.runner,
             keeper=self.keeper,
-            plan=self.plan,
-            audit=self.audit,
+            cages=Cages(loaded, {}, LocalFile(loaded.paths.local_file)),
+            audit=self.audit,  # type: ignore[arg-type]
         )
+        self.sessions = Sessions(self.ports)
         await self._stack.enter_async_context(self.sessions)
         self.project = await self.load_project()
         return self
@@ -184,10 +185,6 @@ class House:
             prompt.write_text("Be useful.\n")
             (self.project_dir / ".kaged" / "project.yaml").write_text(PROJECT)
         return await self.projects.load(self.project_dir, actor=ME, trust=True)
-
-    def plan(self, project: Project) -> CagePlan:
-        assert project.spec is not None
-        return compile_plan(project.spec.primary.cage, project.path, name=project.slug, environ={})
 
     async def session(self) -> str:
         return (await self.sessions.create("demo", actor=ME)).id

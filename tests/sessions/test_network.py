@@ -1,17 +1,14 @@
 """The network gate's decisions and questions, with a stand-in for the keeper's side of the wire."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.core.events import Event
-from kaged.sessions.network import ALWAYS, DENY, ONCE, OPTIONS, SESSION, NetworkDesk
+from kaged.sessions.network import ALWAYS, DENY, ONCE, OPTIONS, SESSION
 from sessions.house import ME, House, calls, says
 
 pytestmark = pytest.mark.cage
@@ -19,60 +16,51 @@ pytestmark = pytest.mark.cage
 
 @dataclass
 class Gate:
-    """The keeper as the desk sees it."""
+    """Stands for the keeper's side: what it tells comes through the client's hooks, what it hears is kept."""
 
-    boot: str = "first"
-    network: "asyncio.Queue[dict[str, Any]]" = field(default_factory=asyncio.Queue)
-    answers: "asyncio.Queue[tuple[int, str]]" = field(default_factory=asyncio.Queue)
+    house: House
+    answers: "asyncio.Queue[tuple[str, str]]" = field(default_factory=asyncio.Queue)
     taken: "asyncio.Queue[int]" = field(default_factory=asyncio.Queue)
     number: int = 0
 
-    async def answer_ask(self, ask: int, verdict: str) -> None:
-        self.answers.put_nowait((ask, verdict))
+    def __post_init__(self) -> None:
+        async def answer_ask(ask: str, verdict: str) -> None:
+            self.answers.put_nowait((ask, verdict))
 
-    async def network_taken(self, upto: int) -> None:
-        self.taken.put_nowait(upto)
+        self.house.keeper.answer_ask = answer_ask  # type: ignore[method-assign,assignment]
+        self.house.keeper.network_taken = self.taken.put_nowait  # type: ignore[method-assign]
 
     def decides(self, session: str, verdict: str = "allowed", n: int | None = None, **more: Any) -> None:
         self.number = self.number + 1 if n is None else n
         frame = {"ev": "network", "n": self.number, "cage": session, "verdict": verdict, "via": "tls"}
         frame |= {"host": "api.example.com", "port": 443, "rule": "allow api.example.com:443"}
         frame |= {"connection": 1, "state": "closed", "up": 10, "down": 20, "ms": 5, "reason": "", "count": 1}
-        self.network.put_nowait(frame | more)
+        self.house.keeper.on_network(frame | more)
 
-    def asks(self, session: str, ask: int = 1, host: str = "new.example.com") -> None:
+    def asks(self, session: str, ask: str = "1", host: str = "new.example.com") -> None:
         frame = {"ev": "ask", "ask": ask, "cage": session, "host": host, "port": 443, "via": "tls"}
-        self.network.put_nowait(frame)
+        self.house.keeper.on_ask(frame)
 
-    def settles(self, session: str, ask: int, by: str) -> None:
+    def settles(self, session: str, ask: str, by: str) -> None:
         frame = {"ev": "ask_done", "ask": ask, "cage": session, "verdict": "deny", "by": by}
-        self.network.put_nowait(frame)
+        self.house.keeper.on_ask_done(frame)
 
 
-@contextlib.asynccontextmanager
-async def served(house: House, gate: Gate, remember: Any = None) -> AsyncIterator[None]:
-    ports, bells = house.sessions._ports, house.sessions._bells
-    desk = NetworkDesk(ports, bells, gate, remember or house.projects.allow_host)
-    task = asyncio.create_task(desk.serve())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+@pytest.fixture
+def gate(house: House) -> Gate:
+    return Gate(house)
 
 
 async def question(house: House, session: str, count: int = 1) -> Event:
     return await house.until(session, "attention.required", count)
 
 
-async def test_decisions_are_journalled_and_audited(house: House) -> None:
-    session, gate = await house.session(), Gate()
-    async with served(house, gate):
-        gate.decides(session, down=2048, method="GET", path="/v1/x")
-        gate.decides(session, "denied", host="evil.example.org", reason="no rule allows it", rule="", count=3)
-        while await gate.taken.get() < 2:
-            pass
+async def test_decisions_are_journalled_and_audited(house: House, gate: Gate) -> None:
+    session = await house.session()
+    gate.decides(session, down=2048, method="GET", path="/v1/x")
+    gate.decides(session, "denied", host="evil.example.org", reason="no rule allows it", rule="", count=3)
+    while await gate.taken.get() < 2:
+        pass
     allowed, denied = await house.events(session, "network.allowed", "network.denied")
     assert allowed.data == {
         "agent": "primary", "host": "api.example.com", "port": 443, "via": "tls",
@@ -86,123 +74,102 @@ async def test_decisions_are_journalled_and_audited(house: House) -> None:
     ]
 
 
-async def test_what_the_keeper_tells_again_is_stored_once(house: House) -> None:
-    session, gate = await house.session(), Gate()
-    async with served(house, gate):
-        for n in (1, 2, 1, 2, 3):
-            gate.decides(session, n=n)
-        while await gate.taken.get() < 3:
-            pass
-    again = Gate(boot="another keeper")
-    async with served(house, again):
-        again.decides(session, n=1)
-        assert await again.taken.get() == 1
-    assert len(await house.events(session, "network.allowed")) == 4
-    assert len(house.audit.records) == 4
+async def test_what_the_keeper_tells_again_is_stored_once(house: House, gate: Gate) -> None:
+    session = await house.session()
+    for n in (1, 2, 1, 2, 3):
+        gate.decides(session, n=n)
+    while await gate.taken.get() < 3:
+        pass
+    assert len(await house.events(session, "network.allowed")) == 3
+    assert len(house.audit.records) == 3
 
 
-async def test_cages_without_a_session_are_taken_and_dropped(house: House) -> None:
-    gate = Gate()
-    async with served(house, gate):
-        gate.decides("probe")
-        assert await gate.taken.get() == 1
+async def test_cages_without_a_session_are_taken_and_dropped(house: House, gate: Gate) -> None:
+    gate.decides("probe")
+    assert await gate.taken.get() == 1
     assert house.audit.records == []
 
 
 @pytest.mark.parametrize(("answer", "verdict"), [(ONCE, "once"), (SESSION, "session"), (DENY, "deny")])
-async def test_a_question_is_put_to_the_operator(house: House, answer: str, verdict: str) -> None:
-    session, gate = await house.session(), Gate()
-    async with served(house, gate):
-        gate.asks(session)
-        asked = (await question(house, session)).data
-        assert asked["kind"] == "approval_gate"
-        assert asked["options"] == list(OPTIONS)
-        assert asked["network"] == {"host": "new.example.com", "port": 443}
-        with pytest.raises(KagedError, match="Answer with one of: allow once"):
-            await house.sessions.answer_attention(session, asked["attention_id"], "perhaps", actor=ME)
-        await house.sessions.answer_attention(session, asked["attention_id"], answer, actor=ME)
-        assert await gate.answers.get() == (1, verdict)
+async def test_a_question_is_put_to_the_operator(house: House, gate: Gate, answer: str, verdict: str) -> None:
+    session = await house.session()
+    gate.asks(session)
+    asked = (await question(house, session)).data
+    assert asked["kind"] == "approval_gate"
+    assert asked["options"] == list(OPTIONS)
+    assert asked["network"] == {"host": "new.example.com", "port": 443}
+    with pytest.raises(KagedError, match="Answer with one of: allow once"):
+        await house.sessions.answer_attention(session, asked["attention_id"], "perhaps", actor=ME)
+    await house.sessions.answer_attention(session, asked["attention_id"], answer, actor=ME)
+    assert await gate.answers.get() == ("1", verdict)
 
 
-async def test_always_is_written_into_the_overlay_and_stays_trusted(house: House) -> None:
-    session, gate = await house.session(), Gate()
-    written = asyncio.Event()
-
-    async def remember(project: str, host: str, port: int, actor: Actor) -> None:
-        await house.projects.allow_host(project, host, port, actor)
-        written.set()
-
-    async with served(house, gate, remember):
-        gate.asks(session)
-        asked = (await question(house, session)).data
-        await house.sessions.answer_attention(session, asked["attention_id"], ALWAYS, actor=ME)
-        assert await gate.answers.get() == (1, "session")
-        await written.wait()
+async def test_always_is_written_into_the_overlay_and_stays_trusted(house: House, gate: Gate) -> None:
+    session = await house.session()
+    gate.asks(session)
+    asked = (await question(house, session)).data
+    await house.sessions.answer_attention(session, asked["attention_id"], ALWAYS, actor=ME)
+    assert await gate.answers.get() == ("1", "session")
     project = await house.projects.get("demo")
     assert project.trust == "trusted"
     assert project.spec is not None
     assert "new.example.com:443" in str(project.spec.primary.cage.net.allow)
 
 
-async def test_an_answer_that_cannot_be_written_down_is_told(house: House) -> None:
-    session, gate = await house.session(), Gate()
+async def test_an_answer_that_cannot_be_written_down_is_told(house: House, gate: Gate) -> None:
+    session = await house.session()
     overlay = house.project_dir / ".kaged" / "project.local.yaml"
     overlay.write_text("primary: [not, a, mapping]\n")
-    async with served(house, gate):
-        gate.asks(session)
-        asked = (await question(house, session)).data
-        await house.sessions.answer_attention(session, asked["attention_id"], ALWAYS, actor=ME)
-        error = await house.until(session, "error")
+    gate.asks(session)
+    asked = (await question(house, session)).data
+    await house.sessions.answer_attention(session, asked["attention_id"], ALWAYS, actor=ME)
+    error = await house.until(session, "error")
     assert "new.example.com:443 is allowed in this session only" in error.data["message"]
     assert overlay.read_text() == "primary: [not, a, mapping]\n"
 
 
 @pytest.mark.parametrize(("by", "words"), [("time", "Nobody answered in time"), ("end", "given up")])
-async def test_a_question_the_gate_settled_is_withdrawn(house: House, by: str, words: str) -> None:
-    session, gate = await house.session(), Gate()
-    async with served(house, gate):
-        gate.asks(session)
-        await question(house, session)
-        gate.settles(session, 1, by)
-        await house.until(session, "attention.resolved")
+async def test_a_question_the_gate_settled_is_withdrawn(house: House, gate: Gate, by: str, words: str) -> None:
+    session = await house.session()
+    gate.asks(session)
+    await question(house, session)
+    gate.settles(session, "1", by)
+    await house.until(session, "attention.resolved")
     (item,) = await house.sessions.attention(session)
     assert item.state == "withdrawn"
     assert words in (item.answer or "")
 
 
-async def test_questions_of_an_earlier_daemon_are_withdrawn(house: House) -> None:
-    session, gate = await house.session(), Gate()
-    async with served(house, gate):
-        gate.asks(session)
-        await question(house, session)
-    async with served(house, Gate()):
-        await house.until(session, "attention.resolved")
+async def test_questions_of_an_earlier_daemon_are_withdrawn(house: House, gate: Gate) -> None:
+    session = await house.session()
+    gate.asks(session)
+    await question(house, session)
+    await house.restart()
+    await house.until(session, "attention.resolved")
     (item,) = await house.sessions.attention(session)
     assert "kaged was away" in (item.answer or "")
 
 
-async def test_a_run_waits_for_all_its_questions(house: House) -> None:
-    session, gate = await house.session(), Gate()
+async def test_a_run_waits_for_all_its_questions(house: House, gate: Gate) -> None:
+    session = await house.session()
     house.script.add(calls(("ask", {"question": "which?", "options": []})), says("thanks"))
-    async with served(house, gate):
-        started = await house.sessions.post_message(session, "go", actor=ME)
-        first = (await question(house, session)).data
-        gate.asks(session)
-        second = (await question(house, session, 2)).data
-        assert (await house.sessions.get(session)).state == "waiting"
-        await house.sessions.answer_attention(session, second["attention_id"], DENY, actor=ME)
-        assert (await house.sessions.get(session)).state == "waiting", "the agent's own question is open"
-        await house.sessions.answer_attention(session, first["attention_id"], "this", actor=ME)
-        assert (await house.ended(session, started.run_id)).data["outcome"] == "success"
+    started = await house.sessions.post_message(session, "go", actor=ME)
+    first = (await question(house, session)).data
+    gate.asks(session)
+    second = (await question(house, session, 2)).data
+    assert (await house.sessions.get(session)).state == "waiting"
+    await house.sessions.answer_attention(session, second["attention_id"], DENY, actor=ME)
+    assert (await house.sessions.get(session)).state == "waiting", "the agent's own question is open"
+    await house.sessions.answer_attention(session, first["attention_id"], "this", actor=ME)
+    assert (await house.ended(session, started.run_id)).data["outcome"] == "success"
 
 
-async def test_stopping_a_run_refuses_what_it_asked(house: House) -> None:
-    session, gate = await house.session(), Gate()
+async def test_stopping_a_run_refuses_what_it_asked(house: House, gate: Gate) -> None:
+    session = await house.session()
     house.script.add(calls(("shell", {"command": "sleep 600"})))
-    async with served(house, gate):
-        await house.sessions.post_message(session, "go", actor=ME)
-        await house.until(session, "tool.call")
-        gate.asks(session)
-        await question(house, session)
-        await house.sessions.interrupt(session, actor=ME)
-        assert await gate.answers.get() == (1, "deny")
+    await house.sessions.post_message(session, "go", actor=ME)
+    await house.until(session, "tool.call")
+    gate.asks(session)
+    await question(house, session)
+    await house.sessions.interrupt(session, actor=ME)
+    assert await gate.answers.get() == ("1", "deny")

@@ -78,7 +78,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
         "cache_read_tokens", "cache_write_tokens", "estimated",
     ),
     "network.allowed": (
-        "agent", "host", "port", "via", "rule", "connection", "state", "up", "down", "ms", "method?", "path?",
+        "agent", "host", "port", "via", "rule", "connection", "state", "up", "down", "ms", "count?", "method?", "path?",
     ),
     "network.denied": ("agent", "host", "port", "via", "rule", "reason", "count", "method?", "path?"),
     "run.ended": ("run_id", "outcome", "reason", "actor?", "stopped?"),

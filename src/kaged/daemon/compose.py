@@ -13,19 +13,19 @@ from kaged.agents.runner import AgentRunner
 from kaged.api.services import Services, SystemPort
 from kaged.audit.log import Audit
 from kaged.cage.client import KeeperClient
-from kaged.cage.compile import compile_plan
-from kaged.cage.plan import CagePlan
 from kaged.cage.probe import ProbeReport
 from kaged.core import clock
 from kaged.core.actors import DAEMON
 from kaged.core.errors import KagedError
 from kaged.daemon import doctor
+from kaged.daemon.cages import Cages
 from kaged.daemon.gates import Listening
 from kaged.identity.nonces import NonceSet
 from kaged.identity.service import Identity, Policy
 from kaged.journal.journal import Journal
 from kaged.models.resolve import Models
-from kaged.projects.service import Project, Projects
+from kaged.projects.service import Projects
+from kaged.sessions.ports import SessionPorts
 from kaged.sessions.service import Sessions
 from kaged.settings.config import Loaded
 from kaged.settings.local import LocalFile
@@ -64,30 +64,13 @@ class Parts:
     listening: Listening
 
 
-def planner(loaded: Loaded, environ: Mapping[str, str]) -> Callable[[Project], CagePlan]:
-    """How a project's cage is compiled: no cage ever shows kaged's own folders."""
-    paths = loaded.paths
-    never = (paths.config_dir, paths.home, paths.runtime, paths.audit_log)
-    seccomp = loaded.config.sandbox.default_seccomp
-
-    def plan(project: Project) -> CagePlan:
-        if project.spec is None:
-            raise KagedError("dsl_invalid", project.problems[0], {"problems": list(project.problems)})
-        return compile_plan(
-            project.spec.primary.cage, project.path, name=project.slug, default_seccomp=seccomp, never=never,
-            environ=environ,
-        )  # fmt: skip
-
-    return plan
-
-
 @contextlib.asynccontextmanager
 async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
     """Every service, started; on leaving they are stopped in reverse, runs left for the next daemon."""
     loaded, db, audit, keeper = parts.loaded, parts.db, parts.audit, parts.keeper
     journal = Journal(db)
-    plan = planner(loaded, parts.environ)
     local = LocalFile(loaded.paths.local_file)
+    cages = Cages(loaded, parts.environ, local)
     models = Models(local.read, parts.environ)
     projects = Projects(db, loaded, audit)
     limits = loaded.config.limits
@@ -99,8 +82,10 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
         stack.callback(identity.close)
         sessions = await stack.enter_async_context(
             Sessions(
-                db, journal, projects=projects, models=models, runner=runner, keeper=keeper, plan=plan,
-                audit=audit, message_bytes=limits.message_bytes,
+                SessionPorts(
+                    db=db, journal=journal, projects=projects, models=models, runner=runner, keeper=keeper,
+                    cages=cages, audit=audit, message_bytes=limits.message_bytes,
+                )
             )
         )  # fmt: skip
         terminals = await stack.enter_async_context(
@@ -112,7 +97,7 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
         describe = partial(_describe, parts, life)
         yield Services(
             loaded=loaded, db=db, journal=journal, audit=audit, identity=identity, projects=projects,
-            models=models, local=local, sessions=sessions, terminals=terminals, plan=plan,
+            models=models, local=local, sessions=sessions, terminals=terminals, plan=cages.plan,
             system=SystemPort(describe=describe, stop=life.stop_all, ready=lambda: life.ready),
             web=Path(kaged.__file__).parent / "web",
         )  # fmt: skip

@@ -99,13 +99,13 @@ class Executor:
         """Carry out a stored run in a task of its own."""
         active = ActiveRun(ticket, asyncio.get_running_loop().create_future())
         self._active[ticket.session] = active
-        active.task = self._spawn(self._drive(active))
+        active.task = self.spawn(self._drive(active))
         return active
 
     def follow(self, ticket: Ticket) -> None:
         """Record what commands that outlived a crash still print, until they end or the run goes on."""
         if ticket.session not in self._followers:
-            self._followers[ticket.session] = self._spawn(self._follow(ticket))
+            self._followers[ticket.session] = self.spawn(self._follow(ticket))
 
     async def stop_following(self, session: str) -> None:
         """Detach from the commands of an interrupted run; they go on."""
@@ -120,7 +120,8 @@ class Executor:
     async def ensure_cage(self, session: str, prepared: Prepared) -> CageSession:
         """The session's cage, made if need be. Raises KagedError with the reason when it cannot be."""
         try:
-            await self._ports.keeper.ensure_cage(session, prepared.plan)
+            await self._ports.cages.check_room(prepared.plan)
+            await self._ports.keeper.ensure_cage(session, prepared.plan, secrets=prepared.secrets)
         except KagedError as error:
             if error.code != "unavailable" or self._ports.keeper.closed.is_set():
                 raise
@@ -128,7 +129,8 @@ class Executor:
             raise KagedError("conflict", text, error.details) from error
         return self.cage(session, prepared)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task of the executor's own, cancelled when it is left."""
         task = self._tasks.create_task(work)
         self._all.add(task)
         task.add_done_callback(self._all.discard)

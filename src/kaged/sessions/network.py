@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import groupby
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal
 
 import apsw
 
@@ -26,7 +26,8 @@ SESSION: Final = "allow for this session"
 ALWAYS: Final = "always allow"
 DENY: Final = "deny"
 OPTIONS: Final = (ONCE, SESSION, ALWAYS, DENY)
-VERDICTS: Final = {ONCE: "once", SESSION: "session", ALWAYS: "session", DENY: "deny"}
+Verdict = Literal["once", "session", "deny"]
+VERDICTS: Final[Mapping[str, Verdict]] = {ONCE: "once", SESSION: "session", ALWAYS: "session", DENY: "deny"}
 """What the gate is told for each answer; what is always allowed is also written down."""
 
 BATCH: Final = 200
@@ -41,55 +42,31 @@ _STALE = "kaged was away when this was asked, so the connection was refused."
 
 _ALLOWED = ("connection", "state", "up", "down", "ms")
 _DENIED = ("reason", "count")
+_OPTIONAL = ("method", "path")
 
 Frame = Mapping[str, Any]
 
 
-class GatePort(Protocol):
-    """The keeper, as far as the network is concerned."""
-
-    @property
-    def boot(self) -> str:
-        """Names this keeper among all there have been; its events are numbered from 1."""
-
-    @property
-    def network(self) -> "asyncio.Queue[Frame]":
-        """The events `network`, `ask` and `ask_done`, in order."""
-
-    async def answer_ask(self, ask: int, verdict: str) -> None:
-        """Settle a question of the gate. KagedError not_found when it is settled already."""
-
-    async def network_taken(self, upto: int) -> None:
-        """Everything up to this number is stored."""
-
-
 class NetworkDesk:
-    """Stores what the gate tells, once, and carries its questions to the operator and back.
+    """Stores what the gate tells, once, and carries its questions to the operator and back."""
 
-    `remember(project, host, port, actor)` writes an always-allowed host into the project's own overlay.
-    """
-
-    def __init__(
-        self,
-        ports: SessionPorts,
-        bells: Bells,
-        gate: GatePort,
-        remember: Callable[[str, str, int, Actor], Awaitable[None]],
-    ) -> None:
+    def __init__(self, ports: SessionPorts, bells: Bells) -> None:
         self._ports = ports
         self._bells = bells
-        self._gate = gate
-        self._remember = remember
-        self._asked: dict[int, Attention] = {}
+        self._keeper = ports.keeper
+        self._news: asyncio.Queue[Frame] = asyncio.Queue()
+        self._keeper.on_network = self._keeper.on_ask = self._keeper.on_ask_done = self._news.put_nowait
+        self._asked: dict[str, Attention] = {}
+        self._over: dict[str, str] = {}
 
     async def serve(self) -> None:
         """Work until cancelled; open questions are refused by the gate itself when this ends."""
         await self._patiently(self._withdraw_stale)
         async with asyncio.TaskGroup() as tasks:
             while True:
-                frames = [await self._gate.network.get()]
-                while not self._gate.network.empty() and len(frames) < BATCH:
-                    frames.append(self._gate.network.get_nowait())
+                frames = [await self._news.get()]
+                while not self._news.empty() and len(frames) < BATCH:
+                    frames.append(self._news.get_nowait())
                 if told := [frame for frame in frames if frame["ev"] == "network"]:
                     await self._patiently(lambda told=told: self._store(told))  # type: ignore[misc]
                 for frame in frames:
@@ -112,16 +89,14 @@ class NetworkDesk:
         for cage, group in groupby(sorted(frames, key=_cage), key=_cage):
             with contextlib.suppress(_NoSession):
                 await self._keep(cage, list(group))
-        await self._gate.network_taken(max(frame["n"] for frame in frames))
+        self._keeper.network_taken(max(frame["n"] for frame in frames))
 
     async def _keep(self, session: str, frames: Sequence[Frame]) -> None:
         """The audit log first: what a crash between the two repeats there is better than what it loses."""
         mark = await self._ports.db.read(lambda c: rows.network_mark(c, session))
         if mark is None:
             raise _NoSession
-        boot, _, number = mark.partition(":")
-        known = int(number) if boot == self._gate.boot else 0
-        fresh = [frame for _, frame in sorted({f["n"]: f for f in frames if f["n"] > known}.items())]
+        fresh = [frame for _, frame in sorted({f["n"]: f for f in frames if f["n"] > mark}.items())]
         for frame in fresh:
             data = event_data(frame)
             verdict = frame["verdict"]
@@ -130,7 +105,7 @@ class NetworkDesk:
             await self._ports.audit.record(DAEMON, f"network.{verdict}", target, verdict, details)
         events = [NewEvent(f"network.{frame['verdict']}", event_data(frame)) for frame in fresh]
         if events:
-            last = f"{self._gate.boot}:{fresh[-1]['n']}"
+            last = int(fresh[-1]["n"])
             await self._ports.journal.append(session, events, also=lambda c: rows.set_network_mark(c, session, last))
 
     # -- questions ------------------------------------------------------------------------------------
@@ -140,7 +115,7 @@ class NetworkDesk:
             await self._withdraw(item, _STALE)
 
     async def _question(self, frame: Frame) -> None:
-        ask = int(frame["ask"])
+        ask = str(frame["ask"])
         try:
             item = await self._open(frame)
         except KagedError as error:
@@ -150,17 +125,20 @@ class NetworkDesk:
         bell = self._bells.setdefault(item.id, asyncio.Event())
         self._asked[ask] = item
         try:
+            if (reason := self._over.get(ask)) is not None:
+                await self._patiently(lambda: self._withdraw(item, reason))
             while (now := await self._read(item)).state == "open":
                 await bell.wait()
                 bell.clear()
         finally:
             self._bells.pop(item.id, None)
             self._asked.pop(ask, None)
+            self._over.pop(ask, None)
         answer = now.answer if now.state == "answered" else DENY
         actor = Actor(now.resolved_by or DAEMON.id, "attention", Role.ADMIN)
-        await self._answer(ask, VERDICTS.get(answer or DENY, "deny"))
         if answer == ALWAYS:
             await self._always(item, str(frame["host"]), int(frame["port"]), actor)
+        await self._answer(ask, VERDICTS.get(answer or DENY, "deny"))
 
     async def _open(self, frame: Frame) -> Attention:
         found = await self._ports.db.read(lambda c: rows.get_session(c, str(frame["cage"])))
@@ -200,14 +178,14 @@ class NetworkDesk:
     async def _read(self, item: Attention) -> Attention:
         return await self._ports.db.read(lambda c: rows.get_attention(c, item.session, item.id))
 
-    async def _answer(self, ask: int, verdict: str) -> None:
+    async def _answer(self, ask: str, verdict: Verdict) -> None:
         """The gate may have settled it by itself meanwhile, or be gone with the keeper."""
         with contextlib.suppress(KagedError):
-            await self._gate.answer_ask(ask, verdict)
+            await self._keeper.answer_ask(ask, verdict)
 
     async def _always(self, item: Attention, host: str, port: int, actor: Actor) -> None:
         try:
-            await self._remember(item.project, host, port, actor)
+            await self._ports.projects.allow_host(item.project, host, port, actor)
         except KagedError as error:
             what = f"{host}:{port} is allowed in this session only"
             text = f"{what}; it could not be written down: {error.message}"
@@ -217,11 +195,14 @@ class NetworkDesk:
 
     async def _settled(self, frame: Frame) -> None:
         """The gate has answered by itself: whoever is asked need not answer any more."""
-        item = self._asked.get(int(frame["ask"]))
-        reason = _LATE.get(str(frame["by"]))
-        if item is not None and reason is not None:
-            await self._patiently(lambda: self._withdraw(item, reason))
-            self._bells.ring(item.id)
+        ask, reason = str(frame["ask"]), _LATE.get(str(frame["by"]))
+        if reason is None:
+            return
+        if (item := self._asked.get(ask)) is None:
+            self._over[ask] = reason  # it is being stored just now
+            return
+        await self._patiently(lambda: self._withdraw(item, reason))
+        self._bells.ring(item.id)
 
     async def _withdraw(self, item: Attention, reason: str) -> None:
         def also(connection: apsw.Connection) -> None:
@@ -245,5 +226,7 @@ def event_data(frame: Frame) -> dict[str, Any]:
     """The journal's form of one decision of the gate."""
     shared = {"agent": AGENT, **{key: frame[key] for key in ("host", "port", "via", "rule")}}
     keys = ("reason", "count") if frame["verdict"] == "denied" else ("connection", "state", "up", "down", "ms")
-    optional = {key: frame[key] for key in ("method", "path") if frame.get(key)}
+    optional = {key: frame[key] for key in _OPTIONAL if frame.get(key)}
+    if frame["verdict"] == "allowed" and frame["count"] > 1:
+        optional["count"] = frame["count"]
     return {**shared, **{key: frame.get(key) for key in keys}, **optional}

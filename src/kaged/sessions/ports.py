@@ -1,7 +1,7 @@
 """What the sessions room is given by the daemon."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from kaged.agents.runner import AgentRunner
 from kaged.audit.log import Audit
@@ -16,9 +16,25 @@ MESSAGE_BYTES = 1024 * 1024
 """Largest message, unless configured."""
 
 
+class CagePort(Protocol):
+    """How cages are compiled and what they are given. All raise KagedError with a sentence."""
+
+    def plan(self, project: Project, session: str | None = None) -> CagePlan:
+        """The compiled policy; it can be started only when it is some session's."""
+
+    def secrets(self, project: Project) -> dict[str, str]:
+        """The values of its secrets by name."""
+
+    async def check_room(self, plan: CagePlan) -> None:
+        """Refuse a kept home that is over its limit."""
+
+    async def forget_home(self, session: str) -> None:
+        """Remove the home that only this session had."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionPorts:
-    """The services that sessions stand on. `compile_cage` raises KagedError for a policy it cannot do."""
+    """The services that sessions stand on."""
 
     db: Database
     journal: Journal
@@ -27,5 +43,5 @@ class SessionPorts:
     keeper: KeeperClient
     runner: AgentRunner
     audit: Audit
-    compile_cage: Callable[[Project], CagePlan]
+    cages: CagePort
     message_bytes: int = MESSAGE_BYTES

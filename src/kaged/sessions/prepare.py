@@ -1,6 +1,6 @@
 """What must be true of a project before one of its agents runs, and what a run is made of then."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kaged.cage.plan import CagePlan
 from kaged.core.errors import KagedError
@@ -24,6 +24,7 @@ class Prepared:
     prompt: str
     route: Route
     plan: CagePlan
+    secrets: dict[str, str] = field(repr=False)
 
     @property
     def instructions(self) -> list[str]:
@@ -32,8 +33,8 @@ class Prepared:
         return [f"AGENTS.md ({len(text):,} characters)"] if text else []
 
 
-async def prepare(ports: SessionPorts, slug: str) -> Prepared:
-    """Read the project anew and resolve its model and cage.
+async def prepare(ports: SessionPorts, slug: str, session: str) -> Prepared:
+    """Read the project anew and resolve its model and the session's cage.
 
     Raises KagedError: `not_found`, `dsl_invalid` with the problems, `conflict` when the content is not
     trusted, `validation_failed` for a model that is not known.
@@ -53,5 +54,6 @@ async def prepare(ports: SessionPorts, slug: str) -> Prepared:
         agent=agent,
         prompt=project.prompts.get(agent.system_prompt, ""),
         route=ports.models.resolve(agent.model),
-        plan=ports.compile_cage(project),
+        plan=ports.cages.plan(project, session),
+        secrets=ports.cages.secrets(project),
     )

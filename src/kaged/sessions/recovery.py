@@ -74,7 +74,7 @@ async def _follow(ports: SessionPorts, executor: Executor, session_id: str) -> N
     session = await ports.db.read(lambda c: rows.get_session(c, session_id))
     assert session.run is not None
     try:
-        prepared = await prepare(ports, session.project)
+        prepared = await prepare(ports, session.project, session_id)
     except KagedError as error:
         log.info("the commands of session %s are not followed: %s", session_id, error.message)
         return

@@ -149,13 +149,13 @@ def open_network_questions(connection: apsw.Connection) -> list[Attention]:
     return [_attention(row) for row in rows]
 
 
-def network_mark(connection: apsw.Connection, session: str) -> str | None:
-    """The last network event in the session's journal as `keeper:number`; None when there is no session."""
+def network_mark(connection: apsw.Connection, session: str) -> int | None:
+    """Number of the last network event in the session's journal; None when there is no session."""
     row = connection.execute("SELECT network_mark FROM sessions WHERE id = ?", (session,)).fetchone()
-    return None if row is None else str(row[0] or ":0")
+    return None if row is None else int(row[0])
 
 
-def set_network_mark(connection: apsw.Connection, session: str, mark: str) -> None:
+def set_network_mark(connection: apsw.Connection, session: str, mark: int) -> None:
     """Remember the last network event."""
     connection.execute("UPDATE sessions SET network_mark = ?2 WHERE id = ?1", (session, mark))
 

@@ -1,34 +1,27 @@
 """The sessions service: create, talk, stop, resume, answer."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import apsw
 
 from kaged.agents.ports import AGENT
-from kaged.agents.runner import AgentRunner
 from kaged.agents.stopping import kill_commands
-from kaged.audit.log import Audit
-from kaged.cage.client import KeeperClient
-from kaged.cage.plan import CagePlan
 from kaged.core import ids
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
-from kaged.journal.journal import Journal
 from kaged.journal.rows import Also
-from kaged.models.resolve import Models
-from kaged.projects.service import Project, Projects
 from kaged.sessions import rows
 from kaged.sessions.attention import Bells, question_words, resolved_event
 from kaged.sessions.executor import Executor, Ticket
 from kaged.sessions.machine import ACTIVE, RunInput, SessionInput, SessionState
-from kaged.sessions.ports import MESSAGE_BYTES, SessionPorts
+from kaged.sessions.network import NetworkDesk
+from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import Prepared, prepare
 from kaged.sessions.recovery import mark, recover
 from kaged.sessions.types import UNTITLED, Attention, RunInfo, Session, Started, Stopped
-from kaged.storage.database import Database
 from kaged.tools.base import CageSession
 
 __all__ = ["Attention", "Session", "Sessions", "Started", "Stopped"]
@@ -46,35 +39,15 @@ class Sessions:
     Leaving it detaches from what runs: commands go on in the keeper, and the next start finds the runs.
     """
 
-    def __init__(
-        self,
-        db: Database,
-        journal: Journal,
-        *,
-        projects: Projects,
-        models: Models,
-        runner: AgentRunner,
-        keeper: KeeperClient,
-        plan: Callable[[Project], CagePlan],
-        audit: Audit,
-        message_bytes: int = MESSAGE_BYTES,
-    ) -> None:
-        self._ports = SessionPorts(
-            db=db,
-            journal=journal,
-            projects=projects,
-            models=models,
-            keeper=keeper,
-            runner=runner,
-            audit=audit,
-            compile_cage=plan,
-            message_bytes=message_bytes,
-        )
+    def __init__(self, ports: SessionPorts) -> None:
+        self._ports = ports
         self._bells = Bells()
         self._executor = Executor(self._ports, self._bells)
+        self._desk = NetworkDesk(ports, self._bells)
 
     async def __aenter__(self) -> Self:
         await self._executor.__aenter__()
+        self._executor.spawn(self._desk.serve())
         return self
 
     async def __aexit__(self, *error: Any) -> None:
@@ -129,6 +102,7 @@ class Sessions:
             session, [event], also=lambda c: rows.move_session(c, session, SessionInput.ARCHIVE)
         )
         await self._ports.keeper.drop_cage(session)
+        await self._ports.cages.forget_home(session)
 
     async def post_message(self, session: str, text: str, *, actor: Actor) -> Started:
         """Say something to the agent, which starts a run.
@@ -140,7 +114,7 @@ class Sessions:
         self._check_text(text)
         found = await self.get(session)
         _require_idle(found)
-        prepared = await prepare(self._ports, found.project)
+        prepared = await prepare(self._ports, found.project, session)
         await self._executor.stop_following(session)
         started = Started(ids.new_ulid(), ids.new_ulid())
         await self._audit_start(actor, "run.start", started.run_id, found, prepared)
@@ -176,7 +150,7 @@ class Sessions:
         run = found.interrupted
         if run is None:
             raise _conflict(found, "This session has no interrupted run to resume.")
-        prepared = await prepare(self._ports, found.project)
+        prepared = await prepare(self._ports, found.project, session)
         await self._executor.stop_following(session)
         await self._audit_start(actor, "run.resume", run.id, found, prepared)
         epoch = 0
@@ -197,7 +171,7 @@ class Sessions:
         found = await self.get(session)
         if found.state is SessionState.ARCHIVED:
             raise _conflict(found, "This session is archived; its cage is gone.")
-        return await self._executor.ensure_cage(session, await prepare(self._ports, found.project))
+        return await self._executor.ensure_cage(session, await prepare(self._ports, found.project, session))
 
     async def attention(self, session: str) -> Sequence[Attention]:
         """The session's questions, open ones first."""

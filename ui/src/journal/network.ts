@@ -59,7 +59,7 @@ function withDecision(list: readonly Reached[], host: string, port: number, fram
   const decisions = was === -1 ? [...before.decisions, frame] : before.decisions.with(was, frame);
   const after: Reached = {
     ...before,
-    connections: before.connections + (isNew ? 1 : 0),
+    connections: before.connections + (isNew ? Math.max(1, num(data, "count")) : 0),
     denied: before.denied + (isAllowed(frame) ? 0 : Math.max(1, num(data, "count"))),
     up: before.up + (isOpen(frame) ? 0 : num(data, "up")),
     down: before.down + (isOpen(frame) ? 0 : num(data, "down")),

@@ -1,0 +1,82 @@
+"""A project's cage as this daemon makes it: its plan, the home it keeps, the values of its secrets."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from kaged.cage.compile import compile_plan
+from kaged.cage.plan import CagePlan
+from kaged.cage.secrets import secret_values
+from kaged.cage.words import size
+from kaged.core.errors import KagedError
+from kaged.projects.cage_spec import CageSpec
+from kaged.projects.service import Project
+from kaged.settings.config import Loaded
+from kaged.settings.local import LocalFile
+
+
+class Cages:
+    """See `kaged.sessions.ports.CagePort`. No cage ever shows kaged's own folders."""
+
+    def __init__(self, loaded: Loaded, environ: Mapping[str, str], local: LocalFile) -> None:
+        paths = loaded.paths
+        self._never = (paths.config_dir, paths.home, paths.runtime, paths.audit_log)
+        self._seccomp = loaded.config.sandbox.default_seccomp
+        self._homes = paths.home / "homes"
+        self._environ = environ
+        self._local = local
+
+    def plan(self, project: Project, session: str | None = None) -> CagePlan:
+        """The compiled policy; with a session it can be started, and its home exists."""
+        spec = _spec(project)
+        return compile_plan(
+            spec, project.path, name=project.slug, default_seccomp=self._seccomp, never=self._never,
+            environ=self._environ, home_dir=self._home(spec, project.slug, session) if session else None,
+        )  # fmt: skip
+
+    def secrets(self, project: Project) -> dict[str, str]:
+        """The values of the policy's secrets by name, as local.toml has them now."""
+        spec = _spec(project)
+        return secret_values(spec, self._local.read(), self._environ) if spec.secrets else {}
+
+    async def check_room(self, plan: CagePlan) -> None:
+        """Refuse a kept home that is over its limit; a home in memory cannot be. KagedError conflict."""
+        home, limit = plan.home_dir, plan.limits.disk_bytes
+        if home is not None and (used := await asyncio.to_thread(_used, Path(home))) > limit:
+            text = f"The agent's home holds {size(used)}, more than `limits.disk` allows ({size(limit)})"
+            raise KagedError("conflict", f"{text}: remove something from {home}, or raise the limit.")
+
+    async def forget_home(self, session: str) -> None:
+        """Remove the home that only this session had."""
+        await asyncio.to_thread(shutil.rmtree, self._homes / "sessions" / session, ignore_errors=True)
+
+    def _home(self, spec: CageSpec, slug: str, session: str) -> Path | None:
+        if spec.home == "ephemeral":
+            return None
+        folder = self._homes / ("sessions" if spec.home == "session" else "projects")
+        folder = folder / (session if spec.home == "session" else slug)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise KagedError("unavailable", f"{folder} cannot be made: {error.strerror}") from error
+        return folder
+
+
+def _spec(project: Project) -> CageSpec:
+    if project.spec is None:
+        raise KagedError("dsl_invalid", project.problems[0], {"problems": list(project.problems)})
+    return project.spec.primary.cage
+
+
+def _used(folder: Path) -> int:
+    """Bytes on disk of all that is in `folder`, links not followed."""
+    total = 0
+    for here, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(f"{here}/{name}").st_blocks * 512
+            except FileNotFoundError:
+                continue
+    return total
