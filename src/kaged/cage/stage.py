@@ -20,7 +20,7 @@ from kaged.cage.host import host_facts
 from kaged.cage.plan import CagePlan, Mount
 from kaged.cage.seccomp import NUMBERS, number
 from kaged.core.errors import KagedError
-from kaged.projects.cage_spec import CageSpec
+from kaged.projects.cage_spec import CageSpec, Limits
 
 TIME_LIMIT_S = 60.0
 _ADDRESSES = {
@@ -67,8 +67,8 @@ class Stage:
     leak: int
 
     def plan(self) -> CagePlan:
-        """The default policy."""
-        return compile_plan(CageSpec(), self.project, name="probe", environ={})
+        """The default policy, with a home that is soon full."""
+        return compile_plan(CageSpec(limits=Limits(disk=256 << 20)), self.project, name="probe", environ={})
 
     def told(self, where: str) -> dict[str, Any]:
         """The facts for other surroundings: nothing that does not belong to the trial is touched there."""
