@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import build_ui
@@ -84,12 +84,20 @@ def privileged(command: Sequence[str]) -> list[str] | None:
 def missing_packages(*, tests: bool) -> list[str]:
     """Debian packages whose programs are not on this machine."""
     wanted = {"bwrap": "bubblewrap", "rg": "ripgrep", "git": "git"}
+    better = {"nft": "nftables"}  # cages' networks hold without it, and then say less of what they refuse
     if tests:
-        wanted |= {"chromium": "chromium"}
-    packages = [package for program, package in wanted.items() if shutil.which(program) is None]
+        wanted |= {"chromium": "chromium", "sshd": "openssh-server", **better}
+    packages = _absent(wanted)
+    if packages:
+        packages = sorted({*packages, *_absent(better)})
     if not tool("uv") and not _has_ensurepip():
         packages.append(f"python{sys.version_info.major}.{sys.version_info.minor}-venv")
     return packages
+
+
+def _absent(wanted: Mapping[str, str]) -> list[str]:
+    path = os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/sbin"))
+    return [package for program, package in wanted.items() if shutil.which(program, path=path) is None]
 
 
 def _has_ensurepip() -> bool:
