@@ -86,9 +86,10 @@ async def test_clone_install_build_serve_commit_push(kaged: Daemon, short_tmp: P
 
 async def denied(talk: Talk, command: str) -> list[Any]:
     """What the gate refused while this command ran and failed."""
+    before = await talk.head()
     events = await talk.run(f"run: {command}")
     assert not of(events, "tool.result")[-1]["ok"]
-    return of(events, "network.denied") or [await talk.until("network.denied")]
+    return [(await talk.until("network.denied", before))["data"]]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a local sshd needs root")

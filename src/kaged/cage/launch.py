@@ -11,7 +11,7 @@ import h11
 import kaged
 from kaged.core.errors import KagedError
 
-_PASSED = ("PATH", "LANG", "HOME", "TERM")
+_PASSED = ("PATH", "LANG", "HOME", "TERM", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _START_LIMIT_S = 20.0
 _LOG_LIMIT = 1024 * 1024
 

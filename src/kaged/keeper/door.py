@@ -22,6 +22,7 @@ from kaged.keeper.plan import DataArg, Plan
 _PR_SET_CHILD_SUBREAPER = 36
 _SYSTEM_PATH = "/usr/bin:/bin:/usr/local/bin:/usr/sbin:/sbin"
 _HOST_ENV = ("PATH", "LANG", "HOME", "TERM")
+_GATE_ENV = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def start_cage(plan: Plan, files: Mapping[str, bytes]) -> Started:
         for fd in [*inherited, arguments]:
             os.set_inheritable(fd, True)
         command = [bwrap, "--args", str(arguments), "--", *plan.init, str(theirs.fileno())]
-        pid = _spawn(command, errors[1])
+        pid = _spawn(command, errors[1], {})
         os.set_blocking(info[0], False)
         os.set_blocking(errors[0], False)
         kept.pop_all()
@@ -83,7 +84,7 @@ def start_cage(plan: Plan, files: Mapping[str, bytes]) -> Started:
 def start_gate(main: str, site: str) -> tuple[int, socket.socket]:
     """Start the gate, an uncaged process of ours: its pid, and our end of its socket.
 
-    It gets an environment without anything, and its words go where ours go.
+    Its environment says which authorities the operator trusts, and no more; its words go where ours go.
     """
     ours, theirs = socket.socketpair()
     with theirs:
@@ -91,15 +92,16 @@ def start_gate(main: str, site: str) -> tuple[int, socket.socket]:
         command = [sys.executable, "-I", "-S", main, "--fd", str(theirs.fileno())]
         command += ["--wire", str(GATE_VERSION), "--site", site]
         try:
-            return _spawn(command, 2), ours
+            trusted = {name: os.environ[name] for name in _GATE_ENV if name in os.environ}
+            return _spawn(command, 2, trusted), ours
         except KeeperError:
             ours.close()
             raise
 
 
-def _spawn(command: list[str], errors: int) -> int:
-    # Whatever is in this environment can be read inside a cage, from /proc/1/environ: so there is nothing.
-    env = {"PATH": "/usr/bin:/bin"}
+def _spawn(command: list[str], errors: int, more: Mapping[str, str]) -> int:
+    # Whatever is in bwrap's environment can be read inside a cage, from /proc/1/environ: so there is nothing.
+    env = {"PATH": "/usr/bin:/bin", **more}
     null = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0)
     actions: list[Any] = [null, (os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, errors, 2)]
     try:
