@@ -15,7 +15,7 @@ from kaged.cli import process
 
 SYSTEM = {
     "daemon": {"pid": 1, "started_at": "2026-11-23T22:38:06.123Z", "version": "9.9", "mode": "user", "bind": "http://127.0.0.1:7777"},
-    "keeper": {"pid": 2, "version": "1"},
+    "keeper": {"pid": 2, "version": "1", "limits": "cgroup v1"},
     "cages": [{"id": "c"}],
     "running": 3,
     "checks": [{"name": "bwrap", "ok": True, "detail": "0.8", "fix": ""}],

@@ -112,4 +112,6 @@ async def capabilities(services: Svc, actor: Caller, slug: str) -> dict[str, Any
     if project.spec is None:
         raise KagedError("dsl_invalid", project.problems[0], {"problems": list(project.problems)})
     plan = services.plan(project)
-    return {"cage": {"words": plan.words(), "explain": plan.explain(), "hash": plan.hash()}}
+    held = (await services.system.describe())["keeper"]["limits"]
+    explain = [*plan.explain(), f"limits are held by: {held}"]
+    return {"cage": {"words": plan.words(), "explain": explain, "hash": plan.hash()}}

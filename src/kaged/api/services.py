@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kaged.audit.log import Audit
 from kaged.cage.plan import CagePlan
@@ -21,7 +22,7 @@ from kaged.terminals.service import Terminals
 class SystemPort:
     """The daemon's own state and its one switch, as the API may see and use them."""
 
-    describe: Callable[[], Awaitable[dict[str, object]]]
+    describe: Callable[[], Awaitable[dict[str, Any]]]
     """`{daemon, keeper, cages, running, checks}` for `GET /api/v1/system`."""
     stop: Callable[[], None]
     """Ask the daemon to shut down, keeper included (`kaged stop`)."""

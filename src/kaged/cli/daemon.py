@@ -90,6 +90,7 @@ def status(target: Target, as_json: bool) -> int:
         f"kaged {daemon['version']} runs since {daemon['started_at']} (pid {daemon['pid']})",
         f"  mode      {daemon['mode']}, on {daemon['bind']}",
         f"  keeper    pid {keeper['pid']}: {len(system['cages'])} cages, {system['running']} processes",
+        f"  limits    of cages are held by {keeper['limits']}",
         f"  projects  {len(projects)}",
     ]
     bad = [check for check in system["checks"] if not check["ok"]]

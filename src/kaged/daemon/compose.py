@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import kaged
 from kaged.agents.runner import AgentRunner
@@ -122,7 +123,7 @@ async def first_project(built: Services) -> None:
     await built.sessions.create(project.slug, title="Welcome to kaged", actor=DAEMON)
 
 
-async def _describe(parts: Parts, life: Life) -> dict[str, object]:
+async def _describe(parts: Parts, life: Life) -> dict[str, Any]:
     state = await parts.keeper.state()
     return {
         "daemon": {
@@ -133,7 +134,7 @@ async def _describe(parts: Parts, life: Life) -> dict[str, object]:
             "bind": parts.listening.address,
             "home": str(parts.loaded.paths.home),
         },
-        "keeper": {"pid": state.pid, "version": state.version},
+        "keeper": {"pid": state.pid, "version": state.version, "limits": state.limits},
         "cages": [{"id": cage.id, "started_at": clock.iso(cage.started_at)} for cage in state.cages],
         "running": sum(process.running for process in state.processes),
         "checks": [asdict(check) for check in (*doctor.settings(parts.loaded), *parts.report.checks)],

@@ -117,7 +117,7 @@ export interface AuditRecord {
 
 export interface SystemReport {
   daemon: { pid: number; started_at: string; version: string; mode: string; bind: string };
-  keeper: { pid: number; version: string } | null;
+  keeper: { pid: number; version: string; limits: string } | null;
   cages: Record<string, unknown>[];
   running: number;
   checks: { name: string; ok: boolean; detail: string; fix: string | null }[];

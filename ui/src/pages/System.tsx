@@ -69,6 +69,7 @@ function Processes({ report, versions }: { report: SystemReport; versions: Versi
     ["Daemon", `process ${daemon.pid}, since ${Number.isNaN(started.getTime()) ? "?" : stamp.format(started)}`],
     ["Listens on", daemon.bind],
     ["Keeper", keeper === null ? "not connected" : `process ${keeper.pid}, version ${keeper.version}`],
+    ["Limits of cages", keeper === null ? "" : `held by ${keeper.limits}`],
     ["Runs going on", String(running)],
   ];
   return (
