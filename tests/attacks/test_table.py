@@ -148,7 +148,7 @@ HOLES: dict[str, tuple[Callable[[Args, Path], Args], set[str]]] = {
 def ask(tmp_path: Path, weaken: Callable[[Args, Path], Args] | None, **popen: Any) -> dict[str, tuple[str, str]]:
     with stage(tmp_path, os.getpid()) as trial:
         plan = compile_plan(CageSpec(), trial.project, name="hole", environ={})
-        code = f"import sys; sys.path.insert(0, {str(trial.project)!r})\nfrom attacks.inside import main; main()"
+        code = f"import sys; sys.path.insert(0, {str(trial.project)!r})\nfrom attacks.table import main; main()"
         argv = [plan.host.python, "-I", "-S", "-B", "-c", code, json.dumps(trial.told(CAGE))]
         change = None if weaken is None else lambda args: weaken(args, trial.base)
         with start(plan, [*argv, *map(str, range(len(ATTACKS)))], change=change, **popen) as process:

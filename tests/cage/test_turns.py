@@ -3,8 +3,7 @@
 import asyncio
 import os
 
-from kaged.cage.ring import Ring
-from kaged.cage.turns import FEW, RECENT_S, Turns
+from kaged.cage.ring import FEW, RECENT_S, Ring, Turns
 from kaged.core.keeper_stream import ROUNDS, Stream
 
 

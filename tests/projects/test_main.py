@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from kaged.projects import templates
-from kaged.projects.schema import json_schema
+from kaged.projects.model import json_schema
 
 SMALL = "version: 1\nproject: bakery\nprimary:\n  system_prompt: config:/prompts/default.md\n"
 

@@ -77,7 +77,7 @@ async def test_a_folder_without_a_project_file_answers_with_a_proposal(projects:
     error = await refused(projects.load(folder, actor=ADA))
     assert error.code == "project_missing"
     assert error.details is not None
-    assert error.details["proposal"] == await projects.propose(folder)
+    assert error.details["proposal"] == templates.proposed_files(folder)[templates.FILE]
     assert list(folder.iterdir()) == []
     assert await projects.list() == []
 
@@ -85,7 +85,7 @@ async def test_a_folder_without_a_project_file_answers_with_a_proposal(projects:
 async def test_create_writes_the_proposed_files_and_loads(projects: Projects, folder: Path, log: Log) -> None:
     project = await projects.load(str(folder), actor=ADA, create=True)
     assert (project.slug, project.path, project.trust, project.problems) == ("my-app-2", folder, "untrusted", [])
-    assert project.prompts == {"config:/prompts/default.md": templates.DEFAULT_PROMPT}
+    assert project.prompts == {"config:/prompts/default.md": templates.data("prompt.md")}
     assert (folder / ".kaged/.gitignore").read_text() == "*.local.*\ntmp/\n"
     assert [file.path for file in project.reviewed] == [templates.FILE, templates.PROMPT]
     assert log.records == [("ada", "project.load", "my-app-2")]
@@ -207,7 +207,7 @@ async def test_the_sample_is_loaded_trusted_and_made_once(projects: Projects, lo
     project = await projects.create_sample(actor=ADA)
     assert (project.slug, project.trust, project.sample) == ("sample", "trusted", True)
     assert project.path == loaded.paths.projects_dir / "sample"
-    assert project.agents_md == sample.FILES["AGENTS.md"]
+    assert project.agents_md == sample.files()["AGENTS.md"]
     assert await projects.create_sample(actor=ADA) == project
 
 

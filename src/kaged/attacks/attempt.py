@@ -53,11 +53,8 @@ Ways = Callable[[Facts], "dict[str, Way]"]
 
 @dataclass(frozen=True)
 class Attack:
-    """A row: `name` says what is tried, `control` where the same attempt must succeed.
-
-    `needs` is the number of a capability without which that cannot be shown (capabilities(7)). `slow` rows
-    are left out when the daemon starts.
-    """
+    """A row: `name` says what is tried, `control` where the same attempt must succeed. `needs` is the number of a
+    capability without which that cannot be shown (capabilities(7)). `slow` rows are left out when the daemon starts."""
 
     group: str
     name: str
@@ -68,10 +65,8 @@ class Attack:
 
 
 def attempt(attack: Attack, facts: Facts) -> tuple[str, str]:
-    """Try every way until one gets through: the outcome, in words.
-
-    The outcome is `through`, `denied`, `not here`, or `broken` when the attempt itself failed.
-    """
+    """Try every way until one gets through: the outcome, in words. The outcome is `through`, `denied`, `not here`, or
+    `broken` when the attempt itself failed."""
     refusals: list[str] = []
     try:
         if attack.needs is not None and facts.where != CAGE and not facts.capabilities >> attack.needs & 1:

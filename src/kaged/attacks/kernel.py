@@ -1,7 +1,5 @@
-"""Ways through system calls and sockets.
-
-The arguments of system calls do no harm: without the filter, the kernel itself finds fault with them.
-"""
+"""Ways through system calls and sockets. The arguments of system calls do no harm: without the filter, the kernel
+itself finds fault with them."""
 
 from __future__ import annotations
 
@@ -19,8 +17,7 @@ from functools import partial
 from .attempt import CAGE, NAMESPACE, Denied, Facts, NotHere, Way, Ways
 from .ways import in_child
 
-ABSENT = {"clone3", "io_uring_enter", "io_uring_register", "io_uring_setup", "listmount", "open_tree_attr",
-          "statmount"}  # fmt: skip
+ABSENT = {"clone3", "io_uring_enter", "io_uring_register", "io_uring_setup", "listmount", "open_tree_attr", "statmount"}
 """What the filter says does not exist; to everything else it says no."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -57,10 +54,8 @@ def _reached(answer: int, number: int | None, *args: int | bytes) -> str:
 
 def sockets(**kinds: tuple[int, int, int]) -> Ways:
     """Sockets by family, type and protocol."""
-    answer = errno.EAFNOSUPPORT
-    return lambda facts: {
-        name: partial(_reached, answer, facts.numbers["socket"], *args) for name, args in kinds.items()
-    }
+    no = errno.EAFNOSUPPORT
+    return lambda f: {name: partial(_reached, no, f.numbers["socket"], *args) for name, args in kinds.items()}
 
 
 def vsock(facts: Facts) -> dict[str, Way]:

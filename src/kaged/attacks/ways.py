@@ -47,11 +47,8 @@ def found(look: Callable[[Facts], Iterable[str]], nothing: str, not_here: str = 
 
 def commands(*lines: str) -> Ways:
     """Programs that must fail."""
-
-    def run(line: str) -> None:
-        subprocess.run(line.split(), check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=10)
-
-    return on(run, *lines)
+    run = partial(subprocess.run, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=10)
+    return on(lambda line: run(line.split()), *lines)
 
 
 def in_child(work: Way) -> Way:
@@ -78,9 +75,6 @@ def in_child(work: Way) -> Way:
             raise OSError(int(answer or 1), "")
 
     return run
-
-
-# -- files ---------------------------------------------------------------------------------------------
 
 
 def write_by_link(path: str) -> None:
@@ -123,9 +117,6 @@ def grow(path: str, size: int, *, hole: bool = False) -> None:
             os.truncate(file.fileno(), size) if hole else os.posix_fallocate(file.fileno(), 0, size)
     finally:
         os.unlink(path)
-
-
-# -- processes -----------------------------------------------------------------------------------------
 
 
 def processes(part: str, holds: str) -> list[str]:
@@ -192,9 +183,6 @@ def init_opened(facts: Facts) -> dict[str, Way]:
     return {**files(facts), **links(facts)}
 
 
-# -- limits --------------------------------------------------------------------------------------------
-
-
 def beyond(limit: int, wanted: int, work: Way) -> Ways:
     """To use more than a resource limit allows, with the limit raised as far as it goes."""
 
@@ -208,16 +196,6 @@ def beyond(limit: int, wanted: int, work: Way) -> Ways:
         work()
 
     return lambda facts: {"raised": partial(reach, facts)}
-
-
-def hold_files() -> None:
-    """More than 4096 open files at once."""
-    held: list[int] = []
-    try:
-        held.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(4097))
-    finally:
-        for fd in held:
-            os.close(fd)
 
 
 def dump_core() -> None:

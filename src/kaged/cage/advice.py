@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from kaged.core.errors import KagedError
+
 APPARMOR_FILE = "/etc/apparmor.d/bwrap-kaged"
 DOCKER_OPTIONS = " ".join(f"--security-opt {option}=unconfined" for option in ("seccomp", "apparmor", "systempaths"))
 PODMAN_OPTIONS = "--security-opt seccomp=unconfined --security-opt unmask=ALL"
@@ -18,6 +20,11 @@ _SWITCHES = {
     "root only": ("proc/sys/kernel/unprivileged_userns_clone", "0"),
     "apparmor": ("proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
 }
+
+
+def refuse(key: str, problem: str) -> KagedError:
+    """The error for a policy that cannot be carried out, with the key it is about."""
+    return KagedError("dsl_invalid", f"{key}: {problem}", {"key": key})
 
 
 def surroundings(root: Path = Path("/")) -> frozenset[str]:
@@ -62,19 +69,16 @@ _ADVICE = (
     (r"setuid|unexpected capabilities but not setuid", "",
      "this bubblewrap is installed set-user-id root, which kaged does not use",
      "run `sudo chmod u-s /usr/bin/bwrap` and allow user namespaces"),
-    (_NETWORK, "container", "this container takes the rights away that a cage's own network needs",
-     _CONTAINER_FIX),
+    (_NETWORK, "container", "this container takes the rights away that a cage's own network needs", _CONTAINER_FIX),
     (_NETWORK, "apparmor", "AppArmor takes the rights away that a cage's own network needs", _APPARMOR_FIX),
     (_NETWORK, "", "the cage's own network could not be set up",
      "allow user namespaces their network (AppArmor, SELinux or the unit's RestrictNamespaces)"),
-    (_PROC, "container", "this container hides parts of /proc, so no cage can have a /proc of its own",
-     _CONTAINER_FIX),
+    (_PROC, "container", "this container hides parts of /proc, so no cage can have a /proc of its own", _CONTAINER_FIX),
     (_PROC, "", "parts of /proc are hidden from kaged, so no cage can have a /proc of its own",
      "in the unit, switch off ProtectKernelTunables, ProtectKernelLogs and ProcSubset"),
     (_USERNS, "no userns", "this machine allows no user namespaces at all",
      "run `sudo sysctl user.max_user_namespaces=15000` and keep it in /etc/sysctl.d/"),
-    (_NO_ROOM, "", "the machine has no room for another process or namespace",
-     "end something, or raise the limit"),
+    (_NO_ROOM, "", "the machine has no room for another process or namespace", "end something, or raise the limit"),
     (_USERNS, "root only", "this machine allows user namespaces to root only",
      "run `sudo sysctl kernel.unprivileged_userns_clone=1` and keep it in /etc/sysctl.d/"),
     (_USERNS, "container", "this container does not let bubblewrap make a user namespace", _CONTAINER_FIX),

@@ -1,8 +1,7 @@
 """From a plan to bubblewrap's options: pure, no kernel needed.
 
-The options travel NUL-separated through `--args`, so no value can become an option of its own; a NUL in
-one is refused here. Everything bubblewrap reads from a descriptor is named and carried as data.
-"""
+The options travel NUL-separated through `--args`, so no value can become an option of its own; a NUL in one is refused
+here. Everything bubblewrap reads from a descriptor is named and carried as data."""
 
 from kaged.cage.network import CA, CA_BUNDLE, CA_TRUSTSTORE
 from kaged.cage.plan import GID, GITCONFIG_INSIDE, HOME, INIT_INSIDE, PLACEHOLDER_MODE, UID, CagePlan, Mount
@@ -25,16 +24,10 @@ nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 }
 """Files of /etc that are the cage's own."""
 
-GITCONFIG = """[user]
-\tname = agent
-\temail = agent@localhost
-[safe]
-\tdirectory = *
-[init]
-\tdefaultBranch = main
-[include]
-\tpath = /etc/gitconfig
-"""
+GITCONFIG = (
+    "[user]\n\tname = agent\n\temail = agent@localhost\n[safe]\n\tdirectory = *\n"
+    "[init]\n\tdefaultBranch = main\n[include]\n\tpath = /etc/gitconfig\n"
+)
 """For all users of the cage, of which there is one: git would call another owner's repository dubious."""
 
 
@@ -83,17 +76,16 @@ def _system(plan: CagePlan) -> list[Arg]:
 
 
 def _own_filesystems(plan: CagePlan) -> list[Arg]:
+    home = _tmpfs(plan, plan.own_bytes, "0700", plan.home)
+    if plan.home_dir is not None:
+        home = ["--bind", plan.home_dir, plan.home]
     return [
         # bubblewrap leaves files such as /proc/sys/kernel/core_pattern writable for a daemon that is root.
         *("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"),
         *_tmpfs(plan, SHM_BYTES, "1777", "/dev/shm"),
         *("--remount-ro", "/dev"),
         *_tmpfs(plan, plan.own_bytes, "1777", "/tmp"),
-        *(
-            ["--bind", plan.home_dir, plan.home]
-            if plan.home_dir is not None
-            else _tmpfs(plan, plan.own_bytes, "0700", plan.home)
-        ),
+        *home,
         *("--dir", "/run", "--symlink", "/run", "/var/run", "--dir", "/var/tmp"),
         *("--ro-bind", plan.host.init, INIT_INSIDE),
         *_data("gitconfig", GITCONFIG_INSIDE),

@@ -11,27 +11,16 @@ from typing import Any, Final, Literal, Protocol, Self
 
 from kaged.cage import launch
 from kaged.cage.connection import Connection
-from kaged.cage.process import Process
-from kaged.cage.ring import Ring
-from kaged.cage.turns import Turns
+from kaged.cage.process import Process as Process
+from kaged.cage.ring import Ring as Ring
+from kaged.cage.ring import Turns
 from kaged.core.errors import KagedError
 from kaged.core.keeper_stream import Stream
-from kaged.core.keeper_wire import WIRE_VERSION, Exit, Frame, peer
+from kaged.core.keeper_wire import WIRE_VERSION, Frame, peer
+from kaged.core.keeper_wire import Exit as Exit
 
-__all__ = [
-    "ANY", "Any_", "CageInfo", "DirEntry", "Exit", "FileRead", "FileWrite", "KeeperClient", "KeeperState",
-    "Process", "ProcessInfo", "Ring",
-]  # fmt: skip
-
-
-class Any_(str):
-    """Type of `ANY`."""
-
-
-ANY: Final = Any_("any")
+ANY: Final = "any"
 """`expect_sha256` of a write that replaces whatever is there."""
-
-FileKind = Literal["file", "dir", "missing", "other"]
 
 
 class Plan(Protocol):
@@ -94,7 +83,7 @@ class FileRead:
     sha256: str
     mtime_ns: int
     mode: int
-    kind: FileKind
+    kind: Literal["file", "dir", "missing", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +111,15 @@ Hook = Callable[[dict[str, Any]], None]
 def _hook(kind: str, doc: str) -> Any:
     """A callback for one kind of event; when it is set it hears what came before."""
 
-    def get(client: "KeeperClient") -> Hook | None:
-        return client._hooks.get(kind)
-
     def put(client: "KeeperClient", call: Hook) -> None:
         client._hooks[kind] = call
-        early = list(client._early)
-        client._early.clear()
-        client._early.extend(event for event in early if event["ev"] != kind)
+        early = client._early.copy()
+        client._early = deque((event for event in early if event["ev"] != kind), early.maxlen)
         for event in early:
             if event["ev"] == kind:
                 call(event)
 
-    return property(get, put, doc=doc)
+    return property(lambda client: client._hooks.get(kind), put, doc=doc)
 
 
 class KeeperClient:
@@ -199,23 +184,17 @@ class KeeperClient:
         """Everything the keeper holds now."""
         fields = await self._ask("state")
         return KeeperState(
-            pid=fields["pid"],
-            version=WIRE_VERSION,
-            limits=fields["limits"],
-            network_lost=fields["network_lost"],
+            *(fields["pid"], WIRE_VERSION, fields["limits"], fields["network_lost"]),
             cages=tuple(CageInfo(**cage) for cage in fields["cages"]),
             processes=tuple(_info(process) for process in fields["processes"]),
         )
 
-    # -- cages ----------------------------------------------------------------------------------------
-
     async def ensure_cage(self, cage_id: str, plan: Plan, *, secrets: Mapping[str, str] | None = None) -> CageInfo:
         """The cage of that id under that plan, made when needed.
 
-        A cage with another plan is replaced when nothing runs in it; otherwise `conflict`. Where only the
-        network's rules or the `secrets` (name → value; None: as they are) are others, they are put in
-        force in the running cage. When the cage cannot be made: `unavailable`, with bubblewrap's own words in
-        `details["stderr"]`.
+        A cage with another plan is replaced when nothing runs in it; otherwise `conflict`. Where only the network's
+        rules or the `secrets` (name → value; None: as they are) are others, they are put in force in the running
+        cage. `unavailable` when it cannot be made, with bubblewrap's own words in `details["stderr"]`.
         """
         given = None if secrets is None else dict(secrets)
         return CageInfo(**await self._ask("ensure_cage", id=cage_id, plan=plan.to_wire(), secrets=given))
@@ -223,8 +202,6 @@ class KeeperClient:
     async def drop_cage(self, cage_id: str) -> None:
         """End a cage and all that runs in it; returns when nothing of it is left. Unknown ids are fine."""
         await self._ask("drop_cage", id=cage_id)
-
-    # -- network --------------------------------------------------------------------------------------
 
     async def answer_ask(self, ask: str, verdict: Literal["once", "session", "deny"]) -> None:
         """The operator's word on a question; `not_found` when it is settled already."""
@@ -234,41 +211,24 @@ class KeeperClient:
         """All network events up to that number are stored; the keeper forgets them."""
         self._connection.tell("network_taken", upto=upto)
 
-    # -- processes ------------------------------------------------------------------------------------
-
     async def run(
-        self,
-        cage_id: str,
-        process_id: str,
-        argv: Sequence[str],
-        *,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
-        stdin: bool = False,
-        pty: tuple[int, int] | None = None,
+        self, cage_id: str, process_id: str, argv: Sequence[str], *, cwd: str | None = None,
+        env: Mapping[str, str] | None = None, stdin: bool = False, pty: tuple[int, int] | None = None,
         walltime_s: float | None = None,
-    ) -> Process:
+    ) -> Process:  # fmt: skip
         """Start a command in a cage, or return what already runs (or ran) under `process_id`.
 
-        `cwd` defaults to the plan's working directory, `env` is added to the plan's, `pty` is (columns,
-        rows), `walltime_s` defaults to the plan's (terminals: to none). Without `stdin` or `pty` its
-        input is empty. Raises `not_found` for an unknown program or folder.
+        `cwd` and `walltime_s` default to the plan's (terminals: no limit), `env` is added to the plan's, `pty` is
+        (columns, rows). Without `stdin` or `pty` its input is empty. `not_found` for an unknown program or folder.
         """
-        await self._ask(
-            "run", cage=cage_id, id=process_id, argv=list(argv), cwd=cwd, env=dict(env or {}), stdin=stdin,
-            pty=pty, walltime_s=walltime_s,
-        )  # fmt: skip
+        given = {"argv": list(argv), "cwd": cwd, "env": dict(env or {}), "stdin": stdin, "pty": pty}
+        await self._ask("run", cage=cage_id, id=process_id, walltime_s=walltime_s, **given)
         return self._process(process_id)
 
     async def run_host(
-        self,
-        process_id: str,
-        argv: Sequence[str],
-        *,
-        cwd: str,
-        env: Mapping[str, str] | None = None,
+        self, process_id: str, argv: Sequence[str], *, cwd: str, env: Mapping[str, str] | None = None,
         pty: tuple[int, int] | None = None,
-    ) -> Process:
+    ) -> Process:  # fmt: skip
         """Start a command outside any cage, in a clean environment: only for what an admin switched on."""
         await self._ask("run_host", id=process_id, argv=list(argv), cwd=cwd, env=dict(env or {}), pty=pty, stdin=False)
         return self._process(process_id)
@@ -280,10 +240,8 @@ class KeeperClient:
         return self._process(process_id)
 
     async def forget(self, process_id: str) -> None:
-        """Drop an ended process and its output; `conflict` while it runs. Unknown ids are fine.
-
-        Programs it left behind go on; what they still put out is thrown away.
-        """
+        """Drop an ended process and its output; `conflict` while it runs. Unknown ids are fine. Programs it left behind
+        go on; what they still put out is thrown away."""
         process = self._processes.get(process_id)
         if process is not None and process.running:
             raise KagedError("conflict", f"process {process_id} still runs: end it before it is forgotten")
@@ -300,8 +258,6 @@ class KeeperClient:
         """Close the keeper's end of the input (see `Process.close_stdin`)."""
         await self._ask("close_stdin", id=process_id)
 
-    # -- files ----------------------------------------------------------------------------------------
-
     async def read_file(self, cage_id: str, path: str, *, max_bytes: int) -> FileRead:
         """Look at a path inside a cage and read up to `max_bytes` (at most 32 MiB) when it is a file."""
         frame = await self._connection.request("read", cage=cage_id, path=path, limit=max_bytes)
@@ -315,17 +271,14 @@ class KeeperClient:
         `expect_sha256` is the hash it must have now, None when it must not exist, or `ANY`; `conflict`
         when that does not hold, and nothing is changed then. At most 32 MiB.
         """
-        frame = await self._connection.request(
-            "write", data, cage=cage_id, path=path, expect=expect_sha256, parents=make_parents
-        )
+        fields = {"cage": cage_id, "path": path, "expect": expect_sha256, "parents": make_parents}
+        frame = await self._connection.request("write", data, **fields)
         return FileWrite(**frame.header["ok"])
 
     async def list_dir(self, cage_id: str, path: str, limit: int) -> list[DirEntry]:
         """The first `limit` entries of a directory inside a cage, sorted by name."""
         fields = await self._ask("list", cage=cage_id, path=path, limit=limit)
         return [DirEntry(*entry) for entry in fields["entries"]]
-
-    # -- end ------------------------------------------------------------------------------------------
 
     async def shutdown(self) -> None:
         """End the keeper and everything in it; returns when nothing is left."""
@@ -346,18 +299,15 @@ class KeeperClient:
         """Detach: everything goes on in the keeper, and its output is kept there."""
         self._connection.close()
 
-    # -- inside ---------------------------------------------------------------------------------------
-
     async def _ask(self, op: str, **fields: Any) -> dict[str, Any]:
         frame = await self._connection.request(op, **fields)
         answer: dict[str, Any] = frame.header["ok"]
         return answer
 
     def _process(self, process_id: str) -> Process:
-        try:
-            return self._processes[process_id]
-        except KeyError:
-            raise KagedError("gone", f"process {process_id} was forgotten meanwhile") from None
+        if process_id not in self._processes:
+            raise KagedError("gone", f"process {process_id} was forgotten meanwhile")
+        return self._processes[process_id]
 
     def _adopt(self, frame: Frame) -> None:
         """Take over what came with an answer: from now on this process is the reader of the output."""
@@ -373,10 +323,8 @@ class KeeperClient:
         stage = (fds["stage_read"], fds["stage_write"]) if "stage_read" in fds else None
         stream = Stream(fds["ring"], fds.get("source"), stage, fields["capacity"])
         ring = Ring(stream, lambda: self._drained(process_id), self._turns)
-        master = os.dup(fds["source"]) if stage else None
-        process = Process(
-            process_id, tuple(fields["argv"]), ring, self, master=master, stdin=fds.get("stdin"), pty=fields["pty"]
-        )
+        ends = {"master": os.dup(fds["source"]) if stage else None, "stdin": fds.get("stdin")}
+        process = Process(process_id, tuple(fields["argv"]), ring, self, **ends, pty=fields["pty"])
         self._processes[process_id] = process
         if fields["exit"] is not None:
             process.ended(Exit.from_wire(fields["exit"]))

@@ -6,14 +6,15 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from kaged.cage.advice import refuse
 from kaged.cage.host import HostFacts, host_facts
-from kaged.cage.mounts import Mounts, cover_of, refuse
+from kaged.cage.mounts import Mounts, cover_of
 from kaged.cage.network import JAVA_TRUST, TRUST_ENV, NetPlan, net_plan, placeholder
 from kaged.cage.plan import GITCONFIG_INSIDE, HOME, CagePlan, Mode, PlanLimits
 from kaged.cage.seccomp import Profile
 from kaged.cage.toolchains import Lent, lend
 from kaged.core.errors import KagedError
-from kaged.projects.cage_spec import PROJECT, PROTECTED, CageSpec
+from kaged.projects.cage_spec import PROJECT, PROTECTED, CageSpec, Limits
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FSIZE_BYTES = 4 * 1024**3
@@ -24,16 +25,9 @@ OWN_DIRS = tuple(map(Path, ("/tmp", "/var/tmp", HOME)))
 
 
 def compile_plan(
-    spec: CageSpec,
-    project_root: Path,
-    *,
-    name: str,
-    default_seccomp: Profile = "default",
-    never: Sequence[Path] = (),
-    environ: Mapping[str, str] | None = None,
-    host: HostFacts | None = None,
-    home_dir: Path | None = None,
-) -> CagePlan:
+    spec: CageSpec, project_root: Path, *, name: str, default_seccomp: Profile = "default", never: Sequence[Path] = (),
+    environ: Mapping[str, str] | None = None, host: HostFacts | None = None, home_dir: Path | None = None,
+) -> CagePlan:  # fmt: skip
     """Compile `spec` for the project at `project_root`; `name` is for display only.
 
     `never` lists folders that no cage may show (the daemon's configuration, home, runtime, audit log);
@@ -58,30 +52,17 @@ def compile_plan(
     net = net_plan(spec)
     shown = any(path.is_relative_to(root) and mode != "hidden" for path, mode in rules.items())
     return CagePlan(
-        name=name,
-        root=str(root),
-        rules=tuple((str(path), mode) for path, mode in rules.items()),
-        protect=protect,
-        mounts=mounts.ordered(),
-        env=_env(spec, facts, os.environ if environ is None else environ, lent, net),
-        seccomp=spec.seccomp or default_seccomp,
-        limits=PlanLimits(
-            memory_bytes=spec.limits.memory,
-            pids=spec.limits.pids,
-            nofile=spec.limits.nofile,
-            fsize_bytes=FSIZE_BYTES,
-            walltime_s=spec.limits.walltime,
-            cpu=spec.limits.cpu,
-            disk_bytes=spec.limits.disk,
-        ),
-        workdir=str(root) if shown else HOME,
-        host=facts,
-        net=net,
-        toolchains=spec.toolchains,
-        lent=tuple(map(str, lent.shown)),
-        keeps=spec.home,
+        name=name, root=str(root), rules=tuple((str(path), mode) for path, mode in rules.items()), protect=protect,
+        mounts=mounts.ordered(), env=_env(spec, facts, os.environ if environ is None else environ, lent, net),
+        seccomp=spec.seccomp or default_seccomp, limits=_limits(spec.limits), workdir=str(root) if shown else HOME,
+        host=facts, net=net, toolchains=spec.toolchains, lent=tuple(map(str, lent.shown)), keeps=spec.home,
         home_dir=_home_dir(spec, home_dir),
-    )
+    )  # fmt: skip
+
+
+def _limits(limits: Limits) -> PlanLimits:
+    counted = (limits.memory, limits.pids, limits.nofile, FSIZE_BYTES)
+    return PlanLimits(*counted, walltime_s=limits.walltime, cpu=limits.cpu, disk_bytes=limits.disk)
 
 
 def _key(index: int) -> str:
@@ -98,14 +79,12 @@ def _root(project_root: Path, never: Iterable[Path]) -> Path:
     refused = [p for p in (*KERNEL_DIRS, *SYSTEM_DIRS, *OWN_DIRS, *never) if p.is_relative_to(root)]
     refused += [p for p in NO_PROJECTS if root.is_relative_to(p)]
     if refused:
-        raise KagedError(
-            "dsl_invalid", f"{root} cannot be a project, because of {refused[0]}; choose a folder of its own"
-        )
+        words = f"{root} cannot be a project, because of {refused[0]}"
+        raise KagedError("dsl_invalid", f"{words}; choose a folder of its own")
     return root
 
 
 def _rules(spec: CageSpec, root: Path, never: Sequence[Path]) -> dict[Path, Mode]:
-    """The rules in their order, by absolute path, checked against each other."""
     rules: dict[Path, Mode] = {}
     for index, rule in enumerate(spec.fs):
         relative = rule.path.removeprefix(PROJECT)
@@ -183,17 +162,10 @@ def _env(
 ) -> tuple[tuple[str, str], ...]:
     python = () if host.python_prefix is None else (f"{host.python_prefix}/bin",)
     env = {
-        "PATH": ":".join((f"{HOME}/.local/bin", *lent.path, PATH, *python)),
-        "HOME": HOME,
-        "USER": "agent",
-        "LOGNAME": "agent",
-        "SHELL": host.shell,
-        "LANG": "C.UTF-8",
-        "TERM": "xterm-256color",
-        "TMPDIR": "/tmp",
-        "GIT_CONFIG_SYSTEM": GITCONFIG_INSIDE,
-        **dict(lent.env),
-    }
+        "PATH": ":".join((f"{HOME}/.local/bin", *lent.path, PATH, *python)), "HOME": HOME, "USER": "agent",
+        "LOGNAME": "agent", "SHELL": host.shell, "LANG": "C.UTF-8", "TERM": "xterm-256color", "TMPDIR": "/tmp",
+        "GIT_CONFIG_SYSTEM": GITCONFIG_INSIDE, **dict(lent.env),
+    }  # fmt: skip
     if net is not None and net.opens_tls:
         java = host.java or "sdkman" in spec.toolchains
         env |= {**TRUST_ENV, **({"JAVA_TOOL_OPTIONS": JAVA_TRUST} if java else {})}

@@ -1,6 +1,7 @@
 """The daemon's framed connection to the keeper: numbered requests, any number at a time."""
 
 import asyncio
+import itertools
 import os
 import socket
 from collections import deque
@@ -22,36 +23,28 @@ class Connection:
     """
 
     def __init__(
-        self,
-        sock: socket.socket,
-        on_event: Callable[[dict[str, Any]], None],
-        on_close: Callable[[], None],
+        self, sock: socket.socket, on_event: Callable[[dict[str, Any]], None], on_close: Callable[[], None],
         adopt: Callable[[Frame], None],
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.closed = asyncio.Event()
         self._sock = sock
         self._fd = sock.fileno()
         self._loop = asyncio.get_running_loop()
-        self._on_event = on_event
-        self._on_close = on_close
-        self._adopt = adopt
+        self._on_event, self._on_close, self._adopt = on_event, on_close, adopt
         self._reader = wire.FrameReader()
         self._pending: dict[int, asyncio.Future[Frame]] = {}
         self._queue: deque[memoryview] = deque()
-        self._numbers = 0
+        self._numbers = itertools.count(1)
         self._loop.add_reader(self._fd, self._readable)
 
     async def request(self, op: str, payload: bytes = b"", **fields: Any) -> Frame:
-        """Ask; returns the answer's frame. Cancelling forgets the answer, not what was asked for.
-
-        Raises `KagedError` with the keeper's own code and sentence, or `unavailable` when it is gone.
-        """
+        """Ask; returns the answer's frame. Cancelling forgets the answer, not what was asked for. Raises `KagedError`
+        with the keeper's own code and sentence, or `unavailable` when it is gone."""
         if self.closed.is_set():
             raise KagedError("unavailable", LOST)
         if len(payload) > wire.MAX_PAYLOAD:
             raise KagedError("payload_too_large", f"more than {wire.MAX_PAYLOAD} bytes in one request")
-        self._numbers += 1
-        number = self._numbers
+        number = next(self._numbers)
         answer: asyncio.Future[Frame] = self._loop.create_future()
         self._pending[number] = answer
         try:
@@ -63,8 +56,7 @@ class Connection:
     def tell(self, op: str, **fields: Any) -> None:
         """Ask without waiting for the answer."""
         if not self.closed.is_set():
-            self._numbers += 1
-            self._send(wire.encode({"n": self._numbers, "op": op, **fields}))
+            self._send(wire.encode({"n": next(self._numbers), "op": op, **fields}))
 
     def _send(self, data: bytes) -> None:
         self._queue.append(memoryview(data))

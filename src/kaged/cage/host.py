@@ -18,10 +18,10 @@ OLDEST_PYTHON = (3, 9)
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 BASE_DIRS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 ETC_NAMES = (
-    "alternatives", "ca-certificates", "ca-certificates.conf", "pki/ca-trust", "pki/tls/cert.pem",
-    "pki/tls/certs", "pki/tls/openssl.cnf", "ssl/cert.pem", "ssl/certs", "ssl/openssl.cnf", "ld.so.cache",
-    "ld.so.conf", "ld.so.conf.d", "localtime", "timezone", "mime.types", "os-release", "protocols",
-    "services", "rpc", "shells", "terminfo", "host.conf", "gitconfig",
+    "alternatives", "ca-certificates", "ca-certificates.conf", "pki/ca-trust", "pki/tls/cert.pem", "pki/tls/certs",
+    "pki/tls/openssl.cnf", "ssl/cert.pem", "ssl/certs", "ssl/openssl.cnf", "ld.so.cache", "ld.so.conf",
+    "ld.so.conf.d", "localtime", "timezone", "mime.types", "os-release", "protocols", "services", "rpc", "shells",
+    "terminfo", "host.conf", "gitconfig",
 )  # fmt: skip
 """What of /etc exists inside; never a folder that holds private keys beside public ones."""
 ETC_GLOBS = ("python3*", "java-*-openjdk")
@@ -58,10 +58,8 @@ class HostFacts:
 
 @cache
 def host_facts() -> HostFacts:
-    """Look at the machine (a few milliseconds, once a process).
-
-    Raises `KagedError("unavailable")` when bubblewrap is missing or the processor is not supported.
-    """
+    """Look at the machine (a few milliseconds, once a process). Raises `KagedError("unavailable")` when bubblewrap is
+    missing or the processor is not supported."""
     machine = platform.machine()
     if machine not in get_args(Machine):
         known = " and ".join(get_args(Machine))
@@ -72,28 +70,21 @@ def host_facts() -> HostFacts:
     python, prefix = interpreter()
     etc = _etc_entries(Path("/etc"))
     return HostFacts(
-        machine="x86_64" if machine == "x86_64" else "aarch64",
-        bwrap=bwrap,
-        options=_options(bwrap),
-        base=_base_dirs(Path("/")),
-        etc=etc,
-        shell="/bin/bash" if Path("/bin/bash").exists() else "/bin/sh",
-        python=python,
-        python_prefix=prefix,
+        machine="x86_64" if machine == "x86_64" else "aarch64", bwrap=bwrap, options=_options(bwrap),
+        base=_base_dirs(Path("/")), etc=etc, shell="/bin/bash" if Path("/bin/bash").exists() else "/bin/sh",
+        python=python, python_prefix=prefix, ca_files=_ca_files(Path("/etc"), etc),
         init=str(Path(__file__).resolve().parent.parent / "inside" / "init.py"),
-        ca_files=_ca_files(Path("/etc"), etc),
         java=shutil.which("java", path="/usr/local/bin:/usr/bin:/bin") is not None,
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-    )
+    )  # fmt: skip
 
 
 def _options(bwrap: str) -> frozenset[str]:
     done = subprocess.run([bwrap, "--help"], capture_output=True, text=True, check=False, timeout=10)
     options = frozenset(re.findall(r"^\s+(--[a-z0-9-]+)", done.stdout + done.stderr, re.M))
     if missing := NEEDED_OPTIONS - options:
-        raise KagedError(
-            "unavailable", f"{bwrap} is too old: it lacks {', '.join(sorted(missing))}; install bubblewrap 0.5 or later"
-        )
+        words = f"{bwrap} is too old: it lacks {', '.join(sorted(missing))}"
+        raise KagedError("unavailable", f"{words}; install bubblewrap 0.5 or later")
     return options
 
 
@@ -124,9 +115,6 @@ def interpreter(system: Path = SYSTEM_PYTHON) -> tuple[str, str | None]:
     prefix = Path(sys.base_prefix).resolve()
     own = prefix / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     if not own.exists():
-        raise KagedError(
-            "unavailable",
-            f"cages need a Python of their own: {SYSTEM_PYTHON} is missing or older than 3.9 and {own} does "
-            "not exist; install the package python3",
-        )
+        words = f"{SYSTEM_PYTHON} is missing or older than 3.9 and {own} does not exist"
+        raise KagedError("unavailable", f"cages need a Python of their own: {words}; install the package python3")
     return str(own), None if prefix.is_relative_to("/usr") else str(prefix)

@@ -21,11 +21,10 @@ def dial(path: Path) -> socket.socket | None:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.connect(str(path))
-    except (FileNotFoundError, ConnectionRefusedError):
-        sock.close()
-        return None
     except OSError as error:
         sock.close()
+        if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+            return None
         raise KagedError("unavailable", f"the keeper's socket {path} cannot be reached: {error}") from error
     sock.setblocking(False)
     return sock
@@ -45,13 +44,9 @@ async def start(path: Path, runtime: Path, grace_s: float) -> None:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(main), "--socket", str(path), "--grace", str(grace_s)),
             *("--site", str(Path(h11.__file__).parents[1])),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=errors,
-            env={name: os.environ[name] for name in _PASSED if name in os.environ},
-            cwd="/",
-            start_new_session=True,
-        )
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=errors, cwd="/",
+            start_new_session=True, env={name: os.environ[name] for name in _PASSED if name in os.environ},
+        )  # fmt: skip
     finally:
         os.close(errors)
     assert process.stdout is not None

@@ -2,19 +2,14 @@
 
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kaged.cage.advice import refuse
 from kaged.cage.plan import PLACEHOLDER_MODE, Mode, Mount, MountKind
 from kaged.core.errors import KagedError
 
 Kind = Literal["dir", "file", "missing", "link", "other"]
-
-
-def refuse(key: str, problem: str) -> KagedError:
-    """The error for a policy that cannot be carried out, with the key it is about."""
-    return KagedError("dsl_invalid", f"{key}: {problem}", {"key": key})
 
 
 def cover_of(path: Path, rules: Mapping[Path, Mode]) -> Path | None:
@@ -22,34 +17,8 @@ def cover_of(path: Path, rules: Mapping[Path, Mode]) -> Path | None:
     return next((p for p in (path, *path.parents) if p in rules), None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What stands at a path: `at` is the path itself, or the first part on the way that ends the walk.
-
-    `parents` are the real folders between the root and `at`, both excluded. A placeholder (of a live cage,
-    or left over by a crash) counts as `missing`.
-    """
-
-    kind: Kind
-    at: Path
-    parents: tuple[Path, ...]
-
-
-def _walk(root: Path, path: Path) -> _Found:
-    """Walk from `root` down to `path`, one name at a time, without ever following a symbolic link."""
-    kind: Kind = "dir"
-    here = root
-    above: list[Path] = []
-    for name in path.relative_to(root).parts:
-        above.append(here)
-        here = here / name
-        kind = _kind(here)
-        if kind != "dir":
-            break
-    return _Found(kind, here, tuple(above[1:]))
-
-
 def _kind(path: Path) -> Kind:
+    """What stands there; a placeholder (of a live cage, or left over by a crash) counts as `missing`."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -73,13 +42,13 @@ class Mounts:
         self._mounts: dict[Path, Mount] = {}
 
     def add_rule(self, path: Path, mode: Mode, key: str) -> None:
-        found = self._look(path, key)
-        if found.kind == "missing" or found.at != path:
-            if mode == "rw" or found.at != path or not self._writable(path.parent):
+        kind, at = self._look(path, key)
+        if kind == "missing" or at != path:
+            if mode == "rw" or at != path or not self._writable(path.parent):
                 raise refuse(key, f"{path} does not exist; create it, or remove the rule")
             self._mount(path, "hide-dir", placeholder=True)
         elif mode == "hidden":
-            self._mount(path, "hide-dir" if found.kind == "dir" else "hide-file")
+            self._mount(path, "hide-dir" if kind == "dir" else "hide-file")
         else:
             self._mount(path, mode)
 
@@ -89,24 +58,33 @@ class Mounts:
         if any(mode == "rw" and rule.is_relative_to(path) for rule, mode in self._rules.items()):
             raise refuse(key, f"a rule makes {path} writable, but {pattern} is protected; add it to protect.remove")
         if self._writable(path):
-            found = self._look(path, key)
-            missing = found.kind == "missing"
-            self._mount(found.at, "hide-dir" if missing else "ro", placeholder=missing)
+            kind, at = self._look(path, key)
+            missing = kind == "missing"
+            self._mount(at, "hide-dir" if missing else "ro", placeholder=missing)
 
     def _writable(self, path: Path) -> bool:
         cover = cover_of(path, self._rules)
         return cover is not None and self._rules[cover] == "rw"
 
-    def _look(self, path: Path, key: str) -> _Found:
-        """What stands at `path`; each writable folder above becomes a mount, or it could be renamed."""
-        found = _walk(self._root if path.is_relative_to(self._root) else Path("/"), path)
-        if found.kind == "link":
-            raise refuse(key, f"{found.at} is a symbolic link, so kaged cannot hold {path}; put a real one there")
-        if found.kind == "other":
-            raise refuse(key, f"{found.at} is a socket, pipe or device, which no cage shows")
-        for parent in filter(self._writable, found.parents):
+    def _look(self, path: Path, key: str) -> tuple[Kind, Path]:
+        """What stands at `path`, or at the first part on the way that ends the walk; no link is ever followed. Each
+        writable folder above becomes a mount, or it could be renamed."""
+        kind: Kind = "dir"
+        here = root = self._root if path.is_relative_to(self._root) else Path("/")
+        above: list[Path] = []
+        for name in path.relative_to(root).parts:
+            above.append(here)
+            here = here / name
+            kind = _kind(here)
+            if kind != "dir":
+                break
+        if kind == "link":
+            raise refuse(key, f"{here} is a symbolic link, so kaged cannot hold {path}; put a real one there")
+        if kind == "other":
+            raise refuse(key, f"{here} is a socket, pipe or device, which no cage shows")
+        for parent in filter(self._writable, above[1:]):
             self._mounts.setdefault(parent, Mount("pin", str(parent)))
-        return found
+        return kind, here
 
     def _mount(self, path: Path, kind: MountKind, *, placeholder: bool = False) -> None:
         if path not in self._mounts or self._mounts[path].kind == "pin":

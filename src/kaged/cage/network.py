@@ -36,20 +36,15 @@ class NetPlan:
         """The policy in the gate's form."""
         rules = [rule.model_dump(mode="json") | _target(rule.host) for rule in self.spec.http]
         secrets = [
-            secret.model_dump(include={"name", "format"})
-            | _target(secret.host)
-            | {"header": secret.header.lower(), "placeholder": placeholder(secret)}
-            for secret in self.secrets
+            {"name": s.name, "format": s.format, **_target(s.host), "header": s.header.lower()}
+            | {"placeholder": placeholder(s)}
+            for s in self.secrets
         ]
+        spec = self.spec
         return {
-            "mode": self.spec.mode,
-            "allow": [_target(host) for host in self.spec.allow],
-            "http": rules,
-            "secrets": secrets,
-            "hosts": dict(self.spec.hosts),
-            "private": list(self.spec.private),
-            "ask_timeout_s": self.spec.ask_timeout,
-        }
+            "mode": spec.mode, "allow": [_target(host) for host in spec.allow], "http": rules, "secrets": secrets,
+            "hosts": dict(spec.hosts), "private": list(spec.private), "ask_timeout_s": spec.ask_timeout,
+        }  # fmt: skip
 
 
 def _target(host: str) -> dict[str, Any]:

@@ -27,11 +27,10 @@ Home = Literal["ephemeral", "session", "project"]
 class Mount:
     """One mount at `path`, which is the same inside as outside.
 
-    `pin` is a writable folder bound onto itself: a mount point cannot be renamed, so nobody inside can
-    move a folder away to get rid of the protected file in it. `hide-dir` and `hide-file` cover what is
-    there. `placeholder` says that the path is missing outside: bubblewrap makes an empty folder of an unusual
-    mode to mount on, and the keeper removes it. Version control does not see it, and removing it can only
-    ever remove an empty folder.
+    `pin` is a writable folder bound onto itself: a mount point cannot be renamed, so nobody inside can move a
+    folder away to get rid of the protected file in it. `hide-dir` and `hide-file` cover what is there.
+    `placeholder` says that the path is missing outside: bubblewrap makes an empty folder of an unusual mode to
+    mount on, unseen by version control; the keeper removes it, which can only ever remove an empty folder.
     """
 
     kind: MountKind
@@ -41,10 +40,8 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class PlanLimits:
-    """How much the cage may use; None means no limit. `cpu` counts processors.
-
-    Memory, open files and file size count per process; `disk_bytes` for /home/agent and /tmp each.
-    """
+    """How much the cage may use; None means no limit. `cpu` counts processors. Memory, open files and file size count
+    per process; `disk_bytes` for /home/agent and /tmp each."""
 
     memory_bytes: int | None
     pids: int
@@ -59,9 +56,8 @@ class PlanLimits:
 class CagePlan:
     """A compiled cage policy.
 
-    `rules` is what the project file asked for, `protect` the patterns that stay read-only, `mounts` how
-    both are carried out on the file system as it was found, in order. `lent` are folders of toolchains.
-    `home_dir` is the folder outside that a home which is kept lies in.
+    `rules` is what the project file asked for, `protect` the patterns that stay read-only, `mounts` how both are
+    carried out, in order. `lent` are folders of toolchains. `home_dir` holds, outside, a home which is kept.
     """
 
     name: str
@@ -95,17 +91,16 @@ class CagePlan:
     def guards(self) -> tuple[str, ...]:
         """Paths that must stay mount points for as long as the cage lives.
 
-        The kernel detaches a mount when the file below it is renamed over or removed outside (an editor's
-        save, `git config`); from then on the path would be writable inside.
+        The kernel detaches one when the file below is renamed over or removed outside (an editor's save, `git
+        config`); from then on the path would be writable inside.
         """
         return tuple(mount.path for mount in self.mounts if mount.path != self.root)
 
     def hash(self) -> str:
         """SHA-256 over the policy, as hex: a plan stays the same when `.envrc` is created.
 
-        A cage that runs takes another network policy as it is, so of `net` only that counts which is built
-        into the cage: whether there is one, whether it trusts an authority of its own, and which
-        placeholders its environment holds.
+        A cage that runs takes another network policy as it is, so of `net` only that counts which is built in:
+        whether there is one, whether it trusts an authority of its own, and which placeholders it holds.
         """
         policy = asdict(self)
         del policy["name"], policy["mounts"]
@@ -135,15 +130,9 @@ class CagePlan:
             raise KagedError("unavailable", f"the cage keeps its home by {self.keeps}, and has no folder for it")
         args, data = bwrap_options(self)
         return {
-            "hash": self.hash(),
-            "args": args,
+            "hash": self.hash(), "args": args, "init": [self.host.python, "-I", "-S", INIT_INSIDE],
             "data": {name: base64.b64encode(content).decode("ascii") for name, content in data.items()},
-            "init": [self.host.python, "-I", "-S", INIT_INSIDE],
-            "env": dict(self.env),
-            "workdir": self.workdir,
-            "limits": asdict(self.limits),
-            "placeholders": list(self.placeholders),
-            "guards": list(self.guards),
-            "net": None if self.net is None else self.net.to_wire(),
-            "home": self.home_dir,
-        }
+            "env": dict(self.env), "workdir": self.workdir, "limits": asdict(self.limits),
+            "placeholders": list(self.placeholders), "guards": list(self.guards),
+            "net": None if self.net is None else self.net.to_wire(), "home": self.home_dir,
+        }  # fmt: skip

@@ -51,10 +51,8 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one attack: `denied`, `got through`, `inconclusive` or `not tried`, and where it works.
-
-    `control` is empty when none was asked for.
-    """
+    """What became of one attack: `denied`, `got through`, `inconclusive` or `not tried`, and where it works. `control`
+    is empty when none was asked for."""
 
     group: str
     name: str
@@ -96,9 +94,8 @@ class ProbeReport:
 async def probe(client: KeeperClient, *, attacks: bool = False, place: Path | None = None) -> ProbeReport:
     """Start a cage through `client`, try the attacks in it, and end it.
 
-    `attacks` adds the slow ones and, for each, the control (a few seconds). `place` is where the trial
-    project is made (default: the folder for temporary files). Never raises for a cage that fails: that is
-    what the report says.
+    `attacks` adds the slow ones and, for each, the control (a few seconds). `place` is where the trial project is made
+    (default: the folder for temporary files). Never raises for a cage that fails: that is what the report says.
     """
     rows = [index for index, attack in enumerate(ATTACKS) if attacks or not attack.slow]
     try:
@@ -125,7 +122,6 @@ async def probe(client: KeeperClient, *, attacks: bool = False, place: Path | No
 
 
 def _summaries(outcomes: Sequence[Outcome]) -> list[Check]:
-    """A check for each group: how many held, or what did not."""
     checks = []
     for group in dict.fromkeys(outcome.group for outcome in outcomes):
         own = [outcome for outcome in outcomes if outcome.group == group]
@@ -146,17 +142,15 @@ def _outcome(attack: Attack, told: _Told, controls: _Told | None) -> Outcome:
         return made("not tried" if outcome == "not here" else "inconclusive", words)
     if controls is None:
         return made("denied", words)
-    shown = controls[attack.name]
-    match shown["outcome"]:
-        case "through":
-            return made("denied", words, f"worked {attack.control} ({shown['words']})")
-        case "not here":
-            return made("denied", words, f"not shown here: {shown['words']}")
-    return made("inconclusive", words, f"did not work {attack.control} either: {shown['words']}")
+    shown, why = controls[attack.name]["outcome"], controls[attack.name]["words"]
+    if shown == "through":
+        return made("denied", words, f"worked {attack.control} ({why})")
+    if shown == "not here":
+        return made("denied", words, f"not shown here: {why}")
+    return made("inconclusive", words, f"did not work {attack.control} either: {why}")
 
 
 async def _controls(client: KeeperClient, place: Path | None) -> _Told:
-    """Every attack in the surroundings where it must succeed; each has a stage of its own."""
     told: _Told = {}
     for where in (NO_FILTER, OPEN_MOUNTS, NAMESPACE, OUTSIDE):
         rows = [row for row, attack in enumerate(ATTACKS) if attack.control == where]
@@ -164,17 +158,15 @@ async def _controls(client: KeeperClient, place: Path | None) -> _Told:
             try:
                 told |= await _try(client, trial, where, rows)
             except KagedError as error:
-                problem, fix = explain_bwrap_failure(str((error.details or {}).get("stderr", error.message)))
-                words = f"{problem}; {fix}"
+                words = "; ".join(explain_bwrap_failure(str((error.details or {}).get("stderr", error.message))))
                 told |= {ATTACKS[row].name: {"outcome": "broken", "words": words} for row in rows}
     return told
 
 
 async def _try(client: KeeperClient, trial: Stage, where: str, rows: Sequence[int]) -> _Told:
-    """What the attacks with these numbers found in these surroundings, by name."""
     plan = trial.plan()
     ended: Exit | None
-    start = f"import sys; sys.path.insert(0, {str(trial.project)!r}); from attacks.inside import main; main()"
+    start = f"import sys; sys.path.insert(0, {str(trial.project)!r}); from attacks.table import main; main()"
     argv = [plan.host.python, "-I", "-S", "-B", "-c", start, json.dumps(trial.told(where)), *map(str, rows)]
     if where in (NAMESPACE, OUTSIDE):
         ended, output = None, await trial.run_outside(where, argv, plan)
@@ -200,7 +192,6 @@ async def _cage(client: KeeperClient, plan: Plan) -> AsyncIterator[str]:
 
 
 async def _run(client: KeeperClient, plan: Plan, argv: Sequence[str]) -> tuple[Exit, bytes]:
-    """How a command, run in a cage of its own, ended, and everything that it said."""
     async with _cage(client, plan) as cage:
         process = await client.run(cage, f"{cage}-try", argv, walltime_s=TIME_LIMIT_S)
         try:
@@ -227,11 +218,8 @@ async def _greed(client: KeeperClient, plan: CagePlan) -> list[Outcome]:
 
 
 def _seen(attack: Attack, inside: bool, elsewhere: bool, refusal: str) -> Outcome:
-    """The outcome of an attack whose success is seen from outside."""
-    told, shown = (
-        {attack.name: {"outcome": "through" if through else "denied", "words": "" if through else refusal}}
-        for through in (inside, elsewhere)
-    )
+    through, denied = {"outcome": "through", "words": ""}, {"outcome": "denied", "words": refusal}
+    told, shown = ({attack.name: through if worked else denied} for worked in (inside, elsewhere))
     return _outcome(attack, told, shown)
 
 
@@ -254,6 +242,5 @@ async def _leftovers(client: KeeperClient, plan: CagePlan) -> Outcome:
 
 
 def _snapshot(folder: Path) -> dict[str, bytes]:
-    """Everything below a folder by name; files with their content."""
     paths = folder.rglob("*")
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"" for path in paths}

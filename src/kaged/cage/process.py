@@ -7,52 +7,32 @@ import os
 import signal
 import struct
 import termios
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from kaged.cage.ring import Ring
 from kaged.core.errors import KagedError
 from kaged.core.keeper_wire import Exit
 
+if TYPE_CHECKING:
+    from kaged.cage.client import KeeperClient
+
 _EOT = b"\x04"
 LOST = Exit(None, None, "cage_lost")
 
 
-class KeeperPort(Protocol):
-    """What a process asks of the keeper."""
-
-    async def signal(self, process_id: str, number: int, *, tree: bool) -> None:
-        """Deliver a signal."""
-
-    async def close_stdin(self, process_id: str) -> None:
-        """Close the keeper's end of the input."""
-
-
 class Process:
-    """A started command or terminal. Owns its descriptors until the keeper is told to forget it.
-
-    `stream` is its output; `exit` is set as soon as the command itself was reaped.
-    """
+    """A started command or terminal. Owns its descriptors until the keeper is told to forget it. `stream` is its
+    output; `exit` is set as soon as the command itself was reaped."""
 
     def __init__(
-        self,
-        process_id: str,
-        argv: tuple[str, ...],
-        stream: Ring,
-        keeper: KeeperPort,
-        *,
-        master: int | None,
-        stdin: int | None,
-        pty: bool,
-    ) -> None:
-        self.id = process_id
-        self.argv = argv
-        self.stream = stream
+        self, process_id: str, argv: tuple[str, ...], stream: Ring, keeper: "KeeperClient",
+        *, master: int | None, stdin: int | None, pty: bool,
+    ) -> None:  # fmt: skip
+        self.id, self.argv, self.stream, self.pty = process_id, argv, stream, pty
         self.exit: Exit | None = None
         self._keeper = keeper
         self._loop = asyncio.get_running_loop()
-        self.pty = pty
-        self._master = master
-        self._stdin = stdin
+        self._master, self._stdin = master, stdin
         self._waiter: asyncio.Future[None] | None = None
         self._done = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -63,10 +43,8 @@ class Process:
         return self.exit is None
 
     async def wait(self) -> Exit:
-        """Wait for the end of the command; everything it had put out by then is in `stream`.
-
-        Cancelling stops the waiting, not the command.
-        """
+        """Wait for the end of the command; everything it had put out by then is in `stream`. Cancelling stops the
+        waiting, not the command."""
         await self._done.wait()
         assert self.exit is not None
         return self.exit
@@ -76,10 +54,8 @@ class Process:
         await self._keeper.signal(self.id, sig, tree=tree)
 
     async def write(self, data: bytes) -> None:
-        """Write to its terminal or its standard input, waiting while that is full.
-
-        Raises `KagedError`: `bad_request` when it has no input, `gone` when nobody reads it any more.
-        """
+        """Write to its terminal or its standard input, waiting while that is full. Raises `KagedError`: `bad_request`
+        when it has no input, `gone` when nobody reads it any more."""
         async with self._writing:
             view = memoryview(data)
             while view:

@@ -3,13 +3,31 @@
 import asyncio
 from collections.abc import Callable
 
-from kaged.cage.turns import Turns
 from kaged.core.errors import KagedError
 from kaged.core.keeper_stream import ROUNDS, Stream
 
 _PTY_QUIET_S = 0.02
 _PTY_QUIET_LOOKS = 2
 _PTY_MOST_LOOKS = 50
+
+FEW = 2
+"""Reads of one wake-up while others put out as well: what somebody types must not wait for a flood."""
+RECENT_S = 1.0
+
+
+class Turns:
+    """How much one source may be read before others get their turn; shared by all rings of one event loop."""
+
+    def __init__(self) -> None:
+        self._last: object = None
+        self._last_at = self._shared_at = float("-inf")
+
+    def rounds(self, reader: object, now: float) -> int:
+        """Reads for `reader`, whose source has bytes: `ROUNDS` while it is the only one. Time in seconds."""
+        if reader is not self._last and now - self._last_at < RECENT_S:
+            self._shared_at = now
+        self._last, self._last_at = reader, now
+        return FEW if now - self._shared_at < RECENT_S else ROUNDS
 
 
 class Ring:
@@ -46,10 +64,8 @@ class Ring:
         return self._stream.ended
 
     def read(self, after: int, limit: int) -> tuple[int, bytes]:
-        """Up to `limit` bytes from offset `after`, or from `start` when that is gone: (offset, bytes).
-
-        Raises `KagedError` (`gone`) once the process was forgotten.
-        """
+        """Up to `limit` bytes from offset `after`, or from `start` when that is gone: (offset, bytes). Raises
+        `KagedError` (`gone`) once the process was forgotten."""
         if self._closed:
             raise KagedError("gone", "this output is not kept any more")
         return self._stream.read(after, limit)

@@ -27,9 +27,9 @@ ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
 DENIED: Numbers = {
     # what the file tree shows
-    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
-    "move_mount": (429, 429), "open_tree": (428, 428), "fsopen": (430, 430), "fsconfig": (431, 431),
-    "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
+    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "move_mount": (429, 429),
+    "open_tree": (428, 428), "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
+    "mount_setattr": (442, 442),
     # other namespaces, in which an agent would be root
     "setns": (308, 268), "unshare": (272, 97),
     # the kernel's keyring is the account's, not the cage's
@@ -37,16 +37,16 @@ DENIED: Numbers = {
     # big, privileged by habit, and behind most kernel exploits of past years
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
     # another kernel, or other code in this one
-    "kexec_load": (246, 104), "kexec_file_load": (320, 294), "init_module": (175, 105),
-    "finit_module": (313, 273), "delete_module": (176, 106), "create_module": (174, None),
-    "get_kernel_syms": (177, None), "query_module": (178, None),
+    "kexec_load": (246, 104), "kexec_file_load": (320, 294), "init_module": (175, 105), "finit_module": (313, 273),
+    "delete_module": (176, 106), "create_module": (174, None), "get_kernel_syms": (177, None),
+    "query_module": (178, None),
     # other processes' memory and descriptors
-    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
-    "kcmp": (312, 272), "pidfd_getfd": (438, 438), "process_madvise": (440, 440),
+    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
+    "pidfd_getfd": (438, 438), "process_madvise": (440, 440),
     # the machine's own affairs: swap, accounts, names, clocks, log, terminals
-    "swapon": (167, 224), "swapoff": (168, 225), "reboot": (169, 142), "acct": (163, 89),
-    "quotactl": (179, 60), "quotactl_fd": (443, 443), "sethostname": (170, 161), "setdomainname": (171, 162),
-    "settimeofday": (164, 170), "clock_settime": (227, 112), "syslog": (103, 116), "vhangup": (153, 58),
+    "swapon": (167, 224), "swapoff": (168, 225), "reboot": (169, 142), "acct": (163, 89), "quotactl": (179, 60),
+    "quotactl_fd": (443, 443), "sethostname": (170, 161), "setdomainname": (171, 162), "settimeofday": (164, 170),
+    "clock_settime": (227, 112), "syslog": (103, 116), "vhangup": (153, 58),
     # leftovers that nothing uses
     "nfsservctl": (180, 42), "lookup_dcookie": (212, 18), "_sysctl": (156, None), "sysfs": (139, None),
     "uselib": (134, None), "ustat": (136, None),
@@ -80,8 +80,8 @@ CONDITIONAL: Numbers = {
     # no odd address layouts
     "personality": (135, 92),
     # no set-user-id files
-    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
-    "mknod": (133, None), "mknodat": (259, 33),
+    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "mknod": (133, None),
+    "mknodat": (259, 33),
 }  # fmt: skip
 """Judged by their arguments."""
 
@@ -124,13 +124,9 @@ def filter_for(profile: Profile, machine: Machine) -> bytes:
 def program(profile: Profile, machine: Machine) -> list[Instruction]:
     """The filter as instructions."""
     code: list[Instruction] = [
-        (_LD, 0, 0, _ARCH),
-        (_JEQ, 1, 0, AUDIT_ARCH[machine]),
-        (_RET, 0, 0, KILL),
-        (_LD, 0, 0, _NR),
-        (_JGT, 0, 1, NEWEST),
-        _deny(errno.ENOSYS),
-    ]
+        (_LD, 0, 0, _ARCH), (_JEQ, 1, 0, AUDIT_ARCH[machine]), (_RET, 0, 0, KILL),
+        (_LD, 0, 0, _NR), (_JGT, 0, 1, NEWEST), _deny(errno.ENOSYS),
+    ]  # fmt: skip
     bodies = {name: [_deny(errno.EPERM)] for name in DENIED}
     bodies |= {name: [_deny(errno.ENOSYS)] for name in ABSENT}
     bodies |= _conditional()
@@ -161,15 +157,9 @@ def _socket(unsupported: Instruction) -> list[Instruction]:
     netlink = [_arg(2), (_JEQ, 0, 1, _NETLINK_ROUTE), _ALLOWED, unsupported]
     plain = [_arg(1), (_AND, 0, 0, _SOCK_TYPE_MASK), (_JEQ, 0, 1, _SOCK_RAW), unsupported, _ALLOWED]
     return [
-        _arg(0),
-        (_JEQ, 0, len(netlink), _AF_NETLINK),
-        *netlink,
-        (_JEQ, 3, 0, _AF_UNIX),
-        (_JEQ, 2, 0, _AF_INET),
-        (_JEQ, 1, 0, _AF_INET6),
-        unsupported,
-        *plain,
-    ]
+        _arg(0), (_JEQ, 0, len(netlink), _AF_NETLINK), *netlink,
+        (_JEQ, 3, 0, _AF_UNIX), (_JEQ, 2, 0, _AF_INET), (_JEQ, 1, 0, _AF_INET6), unsupported, *plain,
+    ]  # fmt: skip
 
 
 def _arg(position: int) -> Instruction:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 
-from kaged.cage.mounts import refuse
+from kaged.cage.advice import refuse
 from kaged.projects.cage_spec import CageSpec
 from kaged.settings.local import Local
 

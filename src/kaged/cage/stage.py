@@ -15,6 +15,7 @@ from typing import Any
 
 from kaged import attacks
 from kaged.attacks.attempt import CAGE, NAMESPACE, NO_FILTER, Facts
+from kaged.attacks.ways import status
 from kaged.cage.compile import account_home, compile_plan
 from kaged.cage.host import host_facts
 from kaged.cage.plan import CagePlan, Mount
@@ -52,7 +53,6 @@ class Weakened:
 
 
 def _without(args: Sequence[Any], *options: str) -> list[Any]:
-    """All arguments but these options and their values."""
     rest = iter(args)
     return [arg for arg in rest if arg not in options or (next(rest), False)[1]]
 
@@ -109,37 +109,22 @@ def stage(place: Path | None, keeper: int) -> Iterator[Stage]:
         for address in (abstract, str(base / "s")):
             _listen(cleanup, socket.AF_UNIX, socket.SOCK_STREAM, address)
         mark = str(secrets.randbelow(10**8) + 10**8)
-        victim = cleanup.enter_context(
-            subprocess.Popen(["sleep", mark], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        )
+        null = subprocess.DEVNULL
+        victim = cleanup.enter_context(subprocess.Popen(["sleep", mark], stdin=null, stdout=null))
         cleanup.callback(victim.kill)
         kinds = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
         machine = os.uname().machine
-        yield Stage(
-            base,
-            project,
-            Facts(
-                where=CAGE,
-                secret=str(secret),
-                homes=_private(base),
-                numbers={name: number(name, machine) for name in NUMBERS},  # type: ignore[arg-type]
-                machine=machine,
-                hosts=["127.0.0.1", "192.0.2.1"],
-                ports=_ports(cleanup),
-                sockets=[abstract, str(base / "s"), *_servers()],
-                namespaces={kind: str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in kinds},
-                inits=[1],
-                victim=victim.pid,
-                keeper=keeper,
-                mark=mark,
-                capabilities=_capabilities(),
-            ),
-            cleanup.enter_context(leak.open("w")).fileno(),
-        )
+        facts = Facts(
+            where=CAGE, secret=str(secret), homes=_private(base), machine=machine, hosts=["127.0.0.1", "192.0.2.1"],
+            numbers={name: number(name, machine) for name in NUMBERS},  # type: ignore[arg-type]
+            ports=_ports(cleanup), sockets=[abstract, str(base / "s"), *_servers()], inits=[1], victim=victim.pid,
+            namespaces={kind: str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in kinds},
+            keeper=keeper, mark=mark, capabilities=status("CapEff"),
+        )  # fmt: skip
+        yield Stage(base, project, facts, cleanup.enter_context(leak.open("w")).fileno())
 
 
 def _ports(cleanup: contextlib.ExitStack) -> dict[str, int]:
-    """A listener of each kind; 0 where the machine has no such addresses."""
     ports = dict.fromkeys(_ADDRESSES, 0)
     for name, (family, kind, host) in _ADDRESSES.items():
         with contextlib.suppress(OSError):
@@ -168,8 +153,3 @@ def _servers() -> list[str]:
     """Every socket of the machine that has a path: the keeper's and the daemon's are among them."""
     rows = (row.split() for row in Path("/proc/net/unix").read_text().splitlines())
     return sorted({row[7] for row in rows if len(row) == 8 and row[7][:1] == "/"})
-
-
-def _capabilities() -> int:
-    rows = Path("/proc/self/status").read_text().splitlines()
-    return int(next(row for row in rows if row.split(":")[0] == "CapEff").split()[1], 16)

@@ -1,15 +1,14 @@
 """Toolchains of the account's home that a cage may borrow, read-only: code, and never what holds credentials.
 
-Each line names the folders that the tools need to run; the settings beside them (an `.npmrc`, a `pip.conf`,
-cargo's credentials, Maven's `settings.xml`, pipx's metadata) stay outside.
-"""
+Each line names the folders that the tools need to run; the settings beside them (an `.npmrc`, a `pip.conf`, cargo's
+credentials, Maven's `settings.xml`, pipx's metadata) stay outside."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kaged.cage.mounts import refuse
+from kaged.cage.advice import refuse
 from kaged.projects.cage_spec import Toolchain
 
 PRESETS: Mapping[Toolchain, tuple[str, str, Mapping[str, str]]] = {
@@ -20,18 +19,17 @@ PRESETS: Mapping[Toolchain, tuple[str, str, Mapping[str, str]]] = {
     "uv": (".local/bin/{uv,uvx} .local/share/uv/python", ".local/bin",
            {"UV_PYTHON_INSTALL_DIR": ".local/share/uv/python"}),
     # The shims find the Pythons through the version file.
-    "pyenv": (".pyenv/{bin,libexec,shims,version} .pyenv/versions/*/{bin,lib,include}",
-              ".pyenv/{shims,bin}", {"PYENV_ROOT": ".pyenv"}),
+    "pyenv": (".pyenv/{bin,libexec,shims,version} .pyenv/versions/*/{bin,lib,include}", ".pyenv/{shims,bin}",
+              {"PYENV_ROOT": ".pyenv"}),
     # `etc/npmrc` of a version can hold tokens.
-    "nvm": (".nvm/{nvm.sh,nvm-exec,alias} .nvm/versions/node/*/{bin,lib,include}",
-            ".nvm/versions/node/*/bin", {"NVM_DIR": ".nvm"}),
+    "nvm": (".nvm/{nvm.sh,nvm-exec,alias} .nvm/versions/node/*/{bin,lib,include}", ".nvm/versions/node/*/bin",
+            {"NVM_DIR": ".nvm"}),
     "fnm": (".local/share/fnm/node-versions/*/installation/{bin,lib,include}",
             ".local/share/fnm/node-versions/*/installation/bin", {}),
     # Straight from the images: Volta's own shims want to write.
     "volta": (".volta/tools/image/*/*/{bin,lib,include,dist}", ".volta/tools/image/*/*/bin", {}),
     # cargo's home (registry, credentials) stays the agent's own; rustup insists on `update-hashes`.
-    "rustup": (".cargo/bin .rustup/{toolchains,settings.toml,update-hashes}", ".cargo/bin",
-               {"RUSTUP_HOME": ".rustup"}),
+    "rustup": (".cargo/bin .rustup/{toolchains,settings.toml,update-hashes}", ".cargo/bin", {"RUSTUP_HOME": ".rustup"}),
     # GOPATH stays the agent's own.
     "go": ("sdk/go* go/bin", "sdk/go*/bin go/bin", {}),
     # `conf` of Maven can hold passwords, that of Java does not.

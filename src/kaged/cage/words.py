@@ -42,7 +42,6 @@ def _project(plan: CagePlan) -> str:
 
 
 def _hosts(net: NetPlan) -> list[str]:
-    """Every host that an entry lets through, once."""
     return _each(*net.spec.allow, *(rule.host for rule in net.spec.http), *(s.host for s in net.secrets))
 
 
@@ -115,10 +114,8 @@ def _network(net: NetPlan | None) -> Iterator[str]:
 
 
 def _limits(plan: CagePlan) -> Iterator[str]:
-    limits = plan.limits
-    memory = "no limit"
-    if limits.memory_bytes is not None:
-        memory = f"{size(limits.memory_bytes)} in each process and in all together"
+    limits, most = plan.limits, plan.limits.memory_bytes
+    memory = "no limit" if most is None else f"{size(most)} in each process and in all together"
     cpu = "" if limits.cpu is None else f"{limits.cpu:g} processor{'' if limits.cpu == 1 else 's'}, "
     yield (
         f"uses at most: memory {memory}, {cpu}{limits.pids} processes, files of {size(limits.fsize_bytes)}, "

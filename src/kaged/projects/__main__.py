@@ -1,7 +1,5 @@
-"""`python -m kaged.projects validate FILE… | schema`: what `kaged dsl` runs, without a daemon.
-
-Exit status 0: fine, 1: problems (one a line on stdout), 2: usage.
-"""
+"""`python -m kaged.projects validate FILE… | schema`: what `kaged dsl` runs, without a daemon. Exit status 0: fine, 1:
+problems (one a line on stdout), 2: usage."""
 
 import json
 import sys
@@ -9,8 +7,8 @@ from pathlib import Path
 
 from kaged.projects import templates
 from kaged.projects.errors import ProjectError
+from kaged.projects.model import json_schema
 from kaged.projects.parse import overlay_name, parse
-from kaged.projects.schema import json_schema
 
 
 def main(arguments: list[str]) -> int:

@@ -1,12 +1,10 @@
 """Read and create files below a folder without ever leaving it, whatever an agent puts there meanwhile.
 
-A name is resolved by the kernel (`openat2` with RESOLVE_BENEATH), so a link that leads out, or one that is
-swapped in between a check and its use, cannot make the daemon open a file of the host.
-"""
+A name is resolved by the kernel (`openat2` with RESOLVE_BENEATH), so a link that leads out, or one that is swapped in
+between a check and its use, cannot make the daemon open a file of the host."""
 
 import ctypes
 import errno
-import functools
 import os
 import stat
 from collections.abc import Iterator
@@ -16,27 +14,19 @@ from pathlib import Path
 from kaged.core.errors import KagedError
 
 _OPENAT2 = 437
-_RESOLVE_NO_MAGICLINKS = 0x02
-_RESOLVE_NO_SYMLINKS = 0x04
-_RESOLVE_BENEATH = 0x08
+_RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 0x02, 0x04, 0x08
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-@functools.cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
 def _open(folder: int, name: str, flags: int, *, mode: int = 0, links: bool) -> int:
     resolve = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS | (0 if links else _RESOLVE_NO_SYMLINKS)
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
-    raw = os.fsencode(name)
-    result: int = _libc().syscall(
-        ctypes.c_long(_OPENAT2), ctypes.c_int(folder), raw, ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how))
-    )
+    call, size = ctypes.c_long(_OPENAT2), ctypes.c_size_t(ctypes.sizeof(how))
+    result: int = _libc.syscall(call, ctypes.c_int(folder), os.fsencode(name), ctypes.byref(how), size)
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), name)
@@ -69,7 +59,8 @@ def read_text(root: Path, name: str, *, max_bytes: int) -> str | None:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise KagedError("bad_request", f"{name}: is not a regular file")
-        data = _read_up_to(descriptor, max_bytes + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(max_bytes + 1)
     finally:
         os.close(descriptor)
     if len(data) > max_bytes:
@@ -81,17 +72,14 @@ def read_text(root: Path, name: str, *, max_bytes: int) -> str | None:
 
 
 def create_text(root: Path, name: str, text: str) -> bool:
-    """Write a new file `name` below `root`, making its folders; False when it exists already.
-
-    Follows no link. Raises KagedError bad_request with a sentence.
-    """
+    """Write a new file `name` below `root`, making its folders; False when it exists already. Follows no link. Raises
+    KagedError bad_request with a sentence."""
     try:
         with _folder(root) as folder:
             parts = name.split("/")
             for end in range(1, len(parts)):
                 _make_folder(folder, "/".join(parts[:end]))
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            descriptor = _open(folder, name, flags, mode=0o644, links=False)
+            descriptor = _open(folder, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o644, links=False)
     except FileExistsError:
         return False
     except OSError as error:
@@ -102,10 +90,8 @@ def create_text(root: Path, name: str, text: str) -> bool:
 
 
 def replace_text(root: Path, name: str, text: str) -> None:
-    """Put a file in the place of `name` below `root`, in one step; its folder is there already.
-
-    Follows no link. Raises KagedError bad_request with a sentence.
-    """
+    """Put a file in the place of `name` below `root`, in one step; its folder is there already. Follows no link. Raises
+    KagedError bad_request with a sentence."""
     above, _, last = name.rpartition("/")
     temporary = f".{os.urandom(8).hex()}.tmp"
     try:
@@ -133,13 +119,6 @@ def _make_folder(root: int, name: str) -> None:
         return
     finally:
         os.close(parent)
-
-
-def _read_up_to(descriptor: int, limit: int) -> bytes:
-    data = b""
-    while len(data) < limit and (more := os.read(descriptor, limit - len(data))):
-        data += more
-    return data
 
 
 def _reason(error: OSError) -> str:

@@ -1,7 +1,5 @@
-"""The `cage:` block of an agent: what a project file may ask for, checked as far as text alone can be.
-
-Whether a path exists, is a symbolic link or overlaps another is decided when the plan is compiled.
-"""
+"""The `cage:` block of an agent: what a project file may ask for, checked as far as text alone can be. Whether a path
+exists, is a symbolic link or overlaps another is decided when the plan is compiled."""
 
 import re
 from pathlib import PurePosixPath
@@ -13,21 +11,14 @@ from kaged.projects.net_spec import NetSpec, SecretSpec
 from kaged.projects.parts import GIB, Bytes, Names, Part, Seconds, env_name, once
 
 PROJECT = "project:/"
-
 MIB = 1024**2
 Toolchain = Literal["local", "uv", "pyenv", "nvm", "fnm", "volta", "rustup", "go", "sdkman"]
 """Toolchains of the account's home that a cage can borrow: `kaged.cage.toolchains`."""
 
 PROTECTED: tuple[str, ...] = (
-    ".kaged/**",
-    ".git/hooks/**",
-    ".git/config",
-    ".git/info/attributes",
-    ".gitmodules",
-    ".envrc",
-    ".vscode/**",
-    ".idea/**",
-)
+    ".kaged/**", ".git/hooks/**", ".git/config", ".git/info/attributes", ".gitmodules", ".envrc",
+    ".vscode/**", ".idea/**",
+)  # fmt: skip
 """Read-only inside every writable project: what the operator's own tools would run or obey later."""
 
 ALWAYS_PROTECTED = ".kaged/**"

@@ -11,9 +11,7 @@ from kaged.projects.errors import ProjectError
 from kaged.projects.model import ProjectFile
 from kaged.projects.parse import Parsed, parse_full, trust_hash
 
-MAX_FILE = 1024 * 1024
-MAX_PROMPT = 256 * 1024
-MAX_AGENTS_MD = 64 * 1024
+MAX_FILE, MAX_PROMPT, MAX_AGENTS_MD = 1024 * 1024, 256 * 1024, 64 * 1024
 AGENTS_MD = "AGENTS.md"
 
 
@@ -36,17 +34,10 @@ class Content:
     agents_md: str | None = None
     reviewed: list[Reviewed] = field(default_factory=list)
 
-    @classmethod
-    def failed(cls, problems: list[str], reviewed: list[Reviewed] | None = None) -> "Content":
-        """Content that cannot be used, and what could be read of it."""
-        return cls(None, problems, reviewed=reviewed or [])
-
 
 def read_content(folder: Path, *, overlay: str | None = None) -> Content | None:
-    """Read everything that matters in `folder` (blocking); None when there is no project file.
-
-    `overlay` stands for the text of the overlay that is there. Problems are in the result, not raised.
-    """
+    """Read everything that matters in `folder` (blocking); None when there is no project file. `overlay` stands for the
+    text of the overlay that is there. Problems are in the result, not raised."""
     reviewed: list[Reviewed] = []
     try:
         text = read_text(folder, templates.FILE, max_bytes=MAX_FILE)
@@ -61,17 +52,10 @@ def read_content(folder: Path, *, overlay: str | None = None) -> Content | None:
         prompts = _prompts(folder, parsed, reviewed)
         agents_md = read_text(folder, AGENTS_MD, max_bytes=MAX_AGENTS_MD)
     except ProjectError as error:
-        return Content.failed(error.problems, reviewed)
+        return Content(None, error.problems, reviewed=reviewed)
     except KagedError as error:
-        return Content.failed([error.message], reviewed)
-    return Content(
-        spec=parsed.spec,
-        problems=[],
-        hash=trust_hash(parsed.canonical, prompts),
-        prompts=prompts,
-        agents_md=agents_md,
-        reviewed=reviewed,
-    )
+        return Content(None, [error.message], reviewed=reviewed)
+    return Content(parsed.spec, [], trust_hash(parsed.canonical, prompts), prompts, agents_md, reviewed)
 
 
 def _prompts(folder: Path, parsed: Parsed, reviewed: list[Reviewed]) -> dict[str, str]:
@@ -84,15 +68,12 @@ def _prompts(folder: Path, parsed: Parsed, reviewed: list[Reviewed]) -> dict[str
         if not text.strip():
             raise ProjectError([f"{name}:1:1: is empty; write what the agent should do"])
         return {reference: text}
-    missing = prompt_names(reference)[-1]
-    raise ProjectError([f"{parsed.prompt_at}: primary.system_prompt: there is no file {missing}; create it"])
+    raise ProjectError([f"{parsed.prompt_at}: primary.system_prompt: there is no file {name}; create it"])
 
 
 def prompt_names(reference: str) -> list[str]:
-    """The files below the project that a prompt reference may mean, the one that wins first.
-
-    For `config:/x.md` that is `.kaged/x.local.md` before `.kaged/x.md`.
-    """
+    """The files below the project that a prompt reference may mean, the one that wins first. For `config:/x.md` that is
+    `.kaged/x.local.md` before `.kaged/x.md`."""
     prefix, _, name = reference.partition(":/")
     if prefix == "project":
         return [name]

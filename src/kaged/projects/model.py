@@ -1,12 +1,13 @@
 """The shape of a project file: what may be written in `.kaged/project.yaml`."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from kaged.core.nearest import did_you_mean
 from kaged.projects.cage_spec import CageSpec
+from kaged.projects.parts import Part
 
 BUILT_IN_TOOLS = ("shell", "file.read", "file.write", "file.edit", "search.grep", "search.find", "ask")
 """The tools that every agent has unless its `tools` say otherwise."""
@@ -42,38 +43,28 @@ def _tool_names(tools: dict[str, "ToolSetting | None"]) -> dict[str, "ToolSettin
     return tools
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
-
-
-class ToolSetting(_Part):
+class ToolSetting(Part):
     """How one tool is offered to the agent."""
 
     enabled: bool = True
     """Whether the agent sees the tool."""
 
 
-class AgentSpec(_Part):
+class AgentSpec(Part):
     """One agent: its model, its instructions, its tools and its cage."""
 
     model: Annotated[str, AfterValidator(_model)] = "default"
     """An alias of local.toml, `provider:model`, `default` or `offline`."""
-
     system_prompt: Annotated[str, AfterValidator(_prompt_path)]
     """The file with the instructions: `config:/prompts/default.md` in `.kaged`, or `project:/…` elsewhere."""
-
     description: Annotated[str, Field(max_length=280)] | None = None
     """What the agent is for, in a sentence."""
-
     tools: Annotated[dict[str, ToolSetting | None], AfterValidator(_tool_names)] = {}
     """Tools by name; `"*"` stands for those not named. Every built-in tool is on unless switched off here."""
-
     cage: CageSpec = CageSpec()
     """What the agent can reach. By default: this project, and nothing else."""
-
     max_steps: int = Field(default=100, ge=1, le=10_000)
     """Model calls in one run before it is ended."""
-
     max_output_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
     """Longest answer of one model call; absent, the model's own limit."""
 
@@ -83,20 +74,23 @@ class AgentSpec(_Part):
         return tuple(name for name in BUILT_IN_TOOLS if (self.tools.get(name) or rest).enabled)
 
 
-class ProjectFile(_Part):
+class ProjectFile(Part):
     """A whole project file, overlay merged in."""
 
     version: Literal[1]
     """Version of this format."""
-
     project: str = Field(pattern=SLUG)
     """The project's short name (slug): 2 to 64 characters of a-z, 0-9 and `-`."""
-
     description: Annotated[str, Field(max_length=280)] | None = None
     """What the project is, in a sentence."""
-
     primary: AgentSpec
     """The agent that sessions talk to."""
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) with the descriptions of every key, so that editors complete and check the file."""
+    schema = ProjectFile.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "kaged project file"}
 
 
 LATER: dict[str, tuple[str, ...]] = {

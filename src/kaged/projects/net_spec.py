@@ -1,7 +1,5 @@
-"""`cage.net` and `cage.secrets`: what a cage may reach, in the words of a project file.
-
-Hosts are kept in one form, `name:port` with the name in lower-case ASCII, so that equal entries are equal.
-"""
+"""`cage.net` and `cage.secrets`: what a cage may reach, in the words of a project file. Hosts are kept in one form,
+`name:port` with the name in lower-case ASCII, so that equal entries are equal."""
 
 import ipaddress
 import re
@@ -100,7 +98,6 @@ def _network(text: str) -> str:
 
 
 def _like(pattern: str, expected: str) -> AfterValidator:
-    """Text of one form; `expected` says which."""
     form = re.compile(pattern)
 
     def check(text: str) -> str:
@@ -115,13 +112,8 @@ Host = Annotated[str, AfterValidator(_host), Field(examples=["api.example.com:44
 """`host`, `host:port`, `*.host:port`, `*` or `*:port`; without a port 443."""
 
 Method = Annotated[str, _like(r"[A-Z][A-Z-]{0,31}", "a method in capitals, such as GET")]
-RequestPath = Annotated[
-    str,
-    _like(
-        r"/|(/(?!\.{1,2}(/|$))[!\"$&-.0->@-\[\]-~]+)+/?",
-        "a path such as `/v1/*`, without query, escapes, spaces, `//`, `.` and `..`",
-    ),
-]
+_PATH = r"/|(/(?!\.{1,2}(/|$))[!\"$&-.0->@-\[\]-~]+)+/?"
+RequestPath = Annotated[str, _like(_PATH, "a path such as `/v1/*`, without query, escapes, spaces, `//`, `.` and `..`")]
 
 
 class HttpRule(Part):
@@ -146,23 +138,18 @@ class NetSpec(Part):
     ask_timeout: Annotated[Seconds, Field(ge=1, le=86400)] = 120.0
 
 
+_SOURCE = _like(r"local:[A-Za-z0-9_-]{1,64}", "`local:KEY`, where KEY is a name in [secrets] of local.toml")
+_HEADER = _like(
+    rf"(?i)(?!({_OWN_HEADERS})$)[!#$%&'*+.^_`|~0-9A-Z-]+", "a header that can carry a secret, such as X-Api-Key"
+)
+_FORMAT = _like(r"(?!.*\{\}.*\{\})[ -~]*\{\}[ -~]*", 'text with `{}` once, where the secret goes, such as "Bearer {}"')
+
+
 class SecretSpec(Part):
     """A secret that the gate writes into requests to one host; the cage's `name` holds a placeholder."""
 
     name: Annotated[str, AfterValidator(env_name)]
-    source: Annotated[
-        str,
-        _like(r"local:[A-Za-z0-9_-]{1,64}", "`local:KEY`, where KEY is a name in [secrets] of local.toml"),
-        Field(alias="from"),
-    ]
+    source: Annotated[str, _SOURCE, Field(alias="from")]
     host: Annotated[str, AfterValidator(_one_host)]
-    header: Annotated[
-        str,
-        _like(
-            rf"(?i)(?!({_OWN_HEADERS})$)[!#$%&'*+.^_`|~0-9A-Z-]+", "a header that can carry a secret, such as X-Api-Key"
-        ),
-    ] = "Authorization"
-    format: Annotated[
-        str,
-        _like(r"(?!.*\{\}.*\{\})[ -~]*\{\}[ -~]*", 'text with `{}` once, where the secret goes, such as "Bearer {}"'),
-    ] = "{}"
+    header: Annotated[str, _HEADER] = "Authorization"
+    format: Annotated[str, _FORMAT] = "{}"

@@ -1,7 +1,7 @@
 """Edits of a project's own overlay, `.kaged/project.local.yaml`; its comments and order stay."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def set_network(folder: Path, net: Mapping[str, Any]) -> None:
         table = document
         for key in ("primary", "cage", "net"):
             table = table.setdefault(key, {})
-        table.update({key: list(value) if _is_list(value) else value for key, value in net.items()})
+        table.update({key: list(value) if isinstance(value, tuple) else value for key, value in net.items()})
     except (YAMLError, AttributeError, TypeError) as error:
         raise KagedError("conflict", f"{templates.OVERLAY} cannot be edited as it is: {error}") from error
     out = io.StringIO()
@@ -42,7 +42,3 @@ def set_network(folder: Path, net: Mapping[str, Any]) -> None:
         problems = ["the project file is gone"] if content is None else content.problems
         raise KagedError("dsl_invalid", "; ".join(problems), {"problems": problems})
     replace_text(folder, templates.OVERLAY, out.getvalue())
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)

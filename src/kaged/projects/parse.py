@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,15 @@ from kaged.settings.problems import sentence
 
 LOCKED = ("version", "project")
 _UNSUPPORTED = "is not supported by this version of kaged"
-_LIST = ("a list",)
-_LATER_VALUES: Mapping[Path, tuple[tuple[str, ...], str]] = {
-    ("primary", "model"): (_LIST, f"a list of fallback models {_UNSUPPORTED}; name one model"),
-    ("primary", "cage"): (("disabled",), f"an agent without a cage {_UNSUPPORTED}; remove the key or write a cage"),
-}
+_LATER_VALUES: Mapping[Path, tuple[Callable[[object], bool], str]] = {
+    ("primary", "model"): (
+        lambda given: isinstance(given, list), f"a list of fallback models {_UNSUPPORTED}; name one model"
+    ),
+    ("primary", "cage"): (
+        lambda given: given == "disabled", f"an agent without a cage {_UNSUPPORTED}; remove the key or write a cage"
+    ),
+}  # fmt: skip
 """Values that this version refuses by name."""
-
 
 Problem = tuple[Mark, str]
 
@@ -50,10 +52,8 @@ def parse_full(text: str, *, name: str = "project.yaml", overlay: str | None = N
     problems: list[Problem] = []
     if overlay is not None:
         over = _mapping(overlay, overlay_name(name))
-        for key in LOCKED:
-            if key in over.value:
-                what = f"{key}: cannot be changed by the overlay; it belongs to {name}"
-                problems.append((over.keys[(key,)], what))
+        what = f"cannot be changed by the overlay; it belongs to {name}"
+        problems += [(over.keys[(key,)], f"{key}: {what}") for key in LOCKED if key in over.value]
         if problems:
             raise _all(problems, name)
         document = yaml_core.overlay(document, over)
@@ -89,13 +89,11 @@ def trust_hash(canonical: str, prompts: Mapping[str, str]) -> str:
 def _mapping(text: str, name: str) -> Document:
     document = yaml_core.load(text, name)
     if not isinstance(document.value, dict):
-        where = document.values[()]
-        raise ProjectError([f"{where}: expected keys such as `version: 1` and `project: my-name`"])
+        raise ProjectError([f"{document.values[()]}: expected keys such as `version: 1` and `project: my-name`"])
     return document
 
 
 def _all(problems: list[Problem], name: str) -> ProjectError:
-    """Every problem once, in the order of the files."""
     ordered = sorted(problems, key=lambda p: (p[0].file != name, p[0].line, p[0].column))
     return ProjectError(list(dict.fromkeys(f"{mark}: {what}" for mark, what in ordered)))
 
@@ -121,36 +119,25 @@ def _dotted(path: Path) -> str:
 
 def _later(value: dict[str, Any], document: Document) -> Iterator[Problem]:
     """Refuse keys of later versions by name, and take them out so that nothing else is said about them."""
-    for path, table in _later_keys(value):
-        del table[str(path[-1])]
-        yield _place(document, path, key=True), f"{_dotted(path)}: {_UNSUPPORTED}; remove it"
-    for path, (words, refusal) in _LATER_VALUES.items():
-        table_at = _table_at(value, path[:-1])
-        given = table_at.get(str(path[-1])) if table_at is not None else None
-        if table_at is not None and (
-            (isinstance(given, str) and given in words) or (isinstance(given, list) and words == _LIST)
-        ):
-            del table_at[str(path[-1])]
+    for where, keys in LATER.items():
+        for path in _expand(value, tuple(where.split(".")) if where else ()):
+            table = _table_at(value, path) or {}
+            for key in filter(table.__contains__, keys):
+                del table[key]
+                at = (*path, key)
+                yield _place(document, at, key=True), f"{_dotted(at)}: {_UNSUPPORTED}; remove it"
+    for path, (refused, refusal) in _LATER_VALUES.items():
+        holder = _table_at(value, path[:-1])
+        if holder is not None and refused(holder.get(str(path[-1]))):
+            del holder[str(path[-1])]
             yield _place(document, path, key=False), f"{_dotted(path)}: {refusal}"
 
 
-def _later_keys(value: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    wanted: list[Path] = [
-        (*where.split("."), key) if where else (key,) for where, keys in LATER.items() for key in keys
-    ]
-    for pattern in wanted:
-        for path in _expand(value, pattern):
-            table = _table_at(value, path[:-1])
-            if table is not None and path[-1] in table:
-                yield path, table
-
-
 def _expand(value: dict[str, Any], pattern: Path) -> list[Path]:
-    if "*" not in pattern:
+    """The paths that a pattern stands for, which ends with `*` or has none."""
+    if pattern[-1:] != ("*",):
         return [pattern]
-    at = pattern.index("*")
-    table = _table_at(value, pattern[:at])
-    return [] if table is None else [(*pattern[:at], name, *pattern[at + 1 :]) for name in table]
+    return [(*pattern[:-1], name) for name in _table_at(value, pattern[:-1]) or ()]
 
 
 def _table_at(value: Any, path: Path) -> dict[str, Any] | None:

@@ -16,9 +16,12 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Part(BaseModel):
-    """One table of a policy: frozen, strict, no unknown keys."""
+    """One table of a project file: frozen, strict, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, populate_by_name=True, serialize_by_alias=True,
+        use_attribute_docstrings=True,
+    )  # fmt: skip
 
 
 def _listed(value: object) -> object:

@@ -14,10 +14,8 @@ KERNEL = (Path("/proc"), Path("/sys"), Path("/dev"), Path("/run"))
 
 @dataclass(frozen=True, slots=True)
 class RootRules:
-    """The folders that a project must stay clear of, and in system mode the ones it must lie in.
-
-    Every path is resolved when the rules are made and when they are applied.
-    """
+    """The folders that a project must stay clear of, and in system mode the ones it must lie in. Every path is resolved
+    when the rules are made and when they are applied."""
 
     inside_refused: tuple[Path, ...]
     """No project is one of these, above one of these or inside one of these."""
@@ -55,35 +53,25 @@ class RootRules:
             raise KagedError("bad_request", f"{folder} is a file; name the folder of the project")
         self._check_place(folder)
         if info.st_uid != os.geteuid():
-            raise KagedError(
-                "forbidden",
-                f"{folder} belongs to {_account(info.st_uid)}, and kaged runs as {_account(os.geteuid())}; "
-                "a project must belong to the account that runs kaged",
-            )
+            whose = f"{folder} belongs to {_account(info.st_uid)}, and kaged runs as {_account(os.geteuid())}"
+            raise KagedError("forbidden", f"{whose}; a project must belong to the account that runs kaged")
         return folder
 
     def _check_place(self, folder: Path) -> None:
-        mine = folder.parent == self.own
-        for refused in self.inside_refused:
-            if refused.is_relative_to(folder) or (folder.is_relative_to(refused) and not mine):
-                raise _forbidden(folder, refused)
-        for refused in self.above_refused:
-            if refused.is_relative_to(folder):
+        for refused in (*self.inside_refused, *self.above_refused):
+            inside = folder.is_relative_to(refused) and refused in self.inside_refused and folder.parent != self.own
+            if inside or refused.is_relative_to(folder):
                 raise _forbidden(folder, refused)
         if self.roots is not None and not any(folder != root and folder.is_relative_to(root) for root in self.roots):
             listed = ", ".join(map(str, self.roots))
-            raise KagedError(
-                "forbidden",
-                f"{folder} is outside of the folders for projects ({listed}); move it, or add its parent "
-                "to [projects] roots in config.toml",
-            )
+            what = f"{folder} is outside of the folders for projects ({listed})"
+            raise KagedError("forbidden", f"{what}; move it, or add its parent to [projects] roots in config.toml")
 
 
 def _forbidden(folder: Path, refused: Path) -> KagedError:
     relation = "is" if folder == refused else "contains" if refused.is_relative_to(folder) else "lies in"
-    return KagedError(
-        "forbidden", f"{folder} {relation} {refused}, which no agent may reach; choose a folder of its own"
-    )
+    what = f"{folder} {relation} {refused}, which no agent may reach"
+    return KagedError("forbidden", f"{what}; choose a folder of its own")
 
 
 def _homes() -> list[Path]:

@@ -4,36 +4,22 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
+from kaged.audit.log import Audit
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.projects import overlay, sample, templates
 from kaged.projects.beneath import create_text
 from kaged.projects.errors import ProjectError
 from kaged.projects.files import Content, Reviewed, read_content
-from kaged.projects.model import ProjectFile
+from kaged.projects.model import ProjectFile, json_schema
 from kaged.projects.roots import RootRules
-from kaged.projects.schema import json_schema
 from kaged.projects.store import ProjectRow, ProjectStore
 from kaged.settings.config import Loaded
 from kaged.storage.database import Database
 
 Trust = Literal["trusted", "changed", "untrusted"]
-
-
-class AuditPort(Protocol):
-    """Where security-relevant acts are recorded."""
-
-    async def record(
-        self,
-        actor: Actor,
-        action: str,
-        object: str,  # noqa: A002 - named as in the audit log
-        outcome: Any,
-        details: dict[str, Any],
-    ) -> Any:
-        """Append one record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +46,7 @@ class Project:
 class Projects:
     """Load, look at, trust and forget projects. File work happens in threads."""
 
-    def __init__(self, db: Database, loaded: Loaded, audit: AuditPort | None = None) -> None:
+    def __init__(self, db: Database, loaded: Loaded, audit: Audit | None = None) -> None:
         self._store = ProjectStore(db)
         self._loaded = loaded
         self._rules = RootRules.of(loaded)
@@ -99,11 +85,8 @@ class Projects:
         if content.spec is None:
             raise ProjectError(content.problems)
         if content.hash != content_hash:
-            raise KagedError(
-                "conflict",
-                f"the files of {slug} are not the ones you have seen; look at them again and trust those",
-                {"hash": content.hash},
-            )
+            words = f"the files of {slug} are not the ones you have seen; look at them again and trust those"
+            raise KagedError("conflict", words, {"hash": content.hash})
         return self._project(await self._trust(row, content, actor), content)
 
     async def allow_host(self, slug: str, host: str, port: int, actor: Actor) -> None:
@@ -113,10 +96,8 @@ class Projects:
         await self.set_network(slug, {"allow": [*dict.fromkeys((*allowed, f"{host}:{port}"))]}, actor)
 
     async def set_network(self, slug: str, net: Mapping[str, Any], actor: Actor) -> Project:
-        """Set keys of the agent's `cage.net` in the project's overlay. What was trusted stays so.
-
-        KagedError: `conflict` or `dsl_invalid` when the overlay cannot be edited; then nothing is changed.
-        """
+        """Set keys of the agent's `cage.net` in the project's overlay. What was trusted stays so. KagedError:
+        `conflict` or `dsl_invalid` when the overlay cannot be edited; then nothing is changed."""
         row = await self._row(slug)
         before = await self._look(row)
         await asyncio.to_thread(overlay.set_network, row.path, net)
@@ -140,11 +121,6 @@ class Projects:
         path = await asyncio.to_thread(sample.create_sample, self._loaded.paths.projects_dir)
         return await self.load(path, actor=actor, trust=True)
 
-    async def propose(self, path: str | Path) -> str:
-        """The project file that `load(create=True)` would write into a folder."""
-        folder = await asyncio.to_thread(self._rules.check, Path(path))
-        return templates.project_yaml(templates.slug_for(folder.name))
-
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema of the project file, for editors."""
         return json_schema()
@@ -159,21 +135,20 @@ class Projects:
         return self._project(row, await asyncio.to_thread(self._content, row))
 
     def _content(self, row: ProjectRow) -> Content:
-        """What is on disk for a stored project; a folder that is gone or moved is a problem, not an error."""
+        """What is on disk now; a folder that is gone or moved is a problem, not an error."""
         try:
             folder = self._rules.check(row.path)
             if folder != row.path:
-                return Content.failed([f"{row.path}: leads to {folder} now; forget the project and load that"])
+                return Content(None, [f"{row.path}: leads to {folder} now; forget the project and load that"])
             content = read_content(folder)
         except KagedError as error:
-            return Content.failed([error.message])
+            return Content(None, [error.message])
         if content is None:
-            return Content.failed([f"{row.path / templates.FILE}: is gone; restore it or forget the project"])
+            return Content(None, [f"{row.path / templates.FILE}: is gone; restore it or forget the project"])
         if content.spec is not None and content.spec.project != row.slug:
             name = content.spec.project
-            return Content.failed(
-                [f"{templates.FILE}: project: is {name} now; forget {row.slug} and load the folder again"]
-            )
+            words = f"is {name} now; forget {row.slug} and load the folder again"
+            return Content(None, [f"{templates.FILE}: project: {words}"])
         return content
 
     def _read_or_create(self, folder: Path, create: bool) -> Content:
@@ -182,15 +157,13 @@ class Projects:
             return content
         proposed = templates.proposed_files(folder)
         if not create:
-            raise KagedError(
-                "project_missing",
-                f"{folder} has no {templates.FILE}; create it, or load with `create` to have it written",
-                {"path": str(folder), "file": templates.FILE, "proposal": proposed[templates.FILE]},
-            )
+            words = f"{folder} has no {templates.FILE}; create it, or load with `create` to have it written"
+            details = {"path": str(folder), "file": templates.FILE, "proposal": proposed[templates.FILE]}
+            raise KagedError("project_missing", words, details)
         # The project file last: with it there, the folder is a project.
         for name in sorted(proposed, key=lambda name: name == templates.FILE):
             create_text(folder, name, proposed[name])
-        return read_content(folder) or Content.failed([f"{folder / templates.FILE}: is gone again"])
+        return read_content(folder) or Content(None, [f"{folder / templates.FILE}: is gone again"])
 
     async def _trust(self, row: ProjectRow, content: Content, actor: Actor) -> ProjectRow:
         updated = await self._store.set_trust(row.slug, content.hash, by=actor.id)
@@ -204,15 +177,8 @@ class Projects:
     def _project(self, row: ProjectRow, content: Content) -> Project:
         trusted = row.trust_hash is not None and row.trust_hash == content.hash
         return Project(
-            slug=row.slug,
-            path=row.path,
-            spec=content.spec,
-            problems=content.problems,
-            trust="trusted" if trusted else "untrusted" if row.trust_hash is None else "changed",
-            hash=content.hash,
-            prompts=content.prompts,
-            agents_md=content.agents_md,
+            slug=row.slug, path=row.path, created_at=row.created_at, spec=content.spec, problems=content.problems,
+            trust="trusted" if trusted else "untrusted" if row.trust_hash is None else "changed", hash=content.hash,
+            prompts=content.prompts, agents_md=content.agents_md, reviewed=content.reviewed,
             sample=row.path == self._rules.own / sample.SLUG,
-            created_at=row.created_at,
-            reviewed=content.reviewed,
-        )
+        )  # fmt: skip

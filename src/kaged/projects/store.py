@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -40,10 +41,6 @@ class ProjectStore:
         """One project, or None."""
         return await self._db.read(lambda c: _one(c, "slug", slug))
 
-    async def at(self, path: Path) -> ProjectRow | None:
-        """The project loaded from `path`, or None."""
-        return await self._db.read(lambda c: _one(c, "path", str(path)))
-
     async def add(self, slug: str, path: Path, *, created_by: str) -> ProjectRow:
         """Store a project; the same slug and path again changes nothing. KagedError conflict otherwise."""
         now = clock.iso()
@@ -67,10 +64,8 @@ class ProjectStore:
         now = clock.iso()
 
         def work(connection: apsw.Connection) -> ProjectRow:
-            connection.execute(
-                "UPDATE projects SET trust_hash = ?, trusted_by = ?, trusted_at = ? WHERE slug = ?",
-                (content, by, now, slug),
-            )
+            change = "UPDATE projects SET trust_hash = ?, trusted_by = ?, trusted_at = ? WHERE slug = ?"
+            connection.execute(change, (content, by, now, slug))
             return _present(connection, slug)
 
         return await self._db.write(work)
@@ -85,10 +80,8 @@ class ProjectStore:
         await self._db.write(work)
 
 
-def _row(raw: tuple[object, ...]) -> ProjectRow:
-    slug, path, created_at, created_by, *trust = (None if v is None else str(v) for v in raw)
-    assert slug is not None and path is not None and created_at is not None and created_by is not None
-    return ProjectRow(slug, Path(path), created_at, created_by, trust[0], trust[1], trust[2])
+def _row(raw: tuple[Any, ...]) -> ProjectRow:
+    return ProjectRow(raw[0], Path(raw[1]), *raw[2:])
 
 
 def _one(connection: apsw.Connection, column: str, value: str) -> ProjectRow | None:
@@ -97,8 +90,7 @@ def _one(connection: apsw.Connection, column: str, value: str) -> ProjectRow | N
 
 
 def _present(connection: apsw.Connection, slug: str) -> ProjectRow:
-    row = _one(connection, "slug", slug)
-    if row is None:
+    if (row := _one(connection, "slug", slug)) is None:
         raise KagedError("not_found", f"there is no project {slug}; `kaged project list` shows those there are")
     return row
 

@@ -1,26 +1,15 @@
-"""YAML 1.2 core schema, read strictly: no aliases, tags, duplicate keys or surprises; a place for each value.
+"""YAML 1.2 core schema, read strictly: no aliases, tags, duplicate keys or surprises; a place for each value. Built on
+libyaml's events: PyYAML's constructors are YAML 1.1, where `no` is false and `12:30` a number."""
 
-Built on libyaml's events, not on PyYAML's constructors, whose YAML 1.1 turns `no` into false and `12:30`
-into a number.
-"""
-
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 import yaml
-from yaml.events import (
-    AliasEvent,
-    DocumentEndEvent,
-    DocumentStartEvent,
-    Event,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-)
 
 from kaged.projects.errors import Mark, ProjectError
 
@@ -31,11 +20,15 @@ MAX_DEPTH = 64
 
 _NULL = re.compile(r"null|Null|NULL|~|")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
-_INT = re.compile(r"[-+]?[0-9]{1,18}")
-_OCTAL = re.compile(r"0o[0-7]{1,20}")
-_HEX = re.compile(r"0x[0-9a-fA-F]{1,15}")
+_INTEGERS = ((r"[-+]?[0-9]{1,18}", 10), (r"0o[0-7]{1,20}", 8), (r"0x[0-9a-fA-F]{1,15}", 16))
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NO_NUMBER = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_UNREADABLE = {
+    "\\A\ufeff": "begins with a byte order mark; save it as UTF-8 without one",
+    "\r": "has Windows line ends; save it with line feeds only",
+    "[\ud800-\udfff]": "half a character (surrogate)",
+    "\0": "a NUL character",
+}
 
 
 @dataclass(slots=True)
@@ -49,36 +42,24 @@ class Document:
 
 def load(text: str, name: str) -> Document:
     """Read one document; `name` is the file in messages. Raises ProjectError."""
-    _check_characters(text, name)
+    for pattern, sentence in _UNREADABLE.items():
+        if (found := re.search(pattern, text)) is not None:
+            raise _problem(_position(text, found.start(), name), sentence)
+    if len(text) > MAX_CHARS:
+        raise _problem(Mark(name, 1, 1), f"is longer than {MAX_CHARS} characters")
     document = Document()
     try:
-        reader = _Reader(iter(yaml.parse(text, yaml.CSafeLoader)), name, document)
-        document.value = reader.document()
+        document.value = _Reader(iter(yaml.parse(text, yaml.CSafeLoader)), name, document).document()
     except yaml.reader.ReaderError as error:
-        line, column = _position(text, error.position)
-        raise _problem(Mark(name, line, column), "a character that YAML does not allow") from None
+        mark = _position(text, error.position, name)
+        raise _problem(mark, "a character that YAML does not allow") from None
     except yaml.MarkedYAMLError as error:
         raise _problem(_mark(error.problem_mark, name), str(error.problem or "is not YAML")) from None
     return document
 
 
-def _check_characters(text: str, name: str) -> None:
-    if text[:1] == "\ufeff":
-        raise _problem(Mark(name, 1, 1), "begins with a byte order mark; save it as UTF-8 without one")
-    if len(text) > MAX_CHARS:
-        raise _problem(Mark(name, 1, 1), f"is longer than {MAX_CHARS} characters")
-    if (at := text.find("\r")) >= 0:
-        raise _problem(Mark(name, *_position(text, at)), "has Windows line ends; save it with line feeds only")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise _problem(Mark(name, *_position(text, error.start)), "half a character (surrogate)") from None
-    if (at := text.find("\0")) >= 0:
-        raise _problem(Mark(name, *_position(text, at)), "a NUL character")
-
-
-def _position(text: str, at: int) -> tuple[int, int]:
-    return text.count("\n", 0, at) + 1, at - (text.rfind("\n", 0, at) + 1) + 1
+def _position(text: str, at: int, name: str) -> Mark:
+    return Mark(name, text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
 
 
 def _mark(mark: Any, name: str) -> Mark:
@@ -90,7 +71,7 @@ def _problem(mark: Mark, sentence: str) -> ProjectError:
 
 
 class _Reader:
-    def __init__(self, events: Iterator[Event], name: str, document: Document) -> None:
+    def __init__(self, events: Iterator[yaml.Event], name: str, document: Document) -> None:
         self._events = events
         self._name = name
         self._out = document
@@ -98,22 +79,21 @@ class _Reader:
     def document(self) -> Any:
         next(self._events)
         start = next(self._events)
-        if not isinstance(start, DocumentStartEvent):
+        if not isinstance(start, yaml.DocumentStartEvent):
             raise _problem(Mark(self._name, 1, 1), "is empty")
         if start.tags or (start.version or (1, 2)) != (1, 2):
             raise self._refuse(start, "YAML directives are not allowed, except %YAML 1.2")
         value = self._value(next(self._events), ())
-        end = next(self._events)
-        assert isinstance(end, DocumentEndEvent)
-        if isinstance(after := next(self._events), DocumentStartEvent):
+        next(self._events)
+        if isinstance(after := next(self._events), yaml.DocumentStartEvent):
             raise self._refuse(after, "a second document begins here; one file holds one")
         return value
 
-    def _refuse(self, event: Event, sentence: str) -> ProjectError:
+    def _refuse(self, event: yaml.Event, sentence: str) -> ProjectError:
         return _problem(_mark(event.start_mark, self._name), sentence)
 
-    def _value(self, event: Event, path: Path) -> Any:
-        if isinstance(event, AliasEvent):
+    def _value(self, event: yaml.Event, path: Path) -> Any:
+        if isinstance(event, yaml.AliasEvent):
             raise self._refuse(event, f"aliases (*{event.anchor}) are not allowed; write the value out")
         if getattr(event, "anchor", None) is not None:
             raise self._refuse(event, "anchors (&name) are not allowed; write the value out where it is needed")
@@ -122,23 +102,19 @@ class _Reader:
         if len(path) > MAX_DEPTH:
             raise self._refuse(event, f"is nested more than {MAX_DEPTH} levels deep")
         self._out.values[path] = _mark(event.start_mark, self._name)
-        if isinstance(event, ScalarEvent):
-            return self._scalar(event)
-        if isinstance(event, SequenceStartEvent):
-            return self._sequence(path)
-        assert isinstance(event, MappingStartEvent)
-        return self._mapping(path)
-
-    def _sequence(self, path: Path) -> list[Any]:
+        if isinstance(event, yaml.ScalarEvent):
+            return event.value if event.style else self._plain(event, event.value)
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(path)
         items: list[Any] = []
-        while not isinstance(event := next(self._events), SequenceEndEvent):
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             items.append(self._value(event, (*path, len(items))))
         return items
 
     def _mapping(self, path: Path) -> dict[str, Any]:
         table: dict[str, Any] = {}
-        while not isinstance(event := next(self._events), MappingEndEvent):
-            if not isinstance(event, ScalarEvent):
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent):
                 raise self._refuse(event, "a key is plain text, not a list, a mapping or an alias")
             # Checks anchors and tags; the mark it leaves is replaced by the value's.
             key = self._value(event, (*path, event.value))
@@ -150,25 +126,20 @@ class _Reader:
             table[key] = self._value(next(self._events), (*path, key))
         return table
 
-    def _scalar(self, event: ScalarEvent) -> Any:
-        text: str = event.value
-        if event.style:
-            return text
+    def _plain(self, event: yaml.Event, text: str) -> Any:
         if _NULL.fullmatch(text):
             return None
         if _BOOL.fullmatch(text):
             return text[0] in "tT"
-        for pattern, base in ((_INT, 10), (_OCTAL, 8), (_HEX, 16)):
-            if pattern.fullmatch(text):
+        for pattern, base in _INTEGERS:
+            if re.fullmatch(pattern, text):
                 return int(text.removeprefix("0o").removeprefix("0x"), base)
         if _NO_NUMBER.fullmatch(text):
             raise self._refuse(event, f"{text} is not a usable number; quote it if it is text")
         if _FLOAT.fullmatch(text):
-            number = float(text)
-            digits_only = "." not in text and "e" not in text.lower()
-            if number - number != 0 or digits_only:
+            if not math.isfinite(float(text)) or text.lstrip("-+").isdigit():
                 raise self._refuse(event, f"{text[:40]} is too large a number; quote it if it is text")
-            return number
+            return float(text)
         return text
 
 
@@ -188,22 +159,10 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def overlay(base: Document, over: Document) -> Document:
     """The merged document of two mappings; each value keeps the place where it is written."""
-    replaced = {path for path in over.values if path and not isinstance(_at(over.value, path), dict)}
+    replaced = {path for path in over.values if path and not isinstance(reduce(getitem, path, over.value), dict)}
 
-    def kept(marks: dict[Path, Mark]) -> dict[Path, Mark]:
-        return {
-            path: mark
-            for path, mark in marks.items()
-            if not any(path[:end] in replaced for end in range(1, len(path) + 1))
-        }
+    def both(below: dict[Path, Mark], above: dict[Path, Mark]) -> dict[Path, Mark]:
+        gone = {path for path in below if any(path[:end] in replaced for end in range(1, len(path) + 1))}
+        return {path: mark for path, mark in below.items() if path not in gone} | above
 
-    merged = Document(merge(base.value, over.value), kept(base.values), kept(base.keys))
-    merged.values.update(over.values)
-    merged.keys.update(over.keys)
-    return merged
-
-
-def _at(value: Any, path: Path) -> Any:
-    for part in path:
-        value = value[part]
-    return value
+    return Document(merge(base.value, over.value), both(base.values, over.values), both(base.keys, over.keys))

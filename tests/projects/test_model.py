@@ -3,9 +3,8 @@
 from typing import Any
 
 from kaged.projects.cage_spec import CageSpec, Limits
-from kaged.projects.model import AgentSpec, ProjectFile
+from kaged.projects.model import AgentSpec, ProjectFile, json_schema
 from kaged.projects.net_spec import HttpRule, NetSpec, SecretSpec
-from kaged.projects.schema import json_schema
 
 
 def test_every_key_is_described() -> None:
