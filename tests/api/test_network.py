@@ -17,7 +17,9 @@ ROUTE = "/api/v1/projects/demo/network"
 
 def app(house: House, actor: Any = ALICE) -> Any:
     built = FastAPI()
-    built.state.services = SimpleNamespace(projects=house.projects, db=house.db, models=house.models, plan=house.ports.cages.plan)
+    built.state.services = SimpleNamespace(
+        projects=house.projects, db=house.db, models=house.models, plan=house.ports.cages.plan
+    )
     errors.install(built)
     built.include_router(network.router)
     return as_actor(built, actor)

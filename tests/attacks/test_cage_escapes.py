@@ -134,7 +134,8 @@ async def test_t39_a_chosen_folder_never_widens_the_cage(yard: Yard) -> None:
 # --- T40: protected files ---
 
 PROTECTED = [
-    ".kaged/project.yaml", ".kaged/new", ".git/hooks/pre-commit", ".git/config", ".git/info/attributes",
+    ".kaged/project.yaml", ".kaged/new", ".git/hooks/pre-commit", ".git/config", ".git/commondir",
+    ".git/config.worktree", ".git/info/attributes",
     ".gitmodules", ".envrc", ".vscode/tasks.json", ".idea/x",
 ]  # fmt: skip
 

@@ -15,7 +15,7 @@ from cage.harness import plan_for
 from cage.harness import sh as run_sh
 from kaged.cage.compile import compile_plan
 from kaged.cage.host import host_facts
-from kaged.cage.plan import PLACEHOLDER_MODE, CagePlan, Mount
+from kaged.cage.plan import KEPT, PLACEHOLDER_MODE, CagePlan, Mount
 from kaged.core.errors import KagedError
 from kaged.projects.cage_spec import PROTECTED, CageSpec
 
@@ -55,7 +55,8 @@ def test_the_default_policy_is_the_project_alone(repo: Path) -> None:
     assert mounts["."] == Mount("rw", str(repo))
     assert {name for name, mount in mounts.items() if mount.kind == "ro"} == {".git/hooks", ".git/config"}
     assert {name for name, mount in mounts.items() if mount.placeholder} == {
-        ".kaged", ".git/info/attributes", ".gitmodules", ".envrc", ".vscode", ".idea",
+        ".kaged", ".git/info/attributes", ".git/commondir", ".git/config.worktree", ".gitmodules", ".envrc",
+        ".vscode", ".idea",
     }  # fmt: skip
     assert {name for name, mount in mounts.items() if mount.kind == "pin"} == {".git", ".git/info"}
     assert plan.workdir == plan.root == str(repo)
@@ -372,7 +373,7 @@ def test_placeholders_do_not_disturb_git(repo: Path, tmp_path: Path) -> None:
         return done.stdout + done.stderr
 
     for path in map(Path, plan_for(repo).placeholders):
-        path.mkdir()
+        path.write_bytes(KEPT[path.name]) if path.name in KEPT else path.mkdir()
     assert git(str(repo), "status", "--porcelain") == ""
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     inner = tmp_path / "inner"

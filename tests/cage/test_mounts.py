@@ -111,3 +111,13 @@ def test_a_worktree_inside_the_project_is_a_whole_one(repo: Path) -> None:
     said = in_cage(repo, "cd trees/topic && echo y >> file && git commit -qam second && git log --oneline | wc -l")
     assert said == "2\n"
     assert git(repo, "log", "--oneline", "topic").count("\n") == 2
+
+
+def test_git_outside_is_not_led_to_a_configuration_of_the_agents(repo: Path) -> None:
+    """T40: `.git/commondir` names the folder whose configuration git obeys, its hooks and programs included."""
+    tries = "mkdir -p evil; echo ../evil > .git/commondir; rm -f .git/commondir; mv .git/commondir .git/x; ls evil"
+    said = in_cage(repo, f"{tries}; git status --short && git commit -q --allow-empty -m inside")
+    assert (repo / ".git").is_dir() and not (repo / ".git" / "x").exists(), said
+    left = repo / ".git" / "commondir"
+    assert not left.exists() or left.read_text() == ".\n"
+    assert git(repo, "log", "-1", "--format=%s") == "inside\n"

@@ -4,7 +4,7 @@ The options travel NUL-separated through `--args`, so no value can become an opt
 here. Everything bubblewrap reads from a descriptor is named and carried as data."""
 
 from kaged.cage.network import CA, CA_BUNDLE, CA_TRUSTSTORE
-from kaged.cage.plan import GID, GITCONFIG_INSIDE, HOME, INIT_INSIDE, PLACEHOLDER_MODE, UID, CagePlan, Mount
+from kaged.cage.plan import GID, GITCONFIG_INSIDE, HOME, INIT_INSIDE, KEPT, PLACEHOLDER_MODE, UID, CagePlan, Mount
 from kaged.cage.seccomp import filter_for
 from kaged.core.errors import KagedError
 
@@ -50,6 +50,7 @@ def bwrap_options(plan: CagePlan) -> tuple[list[Arg], dict[str, bytes]]:
             raise KagedError("dsl_invalid", f"cage: {arg!r} holds a NUL, which no path and no value may")
     texts = {**FILES, "passwd": FILES["passwd"].format(shell=plan.host.shell), "gitconfig": GITCONFIG}
     data = {name: text.encode() for name, text in texts.items()}
+    data |= {name: text for name, text in KEPT.items() if {"data": name} in args}
     return args, {**data, "seccomp": filter_for(plan.seccomp, plan.host.machine)}
 
 
@@ -116,6 +117,10 @@ def _mount(plan: CagePlan, mount: Mount) -> list[Arg]:
             return ["--bind", mount.path, mount.path]
         case "ro":
             return ["--ro-bind", mount.path, mount.path]
+        case "keep-file":
+            # Made with its content, since git outside reads it, too; then covered, since it is made writable.
+            data: Arg = {"data": mount.path.rpartition("/")[2]}
+            return [arg for way in ("--file", "--ro-bind-data") for arg in ("--perms", "0644", way, data, mount.path)]
         case "hide-file":
             return ["--ro-bind", "/dev/null", mount.path]
         case "hide-dir":

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from kaged.cage.advice import refuse
-from kaged.cage.plan import PLACEHOLDER_MODE, Mode, Mount, MountKind
+from kaged.cage.plan import KEPT, PLACEHOLDER_MODE, Mode, Mount, MountKind
 from kaged.core.errors import KagedError
 
 Kind = Literal["dir", "file", "missing", "link", "other"]
@@ -60,7 +60,10 @@ class Mounts:
         if self._writable(path):
             kind, at = self._look(path, key)
             missing = kind == "missing"
-            self._mount(at, "hide-dir" if missing else "ro", placeholder=missing)
+            cover: MountKind = (
+                "keep-file" if at == path and at.parent.name == ".git" and at.name in KEPT else "hide-dir"
+            )
+            self._mount(at, cover if missing else "ro", placeholder=missing)
 
     def _writable(self, path: Path) -> bool:
         cover = cover_of(path, self._rules)

@@ -18,8 +18,11 @@ UID = GID = 1000
 PLACEHOLDER_MODE = 0o1755
 """The sticky bit on a folder that only its owner writes means nothing, so nobody sets it."""
 
+KEPT = {"commondir": b".\n", "config.worktree": b""}
+"""Files of .git that git obeys and would stumble over as folders, by name, with what says nothing to it."""
+
 Mode = Literal["rw", "ro", "hidden"]
-MountKind = Literal["rw", "ro", "pin", "hide-dir", "hide-file"]
+MountKind = Literal["rw", "ro", "pin", "hide-dir", "hide-file", "keep-file"]
 Home = Literal["ephemeral", "session", "project"]
 
 
@@ -28,7 +31,8 @@ class Mount:
     """One mount at `path`, which is the same inside as outside.
 
     `pin` is a writable folder bound onto itself: a mount point cannot be renamed, so nobody inside can move a
-    folder away to get rid of the protected file in it. `hide-dir` and `hide-file` cover what is there.
+    folder away to get rid of the protected file in it. `hide-dir` and `hide-file` cover what is there, `keep-file`
+    is one of `KEPT`.
     `placeholder` says that the path is missing outside: bubblewrap makes an empty folder of an unusual mode to
     mount on, unseen by version control; the keeper removes it, which can only ever remove an empty folder.
     """

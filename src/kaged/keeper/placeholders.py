@@ -53,7 +53,7 @@ class Placeholders:
 
 
 def remove_empty(path: str) -> bool:
-    """Remove an empty file or directory without following any link on the way; False when it stays.
+    """Remove a placeholder, file or directory, without following any link on the way; False when it stays.
 
     The agent owns the project: a folder of the path may have become a link to somewhere else.
     """
@@ -68,7 +68,7 @@ def remove_empty(path: str) -> bool:
         found = os.stat(name, dir_fd=here, follow_symlinks=False)
         if stat.S_ISDIR(found.st_mode):
             os.rmdir(name, dir_fd=here)
-        elif stat.S_ISREG(found.st_mode) and found.st_size == 0:
+        elif stat.S_ISREG(found.st_mode) and _says_nothing(name, here):
             os.unlink(name, dir_fd=here)
         else:
             return False
@@ -77,6 +77,12 @@ def remove_empty(path: str) -> bool:
     finally:
         os.close(here)
     return True
+
+
+def _says_nothing(name: str, folder: int) -> bool:
+    """Whether a file is still as bwrap made it: empty, or the `.` of a `.git/commondir`."""
+    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb") as file:
+        return file.read(3) in (b"", b".\n")
 
 
 def _unlink(path: str) -> None:

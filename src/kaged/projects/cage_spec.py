@@ -16,8 +16,8 @@ Toolchain = Literal["local", "uv", "pyenv", "nvm", "fnm", "volta", "rustup", "go
 """Toolchains of the account's home that a cage can borrow: `kaged.cage.toolchains`."""
 
 PROTECTED: tuple[str, ...] = (
-    ".kaged/**", ".git/hooks/**", ".git/config", ".git/info/attributes", ".gitmodules", ".envrc",
-    ".vscode/**", ".idea/**",
+    ".kaged/**", ".git/hooks/**", ".git/config", ".git/config.worktree", ".git/commondir", ".git/info/attributes",
+    ".gitmodules", ".envrc", ".vscode/**", ".idea/**",
 )  # fmt: skip
 """Read-only inside every writable project: what the operator's own tools would run or obey later."""
 
