@@ -1,11 +1,14 @@
 """The fold: what the model is sent after any history, and which calls are open."""
 
+import ast
+import inspect
+import textwrap
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaged.agents.conversation import _HANDLERS, CUT_OFF, NOT_RUN, Conversation
+from kaged.agents.conversation import CUT_OFF, NOT_RUN, Conversation
 from kaged.agents.deltas import partial_parts
 from kaged.core.events import SHAPES, Event, TextPart, ToolCallPart, parts_to_builtins
 from kaged.models.types import AssistantMessage, ToolMessage, UserMessage
@@ -43,7 +46,11 @@ def call(name: str) -> ToolCallPart:
 
 
 def test_every_handled_type_exists() -> None:
-    assert set(SHAPES) >= set(_HANDLERS)
+    source = ast.parse(textwrap.dedent(inspect.getsource(Conversation.apply)))
+    values = [node.value for node in ast.walk(source) if isinstance(node, ast.MatchValue)]
+    handled = {value.value for value in values if isinstance(value, ast.Constant)}
+    assert set(SHAPES) >= handled
+    assert len(handled) == 8
 
 
 def test_a_plain_exchange() -> None:
@@ -109,7 +116,7 @@ def test_steps_count_whole_answers_of_the_run() -> None:
 
 def test_ledgers_come_from_results() -> None:
     conversation = fold(end("m", call("a")), result("a", job="a", next_offset=7))
-    assert conversation.jobs.offset("a") == 7
+    assert conversation.ledger.offset("a") == 7
 
 
 def test_lost_parts_are_put_together_from_stored_deltas() -> None:

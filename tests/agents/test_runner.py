@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kaged.agents import retry
+from kaged.agents.runner import system_prompt
 from kaged.core.errors import KagedError
 from kaged.core.events import TextPart, ThinkingPart, ToolCallPart
 from kaged.models.errors import ModelError
@@ -405,3 +406,13 @@ async def test_a_full_disk_interrupts_the_run_and_it_can_be_resumed(
         await asyncio.sleep(0.01)
     await house.sessions.resume(session, actor=ME)
     assert (await house.ended(session, started.run_id)).data["outcome"] == "success"
+
+
+def test_all_parts_in_order() -> None:
+    text = system_prompt("Be kind.\n", root="/srv/demo", cage_words="reads this", agents_file="Use tabs.\n")
+    assert text.index("Be kind.") < text.index("/srv/demo") < text.index("reads this") < text.index("Use tabs.")
+
+
+def test_without_agents_file() -> None:
+    assert "AGENTS.md" not in system_prompt("x", root="/r", cage_words="w", agents_file=None)
+    assert "AGENTS.md" not in system_prompt("x", root="/r", cage_words="w", agents_file="  \n")

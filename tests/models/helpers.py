@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from kaged.core.events import Part, TextPart, ThinkingPart, ToolCallPart
+from kaged.core.events import Part, TextPart, ThinkingPart, ToolCallPart, ToolSpec
 from kaged.models.catalogue import Connection
 from kaged.models.errors import ModelError
 from kaged.models.http import HttpClient
@@ -22,7 +22,6 @@ from kaged.models.types import (
     ThinkingDelta,
     ToolArgsDelta,
     ToolMessage,
-    ToolSpec,
     ToolStart,
     Usage,
     UserMessage,

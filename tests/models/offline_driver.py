@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kaged.core.events import ToolCallPart
+from kaged.core.events import ToolCallPart, ToolSpec
 from kaged.models.offline import OfflineProvider
 from kaged.models.types import (
     AssistantMessage,
@@ -15,7 +15,6 @@ from kaged.models.types import (
     ModelRequest,
     TextDelta,
     ToolMessage,
-    ToolSpec,
     UserMessage,
 )
 
@@ -74,7 +73,7 @@ class Loop:
 
     async def answer(self) -> Finished:
         """One answer of the model."""
-        model = OfflineProvider(sleep=no_sleep, pid=lambda: 4242)
+        model = OfflineProvider(sleep=no_sleep)
         async with aclosing(model.stream(request(*self.messages))) as events:
             async for event in events:
                 if isinstance(event, TextDelta):

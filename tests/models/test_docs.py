@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kaged.models.catalogue import ANTHROPIC_MODEL, KNOWN, OPENAI_MODEL
-from kaged.models.offline.escape import attempts
+from kaged.models.offline.offers import attempts
 from kaged.models.offline.script import parse
 from kaged.settings.local import parse_local
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cage.harness import plan_for, run
-from kaged.models.offline.escape import attempts
+from kaged.models.offline.offers import attempts
 from kaged.projects.sample import create_sample
 from models.offline_driver import Loop
 
@@ -57,12 +57,12 @@ async def test_the_cages_own_sentence_is_preferred(tmp_path: Path) -> None:
     assert "| Denied: this ¦ is read-only |" in said, "the table survives a bar in the reason"
 
 
-@pytest.mark.parametrize("attempt", attempts(os.getpid()), ids=lambda a: a.title)
-def test_every_command_is_valid_shell(attempt: object) -> None:
-    done = subprocess.run(["bash", "-n", "-c", attempt.command], capture_output=True, text=True, check=False)  # type: ignore[attr-defined]
+@pytest.mark.parametrize("attempt", attempts(os.getpid()), ids=lambda a: a[0])
+def test_every_command_is_valid_shell(attempt: tuple[str, str]) -> None:
+    done = subprocess.run(["bash", "-n", "-c", attempt[1]], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_there_are_ten_different_ones() -> None:
     tries = attempts(1)
-    assert len({attempt.command for attempt in tries}) == len({attempt.title for attempt in tries}) == 10
+    assert len({command for _, command in tries}) == len({title for title, _ in tries}) == 10

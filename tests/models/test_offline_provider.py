@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from kaged.core.events import TextPart, ToolCallPart
-from kaged.models.offline import OfflineProvider
-from kaged.models.offline.provider import PACE_S
+from kaged.models.offline import PACE_S, OfflineProvider
 from kaged.models.types import Finished, TextDelta, ToolArgsDelta, ToolStart, Usage, UserMessage
 from models.helpers import finished, rebuilt, written
 from models.offline_driver import no_sleep, request

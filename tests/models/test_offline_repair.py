@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from kaged.models.offline.provider import decide
-from kaged.models.offline.repair import called_code, changes, first_failure, plain_source
-from kaged.models.offline.steps import Say
+from kaged.models.offline import decide
+from kaged.models.offline.offers import called_code, changes, first_failure, plain_source
+from kaged.models.offline.script import Say
 from kaged.models.types import UserMessage
 from kaged.projects.sample import BUG_FILE, BUG_NEW, BUG_OLD, create_sample
 from models.offline_driver import Loop, request, shell_in

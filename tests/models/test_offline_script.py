@@ -7,14 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaged.core.events import ToolCallPart
-from kaged.models.offline.script import parse
-from kaged.models.offline.steps import Call, Say, Tokens, Wait, words_of
+from kaged.models.offline.script import Call, Say, Tokens, Wait, parse, words_of
 from kaged.models.types import AssistantMessage, ToolMessage, UserMessage
 from models.offline_driver import Loop, shell_in
 
 
 def steps(text: str) -> list[object]:
-    return [step for command in parse(text) or [] for step in command.steps]
+    return [step for command in parse(text) or [] for step in command[1]]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +111,7 @@ async def test_a_new_message_starts_a_new_script(tmp_path: Path) -> None:
 
 
 async def test_a_tool_that_is_off_is_said_to_be_off(tmp_path: Path) -> None:
-    from kaged.models.offline.provider import decide
+    from kaged.models.offline import decide
     from models.offline_driver import request
 
     out = decide(request(UserMessage("run: ls\nask: why?"), tools=("ask",)), 1)

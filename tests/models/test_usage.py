@@ -1,7 +1,7 @@
 """The estimate used when a provider does not tell."""
 
-from kaged.core.events import TextPart, ThinkingPart, ToolCallPart
-from kaged.models.types import AssistantMessage, ModelRequest, ToolMessage, ToolSpec, Usage, UserMessage
+from kaged.core.events import TextPart, ThinkingPart, ToolCallPart, ToolSpec
+from kaged.models.types import AssistantMessage, ModelRequest, ToolMessage, Usage, UserMessage
 from kaged.models.usage import estimate, estimate_input
 
 

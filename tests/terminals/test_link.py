@@ -17,11 +17,14 @@ from kaged.terminals.store import Terminal, TerminalStore
 
 from .sockets import Client, FakeRing
 
+SHELL = Terminal("t", "host", None, None, "Shell 1", 80, 24, "open", None, "local", "")
+
 
 class FakeProcess:
     """A program that reads its input when the test lets it."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: FakeRing) -> None:
+        self.stream = stream
         self.running = True
         self.typed = bytearray()
         self.reads = asyncio.Event()
@@ -50,11 +53,11 @@ class Stage:
 
     def __init__(self, store: TerminalStore) -> None:
         self.ring = FakeRing()
-        self.process = FakeProcess()
+        self.process = FakeProcess(self.ring)
         self.store = store
-        self.live = Live(self.ring, self.process, cols=80, rows=24)  # type: ignore[arg-type]
+        self.live = Live(SHELL, self.process)  # type: ignore[arg-type]
         self.clients: list[Client] = []
-        self.following = asyncio.create_task(self.live.follow())
+        self.following = asyncio.create_task(self.live.follow(self.ring))  # type: ignore[arg-type]
 
     def attach(self, *, after: int = 0, acks: bool = True, name: str = "Ada") -> Client:
         client = Client(TerminalLink("t", self.live, self.store, after=after, name=name), acks=acks)
@@ -71,7 +74,7 @@ class Stage:
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     db = await Database.open(tmp_path / "kaged.db")
     store = TerminalStore(db)
-    await store.add(Terminal("t", "host", None, None, "Shell 1", 80, 24, "open", None, "local", ""))
+    await store.add(SHELL)
     stage = Stage(store)
     yield stage
     await stage.close()

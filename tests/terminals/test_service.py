@@ -16,7 +16,6 @@ from kaged.core.errors import KagedError
 from kaged.storage.database import Database
 from kaged.terminals import service as service_module
 from kaged.terminals.service import Terminals
-from kaged.terminals.shells import HostShell
 from real_keeper import LiteralPlan, connect, keeper, kill, mark, marked, project, until
 
 from .sockets import Client
@@ -222,7 +221,7 @@ async def test_closing_ends_everything_in_it_and_tells_clients(one: Desk) -> Non
 async def test_a_shell_that_cannot_start_leaves_nothing_but_its_audit(
     one: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "host_shell", lambda: HostShell(("/nope/shell",), "/"))
+    monkeypatch.setattr(service_module, "host_shell", lambda: ("/nope/shell", "/"))
     with pytest.raises(KagedError):
         await host_shell(one)
     assert await one.terminals.list() == []

@@ -19,12 +19,12 @@ def test_any_bytes_are_an_order_or_a_sentence(frame: bytes) -> None:
     except KagedError as error:
         assert error.code == "bad_request" and error.message.endswith(".")
     else:
-        assert isinstance(order, wire.Input | wire.Resize | wire.Ack | wire.Retitle)
+        assert isinstance(order, bytes | wire.Resize | wire.Ack | wire.Retitle)
 
 
 @given(st.binary())
 def test_input_is_taken_as_it_is(data: bytes) -> None:
-    assert wire.read(b"\x00" + data) == wire.Input(data)
+    assert wire.read(b"\x00" + data) == data
 
 
 @given(st.integers(0, 65535), st.integers(0, 65535))
@@ -70,11 +70,11 @@ def test_anything_else_is_refused(frame: bytes) -> None:
 def test_what_a_client_gets() -> None:
     assert wire.output(b"\x1b[1m") == b"\x00\x1b[1m"
     frames = [
-        wire.start(10, 3),
-        wire.size(80, 24),
-        wire.title("logs"),
-        wire.writer("Ada", you=False),
-        wire.exited(Exit(7, None, "exited")),
+        wire.control(start=10, cut=3),
+        wire.control(size=wire.Resize(80, 24)),
+        wire.control(title="logs"),
+        wire.control(writer={"name": "Ada", "you": False}),
+        wire.control(exit=Exit(7, None, "exited").to_wire()),
     ]
     assert all(frame[0] == 2 for frame in frames)
     assert [json.loads(frame[1:]) for frame in frames] == [

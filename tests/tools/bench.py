@@ -11,7 +11,7 @@ from kaged.cage.client import KeeperClient
 from kaged.cage.compile import compile_plan
 from kaged.projects.cage_spec import CageSpec
 from kaged.tools.base import CageSession, ToolContext, ToolResult, Withdrawn
-from kaged.tools.ledger import JobLedger, ReadLedger
+from kaged.tools.ledger import Ledger
 from kaged.tools.toolbox import Toolbox
 
 
@@ -35,8 +35,7 @@ class Bench:
 
     root: Path
     cage: CageSession
-    reads: ReadLedger = field(default_factory=ReadLedger)
-    jobs: JobLedger = field(default_factory=JobLedger)
+    ledger: Ledger = field(default_factory=Ledger)
     answers: Answers = field(default_factory=Answers)
     emitted: list[tuple[str, int, int]] = field(default_factory=list)
     box: Toolbox = field(default_factory=Toolbox)
@@ -55,8 +54,7 @@ class Bench:
             call_id=call_id or next(self._ids),
             emit=self._emit,
             attention=self.answers,
-            reads=self.reads,
-            jobs=self.jobs,
+            ledger=self.ledger,
             **more,
         )
 
@@ -65,8 +63,7 @@ class Bench:
         found = self.box.get(tool)
         assert found is not None
         result = await found.run(ctx or self.context(), args)
-        self.reads.apply(tool, result.ok, result.detail)
-        self.jobs.apply(result.detail)
+        self.ledger.apply(tool, result.ok, result.detail)
         for process_id in result.release:
             await self.cage.client.forget(process_id)
         return result

@@ -39,11 +39,9 @@ class Calls:
         self._enabled = frozenset(run.agent.enabled_tools())
 
     async def settle(self, call: Call) -> list[str]:
-        """Give a call its result. Says in words what an interrupt stopped on the way; empty otherwise.
-
-        A call whose start was stored before is rejoined where that is possible and repeated where that is
-        harmless; otherwise its result is that nobody knows. Cancelling leaves its command running.
-        """
+        """Give a call its result. Says in words what an interrupt stopped on the way; empty otherwise. A call whose
+        start was stored before is rejoined where that is possible and repeated where that is harmless; otherwise its
+        result is that nobody knows. Cancelling leaves its command running."""
         tool = self._toolbox.get(call.part.tool) if call.part.tool in self._enabled else None
         if tool is None:
             await self._deny(call)
@@ -90,7 +88,7 @@ class Calls:
         return failure(UNKNOWN, reason="unknown") if result is None else result
 
     async def _guarded(self, tool: Tool[Any], work: Coroutine[Any, Any, ToolResult]) -> ToolResult:
-        """A refusal is a result; a crash of the tool is our bug: logged, told, and the loop goes on."""
+        # A refusal is a result; a crash of the tool is our bug: logged, told, and the loop goes on.
         try:
             return await work
         except KagedError as error:
@@ -99,11 +97,9 @@ class Calls:
             raise
         except Exception as crash:
             log_.exception("the tool %s crashed: %r", tool.name, crash)
-            return failure(
-                f"Internal error: the tool {tool.name} failed in a way that kaged did not expect; the log of "
-                "the daemon has the details. It may or may not have had an effect.",
-                reason="internal",
-            )
+            text = f"Internal error: the tool {tool.name} failed in a way that kaged did not expect; "
+            text += "the log of the daemon has the details. It may or may not have had an effect."
+            return failure(text, reason="internal")
 
     def _context(self, call: Call) -> ToolContext:
         async def emit(text: str, offset: int, end: int) -> None:
@@ -112,17 +108,8 @@ class Calls:
             except KagedError as error:
                 raise NotStored(error) from error
 
-        conversation = self._log.conversation
-        return ToolContext(
-            cage=self._run.cage,
-            call_id=call.id,
-            emit=emit,
-            attention=self._run.attention,
-            reads=conversation.reads,
-            jobs=conversation.jobs,
-            limit=self._output_chars,
-            resume_at=call.output_end,
-        )
+        run, ledger = self._run, self._log.conversation.ledger
+        return ToolContext(run.cage, call.id, emit, run.attention, ledger, self._output_chars, call.output_end)
 
     async def _commit(self, kind: str, call: Call, **data: Any) -> None:
         await self._log.commit(NewEvent(kind, {"run_id": call.run_id, "call_id": call.id, **data}))
@@ -143,7 +130,8 @@ class Calls:
             # Not the call failed: everything is gone. The run stays where it is, to be resumed.
             raise KagedError("unavailable", KEEPER_LOST)
         shown = {"tool": call.part.tool, "ok": result.ok, "output": result.output}
-        took = _since(call.started_at)
+        began = call.started_at
+        took = 0 if began is None else max(0, clock.now_ms() - int(datetime.fromisoformat(began).timestamp() * 1000))
         await self._commit("tool.result", call, **shown, duration_ms=took, detail={**result.detail})
         outcome = {key: result.detail[key] for key in ("exit_code", "reason", "path") if key in result.detail}
         await self._audited(call, "tool.result", "ok" if result.ok else "failed", outcome)
@@ -164,9 +152,3 @@ def args_hash(call: Call) -> str:
     raw = call.part.raw
     exact = raw.encode() if raw is not None else msgspec.json.encode(call.part.args, order="sorted")
     return hashlib.sha256(exact).hexdigest()
-
-
-def _since(started_at: str | None) -> int:
-    if started_at is None:
-        return 0
-    return max(0, clock.now_ms() - int(datetime.fromisoformat(started_at).timestamp() * 1000))

@@ -1,12 +1,12 @@
 """The conversation as a fold over a session's events: what was said, which calls are open. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from kaged.core.events import Event, Part, TextPart, ToolCallPart, parts_from_builtins
 from kaged.models.types import AssistantMessage, ChatMessage, ToolMessage, UserMessage
-from kaged.tools.ledger import JobLedger, ReadLedger
+from kaged.tools.ledger import Ledger
 
 NOT_RUN = "Not run: the run was stopped before this call was made."
 UNKNOWN = "Unknown: kaged was restarted while this ran; check what it did before you retry."
@@ -60,8 +60,7 @@ class Conversation:
     """The state of a session's conversation; grows by `apply`, one event after the other."""
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
-        self.reads = ReadLedger()
-        self.jobs = JobLedger()
+        self.ledger = Ledger()
         self.streaming: Streaming | None = None
         self._entries: list[UserMessage | Answer] = []
         self._calls: dict[str, Call] = {}
@@ -71,9 +70,26 @@ class Conversation:
 
     def apply(self, event: Event) -> None:
         """Take one event in. Types that do not matter here change nothing."""
-        handler = _HANDLERS.get(event.type)
-        if handler is not None:
-            handler(self, event)
+        data = event.data
+        match event.type:
+            case "message.user":
+                self._entries.append(UserMessage(data["text"]))
+            case "message.start":
+                self.streaming = Streaming(data["run_id"], data["message_id"], event.seq)
+            case "message.end":
+                self._message_end(data)
+            case "tool.denied":
+                self._settle(data["call_id"], data["tool"], data["reason"])
+            case "tool.result":
+                self._settle(data["call_id"], data["tool"], data["output"], ok=data["ok"])
+                self.ledger.apply(data["tool"], data["ok"], data["detail"])
+            case "tool.call" | "tool.output" if (call := self._calls.get(data["call_id"])) is not None:
+                if event.type == "tool.call":
+                    call.started_at = event.at
+                else:
+                    call.output_end = max(call.output_end, int(data.get("end") or 0))
+            case "run.ended":
+                self._run_ended(data["run_id"])
 
     def steps(self, run_id: str) -> int:
         """How many answers of the model this run has had."""
@@ -108,14 +124,7 @@ class Conversation:
                     out.append(AssistantMessage([TextPart(f"{said}\n\n{CUT_OFF}")]))
         return out
 
-    def _message_user(self, event: Event) -> None:
-        self._entries.append(UserMessage(event.data["text"]))
-
-    def _message_start(self, event: Event) -> None:
-        self.streaming = Streaming(event.data["run_id"], event.data["message_id"], event.seq)
-
-    def _message_end(self, event: Event) -> None:
-        data = event.data
+    def _message_end(self, data: dict[str, Any]) -> None:
         self.streaming = None
         partial = bool(data["interrupted"])
         parts = parts_from_builtins(data["parts"])
@@ -127,43 +136,13 @@ class Conversation:
             self._calls.update({call.id: call for call in answer.calls})
         self._entries.append(answer)
 
-    def _tool_call(self, event: Event) -> None:
-        if (call := self._calls.get(event.data["call_id"])) is not None:
-            call.started_at = event.at
-
-    def _tool_output(self, event: Event) -> None:
-        if (call := self._calls.get(event.data["call_id"])) is not None:
-            call.output_end = max(call.output_end, int(event.data.get("end") or 0))
-
-    def _tool_denied(self, event: Event) -> None:
-        self._settle(event.data["call_id"], event.data["tool"], event.data["reason"])
-
-    def _tool_result(self, event: Event) -> None:
-        data = event.data
-        self._settle(data["call_id"], data["tool"], data["output"], ok=data["ok"])
-        detail: Mapping[str, Any] = data["detail"]
-        self.reads.apply(data["tool"], data["ok"], detail)
-        self.jobs.apply(detail)
-
-    def _run_ended(self, event: Event) -> None:
-        if self.streaming is not None and self.streaming.run_id == event.data["run_id"]:
+    def _run_ended(self, run_id: str) -> None:
+        if self.streaming is not None and self.streaming.run_id == run_id:
             self.streaming = None
         for call in self.open_calls():
-            if call.run_id == event.data["run_id"] and call.started_at is None:
+            if call.run_id == run_id and call.started_at is None:
                 self._settle(call.id, call.part.tool, NOT_RUN)
 
     def _settle(self, call_id: str, tool: str, output: str, *, ok: bool = False) -> None:
         if (call := self._calls.get(call_id)) is not None:
             call.result = ToolMessage(call_id, tool, output, ok)
-
-
-_HANDLERS = {
-    "message.user": Conversation._message_user,
-    "message.start": Conversation._message_start,
-    "message.end": Conversation._message_end,
-    "tool.call": Conversation._tool_call,
-    "tool.output": Conversation._tool_output,
-    "tool.denied": Conversation._tool_denied,
-    "tool.result": Conversation._tool_result,
-    "run.ended": Conversation._run_ended,
-}

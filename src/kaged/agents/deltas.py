@@ -10,7 +10,6 @@ from kaged.models.types import TextDelta, ThinkingDelta, ToolArgsDelta, ToolStar
 
 FLUSH_S = 0.010
 """Least time between two stored flushes of one message."""
-
 CUT = "the answer broke off before this call was whole"
 Delta = TextDelta | ThinkingDelta | ToolStart | ToolArgsDelta
 
@@ -33,11 +32,9 @@ def partial_parts(deltas: Iterable[Mapping[str, Any]]) -> list[Part]:
 
 
 class DeltaBuffer:
-    """Collects deltas between two flushes; neighbours of one part become one event.
-
-    Calls get ids of our own: a command runs under its call's id, so it must be unique on this machine,
-    and some servers number their calls from zero in each answer.
-    """
+    """Collects deltas between two flushes; neighbours of one part become one event. Calls get ids of our own: a command
+    runs under its call's id, so it must be unique on this machine, and some servers number their calls from zero in
+    each answer."""
 
     def __init__(self, run_id: str, message_id: str, new_id: Callable[[], str]) -> None:
         self._message = {"run_id": run_id, "message_id": message_id}
@@ -61,11 +58,9 @@ class DeltaBuffer:
                 self._put(part, "tool_args", text)
 
     def _put(self, part: int, kind: str, text: str, **more: str) -> None:
-        if self._waiting:
-            last, chunks = self._waiting[-1]
-            if last["part"] == part and last["kind"] == kind:
-                chunks.append(text)
-                return
+        if self._waiting and (last := self._waiting[-1][0])["part"] == part and last["kind"] == kind:
+            self._waiting[-1][1].append(text)
+            return
         if kind == "tool_args" and part in self._ids:
             more["call_id"] = self._ids[part]
         self._waiting.append(({**self._message, "part": part, "kind": kind, "text": "", **more}, [text]))
@@ -96,9 +91,8 @@ class DeltaBuffer:
 
     def own(self, parts: Sequence[Part]) -> list[Part]:
         """The model's parts with our own call ids."""
-        return [
-            msgspec.structs.replace(part, call_id=self._ids.get(number) or self._new_id())
-            if isinstance(part, ToolCallPart)
-            else part
-            for number, part in enumerate(parts)
-        ]
+        own = list(parts)
+        for number, part in enumerate(own):
+            if isinstance(part, ToolCallPart):
+                own[number] = msgspec.structs.replace(part, call_id=self._ids.get(number) or self._new_id())
+        return own

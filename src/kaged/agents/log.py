@@ -1,6 +1,7 @@
 """A run's own hand on the journal: what it commits is fenced by its epoch and folded in at once."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from typing import Any
 
 from kaged.agents.conversation import Conversation
 from kaged.core.events import Event, NewEvent
@@ -40,8 +41,8 @@ class RunLog:
         for event in await self._journal.append(self._session, events, fence=self._fence):
             self.conversation.apply(event)
 
-    async def deltas_of(self, message_id: str, seq: int) -> Sequence[Event]:
+    async def deltas_of(self, message_id: str, seq: int) -> list[dict[str, Any]]:
         """The stored deltas of a message that began with event `seq`."""
         events = read_events(self._journal, self._session, seq)
-        deltas = [event async for event in events if event.type == "message.delta"]
-        return [event for event in deltas if event.data.get("message_id") == message_id]
+        deltas = [event.data async for event in events if event.type == "message.delta"]
+        return [data for data in deltas if data.get("message_id") == message_id]

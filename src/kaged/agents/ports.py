@@ -12,7 +12,6 @@ from kaged.tools.base import AttentionPort, CageSession
 
 STOPPED = "Stopped by the operator."
 """Reason of a run that ended by an interrupt."""
-
 AGENT = "primary"
 """Name of the agent that sessions talk to."""
 

@@ -12,7 +12,6 @@ from kaged.agents.conversation import Answer, Call
 from kaged.agents.deltas import partial_parts
 from kaged.agents.log import RunLog, read_conversation
 from kaged.agents.ports import STOPPED, RunContext, RunEnd
-from kaged.agents.prompt import system_prompt
 from kaged.agents.stopping import kill_commands
 from kaged.agents.stream import AnswerStream, Interrupted, end_event
 from kaged.audit.log import Audit
@@ -23,7 +22,7 @@ from kaged.journal.journal import Journal
 from kaged.journal.rows import Fence
 from kaged.models.errors import ModelError
 from kaged.models.resolve import Models
-from kaged.models.types import ModelRequest, ToolSpec
+from kaged.models.types import ModelRequest
 from kaged.tools.base import OUTPUT_CHARS
 from kaged.tools.toolbox import Toolbox
 
@@ -42,13 +41,10 @@ class AgentRunner:
     jitter: Callable[[], float] = random.random
 
     async def run(self, run: RunContext) -> RunEnd:
-        """Work until the run is over, and say how; storing that end is the caller's.
-
-        Everything before was stored by then. An interrupt ends it as `cancelled` within a second. Cancelling
-        leaves the run as it is, commands and open questions included, to be continued by a later `run`.
-        Raises `StaleEpoch` when another start of kaged has taken the run over, and
-        `KagedError("unavailable")` when nothing can be stored.
-        """
+        """Work until the run is over, and say how; storing that end is the caller's. Everything before was stored by
+        then. An interrupt ends it as `cancelled` within a second. Cancelling leaves the run as it is, commands and open
+        questions included, to be continued by a later `run`. Raises `StaleEpoch` when another start of kaged has taken
+        the run over, and `KagedError("unavailable")` when nothing can be stored."""
         loop = _Loop(self, run, await self._log(run))
         try:
             return await loop.go()
@@ -56,10 +52,8 @@ class AgentRunner:
             return await loop.stopped()
 
     async def follow(self, run: RunContext) -> None:
-        """Record output and results of commands that outlived a crash, until they end or this is cancelled.
-
-        Nothing is started, repeated or decided: what else is open waits for `run`.
-        """
+        """Record output and results of commands that outlived a crash, until they end or this is cancelled. Nothing is
+        started, repeated or decided: what else is open waits for `run`."""
         log = await self._log(run)
         calls = self.calls(run, log)
         for call in log.conversation.begun_calls():
@@ -89,12 +83,10 @@ class _Loop:
         self._stopped: list[str] = []
 
     async def go(self) -> RunEnd:
-        """See `AgentRunner.run`."""
         await self._close_broken_message()
         run = self._run
-        system = system_prompt(
-            run.prompt, root=run.cage.root, cage_words=run.cage.plan.words(), agents_file=run.agents_md
-        )
+        words = run.cage.plan.words()
+        system = system_prompt(run.prompt, root=run.cage.root, cage_words=words, agents_file=run.agents_md)
         conversation = self._log.conversation
         tools = self._runner.toolbox.specs(run.agent.enabled_tools())
         while True:
@@ -108,13 +100,8 @@ class _Loop:
             if (steps := conversation.steps(run.run_id)) >= run.agent.max_steps:
                 limit = f"Ended after {steps} model calls, the limit `max_steps` of this project's agent"
                 return RunEnd("failed", f"{limit}; send another message to go on.")
-            question = ModelRequest(
-                model=run.route.model,
-                system=system,
-                messages=conversation.messages(),
-                tools=[ToolSpec(tool.name, tool.description, tool.schema) for tool in tools],
-                max_output_tokens=run.agent.max_output_tokens,
-            )
+            most = run.agent.max_output_tokens
+            question = ModelRequest(run.route.model, system, conversation.messages(), tools, most)
             if (failed := await self._ask(question)) is not None:
                 return failed
 
@@ -133,12 +120,9 @@ class _Loop:
     async def _close_broken_message(self) -> None:
         """End a message that a crash cut off; the model is asked again from the step before it."""
         streaming = self._log.conversation.streaming
-        if streaming is None:
-            return
-        deltas = await self._log.deltas_of(streaming.message_id, streaming.seq)
-        parts = partial_parts([event.data for event in deltas])
-        end = end_event(streaming.run_id, streaming.message_id, parts, "lost", interrupted=True)
-        await self._log.commit(end)
+        if streaming is not None:
+            parts = partial_parts(await self._log.deltas_of(streaming.message_id, streaming.seq))
+            await self._log.commit(end_event(streaming.run_id, streaming.message_id, parts, "lost", interrupted=True))
 
     async def _ask(self, question: ModelRequest) -> RunEnd | None:
         """One answer of the model, with visible retries; an end only when there will be none."""
@@ -161,10 +145,10 @@ class _Loop:
 
     def _told(self, error: ModelError, decision: retry.Again | retry.Final) -> NewEvent:
         data: dict[str, object] = {"run_id": self._run.run_id, "code": error.kind}
-        if isinstance(decision, retry.Again):
-            more = {"message": error.message, "attempt": decision.attempt, "retry_in_s": decision.wait_s}
-            return NewEvent("error", data | more)
-        return NewEvent("error", data | {"message": decision.reason})
+        if isinstance(decision, retry.Final):
+            return NewEvent("error", data | {"message": decision.reason})
+        more = {"message": error.message, "attempt": decision.attempt, "retry_in_s": decision.wait_s}
+        return NewEvent("error", data | more)
 
     async def _wait(self, seconds: float) -> None:
         async with until(self._run.interrupt, self._runner.sleep(seconds)) as sleeping:
@@ -173,8 +157,18 @@ class _Loop:
                 raise Interrupted
 
 
+def system_prompt(prompt: str, *, root: str, cage_words: str, agents_file: str | None) -> str:
+    """The project's own prompt, where the agent is and what it can reach, and the project's AGENTS.md."""
+    place = (
+        f"You work in the project folder {root}, inside a cage of the operating system. What it allows: {cage_words}. "
+    )
+    place += "What it refuses cannot be worked around: say what you would need instead."
+    told = (agents_file or "").strip()
+    parts = (prompt.strip(), place, told and f"The project's AGENTS.md says:\n\n{told}")
+    return "\n\n".join(part for part in parts if part)
+
+
 def _end_of(answer: Answer) -> RunEnd:
-    """What an answer without calls means for the run."""
     if answer.stop_reason == "length":
         text = "The answer was cut off at the model's limit of output tokens; send a message to go on."
         return RunEnd("failed", text)

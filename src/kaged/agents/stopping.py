@@ -13,10 +13,8 @@ from kaged.tools.base import CageSession
 
 SWEEP_S = 0.1
 """Time between two looks for commands, while a call is on its way."""
-
 PATIENCE_S = 0.7
 """How long a stopped call may take to report its own end before it is given up."""
-
 WORDS = 80
 
 
@@ -46,10 +44,8 @@ async def kill_commands(keeper: KeeperClient, cage_id: str) -> list[str]:
 
 
 async def stop_call(cage: CageSession, task: asyncio.Task[Any]) -> list[str]:
-    """Kill commands until the call has ended by itself or patience has; says in words what was stopped.
-
-    A call that was just starting its command when the interrupt came is caught by the next sweep.
-    """
+    """Kill commands until the call has ended by itself or patience has; says in words what was stopped. A call that was
+    just starting its command when the interrupt came is caught by the next sweep."""
     words: list[str] = []
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE_S):

@@ -36,16 +36,13 @@ class AnswerStream:
         self._begun = False
 
     async def relay(self, provider: Provider) -> Finished:
-        """Ask, store, and return the whole answer as stored.
-
-        Raises `ModelError` or `Interrupted` after what had come was stored and closed. Cancelling leaves the
-        message open in the journal, for the next start to close.
-        """
+        """Ask, store, and return the whole answer as stored. Raises `ModelError` or `Interrupted` after what had come
+        was stored and closed. Cancelling leaves the message open in the journal, for the next start to close."""
         try:
             await self._pump(provider.stream(self._request))
         except ModelError as error:
-            usage = error.usage or self._usage
-            await self._close(self._buffer.own(error.partial), "error", usage, interrupted=True)
+            parts = self._buffer.own(error.partial)
+            await self._close(parts, "error", error.usage or self._usage, interrupted=True)
             raise
         except Interrupted:
             await self._close(self._buffer.partial(), "interrupted", self._cost(), interrupted=True)
@@ -105,23 +102,17 @@ class AnswerStream:
         if self._begun or not self._buffer.empty or not interrupted:
             events += [*self._begin(), *self._buffer.take(clock.monotonic())]
         if usage is not None:
-            events.append(usage_event(self._run, usage))
+            call = {"run_id": self._run.run_id, "provider": self._run.route.provider, "model": self._run.route.model}
+            counts = {f"{kind}_tokens": getattr(usage, kind) for kind in _COUNTS}
+            events.append(NewEvent("usage.recorded", {**call, **counts, "estimated": usage.estimated}))
         if self._begun:
-            run, message = self._run.run_id, self._message_id
-            events.append(end_event(run, message, parts, stop_reason, interrupted=interrupted))
+            events.append(end_event(self._run.run_id, self._message_id, parts, stop_reason, interrupted=interrupted))
         if events:
             await self._log.commit(*events)
 
     def _cost(self) -> Usage:
         """As the provider said, or an estimate for a stream that was closed before it did."""
         return self._usage or estimate(self._request, self._buffer.partial())
-
-
-def usage_event(run: RunContext, usage: Usage) -> NewEvent:
-    """What one model call cost."""
-    call = {"run_id": run.run_id, "provider": run.route.provider, "model": run.route.model}
-    counts = {f"{kind}_tokens": getattr(usage, kind) for kind in _COUNTS}
-    return NewEvent("usage.recorded", {**call, **counts, "estimated": usage.estimated})
 
 
 def end_event(run_id: str, message_id: str, parts: list[Part], stop_reason: str, *, interrupted: bool) -> NewEvent:

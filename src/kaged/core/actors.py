@@ -13,11 +13,8 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """An authenticated principal.
-
-    `id` is unique within `source`: `local` (loopback cookie), `local:<login>` (control socket), the
-    sidecar's `X-Kaged-User-Id`, or `kaged` for the daemon itself. `name` and `email` are for display.
-    """
+    """An authenticated principal. `id` is unique within `source`: `local` (loopback cookie), `local:<login>` (control
+    socket), the sidecar's `X-Kaged-User-Id`, or `kaged` for the daemon itself. `name` and `email` are for display."""
 
     id: str
     source: str

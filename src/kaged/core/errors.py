@@ -4,31 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 STATUS: Mapping[str, int] = {
-    "bad_request": 400,
-    "validation_failed": 400,
-    "unauthenticated": 401,
-    "forbidden": 403,
-    "not_found": 404,
-    "conflict": 409,
-    "project_missing": 409,
-    "gone": 410,
-    "payload_too_large": 413,
-    "misdirected": 421,
-    "dsl_invalid": 422,
-    "rate_limited": 429,
-    "headers_too_large": 431,
-    "internal": 500,
-    "provider_unreachable": 502,
+    "bad_request": 400, "validation_failed": 400, "unauthenticated": 401, "forbidden": 403, "not_found": 404,
+    "conflict": 409, "project_missing": 409, "gone": 410, "payload_too_large": 413, "misdirected": 421,
+    "dsl_invalid": 422, "rate_limited": 429, "headers_too_large": 431, "internal": 500, "provider_unreachable": 502,
     "unavailable": 503,
-}
+}  # fmt: skip
 """HTTP status of each error code (contract, section 3)."""
 
 
 class KagedError(Exception):
-    """A refusal or failure that a user may read: `code` for scripts, `message` says what to do.
-
-    `details` names the field, file or rule; it never holds a secret.
-    """
+    """A refusal or failure that a user may read: `code` for scripts, `message` says what to do. `details` names the
+    field, file or rule; it never holds a secret."""
 
     def __init__(self, code: str, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)

@@ -1,11 +1,9 @@
-"""The journal's vocabulary: event types (contract, section 5) and the envelope that carries them.
-
-`data` is a plain JSON object whose shape each type fixes in `SHAPES`; the journal stores it as JSON text
-and never looks inside. Shapes grow by optional keys only.
-"""
+"""The journal's vocabulary: event types (contract, section 5) and the envelope that carries them. `data` is a plain
+JSON object whose shape each type fixes in `SHAPES`; the journal stores it as JSON text and never looks inside. Shapes
+grow by optional keys only."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -18,10 +16,8 @@ class NewEvent(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """A committed event: `seq` counts from 1 without gaps within its session.
-
-    `commit` is the daemon-wide commit number (gaps allowed, order guaranteed); `at` is ISO 8601 UTC.
-    """
+    """A committed event: `seq` counts from 1 without gaps within its session. `commit` is the daemon-wide commit number
+    (gaps allowed, order guaranteed); `at` is ISO 8601 UTC."""
 
     session: str
     seq: int
@@ -55,9 +51,16 @@ class ToolCallPart(msgspec.Struct, frozen=True, tag_field="kind", tag="tool_call
     args_error: str | None = None
 
 
+class ToolSpec(msgspec.Struct, frozen=True):
+    """A tool as a model is told of it: canonical name (`file.read`), purpose, JSON Schema of its arguments."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+
+
 Part = TextPart | ThinkingPart | ToolCallPart
 Outcome = Literal["success", "failed", "cancelled"]
-
 SHAPES: Mapping[str, tuple[str, ...]] = {
     "session.created": ("title", "project", "actor"),
     "session.updated": ("title?", "state?", "model?"),
@@ -73,13 +76,10 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     "tool.result": ("run_id", "call_id", "tool", "ok", "output", "duration_ms", "detail"),
     "attention.required": ("attention_id", "run_id", "call_id", "kind", "question", "options", "network?"),
     "attention.resolved": ("attention_id", "run_id", "call_id", "answer", "actor", "withdrawn?"),
-    "usage.recorded": (
-        "run_id", "provider", "model", "input_tokens", "output_tokens",
-        "cache_read_tokens", "cache_write_tokens", "estimated",
-    ),
-    "network.allowed": (
-        "agent", "host", "port", "via", "rule", "connection", "state", "up", "down", "ms", "count?", "method?", "path?",
-    ),
+    "usage.recorded": ("run_id", "provider", "model", "input_tokens", "output_tokens", "cache_read_tokens",
+                       "cache_write_tokens", "estimated"),
+    "network.allowed": ("agent", "host", "port", "via", "rule", "connection", "state", "up", "down", "ms", "count?",
+                        "method?", "path?"),
     "network.denied": ("agent", "host", "port", "via", "rule", "reason", "count", "method?", "path?"),
     "run.ended": ("run_id", "outcome", "reason", "actor?", "stopped?"),
     "run.interrupted": ("run_id", "reason", "running?"),
@@ -87,20 +87,16 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     "error": ("run_id?", "code", "message", "attempt?", "retry_in_s?"),
 }  # fmt: skip
 """Required and optional (`?`) keys of each event type's `data`."""
-
-LIFECYCLE: frozenset[str] = frozenset(
-    {
-        "session.created", "session.updated", "session.archived", "run.started", "run.ended",
-        "run.interrupted", "run.recovered", "attention.required", "attention.resolved",
-    }
-)  # fmt: skip
+LIFECYCLE = frozenset({
+    "session.created", "session.updated", "session.archived", "run.started", "run.ended", "run.interrupted",
+    "run.recovered", "attention.required", "attention.resolved",
+})  # fmt: skip
 """The types that the `events` channel carries, with `session` and `project` added to `data`."""
 
 
 def parts_to_builtins(parts: list[Part]) -> list[dict[str, Any]]:
     """Message parts as the JSON objects stored in `message.end`."""
-    result: list[dict[str, Any]] = msgspec.to_builtins(parts)
-    return result
+    return cast("list[dict[str, Any]]", msgspec.to_builtins(parts))
 
 
 def parts_from_builtins(raw: list[dict[str, Any]]) -> list[Part]:

@@ -1,13 +1,11 @@
 """ULIDs: sortable 26-character identifiers (github.com/ulid/spec), monotonic within a millisecond."""
 
-import re
 import secrets
 from threading import Lock
 
 from kaged.core import clock
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_PATTERN = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _lock = Lock()
 _last_ms = 0
 _last_random = 0
@@ -24,11 +22,6 @@ def new_ulid() -> str:
             _last_ms, _last_random = ms, secrets.randbits(79)
         value = (ms << 80) | _last_random
     return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
-
-
-def is_ulid(text: str) -> bool:
-    """Whether `text` has the exact form of a ULID."""
-    return _PATTERN.fullmatch(text) is not None
 
 
 def secret_token() -> str:

@@ -1,12 +1,7 @@
-"""The output of one process: a memory file whose own position is the number of bytes ever taken.
-
-The ring is a memfd that is written at its file position and read by offset. Bytes are moved by
-`splice` from the source (a pipe, or a PTY through a staging pipe) into it, and the kernel itself moves
-the position in the same call. Position, staging pipe and source are shared by every process that holds
-them, so whoever reads the source may be killed between any two instructions: nothing is lost and
-nothing comes twice, the next one goes on where the kernel stopped. What is older than the capacity is
-given back to the system by punching a hole; offsets never wrap. Standard library only.
-"""
+"""The output of one process in a memory file. Bytes are moved by `splice` from the source (a pipe, or a PTY through a
+staging pipe), and in the same call the kernel moves the file's own position, which counts all bytes ever taken. All
+three are shared, so whoever reads may be killed between any two instructions: nothing is lost, nothing comes twice.
+What is older than the capacity is given back as a hole; offsets never wrap. Standard library only."""
 
 import array
 import errno
@@ -20,20 +15,17 @@ from kaged.core.keeper_wire import RING_CAPACITY
 SLACK = 1024 * 1024
 ROUNDS = 16
 """Reads of one wake-up: enough for throughput, few enough that others get their turn."""
-
 _PTY_READ = 4096
 _PIPE_READ = 1024 * 1024
 _PAGE = mmap.PAGESIZE
 
 
 class Stream:
-    """Ring and source of one process. Exactly one holder in all processes may call `pump` at a time.
-
-    Owns the descriptors it is given. `head` counts bytes since the process began; `start` is the oldest
-    offset still readable; `ended` says that the source has given its last byte (`error`: why, if it was
-    not its own end). An ended source stays open until `close_source`, since whoever watches it has to
-    stop watching first: its file lives on in other processes, and so would an epoll entry.
-    """
+    """Ring and source of one process. Exactly one holder in all processes may call `pump` at a time. Owns the
+    descriptors it is given. `head` counts bytes since the process began; `start` is the oldest offset still readable;
+    `ended` says that the source has given its last byte (`error`: why, if it was not its own end). An ended source
+    stays open until `close_source`, since whoever watches it has to stop watching first: its file lives on in other
+    processes, and so would an epoll entry."""
 
     def __init__(
         self, ring: int, source: int | None, stage: tuple[int, int] | None = None, capacity: int = RING_CAPACITY
@@ -51,9 +43,7 @@ class Stream:
     @classmethod
     def create(cls, source: int, *, pty: bool, capacity: int = RING_CAPACITY) -> "Stream":
         """A new ring for a non-blocking source that this object owns from now on."""
-        stage: tuple[int, int] | None = None
-        if pty:
-            stage = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        stage = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if pty else None
         return cls(os.memfd_create("kaged-ring", os.MFD_CLOEXEC), source, stage, capacity)
 
     @property
@@ -110,7 +100,7 @@ class Stream:
             self.head += moved
 
     def _splice(self, source: int | None, target: int, count: int) -> int | None:
-        """Bytes moved; 0 at the end; None when nothing can be moved now."""
+        # Bytes moved; 0 at the end; None when nothing can be moved now.
         assert source is not None
         try:
             return os.splice(source, target, count, flags=os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE)

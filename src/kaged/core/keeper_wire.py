@@ -1,10 +1,7 @@
-"""What the daemon and the keeper say to each other: frames on a unix stream socket.
-
-A frame is two unsigned 32-bit big-endian lengths, a JSON object of the first length and raw bytes of
-the second. File descriptors travel with the frame's first byte (SCM_RIGHTS) and are counted by the
-object's `fds` key. Requests carry a number `n` and an `op`; the answer carries the same `n` and either
-`ok` or `error`; what carries `ev` is an event. Standard library only: the keeper loads this module.
-"""
+"""What the daemon and the keeper say to each other on a unix stream socket. A frame is two unsigned 32-bit big-endian
+lengths, a JSON object and raw bytes of these lengths; file descriptors travel with its first byte (SCM_RIGHTS), counted
+by the key `fds`. Requests carry a number `n` and an `op`, answers the same `n` and `ok` or `error`; what has `ev` is an
+event. Standard library only: the keeper loads this module."""
 
 import array
 import json
@@ -17,18 +14,12 @@ from typing import Any, Final
 
 WIRE_VERSION: Final = 2
 """Raised with every change that an older peer would misread."""
-
 MAX_HEADER: Final = 4 * 1024 * 1024
 MAX_PAYLOAD: Final = 32 * 1024 * 1024
 """The largest file body, in bytes, that one request moves."""
-
 MAX_FDS: Final = 64
 RING_CAPACITY: Final = 8 * 1024 * 1024
 """Bytes of a process's output that stay readable."""
-
-REASONS: Final = ("exited", "walltime", "killed", "cage_lost", "memory", "pids")
-"""Why a process ended; anything but `exited` is the keeper's doing or the cage's end."""
-
 _ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _PREFIX = struct.Struct("!II")
 _FD_SIZE = array.array("i").itemsize
@@ -54,7 +45,8 @@ class KeeperError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a process ended: an exit code or a signal (both None when the cage was lost), and why."""
+    """How a process ended: an exit code or a signal (both None when the cage was lost), and why: `exited`, `walltime`,
+    `killed`, `cage_lost`, `memory` or `pids`; anything but `exited` is the keeper's doing or the cage's end."""
 
     code: int | None
     signal: int | None

@@ -10,10 +10,8 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def owned(work: Coroutine[Any, Any, T], name: str | None = None) -> AsyncIterator[asyncio.Task[T]]:
-    """Run `work` beside the block; at the block's end it is cancelled, if it still runs, and waited for.
-
-    Its exception is raised only where the block asks the task for its result.
-    """
+    """Run `work` beside the block; at the block's end it is cancelled, if it still runs, and waited for. Its exception
+    is raised only where the block asks the task for its result."""
     task = asyncio.create_task(work, name=name)
     try:
         yield task

@@ -1,7 +1,7 @@
 """The Anthropic Messages wire, without I/O: requests out, server-sent events in."""
 
 import re
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -11,7 +11,7 @@ from kaged.models.errors import garbage, truncated
 from kaged.models.history import Exchange, canonical_name, turns, wire_name
 from kaged.models.reader import Draft, Reader
 from kaged.models.sse import ServerEvent
-from kaged.models.types import ModelEvent, ModelRequest, StopReason, ToolMessage, ToolSpec, Usage
+from kaged.models.types import ModelEvent, ModelRequest, StopReason, ToolMessage, Usage
 from kaged.models.usage import estimate
 
 VERSION = "2023-06-01"
@@ -21,7 +21,6 @@ BINDING = (5, 1)
 DEFAULT_MAX_TOKENS = 32_000
 FOREIGN_SIGNATURE = "openai:"
 """Thinking signed so came over the other wire; it means nothing here."""
-
 _CACHE = {"type": "ephemeral"}
 _FAMILY = re.compile(r"claude-(?:opus|sonnet|haiku|fable|mythos)-(\d{1,2})(?:-(\d{1,2}))?(?!\d)")
 _STOP: dict[str, StopReason] = {"max_tokens": "length", "model_context_window_exceeded": "length", "refusal": "refusal"}
@@ -35,16 +34,15 @@ def generation(model: str) -> tuple[int, int]:
 
 def build(request: ModelRequest, *, official: bool) -> dict[str, Any]:
     """The body of `POST /v1/messages`. `official` is Anthropic's own API, not a compatible one."""
-    body: dict[str, Any] = {
-        "model": request.model,
-        "max_tokens": request.max_output_tokens or DEFAULT_MAX_TOKENS,
-        "stream": True,
-        "messages": _messages(request),
-    }
+    most = request.max_output_tokens or DEFAULT_MAX_TOKENS
+    body: dict[str, Any] = {"model": request.model, "max_tokens": most, "stream": True, "messages": _messages(request)}
     if request.system:
         body["system"] = [{"type": "text", "text": request.system, "cache_control": _CACHE}]
     if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
+        body["tools"] = [
+            {"name": wire_name(tool.name), "description": tool.description, "input_schema": tool.schema}
+            for tool in request.tools
+        ]
     if generation(request.model) >= (4, 6):
         # These think by themselves, but keep it to themselves unless asked to show it.
         body["thinking"] = {"type": "adaptive", "display": "summarized"}
@@ -56,44 +54,36 @@ def build(request: ModelRequest, *, official: bool) -> dict[str, Any]:
 
 def headers(request: ModelRequest, *, official: bool) -> dict[str, str]:
     """The headers that belong to the wire (the key is not among them)."""
-    out = {"anthropic-version": VERSION}
-    if official and generation(request.model) >= BINDING:
-        out["anthropic-beta"] = BINDING_BETA
-    return out
-
-
-def _tool(tool: ToolSpec) -> dict[str, Any]:
-    return {"name": wire_name(tool.name), "description": tool.description, "input_schema": tool.schema}
+    beta = {"anthropic-beta": BINDING_BETA} if official and generation(request.model) >= BINDING else {}
+    return {"anthropic-version": VERSION, **beta}
 
 
 def _messages(request: ModelRequest) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
     for turn in turns(request.messages):
         if isinstance(turn, Exchange):
-            content = [block for part in turn.answer.parts for block in _block(part)]
-            out.append({"role": "assistant", "content": content})
+            out.append({"role": "assistant", "content": list(filter(None, map(_block, turn.answer.parts)))})
             if turn.results:
                 out.append({"role": "user", "content": [_result(result) for result in turn.results]})
-        else:
-            if not out or out[-1]["role"] != "user":
-                out.append({"role": "user", "content": []})
+        elif out and out[-1]["role"] == "user":
             out[-1]["content"].append({"type": "text", "text": turn.text})
+        else:
+            out.append({"role": "user", "content": [{"type": "text", "text": turn.text}]})
     if out:
         out[-1]["content"][-1]["cache_control"] = _CACHE
     return out
 
 
-def _block(part: Part) -> list[dict[str, Any]]:
+def _block(part: Part) -> dict[str, Any] | None:
     if isinstance(part, TextPart):
-        return [{"type": "text", "text": part.text}]
+        return {"type": "text", "text": part.text}
     if isinstance(part, ToolCallPart):
-        name = wire_name(part.tool)
-        return [{"type": "tool_use", "id": part.call_id, "name": name, "input": part.args}]
+        return {"type": "tool_use", "id": part.call_id, "name": wire_name(part.tool), "input": part.args}
     if part.redacted is not None:
-        return [{"type": "redacted_thinking", "data": part.redacted}]
+        return {"type": "redacted_thinking", "data": part.redacted}
     if part.signature is None or part.signature.startswith(FOREIGN_SIGNATURE):
-        return []
-    return [{"type": "thinking", "thinking": part.text, "signature": part.signature}]
+        return None
+    return {"type": "thinking", "thinking": part.text, "signature": part.signature}
 
 
 def _result(result: ToolMessage) -> dict[str, Any]:
@@ -105,13 +95,7 @@ def _result(result: ToolMessage) -> dict[str, Any]:
     return block
 
 
-class _Message(msgspec.Struct):
-    usage: dict[str, Any] | None = None
-
-
 class _Piece(msgspec.Struct):
-    """The start of a content block, or more of one."""
-
     type: str = ""
     id: str | None = None
     name: str | None = None
@@ -129,11 +113,12 @@ class _Event(msgspec.Struct):
     index: int = 0
     delta: _Piece | None = None
     content_block: _Piece | None = None
-    message: _Message | None = None
+    message: dict[str, Any] | None = None
     usage: dict[str, Any] | None = None
     error: Any = None
 
 
+_NOTHING = _Piece()
 _decoder = msgspec.json.Decoder(_Event)
 
 
@@ -152,19 +137,14 @@ class AnthropicReader(Reader):
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self.failed(garbage(self.connection, f"an event that cannot be read: {error}")) from None
         if message.type == "content_block_delta":
-            if message.delta is not None:
-                self._delta(message.index, message.delta)
+            self._delta(message.index, message.delta or _NOTHING)
         elif message.type == "content_block_start":
-            if message.content_block is not None:
-                self._start(message.index, message.content_block)
+            self._start(message.index, message.content_block or _NOTHING)
         elif message.type == "content_block_stop":
             self._blocks.pop(message.index, None)
-        elif message.type == "message_start":
-            self._count(message.message.usage if message.message else None)
-        elif message.type == "message_delta":
-            self._count(message.usage)
-            if message.delta is not None and message.delta.stop_reason is not None:
-                self._stop = message.delta.stop_reason
+        elif message.type in ("message_start", "message_delta"):
+            self._count(message.usage or (message.message or {}).get("usage"))
+            self._stop = (message.delta or _NOTHING).stop_reason or self._stop
         elif message.type == "message_stop":
             self.complete = self._stop is not None
         elif message.type == "error":
@@ -179,13 +159,9 @@ class AnthropicReader(Reader):
         seen = self._tokens
         told = self.complete and {"input_tokens", "output_tokens"} <= seen.keys()
         guess = Usage(0, 0) if told else estimate(self.request, self.parts(whole=False))
-        return Usage(
-            input=seen.get("input_tokens", guess.input),
-            output=max(guess.output, seen.get("output_tokens", 0)),
-            cache_read=seen.get("cache_read_input_tokens", 0),
-            cache_write=seen.get("cache_creation_input_tokens", 0),
-            estimated=not told,
-        )
+        read, written = seen.get("cache_read_input_tokens", 0), seen.get("cache_creation_input_tokens", 0)
+        output = max(guess.output, seen.get("output_tokens", 0))
+        return Usage(seen.get("input_tokens", guess.input), output, read, written, estimated=not told)
 
     def _start(self, index: int, block: _Piece) -> None:
         if block.type == "tool_use":
@@ -196,8 +172,7 @@ class AnthropicReader(Reader):
             draft = self._show(Draft("thinking", redacted=block.data or ""))
         elif block.type in ("text", "thinking"):
             # Not shown before its first content: an empty block is no part of the answer.
-            kind: Literal["text", "thinking"] = "text" if block.type == "text" else "thinking"
-            draft = Draft(kind, signature=block.signature or None)
+            draft = Draft("text" if block.type == "text" else "thinking", signature=block.signature or None)
             self._grow(draft, block.text or block.thinking)
         else:
             return
@@ -211,6 +186,7 @@ class AnthropicReader(Reader):
             self._show(draft).signature = (draft.signature or "") + delta.signature
         self._grow(draft, delta.text or delta.thinking or delta.partial_json)
 
-    def _count(self, usage: dict[str, Any] | None) -> None:
-        """Counts are cumulative: a later one replaces an earlier one, an absent one does not."""
-        self._tokens |= {name: count for name, count in (usage or {}).items() if isinstance(count, int)}
+    def _count(self, usage: Any) -> None:
+        # Counts are cumulative: a later one replaces an earlier one, an absent one does not.
+        if isinstance(usage, dict):
+            self._tokens |= {name: count for name, count in usage.items() if isinstance(count, int)}

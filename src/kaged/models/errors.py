@@ -3,7 +3,7 @@
 import email.utils
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -13,28 +13,19 @@ from kaged.models.catalogue import Connection
 from kaged.models.types import Usage
 
 Kind = Literal[
-    "auth", "rate_limit", "overloaded", "bad_request", "unreachable", "truncated", "garbage", "server",
-    "context",
-]  # fmt: skip
+    "auth", "rate_limit", "overloaded", "bad_request", "unreachable", "truncated", "garbage", "server", "context"
+]
 
 
 class ModelError(Exception):
-    """A model call that did not end in `Finished`.
-
-    `retryable`: the same request may succeed later; `retry_after_s` is the provider's wish. `partial`: the
-    parts received before, numbered as the deltas; a call among them carries `args_error` and must not be run.
-    `usage`: what they cost, perhaps an estimate.
-    """
+    """A model call that did not end in `Finished`. `retryable`: the same request may succeed later; `retry_after_s` is
+    the provider's wish. `partial`: the parts received before, numbered as the deltas; a call among them carries
+    `args_error` and must not be run. `usage`: what they cost, perhaps an estimate."""
 
     def __init__(
-        self,
-        kind: Kind,
-        message: str,
-        *,
-        retryable: bool = False,
-        retry_after_s: float | None = None,
+        self, kind: Kind, message: str, *, retryable: bool = False, retry_after_s: float | None = None,
         status: int | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         message = message if message[-1:] in (".", "!", "?", "…") else f"{message}."
         super().__init__(message)
         self.kind: Kind = kind
@@ -46,60 +37,39 @@ class ModelError(Exception):
         self.usage: Usage | None = None
 
 
-class _Rule(NamedTuple):
-    """What an error means whose `STATUS TYPE CODE TEXT` has `pattern` in it, as a sentence to fill in."""
-
-    pattern: str
-    kind: Kind
-    retryable: bool
-    sentence: str
-
-
 _PAGE = "<web page>"
 _BASE_URL = "check base_url (it usually ends in /v1)"
 _UNKNOWN_MODEL = "{name} does not know the model {model!r}; choose one that it lists"
-_RULES = (
-    _Rule(f"^(429|5..) {_PAGE}", "server", True,
-          "{name} answered with a web page and status {status}; try again in a little while"),
-    _Rule(_PAGE, "garbage", False,
-          "{name} at {url} answered with a web page, not with the API; " + _BASE_URL),
-    _Rule("^402|insufficient_quota|billing|credit balance|spend(ing)? limit|exceeded your current quota",
-          "rate_limit", False,
-          "{name} has no credit or quota left for this key; check the account's billing{said}"),
+_RULES: tuple[tuple[str, Kind, bool, str], ...] = (
+    (f"^(429|5..) {_PAGE}", "server", True,
+     "{name} answered with a web page and status {status}; try again in a little while"),
+    (_PAGE, "garbage", False, "{name} at {url} answered with a web page, not with the API; " + _BASE_URL),
+    ("^402|insufficient_quota|billing|credit balance|spend(ing)? limit|exceeded your current quota",
+     "rate_limit", False, "{name} has no credit or quota left for this key; check the account's billing{said}"),
     # The server's own words often repeat part of the key, so they stay out.
-    _Rule("^401", "auth", False, "{name} does not accept the API key ({key}); set a valid one and try again"),
-    _Rule("^403", "auth", False, "{name} does not allow this key to do that ({key}){said}"),
-    _Rule("^413|^400 .*(context.?(length|window|size)|maximum context|too many (input )?tokens|too long|"
-          "request_too_large|reduce the length)",
-          "context", False,
-          "The conversation is too long for {model} at {name}; "
-          "start a new session or use a model with a larger context{said}"),
-    _Rule("^429", "rate_limit", True, "{name} limits the rate of requests for this key; wait a little{said}"),
-    _Rule("^(503|529)", "overloaded", True, "{name} is overloaded (status {status}); wait a little{said}"),
-    _Rule("^(408|409|425|5..)", "server", True,
-          "{name} failed on its side (status {status}); try again{said}"),
-    _Rule("^404 .*model", "bad_request", False, _UNKNOWN_MODEL + "{said}"),
-    _Rule("^404", "bad_request", False, "{name} has nothing at {url}; " + _BASE_URL + "{said}"),
-    _Rule("model.*(does not exist|not found)|unknown model", "bad_request", False, _UNKNOWN_MODEL + "{said}"),
-    _Rule("/v1/responses", "bad_request", False,
-          "{model} at {name} takes tools only over the Responses API, which kaged does not speak; "
-          "choose another model{said}"),
-    _Rule("stream_options", "bad_request", False,
-          "{name} refuses to report usage; set sends_usage = false for it in local.toml{said}"),
-    _Rule("", "bad_request", False, "{name} refused the request (status {status}){said}"),
+    ("^401", "auth", False, "{name} does not accept the API key ({key}); set a valid one and try again"),
+    ("^403", "auth", False, "{name} does not allow this key to do that ({key}){said}"),
+    ("^413|^400 .*(context.?(length|window|size)|maximum context|too many (input )?tokens|too long|request_too_large|"
+     "reduce the length)", "context", False, "The conversation is too long for {model} at {name}; "
+     "start a new session or use a model with a larger context{said}"),
+    ("^429", "rate_limit", True, "{name} limits the rate of requests for this key; wait a little{said}"),
+    ("^(503|529)", "overloaded", True, "{name} is overloaded (status {status}); wait a little{said}"),
+    ("^(408|409|425|5..)", "server", True, "{name} failed on its side (status {status}); try again{said}"),
+    ("^404 .*model", "bad_request", False, _UNKNOWN_MODEL + "{said}"),
+    ("^404", "bad_request", False, "{name} has nothing at {url}; " + _BASE_URL + "{said}"),
+    ("model.*(does not exist|not found)|unknown model", "bad_request", False, _UNKNOWN_MODEL + "{said}"),
+    ("/v1/responses", "bad_request", False, "{model} at {name} takes tools only over the Responses API, "
+     "which kaged does not speak; choose another model{said}"),
+    ("stream_options", "bad_request", False,
+     "{name} refuses to report usage; set sends_usage = false for it in local.toml{said}"),
+    ("", "bad_request", False, "{name} refused the request (status {status}){said}"),
 )  # fmt: skip
-"""The first that fits counts; the last always does."""
-
+"""What an error means whose `STATUS TYPE CODE TEXT` has the pattern in it: its kind, whether to retry, and a sentence
+to fill in. The first that fits counts; the last always does."""
 _STREAM_STATUS = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "overloaded_error": 529,
-}
+    "invalid_request_error": 400, "authentication_error": 401, "permission_error": 403, "not_found_error": 404,
+    "request_too_large": 413, "rate_limit_error": 429, "rate_limit_exceeded": 429, "overloaded_error": 529,
+}  # fmt: skip
 
 
 def from_status(site: Connection, model: str, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
@@ -115,11 +85,9 @@ def from_status(site: Connection, model: str, status: int, headers: Mapping[str,
 
 def from_stream(site: Connection, model: str, body: Any) -> ModelError:
     """The error for an error event inside a stream that had begun with status 200."""
-    text, kind, code = _said(body)
-    status = _STREAM_STATUS.get(kind) or _STREAM_STATUS.get(code)
-    if status is None:
-        status = int(code) if re.fullmatch(r"[45]\d\d", code) else 500
-    return _judge(site, model, status, (text, kind, code), None)
+    _, kind, code = said = _said(body)
+    status = int(code) if re.fullmatch(r"[45]\d\d", code) else 500
+    return _judge(site, model, _STREAM_STATUS.get(kind) or _STREAM_STATUS.get(code) or status, said, None)
 
 
 def is_page(headers: Mapping[str, str], body: bytes) -> bool:
@@ -141,18 +109,18 @@ def _judge(site: Connection, model: str, status: int, said: tuple[str, str, str]
     words = site.clean(text)
     named = " (model)" if model and model in text else ""
     facts = " ".join(f"{status} {kind} {code}{named} {text}".split())
-    rule = next(rule for rule in _RULES if re.search(rule.pattern, facts, re.IGNORECASE))
+    _, sort, retryable, sentence = next(rule for rule in _RULES if re.search(rule[0], facts, re.IGNORECASE))
     told = f" (it said: {words})" if words else ""
     where = {"name": site.name, "url": site.shown_url, "key": site.key_hint}
-    sentence = rule.sentence.format(**where, model=model, status=status, said=told)
-    wait = wait if rule.retryable else None
-    return ModelError(rule.kind, sentence, retryable=rule.retryable, retry_after_s=wait, status=status)
+    sentence = sentence.format(**where, model=model, status=status, said=told)
+    wait = wait if retryable else None
+    return ModelError(sort, sentence, retryable=retryable, retry_after_s=wait, status=status)
 
 
 def garbage(site: Connection, what: str) -> ModelError:
     """The server answered with something that is not its wire. Worth one more try: proxies do this."""
-    text = f"{site.name} at {site.shown_url} answered with something that is not its API ({site.clean(what)})"
-    return ModelError("garbage", text, retryable=True)
+    text = "{} at {} answered with something that is not its API ({})"
+    return ModelError("garbage", text.format(site.name, site.shown_url, site.clean(what)), retryable=True)
 
 
 def truncated(site: Connection, why: str) -> ModelError:
@@ -163,9 +131,8 @@ def truncated(site: Connection, why: str) -> ModelError:
 
 def unreachable(site: Connection, why: str) -> ModelError:
     """No answer at all."""
-    why = site.clean(why)
-    text = f"{site.name} cannot be reached at {site.shown_url} ({why}); check that it runs and the address"
-    return ModelError("unreachable", text, retryable=True)
+    text = "{} cannot be reached at {} ({}); check that it runs and the address"
+    return ModelError("unreachable", text.format(site.name, site.shown_url, site.clean(why)), retryable=True)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

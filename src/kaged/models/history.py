@@ -23,12 +23,9 @@ Turn = UserMessage | Exchange
 
 
 def turns(messages: Sequence[ChatMessage]) -> list[Turn]:
-    """The conversation in the strict form that providers demand.
-
-    Every tool call has exactly one result, directly after it: a missing one is said to be missing, a result
-    without a call is left out, and so is a call that never became whole. User messages in a row are one, an
-    answer without content is none, and the last word is the user's.
-    """
+    """The conversation in the strict form that providers demand. Every tool call has exactly one result, directly after
+    it: a missing one is said to be missing, a result without a call is left out, and so is a call that never became
+    whole. User messages in a row are one, an answer without content is none, and the last word is the user's."""
     out: list[Turn] = []
     for index, message in enumerate(messages):
         if isinstance(message, UserMessage):

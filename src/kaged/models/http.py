@@ -64,10 +64,8 @@ class HttpClient:
 async def stream(
     http: HttpClient, url: str, headers: Mapping[str, str], body: bytes, reader: Reader
 ) -> AsyncGenerator[ModelEvent, None]:
-    """Post and yield the reader's events; one batch for each read of the socket.
-
-    Raises `ModelError`. Closing the generator cancels the pump, which closes the connection at once.
-    """
+    """Post and yield the reader's events; one batch for each read of the socket. Raises `ModelError`. Closing the
+    generator cancels the pump, which closes the connection at once."""
     wake = asyncio.Event()
     async with owned(_pump(http, url, headers, body, reader, wake), "model stream") as task:
         task.add_done_callback(lambda _: wake.set())
@@ -86,11 +84,8 @@ async def stream(
 async def _pump(
     http: HttpClient, url: str, headers: Mapping[str, str], body: bytes, reader: Reader, wake: asyncio.Event
 ) -> None:
-    """Read one response into the reader, and wake whoever drains it. Raises `ModelError`.
-
-    A task of its own, so that what one read of the socket brought is handed on merged, and so that the HTTP
-    library's cancel scopes never span a yield.
-    """
+    # A task of its own, so that what one read of the socket brought is handed on merged, and so that the HTTP library's
+    # cancel scopes never span a yield.
     import httpx2
 
     begun = False
@@ -118,7 +113,11 @@ async def _read(response: "httpx2.Response", reader: Reader, wake: asyncio.Event
             reader.feed(event)
         wake.set()
         if reader.complete:
-            await _skip_tail(chunks)
+            # Read to the server's own end; one that keeps the connection open after its last word loses it.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TAIL_S):
+                    async for _ in chunks:
+                        pass
             return
     reader.feed_rest(parser.finish())
 
@@ -128,8 +127,7 @@ async def _refusal(response: "httpx2.Response", reader: Reader) -> ModelError:
     body = await read_some(response)
     status = response.status_code
     if status == 200 and b'"error"' not in body and not is_page(response.headers, body):
-        said = body[:200].decode("utf-8", "replace")
-        return garbage(reader.connection, f"JSON instead of a stream: {said}")
+        return garbage(reader.connection, f"JSON instead of a stream: {body[:200].decode('utf-8', 'replace')}")
     status = 400 if status == 200 else status
     return from_status(reader.connection, reader.request.model, status, response.headers, body)
 
@@ -142,14 +140,6 @@ async def read_some(response: "httpx2.Response") -> bytes:
         if len(body) > MAX_BODY:
             break
     return body
-
-
-async def _skip_tail(chunks: AsyncGenerator[bytes, None]) -> None:
-    """Read to the server's own end; one that keeps the connection open after its last word loses it."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(TAIL_S):
-            async for _ in chunks:
-                pass
 
 
 def translate(error: Exception, connection: Connection, *, begun: bool) -> ModelError:

@@ -6,14 +6,14 @@ from typing import Any, Literal
 import msgspec
 
 from kaged.core import ids
-from kaged.core.events import TextPart, ThinkingPart, ToolCallPart
+from kaged.core.events import TextPart, ThinkingPart, ToolCallPart, ToolSpec
 from kaged.models.anthropic import FOREIGN_SIGNATURE
 from kaged.models.catalogue import Connection
 from kaged.models.errors import garbage, truncated
 from kaged.models.history import Exchange, canonical_name, parse_args, turns, wire_name
 from kaged.models.reader import Draft, Reader
 from kaged.models.sse import ServerEvent
-from kaged.models.types import AssistantMessage, ModelEvent, ModelRequest, StopReason, ToolSpec, Usage, UserMessage
+from kaged.models.types import AssistantMessage, ModelEvent, ModelRequest, StopReason, Usage, UserMessage
 from kaged.models.usage import estimate
 
 _STOP: dict[str, StopReason] = {"length": "length", "content_filter": "refusal"}
@@ -26,8 +26,7 @@ def build(request: ModelRequest, *, official: bool, sends_usage: bool = True) ->
     if sends_usage:
         body["stream_options"] = {"include_usage": True}
     if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
-        body["tool_choice"] = "auto"
+        body |= {"tools": [_tool(tool) for tool in request.tools], "tool_choice": "auto"}
         if official and _NO_EFFORT_WITH_TOOLS.match(request.model):
             # These refuse function tools on this wire unless reasoning is switched off by name.
             body["reasoning_effort"] = "none"
@@ -50,9 +49,7 @@ def _messages(request: ModelRequest, official: bool) -> list[dict[str, Any]]:
     for index, turn in enumerate(steps):
         if isinstance(turn, Exchange):
             out.append(_answer(turn.answer, in_loop=index > last_user and not official))
-            out += [
-                {"role": "tool", "tool_call_id": result.call_id, "content": result.output} for result in turn.results
-            ]
+            out += [{"role": "tool", "tool_call_id": each.call_id, "content": each.output} for each in turn.results]
         else:
             out.append({"role": "user", "content": turn.text})
     return out
@@ -64,17 +61,12 @@ def _answer(answer: AssistantMessage, *, in_loop: bool) -> dict[str, Any]:
     calls = [_call(part) for part in answer.parts if isinstance(part, ToolCallPart)]
     if calls:
         message["tool_calls"] = calls
-    if in_loop:
-        # Servers that think between tool calls want their thinking back under the name they used for it.
-        for part in answer.parts:
-            if isinstance(part, ThinkingPart) and (field := _field_of(part)):
-                message[field] = message.get(field, "") + part.text
+    # Servers that think between tool calls want their thinking back under the name they used for it.
+    for part in answer.parts if in_loop else ():
+        if isinstance(part, ThinkingPart) and part.signature and part.signature.startswith(FOREIGN_SIGNATURE):
+            field = part.signature.removeprefix(FOREIGN_SIGNATURE)
+            message[field] = message.get(field, "") + part.text
     return message
-
-
-def _field_of(part: ThinkingPart) -> str | None:
-    wire, _, field = (part.signature or "").partition(":")
-    return field if f"{wire}:" == FOREIGN_SIGNATURE else None
 
 
 def _call(part: ToolCallPart) -> dict[str, Any]:
@@ -122,10 +114,8 @@ _decoder = msgspec.json.Decoder(_Chunk)
 
 
 class OpenAIReader(Reader):
-    """Reads the chunks of one `POST …/chat/completions` with `stream: true`.
-
-    The answer is whole when a finish reason has come and, if usage was asked for, also usage or `[DONE]`.
-    """
+    """Reads the chunks of one `POST …/chat/completions` with `stream: true`. The answer is whole when a finish reason
+    has come and, if usage was asked for, also usage or `[DONE]`."""
 
     def __init__(self, request: ModelRequest, connection: Connection) -> None:
         super().__init__(request, connection)

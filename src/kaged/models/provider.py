@@ -37,12 +37,9 @@ class WireProvider:
         import httpx2
 
         client = await self._http.get()
-        url = f"{self._root}/models"
-        wire = {}
-        if self.connection.driver == "anthropic":
-            url += "?limit=1000"
-            wire = {"anthropic-version": anthropic.VERSION}
-        headers = self._headers(wire)
+        native = self.connection.driver == "anthropic"
+        url = f"{self._root}/models{'?limit=1000' if native else ''}"
+        headers = self._headers({"anthropic-version": anthropic.VERSION} if native else {})
         try:
             async with client.stream("GET", url, headers=headers, timeout=LIST_TIMEOUT_S) as response:
                 body = await read_some(response)
@@ -58,19 +55,16 @@ class WireProvider:
 
     def _prepare(self, request: ModelRequest) -> tuple[str, dict[str, str], bytes, Reader]:
         connection, official = self.connection, self._official
+        wire = {"content-type": "application/json", "accept": "text/event-stream"}
         reader: Reader
         if connection.driver == "anthropic":
+            path, reader = "messages", anthropic.AnthropicReader(request, connection)
             body = anthropic.build(request, official=official)
-            wire = anthropic.headers(request, official=official)
-            reader = anthropic.AnthropicReader(request, connection)
-            url = f"{self._root}/messages"
+            wire |= anthropic.headers(request, official=official)
         else:
+            path, reader = "chat/completions", openai.OpenAIReader(request, connection)
             body = openai.build(request, official=official, sends_usage=connection.sends_usage)
-            wire = {}
-            reader = openai.OpenAIReader(request, connection)
-            url = f"{self._root}/chat/completions"
-        wire |= {"content-type": "application/json", "accept": "text/event-stream"}
-        return url, self._headers(wire), msgspec.json.encode(body), reader
+        return f"{self._root}/{path}", self._headers(wire), msgspec.json.encode(body), reader
 
     def _headers(self, wire: Mapping[str, str]) -> dict[str, str]:
         # Compressed streams are flushed late by some proxies.

@@ -7,21 +7,11 @@ from typing import Any, Literal
 import msgspec
 
 from kaged.core.events import Part, TextPart, ThinkingPart, ToolCallPart
+from kaged.models import types
 from kaged.models.catalogue import Connection
 from kaged.models.errors import ModelError, from_stream
 from kaged.models.history import call_part
 from kaged.models.sse import ServerEvent
-from kaged.models.types import (
-    Finished,
-    ModelEvent,
-    ModelRequest,
-    StopReason,
-    TextDelta,
-    ThinkingDelta,
-    ToolArgsDelta,
-    ToolStart,
-    Usage,
-)
 
 BROKEN_OFF = "the answer broke off before the arguments were complete"
 
@@ -45,17 +35,17 @@ class Draft(msgspec.Struct):
         """All of it so far."""
         return "".join(self.chunks)
 
-    def news(self) -> Iterator[ModelEvent]:
+    def news(self) -> Iterator[types.ModelEvent]:
         """What has come since the last call: the start of a call, and the text as one delta."""
         if self.kind == "tool" and not self.announced:
             self.announced = True
-            yield ToolStart(self.number, self.call_id, self.tool)
+            yield types.ToolStart(self.number, self.call_id, self.tool)
         text = "".join(self.chunks[self.told :])
         self.told = len(self.chunks)
         if text and self.kind == "tool":
-            yield ToolArgsDelta(self.number, self.call_id, text)
+            yield types.ToolArgsDelta(self.number, self.call_id, text)
         elif text:
-            yield (TextDelta if self.kind == "text" else ThinkingDelta)(self.number, text)
+            yield (types.TextDelta if self.kind == "text" else types.ThinkingDelta)(self.number, text)
 
     def part(self, *, whole: bool) -> Part:
         """The part as it goes into the answer, or, when the stream broke off, as far as it came."""
@@ -69,12 +59,10 @@ class Draft(msgspec.Struct):
 
 
 class Reader(ABC):
-    """Turns one response's server-sent events into model events. Pure: no I/O, no clock.
+    """Turns one response's server-sent events into model events. Pure: no I/O, no clock. Feed every event, `drain`
+    after each batch, `finish` once at the end of the stream."""
 
-    Feed every event, `drain` after each batch, `finish` once at the end of the stream.
-    """
-
-    def __init__(self, request: ModelRequest, connection: Connection) -> None:
+    def __init__(self, request: types.ModelRequest, connection: Connection) -> None:
         self.request = request
         self.connection = connection
         self.drafts: list[Draft] = []
@@ -95,14 +83,14 @@ class Reader(ABC):
                     raise
 
     @abstractmethod
-    def finish(self) -> list[ModelEvent]:
+    def finish(self) -> list[types.ModelEvent]:
         """The last deltas, `Usage` and `Finished`; raises `ModelError("truncated")` if there is no end."""
 
     @abstractmethod
-    def usage(self) -> Usage:
+    def usage(self) -> types.Usage:
         """What the provider told so far, completed by an estimate."""
 
-    def drain(self) -> list[ModelEvent]:
+    def drain(self) -> list[types.ModelEvent]:
         """What has come since the last call: per part at most one start and one delta."""
         out = [event for draft in self._touched.values() for event in draft.news()]
         self._touched.clear()
@@ -135,9 +123,9 @@ class Reader(ABC):
         if text:
             self._show(draft).chunks.append(text)
 
-    def _ending(self, stop: StopReason) -> list[ModelEvent]:
+    def _ending(self, stop: types.StopReason) -> list[types.ModelEvent]:
         """The end of a whole answer. Several servers say "stop" after a tool call, or the reverse."""
         parts = self.parts(whole=True)
         if stop in ("end", "tools"):
             stop = "tools" if any(isinstance(part, ToolCallPart) for part in parts) else "end"
-        return [*self.drain(), self.usage(), Finished(parts, stop)]
+        return [*self.drain(), self.usage(), types.Finished(parts, stop)]

@@ -17,29 +17,20 @@ from kaged.settings.local import Local
 from kaged.settings.local import Provider as Saved
 from kaged.telemetry import register_secret
 
-__all__ = ["Models", "TestResult"]
-
 DEFAULT = "default"
 TRIAL_TOKENS = 256
 
 
 class Models:
-    """Every model this daemon can use. Reads local.toml at each call, so an edit counts from the next run.
-
-    The environment is copied when this is made: the daemon may forget its keys afterwards.
-    """
+    """Every model this daemon can use. Reads local.toml at each call, so an edit counts from the next run. The
+    environment is copied when this is made: the daemon may forget its keys afterwards."""
 
     def __init__(
-        self,
-        local: Callable[[], Local],
-        environ: Mapping[str, str],
-        *,
-        http: HttpClient | None = None,
-        offline: Provider | None = None,
+        self, local: Callable[[], Local], environ: Mapping[str, str], *, offline: Provider | None = None
     ) -> None:
         self._local = local
         self._environ = dict(environ)
-        self._http = http or HttpClient()
+        self._http = HttpClient()
         self._offline = offline or OfflineProvider()
 
     async def reload(self) -> None:
@@ -51,10 +42,8 @@ class Models:
         await self._http.aclose()
 
     def resolve(self, spec: str) -> Route:
-        """Where a name from a project file leads: an alias, `provider:model`, `default` or `offline`.
-
-        Raises KagedError `validation_failed`, naming what is known, for anything else.
-        """
+        """Where a name from a project file leads: an alias, `provider:model`, `default` or `offline`. Raises KagedError
+        `validation_failed`, naming what is known, for anything else."""
         local = self._load()
         asked, spec = spec, local.aliases.get(spec, spec)
         if spec == DEFAULT:
@@ -69,15 +58,13 @@ class Models:
             saved, known = local.providers.get(name), KNOWN.get(name)
             model = saved.models[0] if saved and saved.models else known.default_model if known else ""
             if not model:
-                raise _bad(f"{spec!r} names a provider without a model; write `{name}:MODEL`", asked)
+                text = f"{spec!r} names a provider without a model; write `{name}:MODEL`"
+                raise KagedError("validation_failed", text, {"model": asked})
         else:
             aliases = sorted({*local.aliases, DEFAULT, OFFLINE})
-            raise _bad(
-                f"the model {spec!r} is not known{did_you_mean(spec, aliases)}; known aliases: "
-                f"{', '.join(aliases)}; or write `provider:model`, with one of the providers "
-                f"{', '.join(_names(local))}",
-                asked,
-            )
+            text = f"the model {spec!r} is not known{did_you_mean(spec, aliases)}; known aliases: {', '.join(aliases)}"
+            text += f"; or write `provider:model`, with one of the providers {', '.join(_names(local))}"
+            raise KagedError("validation_failed", text, {"model": asked})
         return Route(name, model, f"{name}:{model}")
 
     def provider(self, name: str) -> Provider:
@@ -111,9 +98,12 @@ class Models:
                 # Some compatible servers have no list; a model that answers is proof enough.
                 if model is None or error.status not in (404, 405):
                     raise
+            message = f"{connection.name} answers, but lists no models"
             if model is not None:
                 await _one_answer(provider, model)
-            message = _verdict(connection.name, model, models)
+                message = f"{connection.name} answered with {model}"
+            elif models:
+                message = f"{connection.name} answers and lists {len(models)} models, such as {models[0]}"
         except ModelError as error:
             ok, message = False, error.message
         return TestResult(ok, message, models, round((clock.monotonic() - started) * 1000))
@@ -125,17 +115,14 @@ class Models:
             raise KagedError("validation_failed", f"local.toml cannot be used: {error}") from error
 
     def _connection(self, local: Local, name: str) -> Connection:
-        known = KNOWN.get(name)
-        saved = local.providers.get(name) or (Saved(driver=known.driver) if known else None)
-        if saved is None:
-            names = _names(local)
-            raise KagedError(
-                "not_found",
-                f"there is no provider {name!r}{did_you_mean(name, names)}; known: {', '.join(names)}; "
-                f"add it in the console or in local.toml as [providers.{name}]",
-                {"provider": name},
-            )
-        return self._connect(name, saved)
+        if name in local.providers:
+            return self._connect(name, local.providers[name])
+        if name in KNOWN:
+            return self._connect(name, Saved(driver=KNOWN[name].driver))
+        names = _names(local)
+        text = f"there is no provider {name!r}{did_you_mean(name, names)}; known: {', '.join(names)}; "
+        text += f"add it in the console or in local.toml as [providers.{name}]"
+        raise KagedError("not_found", text, {"provider": name})
 
     def _connect(self, name: str, saved: Saved) -> Connection:
         """From an entry of local.toml; what it leaves open is as for the known service of that name."""
@@ -164,8 +151,7 @@ class Models:
         for name, variable in FROM_ENVIRONMENT.items():
             if name not in local.providers and self._environ.get(variable):
                 made = self._connection(local, name)
-                key = f"env:{variable}"
-                infos.append(ProviderInfo(name, made.driver, made.shown_url, key, "environment"))
+                infos.append(ProviderInfo(name, made.driver, made.shown_url, f"env:{variable}", "environment"))
         return [*infos, ProviderInfo(OFFLINE, OFFLINE, None, "none", "builtin")]
 
 
@@ -182,18 +168,6 @@ async def _one_answer(provider: Provider, model: str) -> None:
                 return
 
 
-def _verdict(name: str, model: str | None, models: list[str]) -> str:
-    if model is not None:
-        return f"{name} answered with {model}"
-    if not models:
-        return f"{name} answers, but lists no models"
-    return f"{name} answers and lists {len(models)} models, such as {models[0]}"
-
-
 def _how_to_give(name: str, variable: str | None) -> str:
     where = f"set {variable} before kaged starts, or " if variable else ""
     return f"{where}put api_key into [providers.{name}] of local.toml, or use Connect a model in the console"
-
-
-def _bad(message: str, spec: str) -> KagedError:
-    return KagedError("validation_failed", message, {"model": spec})

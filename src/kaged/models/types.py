@@ -1,21 +1,13 @@
 """What goes to a model and what comes back, the same for every provider."""
 
-from collections.abc import AsyncGenerator, Mapping
-from typing import Any, Literal, Protocol
+from collections.abc import AsyncGenerator
+from typing import Literal, Protocol
 
 import msgspec
 
-from kaged.core.events import Part, ToolCallPart
+from kaged.core.events import Part, ToolCallPart, ToolSpec
 
 StopReason = Literal["end", "tools", "length", "refusal"]
-
-
-class ToolSpec(msgspec.Struct, frozen=True):
-    """A tool as the model is told of it: canonical name (`file.read`), JSON Schema of its arguments."""
-
-    name: str
-    description: str
-    schema: Mapping[str, Any]
 
 
 class UserMessage(msgspec.Struct, frozen=True):
@@ -115,10 +107,8 @@ class Provider(Protocol):
         """The name used in `provider:model`."""
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Ask once and yield events until `Finished`; raises `ModelError` for anything else.
-
-        Closing the generator closes the connection at once. What one read of the socket brought is merged.
-        """
+        """Ask once and yield events until `Finished`; raises `ModelError` for anything else. Closing the generator
+        closes the connection at once. What one read of the socket brought is merged."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -143,7 +133,6 @@ class TestResult(msgspec.Struct, frozen=True):
     """What trying a provider showed. `message` is one sentence for the operator."""
 
     __test__ = False  # pytest: this is not a test class
-
     ok: bool
     message: str
     models: list[str]

@@ -1,11 +1,9 @@
-"""How much of a terminal's output goes to one client, and when. Pure: offsets and times in, decisions out.
-
-A client may have `WINDOW` unacknowledged bytes: that credit is what makes ^C feel instant on a slow line.
-When the terminal was quiet, output is sent at once; under load it is gathered for `GATHER_S` or `CHUNK`.
-"""
+"""How much of a terminal's output goes to one client, and when. Pure: offsets and times in, decisions out. A client may
+have `WINDOW` unacknowledged bytes: that credit is what makes ^C feel instant on a slow line. When the terminal was
+quiet, output is sent at once; under load it is gathered for `GATHER_S` or `CHUNK`."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kaged.core.errors import KagedError
 
@@ -17,30 +15,26 @@ RESUME = WINDOW - CHUNK
 """A paused source goes on when the best client is nearer to the head than this."""
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """Send up to this many bytes from where the client is."""
 
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Jump:
+class Jump(NamedTuple):
     """The ring has overtaken the client: it goes on at `start`, `cut` bytes are gone."""
 
     start: int
     cut: int
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """Nothing to send before something changes, or `seconds` have passed (None: no limit)."""
 
     seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(NamedTuple):
     """All output was sent and no more can come."""
 
 
@@ -51,10 +45,8 @@ class Flow:
     """Where one client stands: `sent` and `acked` are offsets, `acked <= sent`."""
 
     def __init__(self, after: int, start: int, head: int) -> None:
-        """A client that has everything before `after`; the ring holds `start` to `head`.
-
-        Raises `KagedError("bad_request")` when the terminal has not come that far.
-        """
+        """A client that has everything before `after`; the ring holds `start` to `head`. Raises
+        `KagedError("bad_request")` when the terminal has not come that far."""
         if after > head:
             raise KagedError("bad_request", f"This terminal has put out {head} bytes: `after` is {after}.")
         self.first = Jump(max(after, start), max(0, start - after))
@@ -86,19 +78,15 @@ class Flow:
         self._flushed = now
 
     def ack(self, offset: int) -> None:
-        """The client has everything before `offset`; late and repeated acknowledgements change nothing.
-
-        Raises `KagedError("bad_request")` for bytes that were never sent.
-        """
+        """The client has everything before `offset`; late and repeated acknowledgements change nothing. Raises
+        `KagedError("bad_request")` for bytes that were never sent."""
         if offset > self.sent:
             raise KagedError("bad_request", f"Byte {offset} was not sent yet: it cannot be acknowledged.")
         self.acked = max(self.acked, offset)
 
 
 def paused(flows: Iterable[Flow], head: int, *, now_paused: bool) -> bool:
-    """Whether the source should rest: it never runs further ahead of the best client than a window.
-
-    Without clients it runs freely; clients behind the best one are left to the ring.
-    """
+    """Whether the source should rest: it never runs further ahead of the best client than a window. Without clients it
+    runs freely; clients behind the best one are left to the ring."""
     best = max((flow.acked for flow in flows), default=head)
     return head - best >= (RESUME if now_paused else WINDOW)

@@ -12,7 +12,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from kaged.core.errors import KagedError
 from kaged.terminals import wire
-from kaged.terminals.flow import Finish, Flow, Jump, Send, Wait
+from kaged.terminals.flow import Finish, Flow, Jump, Send, Step, Wait
 from kaged.terminals.live import Live
 from kaged.terminals.store import TerminalStore
 
@@ -21,7 +21,6 @@ MAX_INPUT = 4 * 1024 * 1024
 MAX_CONTROLS = 100
 NORMAL, UNSUPPORTED, POLICY, TOO_BIG = 1000, 1003, 1008, 1009
 """WebSocket close codes."""
-
 log = logging.getLogger(__name__)
 
 
@@ -59,11 +58,9 @@ class TerminalLink:
         self._changed.set()
 
     async def serve(self, receive: Receive, send: Sender) -> None:
-        """Move bytes both ways over an accepted socket until the client leaves or the terminal has ended.
-
-        `receive` and `send` are ASGI's. Sends the close itself unless the client is gone. Cancelling
-        detaches; the terminal goes on.
-        """
+        """Move bytes both ways over an accepted socket until the client leaves or the terminal has ended. `receive` and
+        `send` are ASGI's. Sends the close itself unless the client is gone. Cancelling detaches; the terminal goes
+        on."""
         try:
             async with asyncio.TaskGroup() as group:
                 self._live.join(self)
@@ -73,22 +70,23 @@ class TerminalLink:
         except* _Over as ends:
             over = ends.exceptions[0]
             if isinstance(over, _Over) and over.code is not None:
-                await _close(send, over.code, over.reason)
+                with contextlib.suppress(_Over):
+                    close = {"type": "websocket.close", "code": over.code, "reason": over.reason[:120]}
+                    await _send(send, close)
         finally:
             self._live.leave(self)
 
     async def _write(self, send: Sender) -> None:
-        await _put(send, wire.start(self.flow.first.start, self.flow.first.cut))
-        await _put(send, wire.size(*self._live.size))
+        await _put(send, wire.control(start=self.flow.first.start, cut=self.flow.first.cut))
         live, output = self._live, self._live.output
+        await _put(send, wire.control(size=live.size))
         while True:
             self._changed.clear()
             while self._controls:
                 await _put(send, self._controls.popleft())
-            if live.dropped:
-                step: Send | Jump | Wait | Finish = Finish()
-            else:
-                step = self.flow.next(output.start, output.head, self._clock(), over=live.over)
+            step: Step = Finish()
+            if not live.dropped:
+                step = self.flow.next(output.start, output.head, self._clock(), over=live.end is not None)
             if isinstance(step, Send):
                 _, data = output.read(self.flow.sent, step.size)
                 self.flow.took(len(data), self._clock())
@@ -100,10 +98,10 @@ class TerminalLink:
             elif isinstance(step, Jump):
                 self.flow.jumped(step)
                 live.pace()
-                await _put(send, wire.start(step.start, step.cut))
+                await _put(send, wire.control(start=step.start, cut=step.cut))
             else:
                 assert live.end is not None
-                await _put(send, wire.exited(live.end))
+                await _put(send, wire.control(exit=live.end.to_wire()))
                 raise _Over(NORMAL, "the terminal has ended")
 
     async def _read(self, receive: Receive) -> None:
@@ -124,17 +122,17 @@ class TerminalLink:
             self.flow.ack(order.offset)
             self._live.pace()
             self.wake()
-        elif isinstance(order, wire.Input):
-            self._queue(order.data)
+        elif isinstance(order, bytes):
+            self._queue(order)
         elif isinstance(order, wire.Resize):
-            if await self._live.resize(self, order.cols, order.rows):
+            if await self._live.resize(self, order):
                 await self._remember(self._store.resize(self._tid, order.cols, order.rows))
         elif order.title:
-            self._live.tell_others(self, wire.title(order.title))
+            self._live.tell_others(self, wire.control(title=order.title))
             await self._remember(self._store.retitle(self._tid, order.title))
 
     async def _remember(self, change: Awaitable[None]) -> None:
-        """A size or title that cannot be stored is no reason to lose the terminal."""
+        # A size or title that cannot be stored is no reason to lose the terminal.
         try:
             await change
         except KagedError as error:
@@ -148,7 +146,7 @@ class TerminalLink:
         self._input.put_nowait(data)
 
     async def _type(self) -> None:
-        """Input has its own task: a program that reads slowly must not hold up acknowledgements."""
+        # Input has its own task: a program that reads slowly must not hold up acknowledgements.
         while True:
             data = await self._input.get()
             process = self._live.process
@@ -163,11 +161,6 @@ class TerminalLink:
 
 async def _put(send: Sender, frame: bytes) -> None:
     await _send(send, {"type": "websocket.send", "bytes": frame})
-
-
-async def _close(send: Sender, code: int, reason: str) -> None:
-    with contextlib.suppress(_Over):
-        await _send(send, {"type": "websocket.close", "code": code, "reason": reason[:120]})
 
 
 async def _send(send: Sender, message: Message) -> None:

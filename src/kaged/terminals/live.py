@@ -6,6 +6,7 @@ from kaged.cage.client import Process, Ring
 from kaged.core.keeper_wire import Exit
 from kaged.terminals import wire
 from kaged.terminals.flow import paused
+from kaged.terminals.store import Terminal
 
 if TYPE_CHECKING:
     from kaged.terminals.link import TerminalLink
@@ -20,35 +21,20 @@ class Nothing:
     def read(self, after: int, limit: int) -> tuple[int, bytes]:
         return after, b""
 
-    async def wait_past(self, offset: int) -> bool:
-        return False
-
-    def pause(self) -> None:
-        """Nothing flows."""
-
-    def resume(self) -> None:
-        """Nothing flows."""
-
 
 class Live:
     """Shared by all clients of one terminal; paces its source by the best of them."""
 
-    def __init__(
-        self, output: Ring | Nothing, process: Process | None, *, cols: int, rows: int, end: Exit | None = None
-    ) -> None:
-        self.output = output
+    def __init__(self, terminal: Terminal, process: Process | None, *, after: int = 0, end: Exit | None = None) -> None:
+        self.output: Ring | Nothing = process.stream if process else Nothing(after)
         self.process = process
-        self.size = (cols, rows)
+        self.size = wire.Resize(terminal.cols, terminal.rows)
         self.end = end
+        """Set when no more output is waited for."""
         self.dropped = False
         self.clients: set[TerminalLink] = set()
         self._typist: TerminalLink | None = None
         self._paused = False
-
-    @property
-    def over(self) -> bool:
-        """Whether no more output is waited for."""
-        return self.end is not None
 
     def join(self, client: "TerminalLink") -> None:
         """A client attaches."""
@@ -62,11 +48,11 @@ class Live:
             self._typist = None
         self.pace()
 
-    async def follow(self) -> None:
+    async def follow(self, ring: Ring) -> None:
         """Wake clients and pace the source as output comes; returns when it has ended."""
-        seen = self.output.head
-        while await self.output.wait_past(seen):
-            seen = self.output.head
+        seen = ring.head
+        while await ring.wait_past(seen):
+            seen = ring.head
             self.pace()
             self.wake()
 
@@ -88,22 +74,22 @@ class Live:
     def pace(self) -> None:
         """Rest or go on reading the source, by what the clients have acknowledged."""
         rest = paused((each.flow for each in self.clients), self.output.head, now_paused=self._paused)
-        if rest == self._paused or self.dropped:
+        if rest == self._paused or self.dropped or self.process is None:
             return
         self._paused = rest
         if rest:
-            self.output.pause()
+            self.process.stream.pause()
         else:
-            self.output.resume()
+            self.process.stream.resume()
 
-    async def resize(self, client: "TerminalLink", cols: int, rows: int) -> bool:
+    async def resize(self, client: "TerminalLink", size: wire.Resize) -> bool:
         """The last size wins; others are told. False when it is the size already."""
-        if self.size == (cols, rows):
+        if self.size == size:
             return False
-        self.size = (cols, rows)
+        self.size = size
         if self.process is not None:
-            await self.process.resize(cols, rows)
-        self.tell_others(client, wire.size(cols, rows))
+            await self.process.resize(size.cols, size.rows)
+        self.tell_others(client, wire.control(size=size))
         return True
 
     def typing(self, client: "TerminalLink") -> None:
@@ -112,7 +98,7 @@ class Live:
             return
         self._typist = client
         for each in self.clients:
-            each.tell(wire.writer(client.name, you=each is client))
+            each.tell(wire.control(writer={"name": client.name, "you": each is client}))
 
     def tell_others(self, client: "TerminalLink", frame: bytes) -> None:
         """A control for everyone but `client`."""

@@ -4,8 +4,11 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import os
+import pwd
 import signal
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Self
 
 from kaged.audit.log import Audit
@@ -16,20 +19,21 @@ from kaged.core.errors import KagedError
 from kaged.core.keeper_wire import Exit
 from kaged.storage.database import Database
 from kaged.terminals.link import TerminalLink
-from kaged.terminals.live import Live, Nothing
-from kaged.terminals.shells import CAGE_SHELL, SCREEN, host_shell
+from kaged.terminals.live import Live
 from kaged.terminals.store import Kind, Terminal, TerminalStore
 from kaged.terminals.wire import clean_title
 
 __all__ = ["EnsureCage", "Terminal", "Terminals"]
-
 MAX_OPEN = 32
 MAX_EXITED = 16
 """Ended terminals that are kept for reading; the oldest go first."""
 HANGUP_S = 1.0
 KILL_S = 5.0
 """How long a closed terminal's programs have after SIGHUP, and after SIGKILL."""
-
+SCREEN = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+"""What every client can show."""
+CAGE_SHELL = ("/bin/sh", "-c", "if command -v bash >/dev/null 2>&1; then exec bash -l; fi; exec sh -l")
+"""bash where the cage has it, else sh."""
 CLOSED = Exit(None, signal.SIGKILL, "killed")
 EnsureCage = Callable[[str, str], Awaitable[str]]
 """(project, session) → id of the session's cage, made if need be."""
@@ -70,12 +74,10 @@ class Terminals:
     async def create(
         self, kind: Kind, *, project: str | None, session: str | None, cols: int, rows: int, actor: Actor
     ) -> Terminal:
-        """Open a terminal of that size. `cage` needs project and session; `host` needs neither.
-
-        Raises `KagedError`: `forbidden` (audited), `bad_request`, `conflict` when too many are open, and
-        whatever keeps the cage or the shell from starting; then nothing is left behind. Cancelling leaves
-        either nothing or an open terminal in the list.
-        """
+        """Open a terminal of that size. `cage` needs project and session; `host` needs neither. Raises `KagedError`:
+        `forbidden` (audited), `bad_request`, `conflict` when too many are open, and whatever keeps the cage or the
+        shell from starting; then nothing is left behind. Cancelling leaves either nothing or an open terminal in the
+        list."""
         tid = ids.new_ulid()
         await self._permit(kind, tid, actor)
         cage = None if kind == "host" else await self._cage_of(project, session)
@@ -103,27 +105,22 @@ class Terminals:
         return await self._store.get(tid)
 
     async def attach(self, tid: str, *, after: int = 0, actor: Actor) -> TerminalLink:
-        """A link for one client that has the output before byte `after`; call its `serve`.
-
-        Raises `KagedError`: `forbidden` for all but admins, `not_found`, `bad_request` for an offset that
-        the terminal has not reached.
-        """
+        """A link for one client that has the output before byte `after`; call its `serve`. Raises `KagedError`:
+        `forbidden` for all but admins, `not_found`, `bad_request` for an offset that the terminal has not reached."""
         if not actor.is_admin:
             raise KagedError("forbidden", "Only admins of this kaged use terminals.")
         terminal = await self._store.get(tid)
         live = await self._find(terminal)
         if live is None:
             end = Exit(terminal.exit_code, None, "exited" if terminal.exit_code is not None else "cage_lost")
-            live = Live(Nothing(after), None, cols=terminal.cols, rows=terminal.rows, end=end)
+            live = Live(terminal, None, after=after, end=end)
         name = clean_title(actor.name or actor.id)
         return TerminalLink(tid, live, self._store, after=after, name=name)
 
     async def close(self, tid: str, *, actor: Actor) -> None:
-        """End what runs in the terminal (SIGHUP, then SIGKILL), tell its clients, and forget it.
-
-        Raises `KagedError`: `not_found`; `conflict` when a program does not even end when killed, and
-        `unavailable` when the disk fails; the terminal stays in the list then.
-        """
+        """End what runs in the terminal (SIGHUP, then SIGKILL), tell its clients, and forget it. Raises `KagedError`:
+        `not_found`; `conflict` when a program does not even end when killed, and `unavailable` when the disk fails; the
+        terminal stays in the list then."""
         terminal = await self._store.get(tid)
         live = await self._find(terminal)
         if live is not None and live.process is not None:
@@ -146,7 +143,7 @@ class Terminals:
         raise KagedError("forbidden", text, {"key": "terminals.host"})
 
     async def _make_room(self, session: str | None) -> str:
-        """Keep the list short; a title that no other terminal of the session has."""
+        # Keeps the list short; gives a title that no other terminal of the session has.
         terminals = await self._store.list()
         if sum(each.state == "open" for each in terminals) >= MAX_OPEN:
             raise KagedError("conflict", f"{MAX_OPEN} terminals are open already: close one first.")
@@ -164,11 +161,11 @@ class Terminals:
         size = (terminal.cols, terminal.rows)
         if cage is not None:
             return await self._keeper.run(cage, terminal.id, CAGE_SHELL, env=SCREEN, pty=size)
-        argv, folder = host_shell()
-        return await self._keeper.run_host(terminal.id, argv, cwd=folder, env=SCREEN, pty=size)
+        shell, folder = host_shell()
+        return await self._keeper.run_host(terminal.id, (shell, "-l"), cwd=folder, env=SCREEN, pty=size)
 
     async def _find(self, terminal: Terminal) -> Live | None:
-        """The terminal as it lives, found in the keeper when need be; marked exited when it is nowhere."""
+        # Found in the keeper when need be; marked exited when it is nowhere.
         if terminal.id not in self._lives:
             try:
                 self._watch(terminal, await self._keeper.attach(terminal.id))
@@ -181,13 +178,12 @@ class Terminals:
     def _watch(self, terminal: Terminal, process: Process) -> None:
         if terminal.id in self._watchers:
             return
-        live = Live(process.stream, process, cols=terminal.cols, rows=terminal.rows)
-        self._lives[terminal.id] = live
+        live = self._lives[terminal.id] = Live(terminal, process)
         self._watchers[terminal.id] = self._group.create_task(self._until_exit(terminal, live, process))
 
     async def _until_exit(self, terminal: Terminal, live: Live, process: Process) -> None:
         async with asyncio.TaskGroup() as group:
-            following = group.create_task(live.follow())
+            following = group.create_task(live.follow(process.stream))
             end = await process.wait()
             following.cancel()
         await self._mark_exited(terminal, _code(end), end.reason)
@@ -202,20 +198,28 @@ class Terminals:
             log.warning("terminal %s has ended, which could not be stored: %s", terminal.id, error.message)
 
     async def _forget(self, tid: str) -> None:
-        """Give up the output, whose clients are told the end first, and the row."""
-        live = self._lives.pop(tid, None)
-        watcher = self._watchers.pop(tid, None)
-        if live is not None:
+        if (live := self._lives.pop(tid, None)) is not None:
             live.drop(CLOSED)
-        if watcher is not None:
+        if (watcher := self._watchers.pop(tid, None)) is not None:
             watcher.cancel()
         if not self._keeper.closed.is_set():
             await self._keeper.forget(tid)
         await self._store.remove(tid)
 
 
+def host_shell() -> tuple[str, str]:
+    """Login shell and folder of the daemon's account; bash or sh when its shell lets nobody in (system accounts)."""
+    try:
+        account = pwd.getpwuid(os.geteuid())
+        shell, home = account.pw_shell, account.pw_dir
+    except KeyError:  # an account without a name: containers do that
+        shell, home = "", "/"
+    wanted = [] if Path(shell).name in ("", "false", "nologin") else [shell]
+    usable = [each for each in (*wanted, "/bin/bash", "/bin/sh") if os.access(each, os.X_OK)]
+    return usable[0] if usable else "/bin/sh", home if Path(home).is_dir() else "/"
+
+
 async def _end(process: Process) -> None:
-    """End the shell and what it left behind. Raises `KagedError("conflict")` when it outlives SIGKILL."""
     for number, patience in ((signal.SIGHUP, HANGUP_S), (signal.SIGKILL, KILL_S)):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):

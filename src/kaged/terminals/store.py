@@ -9,7 +9,6 @@ from kaged.core.errors import KagedError
 from kaged.storage.database import Database
 
 Kind = Literal["cage", "host"]
-
 _COLUMNS = "id, kind, project, session, title, cols, rows, state, exit_code, created_by, created_at"
 
 
@@ -40,7 +39,7 @@ class TerminalStore:
         """A new row."""
         values = tuple(getattr(terminal, name) for name in _COLUMNS.split(", "))
         marks = ", ".join("?" * len(values))
-        await self._db.write(lambda c: _run(c, f"INSERT INTO terminals ({_COLUMNS}) VALUES ({marks})", values))
+        await self._write(f"INSERT INTO terminals ({_COLUMNS}) VALUES ({marks})", *values)
 
     async def get(self, tid: str) -> Terminal:
         """One terminal; `KagedError("not_found")` when there is none."""
@@ -57,26 +56,27 @@ class TerminalStore:
 
     async def resize(self, tid: str, cols: int, rows: int) -> None:
         """Remember the size."""
-        sql = "UPDATE terminals SET cols = ?, rows = ? WHERE id = ?"
-        await self._db.write(lambda c: _run(c, sql, (cols, rows, tid)))
+        await self._write("UPDATE terminals SET cols = ?, rows = ? WHERE id = ?", cols, rows, tid)
 
     async def retitle(self, tid: str, title: str) -> None:
         """Remember the title."""
-        await self._db.write(lambda c: _run(c, "UPDATE terminals SET title = ? WHERE id = ?", (title, tid)))
+        await self._write("UPDATE terminals SET title = ? WHERE id = ?", title, tid)
 
     async def exited(self, tid: str, exit_code: int | None) -> bool:
         """The shell has ended; False when that was known, or the terminal is gone."""
         sql = "UPDATE terminals SET state = 'exited', exit_code = ? WHERE id = ? AND state = 'open'"
-        return await self._db.write(lambda c: _run(c, sql, (exit_code, tid))) > 0
+        return await self._write(sql, exit_code, tid) > 0
 
     async def remove(self, tid: str) -> None:
         """Forget a terminal; nothing happens when there is none."""
-        await self._db.write(lambda c: _run(c, "DELETE FROM terminals WHERE id = ?", (tid,)))
+        await self._write("DELETE FROM terminals WHERE id = ?", tid)
 
+    async def _write(self, sql: str, *values: object) -> int:
+        def run(connection: apsw.Connection) -> int:
+            connection.execute(sql, values)
+            return connection.changes()
 
-def _run(connection: apsw.Connection, sql: str, values: tuple[object, ...]) -> int:
-    connection.execute(sql, values)
-    return connection.changes()
+        return await self._db.write(run)
 
 
 def _select(connection: apsw.Connection, where: str, values: tuple[object, ...]) -> list[Terminal]:

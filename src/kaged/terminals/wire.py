@@ -6,25 +6,14 @@ from typing import Any
 import msgspec
 
 from kaged.core.errors import KagedError
-from kaged.core.keeper_wire import Exit
 
-BYTES = 0x00
-RESIZE = 0x01
-CONTROL = 0x02
-
+BYTES, RESIZE, CONTROL = b"\x00", b"\x01", b"\x02"
 MIN_SIZE = 2
 MAX_SIZE = 1000
 MAX_CONTROL = 4096
 MAX_TITLE = 200
-
 _SIZE = struct.Struct("!HH")
 _encode = msgspec.json.Encoder().encode
-
-
-class Input(msgspec.Struct, frozen=True):
-    """Bytes typed or pasted."""
-
-    data: bytes
 
 
 class Resize(msgspec.Struct, frozen=True):
@@ -46,7 +35,8 @@ class Retitle(msgspec.Struct, frozen=True):
     title: str
 
 
-Incoming = Input | Resize | Ack | Retitle
+Incoming = bytes | Resize | Ack | Retitle
+"""Bytes are what was typed or pasted."""
 
 
 class _Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,20 +49,15 @@ _decode = msgspec.json.Decoder(_Control).decode
 
 def read(frame: bytes) -> Incoming:
     """A client's frame; `KagedError("bad_request")` says what is wrong with it."""
-    kind = frame[0] if frame else -1
+    kind = frame[:1]
     if kind == BYTES:
-        return Input(frame[1:])
-    if kind == RESIZE:
-        return _read_size(frame)
+        return frame[1:]
     if kind == CONTROL:
         return _read_control(frame)
-    raise KagedError("bad_request", "A frame starts with 0x00 (input), 0x01 (resize) or 0x02 (control).")
-
-
-def _read_size(frame: bytes) -> Resize:
+    if kind != RESIZE:
+        raise KagedError("bad_request", "A frame starts with 0x00 (input), 0x01 (resize) or 0x02 (control).")
     if len(frame) != 1 + _SIZE.size:
-        text = "A resize frame is 0x01, then columns and rows as two 16-bit numbers."
-        raise KagedError("bad_request", text)
+        raise KagedError("bad_request", "A resize frame is 0x01, then columns and rows as two 16-bit numbers.")
     return Resize(*(max(MIN_SIZE, min(MAX_SIZE, size)) for size in _SIZE.unpack_from(frame, 1)))
 
 
@@ -97,33 +82,11 @@ def clean_title(title: str) -> str:
 
 def output(data: bytes) -> bytes:
     """Output bytes for a client."""
-    return b"\x00" + data
+    return BYTES + data
 
 
-def _control(body: dict[str, Any]) -> bytes:
-    return b"\x02" + _encode(body)
-
-
-def start(offset: int, cut: int) -> bytes:
-    """The next output byte is number `offset`; `cut` bytes before it are gone for good."""
-    return _control({"start": offset, "cut": cut})
-
-
-def size(cols: int, rows: int) -> bytes:
-    """The size the terminal has now, set by this or another client."""
-    return _control({"size": {"cols": cols, "rows": rows}})
-
-
-def title(text: str) -> bytes:
-    """The terminal's title."""
-    return _control({"title": text})
-
-
-def writer(name: str, *, you: bool) -> bytes:
-    """Who types now."""
-    return _control({"writer": {"name": name, "you": you}})
-
-
-def exited(end: Exit) -> bytes:
-    """The shell has ended, and all it had put out was sent before this."""
-    return _control({"exit": end.to_wire()})
+def control(**body: Any) -> bytes:
+    """Something else for a client: `start` (the next output byte's number) with `cut` (bytes before it that are gone);
+    `size` as `cols` and `rows`; `title`; `writer` (who types now: `name`, and whether it is `you`); `exit` (all that
+    the shell had put out was sent before)."""
+    return CONTROL + _encode(body)

@@ -9,8 +9,6 @@ from kaged.tools.base import Arguments, Tool, ToolContext, ToolResult, Withdrawn
 
 
 class AskArguments(Arguments):
-    """The question and, if there are fixed ones, its answers."""
-
     question: str = Field(min_length=1, max_length=4000, description="The question, with what is needed.")
     options: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
         [], max_length=10, description="Answers to choose from; the operator may also write another."
@@ -18,10 +16,9 @@ class AskArguments(Arguments):
 
 
 class Ask(Tool[AskArguments]):
-    """Ask the operator and wait for the answer."""
+    """Ask the operator a question and wait for the answer. For decisions that are the operator's."""
 
     name = "ask"
-    description = "Ask the operator a question and wait for the answer. For decisions that are the operator's."
     arguments = AskArguments
 
     async def call(self, ctx: ToolContext, args: AskArguments) -> ToolResult:

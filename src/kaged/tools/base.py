@@ -12,19 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kaged.cage.client import KeeperClient
 from kaged.cage.plan import CagePlan
 from kaged.core.errors import KagedError
-from kaged.tools.ledger import JobLedger, ReadLedger
+from kaged.core.events import ToolSpec
+from kaged.tools.ledger import Ledger
 
 OUTPUT_CHARS = 30_000
 """Characters of a result that the model sees, unless configured."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToolSpec:
-    """A tool as a model is told of it: canonical name, purpose, JSON Schema of its arguments."""
-
-    name: str
-    description: str
-    schema: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +54,9 @@ class AttentionPort(Protocol):
     """The way to the operator."""
 
     async def ask(self, call_id: str, question: str, options: Sequence[str]) -> str:
-        """The operator's answer; waits for it without limit, also across restarts.
-
-        Asking again for the same call finds the same question. Raises `Withdrawn`. Cancelling leaves the
-        question open. Raises `NotStored` when it cannot be stored.
-        """
+        """The operator's answer; waits for it without limit, also across restarts. Asking again for the same call finds
+        the same question. Raises `Withdrawn`. Cancelling leaves the question open. Raises `NotStored` when it cannot be
+        stored."""
 
 
 Emit = Callable[[str, int, int], Awaitable[None]]
@@ -81,18 +71,15 @@ class ToolContext:
     call_id: str
     emit: Emit
     attention: AttentionPort
-    reads: ReadLedger
-    jobs: JobLedger
+    ledger: Ledger
     limit: int = OUTPUT_CHARS
     resume_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """How a call ended: `output` is for the model, `detail` for people and for rebuilding ledgers.
-
-    `release` names processes whose rings are no longer needed once this result is stored.
-    """
+    """How a call ended: `output` is for the model, `detail` for people and for rebuilding ledgers. `release` names
+    processes whose rings are no longer needed once this result is stored."""
 
     ok: bool
     output: str
@@ -124,10 +111,9 @@ A = TypeVar("A", bound=Arguments)
 
 
 class Tool(ABC, Generic[A]):
-    """One tool. Instances hold no state and serve every session."""
+    """One tool; its docstring is what a model is told of it. Instances hold no state and serve every session."""
 
     name: ClassVar[str]
-    description: ClassVar[str]
     arguments: type[A]
     read_only: ClassVar[bool] = False
     """Whether a call whose outcome is not known may simply be made again."""
@@ -135,7 +121,8 @@ class Tool(ABC, Generic[A]):
     @property
     def spec(self) -> ToolSpec:
         """The tool as a model is told of it."""
-        return ToolSpec(self.name, self.description, _plain_schema(self.arguments.model_json_schema()))
+        description = " ".join((self.__doc__ or "").split())
+        return ToolSpec(self.name, description, _plain_schema(self.arguments.model_json_schema()))
 
     async def run(self, ctx: ToolContext, args: Mapping[str, Any]) -> ToolResult:
         """Do it. Bad arguments and refusals of the cage are results with a sentence; cancelling detaches."""
@@ -161,13 +148,10 @@ def _bad_arguments(tool: str, error: ValidationError) -> str:
     problems = []
     for item in error.errors(include_url=False)[:5]:
         where = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            problems.append(f"there is no argument `{where}`")
-        elif item["type"] == "missing":
-            problems.append(f"the argument `{where}` is missing")
-        else:
-            said = item["msg"].removeprefix("Value error, ")
-            problems.append(f"`{where}`: {said[:1].lower()}{said[1:]}" if where else said)
+        said = item["msg"].removeprefix("Value error, ")
+        known = {"extra_forbidden": f"there is no argument `{where}`", "missing": f"the argument `{where}` is missing"}
+        plainly = f"`{where}`: {said[:1].lower()}{said[1:]}" if where else said
+        problems.append(known.get(item["type"], plainly))
     return f"The arguments do not fit `{tool}`: {'; '.join(problems)}. Nothing was done."
 
 

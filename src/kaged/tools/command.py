@@ -2,8 +2,7 @@
 
 import asyncio
 import signal
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from kaged.cage.client import Exit, Process, Ring
 from kaged.core.errors import KagedError
@@ -13,10 +12,8 @@ from kaged.tools.text import Decoder, join_cut, plain, size_words
 
 LIVE_BYTES = 64 * 1024
 """Output beyond this is not journalled while a command runs, only counted; the result has the rest."""
-
 PACE_S = 0.025
 """Least time between two pieces of live output of one command."""
-
 COUNT_EVERY_S = 1.0
 PIECE = 16 * 1024
 OUTPUT_DIR = "/tmp/kaged-output"
@@ -79,11 +76,8 @@ class LiveOutput:
 
 
 async def follow(process: Process, live: LiveOutput) -> Exit:
-    """Journal the output until the command has ended, and say how.
-
-    What a process left in the background puts out later is not waited for. Cancelling detaches: the
-    command goes on in the keeper.
-    """
+    """Journal the output until the command has ended, and say how. What a process left in the background puts out later
+    is not waited for. Cancelling detaches: the command goes on in the keeper."""
     ring = process.stream
     async with owned(process.wait()) as ended:
         while not ended.done():
@@ -104,8 +98,7 @@ async def follow(process: Process, live: LiveOutput) -> Exit:
     return how
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """What the model sees of an output."""
 
     text: str
@@ -138,24 +131,13 @@ def view(ring: Ring, start: int, limit: int, *, ended: bool) -> View:
 async def keep_whole(cage: CageSession, call_id: str, ring: Ring) -> str:
     """Write the output to a file in the cage; returns the sentence that says where, or why not."""
     path = f"{OUTPUT_DIR}/{call_id}.log"
-    data = _whole(ring)
+    _, data = ring.read(ring.start, ring.head)
     try:
         await cage.client.write_file(cage.cage_id, path, data, expect_sha256=None, make_parents=True)
     except KagedError as error:
         return f"The whole output could not be kept: {error.message}"
     part = "The whole output is" if ring.start == 0 else f"The last {size_words(len(data))} of the output are"
     return f"{part} in {path} (in the cage)."
-
-
-def _whole(ring: Ring) -> bytes:
-    pieces: list[bytes] = []
-    position = ring.start
-    while True:
-        offset, data = ring.read(position, 1024 * 1024)
-        if not data:
-            return b"".join(pieces)
-        pieces.append(data)
-        position = offset + len(data)
 
 
 def exit_sentence(how: Exit, timeout_s: float) -> str:

@@ -1,7 +1,5 @@
-"""Sentences for what the cage refused: programs only print an errno, people want to know whose rule it is.
-
-Pure, and only an explanation: what is allowed was decided by the mounts and filters themselves.
-"""
+"""Sentences for what the cage refused: programs only print an errno, people want to know whose rule it is. Pure, and
+only an explanation: what is allowed was decided by the mounts and filters themselves."""
 
 import re
 from pathlib import PurePosixPath
@@ -68,11 +66,9 @@ def _paths(words: str, text: str) -> list[str]:
 def _covered(path: str, plan: CagePlan) -> str | None:
     """A sentence for a path below a protected place that is not there yet, and so cannot be made."""
     absolute = PurePosixPath(plan.root, path)
-    for place in plan.placeholders:
-        if absolute.is_relative_to(place):
-            name = PurePosixPath(place).name
-            return f"`{name}` is protected: where it does not exist, the cage does not let it be made."
-    return None
+    names = (PurePosixPath(place).name for place in plan.placeholders if absolute.is_relative_to(place))
+    said = (f"`{name}` is protected: where it does not exist, the cage does not let it be made." for name in names)
+    return next(said, None)
 
 
 def _outside(path: str, plan: CagePlan) -> bool:

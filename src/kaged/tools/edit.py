@@ -11,10 +11,8 @@ class EditProblem(Exception):
 
 
 def replace_text(text: str, old: str, new: str, *, everywhere: bool) -> tuple[str, int]:
-    """The text with `old` replaced, and how often. Raises `EditProblem`.
-
-    In a file with CRLF line ends, strings written with plain line ends are taken to mean CRLF.
-    """
+    """The text with `old` replaced, and how often. Raises `EditProblem`. In a file with CRLF line ends, strings written
+    with plain line ends are taken to mean CRLF."""
     if old == new:
         raise EditProblem("`old_string` and `new_string` are the same; nothing was changed.")
     count = text.count(old)
@@ -24,10 +22,8 @@ def replace_text(text: str, old: str, new: str, *, everywhere: bool) -> tuple[st
     if count == 0:
         raise EditProblem(_why_not(text, old))
     if count > 1 and not everywhere:
-        raise EditProblem(
-            f"`old_string` occurs {count} times (on lines {_lines(text, old)}); add surrounding lines to "
-            "make it unique, or set `replace_all`."
-        )
+        where = f"occurs {count} times (on lines {_lines(text, old)})"
+        raise EditProblem(f"`old_string` {where}; add surrounding lines to make it unique, or set `replace_all`.")
     return text.replace(old, new), count
 
 
@@ -48,17 +44,14 @@ def _why_not(text: str, old: str) -> str:
     for index in range(len(lines) - len(target) + 1):
         if squeezed[index : index + len(target)] == target and any(target):
             found = next(i for i, line in enumerate(wanted) if i >= len(wanted) - 1 or lines[index + i] != line)
-            return (
-                f"`old_string` was not found, but line {index + 1} differs only in white space: line "
-                f"{index + found + 1} is {lines[index + found]!r}."
-            )
+            seen = f"line {index + found + 1} is {lines[index + found]!r}"
+            return f"`old_string` was not found, but line {index + 1} differs only in white space: {seen}."
     first = next((line for line in wanted if line.strip()), "")
     nearest = _nearest(lines, first)
     if nearest is None:
         return "`old_string` was not found. Read the file again and copy the text exactly, without line numbers."
-    number, line = nearest
-    shown = line.strip()[:200]
-    return f"`old_string` was not found. The nearest line is {number}: {shown!r}. Nothing was changed."
+    shown = f"{nearest[0]}: {nearest[1].strip()[:200]!r}"
+    return f"`old_string` was not found. The nearest line is {shown}. Nothing was changed."
 
 
 def _nearest(lines: list[str], wanted: str) -> tuple[int, str] | None:

@@ -1,5 +1,6 @@
 """`file.read`, `file.write`, `file.edit`: files as the cage sees them, changed only as last seen."""
 
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -13,43 +14,29 @@ from kaged.tools.text import looks_binary, size_words
 
 MAX_BYTES = 8 * 1024 * 1024
 """Larger files are not edited, and read only up to here."""
-
 DEFAULT_LINES = 2_000
 LINE_CHARS = 2_000
 MAX_ENTRIES = 1_000
-_IMAGES = {
-    b"\x89PNG\r\n\x1a\n": "a PNG image",
-    b"\xff\xd8\xff": "a JPEG image",
-    b"GIF8": "a GIF image",
-    b"RIFF": "a RIFF file (such as WebP or WAV)",
-    b"%PDF-": "a PDF document",
-    b"PK\x03\x04": "a ZIP archive",
-    b"\x1f\x8b": "gzip data",
-    b"\x7fELF": "an ELF program or library",
-    b"SQLite format 3\0": "an SQLite database",
-}
-
+_KINDS = {
+    b"\x89PNG\r\n\x1a\n": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"GIF8": "a GIF image",
+    b"RIFF": "a RIFF file (such as WebP or WAV)", b"%PDF-": "a PDF document", b"PK\x03\x04": "a ZIP archive",
+    b"\x1f\x8b": "gzip data", b"\x7fELF": "an ELF program or library", b"SQLite format 3\0": "an SQLite database",
+}  # fmt: skip
 PathArgument = Annotated[str, text_of(4096, "Path; relative to the project.")]
 
 
 class ReadArguments(Arguments):
-    """What to read."""
-
     path: PathArgument
     offset: int = Field(1, ge=1, description="First line to show, counted from 1.")
     limit: int = Field(DEFAULT_LINES, ge=1, le=100_000, description="Number of lines to show.")
 
 
 class WriteArguments(Arguments):
-    """A whole file."""
-
     path: PathArgument
     content: str = Field(description="The complete new content.")
 
 
 class EditArguments(Arguments):
-    """One replacement."""
-
     path: PathArgument
     old_string: str = Field(min_length=1, description="Exact text to replace, without line numbers.")
     new_string: str = Field(description="What takes its place.")
@@ -57,13 +44,10 @@ class EditArguments(Arguments):
 
 
 class ReadFile(Tool[ReadArguments]):
-    """Show a file or a folder."""
+    """Read a text file with line numbers, or list a folder. Long files are shown in parts: `offset` is the first line,
+    `limit` the number of lines."""
 
     name = "file.read"
-    description = (
-        "Read a text file with line numbers, or list a folder. Long files are shown in parts: `offset` is "
-        "the first line, `limit` the number of lines."
-    )
     arguments = ReadArguments
     read_only = True
 
@@ -75,21 +59,17 @@ class ReadFile(Tool[ReadArguments]):
         if found.kind != "file":
             return _not_a_file(ctx, path, found)
         if looks_binary(found.data[:8192]) or b"\0" in found.data:
-            detail = {"path": path, "size": found.size, "binary": True}
-            return ToolResult(True, _binary(ctx, path, found), detail)
-        ctx.reads.saw(path, found.sha256)
+            return _binary(ctx, path, found)
+        ctx.ledger.seen[path] = found.sha256
         text = found.data.decode("utf-8", "replace").removeprefix("\ufeff")
         return _numbered(ctx, args, path, found, text)
 
 
 class WriteFile(Tool[WriteArguments]):
-    """Create or replace a file."""
+    """Create a file, or replace one that you have read, with `content`. Missing folders are made. Prefer `file.edit`
+    for changes to an existing file."""
 
     name = "file.write"
-    description = (
-        "Create a file, or replace one that you have read, with `content`. Missing folders are made. Prefer "
-        "`file.edit` for changes to an existing file."
-    )
     arguments = WriteArguments
 
     async def call(self, ctx: ToolContext, args: WriteArguments) -> ToolResult:
@@ -103,13 +83,10 @@ class WriteFile(Tool[WriteArguments]):
 
 
 class EditFile(Tool[EditArguments]):
-    """Replace text in a file."""
+    """Replace `old_string` by `new_string` in a file that you have read. `old_string` must match exactly, white space
+    included, and be unique in the file unless `replace_all` is set."""
 
     name = "file.edit"
-    description = (
-        "Replace `old_string` by `new_string` in a file that you have read. `old_string` must match exactly, "
-        "white space included, and be unique in the file unless `replace_all` is set."
-    )
     arguments = EditArguments
 
     async def call(self, ctx: ToolContext, args: EditArguments) -> ToolResult:
@@ -133,10 +110,9 @@ class EditFile(Tool[EditArguments]):
 def _unseen(ctx: ToolContext, path: str, found: FileRead) -> ToolResult | None:
     shown = ctx.cage.show(path)
     if found.size > MAX_BYTES or not found.sha256:
-        return failure(
-            f"{shown} is {size_words(found.size)}, more than {size_words(MAX_BYTES)}: change it with `shell`."
-        )
-    seen = ctx.reads.version(path)
+        sizes = f"{size_words(found.size)}, more than {size_words(MAX_BYTES)}"
+        return failure(f"{shown} is {sizes}: change it with `shell`.")
+    seen = ctx.ledger.seen.get(path)
     if seen is None:
         return failure(f"{shown} exists; read it with `file.read` before you change it.", reason="not_read")
     if seen != found.sha256:
@@ -151,9 +127,8 @@ async def _store(ctx: ToolContext, path: str, old: FileRead, text: str, count: i
         return ToolResult(True, f"{shown} already has this content; nothing was changed.", {"path": path})
     expect = old.sha256 if old.kind == "file" else None
     try:
-        written = await ctx.cage.client.write_file(
-            ctx.cage.cage_id, path, text.encode(), expect_sha256=expect, make_parents=True
-        )
+        write = partial(ctx.cage.client.write_file, ctx.cage.cage_id, path, text.encode())
+        written = await write(expect_sha256=expect, make_parents=True)
     except KagedError as error:
         if error.code == "conflict":
             return failure(f"{shown} changed while this was written; read it again first.", reason="changed")
@@ -161,7 +136,7 @@ async def _store(ctx: ToolContext, path: str, old: FileRead, text: str, count: i
             reason = denial.read_only(path, ctx.cage.plan) if "read-only" in error.message else error.message
             return failure(reason, path=path, reason="denied", denied=[reason])
         raise
-    ctx.reads.saw(path, written.sha256)
+    ctx.ledger.seen[path] = written.sha256
     change = diff.unified(before, text, shown)
     added, removed = diff.counts(change)
     did = "Created" if written.created else "Changed"
@@ -194,13 +169,11 @@ async def _listing(ctx: ToolContext, path: str) -> ToolResult:
     return ToolResult(True, "\n".join([head, *lines]), detail)
 
 
-def _binary(ctx: ToolContext, path: str, found: FileRead) -> str:
-    known = (name for magic, name in _IMAGES.items() if found.data[: len(magic)] == magic)
-    what = next(known, "a binary file")
-    return (
-        f"{ctx.cage.show(path)} is {what} of {size_words(found.size)}, not text; its content is not shown "
-        f"(sha256 {found.sha256[:16] or 'not computed'}…). Look into it with a program through `shell`."
-    )
+def _binary(ctx: ToolContext, path: str, found: FileRead) -> ToolResult:
+    what = next((name for magic, name in _KINDS.items() if found.data.startswith(magic)), "a binary file")
+    text = f"{ctx.cage.show(path)} is {what} of {size_words(found.size)}, not text; its content is not shown (sha256 "
+    text += f"{found.sha256[:16] or 'not computed'}…). Look into it with a program through `shell`."
+    return ToolResult(True, text, {"path": path, "size": found.size, "binary": True})
 
 
 def _numbered(ctx: ToolContext, args: ReadArguments, path: str, found: FileRead, text: str) -> ToolResult:

@@ -1,7 +1,7 @@
 """`search.grep` and `search.find`: ripgrep inside the cage."""
 
 import base64
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from pydantic import Field
@@ -18,13 +18,10 @@ _MISSING = (
     "ripgrep (`rg`) is not installed on this machine, so searching is not possible this way: use `grep -rn` "
     "or `find` through `shell`, or ask the operator to install the package `ripgrep`."
 )
-
 Where = Annotated[str, text_of(4096, "File or folder to search.")]
 
 
 class GrepArguments(Arguments):
-    """What to look for in files."""
-
     pattern: str = text_of(10_000, "Regular expression.")
     path: Where = "."
     glob: str | None = Field(None, max_length=1000, pattern=r"^[^\x00]*$", description="Only files like this: `*.py`.")
@@ -34,21 +31,16 @@ class GrepArguments(Arguments):
 
 
 class FindArguments(Arguments):
-    """Which files to look for."""
-
     pattern: str = text_of(1000, "Glob: `*.py`, `src/**/test_*`.")
     path: Where = "."
     limit: int = Field(200, ge=1, le=5000, description="Most paths to show.")
 
 
 class Grep(Tool[GrepArguments]):
-    """Search file contents."""
+    """Search file contents with a regular expression (ripgrep). Ignored files (.gitignore) and binary files are left
+    out. Shows `path:line: text`."""
 
     name = "search.grep"
-    description = (
-        "Search file contents with a regular expression (ripgrep). Ignored files (.gitignore) and binary "
-        "files are left out. Shows `path:line: text`."
-    )
     arguments = GrepArguments
     read_only = True
 
@@ -64,24 +56,21 @@ class Grep(Tool[GrepArguments]):
         if found.how.code not in (0, 1) and not matches:
             return failure(_complaint(found.data), reason="search_failed")
         more = f"[only the first {args.limit} matching lines are shown]" if matches > args.limit else ""
-        if found.cut:
-            more = "[there is more than is shown; narrow the search]"
+        more = "[there is more than is shown; narrow the search]" if found.cut else more
         text = head_and_tail("\n".join(lines) or "No matches.", ctx.limit, "[… matches left out here …]")
         detail = {"matches": min(matches, args.limit), "more": bool(more)}
         return ToolResult(True, f"{text}\n{more}".rstrip(), detail)
 
 
 class Find(Tool[FindArguments]):
-    """Search file names."""
+    """Find files by name with a glob (ripgrep). Ignored files (.gitignore) are left out. Sorted by path."""
 
     name = "search.find"
-    description = "Find files by name with a glob (ripgrep). Ignored files (.gitignore) are left out. Sorted by path."
     arguments = FindArguments
     read_only = True
 
     async def call(self, ctx: ToolContext, args: FindArguments) -> ToolResult:
-        argv = ["rg", "--files", "--hidden", "--sort=path", "--null", "--glob=!.git"]
-        argv += _only(args.pattern)
+        argv = ["rg", "--files", "--hidden", "--sort=path", "--null", "--glob=!.git", *_only(args.pattern)]
         found = await _run(ctx, [*argv, "--", ctx.cage.resolve(args.path)])
         if isinstance(found, ToolResult):
             return found
@@ -95,7 +84,7 @@ class Find(Tool[FindArguments]):
         return ToolResult(True, text + more, {"matches": len(shown), "more": bool(more) or found.cut})
 
 
-class _Found(msgspec.Struct, frozen=True):
+class _Found(NamedTuple):
     data: bytes
     how: Exit
     cut: bool
@@ -127,17 +116,14 @@ async def _run(ctx: ToolContext, argv: list[str]) -> _Found | ToolResult:
 
 
 def _complaint(data: bytes) -> str:
-    """ripgrep's own words, as they stand among its JSON lines."""
+    # ripgrep's own words stand among its JSON lines.
     lines = [line for line in data.decode("utf-8", "replace").splitlines() if line[:1] not in ("{", "")]
     said = "; ".join(line.removeprefix("rg: ").strip() for line in lines if line.strip())[:1000]
     return f"The search failed: {said or 'ripgrep gave no reason'}"
 
 
 def _only(glob: str) -> list[str]:
-    """Options that keep to files like this.
-
-    A `--glob` that names files would bring ignored ones back; a file type does not, but knows no folders.
-    """
+    # A `--glob` that names files would bring ignored ones back; a file type does not, but knows no folders.
     if "/" in glob or glob[0] == "!":
         return [f"--glob={glob}"]
     return [f"--type-add=wanted:{glob}", "--type=wanted"]
@@ -166,19 +152,9 @@ def _matches(ctx: ToolContext, data: bytes, limit: int, context: int) -> tuple[l
     return lines, matches
 
 
-class _Text(msgspec.Struct):
-    text: str | None = None
-    bytes: str | None = None
-
-    def read(self) -> str:
-        if self.text is not None:
-            return self.text
-        return base64.b64decode(self.bytes or "").decode("utf-8", "replace")
-
-
 class _Data(msgspec.Struct):
-    path: _Text | None = None
-    lines: _Text | None = None
+    path: dict[str, str] = {}
+    lines: dict[str, str] = {}
     line_number: int | None = None
 
 
@@ -187,9 +163,13 @@ class _Record(msgspec.Struct):
     data: _Data
 
 
+def _read(said: dict[str, str]) -> str:
+    return said["text"] if "text" in said else base64.b64decode(said.get("bytes", "")).decode("utf-8", "replace")
+
+
 def _line(ctx: ToolContext, record: _Record) -> str:
-    path = ctx.cage.show(record.data.path.read()) if record.data.path else "?"
-    text = (record.data.lines.read() if record.data.lines else "").rstrip("\r\n")
+    path = ctx.cage.show(_read(record.data.path)) if record.data.path else "?"
+    text = _read(record.data.lines).rstrip("\r\n")
     if len(text) > LINE_CHARS:
         text = f"{text[:LINE_CHARS]}…"
     sign = ":" if record.type == "match" else "-"

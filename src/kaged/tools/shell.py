@@ -47,14 +47,11 @@ class ShellArguments(Arguments):
 
 
 class Shell(Tool[ShellArguments]):
-    """Run commands."""
+    """Run a command with bash in the project's folder, inside the cage. Standard output and error come together; long
+    output is cut in the middle and kept whole in a file. Each call starts a new shell. Use `background` for what does
+    not end by itself, then `job` to read on, send `input` or `kill`."""
 
     name = "shell"
-    description = (
-        "Run a command with bash in the project's folder, inside the cage. Standard output and error come "
-        "together; long output is cut in the middle and kept whole in a file. Each call starts a new shell. "
-        "Use `background` for what does not end by itself, then `job` to read on, send `input` or `kill`."
-    )
     arguments = ShellArguments
 
     async def call(self, ctx: ToolContext, args: ShellArguments) -> ToolResult:
@@ -72,9 +69,7 @@ class Shell(Tool[ShellArguments]):
         except ValidationError:
             return await self.run(ctx, args)
         if parsed.job is not None:
-            if parsed.input is not None:
-                return None
-            return await self.run(ctx, args)
+            return await self.run(ctx, args) if parsed.input is None else None
         try:
             process = await ctx.cage.client.attach(ctx.call_id)
         except KagedError as error:
@@ -88,17 +83,14 @@ class Shell(Tool[ShellArguments]):
 
 def _timeout(ctx: ToolContext, args: ShellArguments) -> float:
     most = ctx.cage.plan.limits.walltime_s
-    if args.background:
-        return min(args.timeout_s or most, most)
-    return min(args.timeout_s or DEFAULT_TIMEOUT_S, most)
+    return min(args.timeout_s or (most if args.background else DEFAULT_TIMEOUT_S), most)
 
 
 async def _start(ctx: ToolContext, args: ShellArguments) -> Process:
     assert args.command is not None
     cage, walltime_s = ctx.cage, _timeout(ctx, args)
-    start = partial(
-        cage.client.run, cage.cage_id, ctx.call_id, cwd=cage.root, stdin=args.background, walltime_s=walltime_s
-    )
+    run = partial(cage.client.run, cage.cage_id, ctx.call_id)
+    start = partial(run, cwd=cage.root, stdin=args.background, walltime_s=walltime_s)
     try:
         return await start(["bash", "-c", args.command])
     except KagedError as error:
@@ -160,7 +152,7 @@ async def _look(ctx: ToolContext, args: ShellArguments, job: str) -> ToolResult:
     elif args.timeout_s is not None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(args.timeout_s, ctx.cage.plan.limits.walltime_s)):
-                if not await process.stream.wait_past(ctx.jobs.offset(job)):
+                if not await process.stream.wait_past(ctx.ledger.offset(job)):
                     await process.wait()
     return await _news(ctx, process)
 
@@ -169,7 +161,7 @@ async def _news(ctx: ToolContext, process: Process) -> ToolResult:
     """What a job printed since the last look, and whether it still runs."""
     job = process.id
     ended = await process.wait() if not process.running else None
-    since = ctx.jobs.offset(job)
+    since = ctx.ledger.offset(job)
     seen = command.view(process.stream, since, ctx.limit, ended=ended is not None)
     detail: dict[str, Any] = {"job": job, "next_offset": seen.end, "running": ended is None}
     if seen.left_out:

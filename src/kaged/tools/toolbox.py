@@ -3,8 +3,9 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from kaged.core.events import ToolSpec
 from kaged.tools.ask import Ask
-from kaged.tools.base import Tool, ToolSpec
+from kaged.tools.base import Tool
 from kaged.tools.files import EditFile, ReadFile, WriteFile
 from kaged.tools.search import Find, Grep
 from kaged.tools.shell import Shell
@@ -17,12 +18,9 @@ class Toolbox:
 
     def __init__(self) -> None:
         self._tools: Mapping[str, Tool[Any]] = {kind.name: kind() for kind in BUILT_IN}
-        self._specs = {name: tool.spec for name, tool in self._tools.items()}
-
-    @property
-    def names(self) -> tuple[str, ...]:
+        self.names = tuple(self._tools)
         """Canonical names, in the order they are told."""
-        return tuple(self._tools)
+        self._specs = {name: tool.spec for name, tool in self._tools.items()}
 
     def get(self, name: str) -> Tool[Any] | None:
         """The tool of that canonical name, or None."""

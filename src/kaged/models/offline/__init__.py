@@ -1,9 +1,121 @@
-"""The offline model: no key, no network, no intelligence, and it says so.
+"""The offline model: no key, no network, no intelligence, and it says so. It obeys plain prefixes and three offers by
+real tool calls, and decides what to do next from the messages alone, so a run that was killed goes on where it stopped.
+Here it streams what it decided to say and do, at a small natural pace."""
 
-It obeys plain prefixes and three offers by real tool calls, and decides what to do next from the messages
-alone, so a run that was killed goes on where it stopped. `steps` decide, `provider` streams.
-"""
+import asyncio
+import os
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from kaged.models.offline.provider import OfflineProvider
+import msgspec
 
-__all__ = ["OfflineProvider"]
+from kaged.core import ids
+from kaged.core.events import Part, TextPart, ToolCallPart
+from kaged.models.offline import offers, script
+from kaged.models.offline.script import Call, Plan, Say, Step, Task, Tokens, Wait, replay, task_of
+from kaged.models.types import Finished, ModelEvent, ModelRequest, TextDelta, ToolArgsDelta, ToolStart
+from kaged.models.usage import estimate
+
+WHO_I_AM = """\
+I am the built-in **offline** model: no key, no network, and no intelligence. I follow plain commands \
+through the same tools and the same cage that a real model would use, so you can see all of kaged work.
+
+Write any of these, one a line:
+
+- `run: COMMAND`, `read: PATH`, `search: PATTERN`, `ask: QUESTION`
+- `write PATH:` with the content on the following lines, `edit PATH: OLD => NEW`
+- `say: TEXT`, `wait: SECONDS`, `stream: N`
+
+Or one of the three offers: **fix the failing test**, **try to escape**, **connect a model**.
+
+For a real conversation, connect a model: open *Connect a model* on the first page, or set \
+`ANTHROPIC_API_KEY` or `OPENAI_API_KEY` before kaged starts."""
+CONNECT = """\
+There are three ways to connect a real model:
+
+1. **In the console**: *Connect a model* on the first page (or *Models* in the settings). Choose the kind, \
+paste a key or the address of a server, press *Test*, and save. It is kept in `local.toml` on this machine, \
+readable by your account only, and never shown again.
+2. **In `local.toml`**, in kaged's configuration folder (`kaged config path` prints it):
+```toml
+[aliases]
+default = "anthropic:claude-sonnet-5-5"
+
+[providers.anthropic]
+driver = "anthropic"
+api_key_env = "ANTHROPIC_API_KEY"
+```
+3. **In the environment**: start kaged with `ANTHROPIC_API_KEY` or `OPENAI_API_KEY` set. The first one found \
+becomes the default.
+
+Any server that speaks the OpenAI Chat Completions wire works: Ollama, vLLM, llama.cpp, LM Studio, a gateway \
+of your company. Your next message then goes to that model instead of me."""
+
+PACE_S = 0.004
+"""Between two words."""
+_BREATH = 32
+_TOKENS = ("the ", "cage ", "holds, ", "and ", "every ", "token ", "is ", "kept ")
+
+
+def decide(request: ModelRequest, daemon_pid: int) -> list[Step]:
+    """What the offline model does next, from the conversation alone."""
+    task = task_of(request.messages, frozenset(tool.name for tool in request.tools))
+    return replay(_plan(task, daemon_pid), task.done)
+
+
+def _plan(task: Task, daemon_pid: int) -> Plan:
+    commands = script.parse(task.text)
+    wish = " ".join(re.findall(r"[a-z]+", task.text.lower()))
+    if commands is not None:
+        yield from script.plan(task, commands)
+    elif "fix the failing test" in wish:
+        yield from offers.repair(task)
+    elif "try to escape" in wish:
+        yield from offers.escape(task, daemon_pid)
+    else:
+        yield Say(CONNECT if "connect a model" in wish else WHO_I_AM)
+
+
+class OfflineProvider:
+    """A `Provider` without a model. `sleep` can be replaced by tests."""
+
+    name = "offline"
+
+    def __init__(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._sleep = sleep
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """See `Provider.stream`. Raises nothing; a `wait:` ends at once when it is cancelled."""
+        spoken: list[str] = []
+        parts: list[Part] = []
+        steps = decide(request, os.getpid())
+        last = steps.pop() if steps and isinstance(steps[-1], Call) else None
+        for step in steps:
+            async for text in self._text(step):
+                spoken.append(text)
+                yield TextDelta(0, text)
+        if spoken:
+            parts.append(TextPart("".join(spoken)))
+        if isinstance(last, Call):
+            number, call = len(parts), ToolCallPart(f"call_{ids.new_ulid()}", last.tool, dict(last.args))
+            yield ToolStart(number, call.call_id, call.tool)
+            raw = msgspec.json.encode(call.args).decode()
+            for start in range(0, len(raw), 24):
+                await self._sleep(PACE_S)
+                yield ToolArgsDelta(number, call.call_id, raw[start : start + 24])
+            parts.append(call)
+        yield estimate(request, parts)
+        yield Finished(parts, "tools" if last else "end")
+
+    async def _text(self, step: Step) -> AsyncGenerator[str, None]:
+        if isinstance(step, Wait):
+            await self._sleep(step.seconds)
+        elif isinstance(step, Say):
+            for word in re.findall(r"\s*\S+\s*?(?=\s|$)|\s+", step.text):
+                await self._sleep(PACE_S)
+                yield word
+        elif isinstance(step, Tokens):
+            for number in range(step.count):
+                if number % _BREATH == 0:
+                    await asyncio.sleep(0)  # a consumer that never waits must not hold up everybody else
+                yield _TOKENS[number % len(_TOKENS)]

@@ -1,11 +1,105 @@
-"""The plain prefixes: `run:`, `read:`, `write PATH:`, `edit PATH: OLD => NEW` and so on, one a line. Pure."""
+"""What the offline model can do in one answer, what it can see of the task so far, and the plain prefixes: `run:`,
+`read:`, `write PATH:`, `edit PATH: OLD => NEW` and so on, one a line. Pure."""
 
+import contextlib
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any
 
-from kaged.models.offline.steps import Call, Plan, Say, Step, Task, Tokens, Wait, ask_for, words_of
-from kaged.models.types import ToolMessage
+import msgspec
+
+from kaged.core.events import ToolCallPart
+from kaged.models.types import ChatMessage, ToolMessage, UserMessage
+
+
+class Say(msgspec.Struct, frozen=True):
+    """Text, streamed word by word."""
+
+    text: str
+
+
+class Tokens(msgspec.Struct, frozen=True):
+    """That many tokens of text, as fast as they are taken."""
+
+    count: int
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Silence."""
+
+    seconds: float
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A tool call; it ends the answer."""
+
+    tool: str
+    args: Mapping[str, Any]
+
+
+Step = Say | Tokens | Wait | Call
+
+
+def words_of(result: ToolMessage) -> str:
+    """The last line of the output itself, else of what the tool says in brackets or of the cage."""
+    lines = [line.strip() for line in result.output.splitlines() if line.strip()]
+    spoken = [line for line in lines if line[0] != "[" and line[:6] != "cage: "]
+    return (spoken or lines or ["no output"])[-1][:200]
+
+
+class Task(msgspec.Struct, frozen=True):
+    """The operator's last message, the results of the calls made since, and the tools at hand."""
+
+    text: str
+    done: list[ToolMessage]
+    tools: frozenset[str]
+
+    def lacks(self, *tools: str) -> str:
+        """A sentence that names the tools which are not at hand; empty when all are."""
+        missing = ", ".join(sorted(set(tools) - self.tools))
+        return f"I need the tool {missing} for that, and it is not enabled for this agent." if missing else ""
+
+
+def task_of(messages: Sequence[ChatMessage], tools: frozenset[str]) -> Task:
+    """The task that the conversation is at."""
+    text = ""
+    calls: list[str] = []
+    results: dict[str, ToolMessage] = {}
+    for message in messages:
+        if isinstance(message, UserMessage):
+            text, calls, results = message.text, [], {}
+        elif isinstance(message, ToolMessage):
+            results[message.call_id] = message
+        else:
+            calls += [part.call_id for part in message.parts if isinstance(part, ToolCallPart)]
+    return Task(text, [results[call] for call in calls if call in results], tools)
+
+
+Plan = Generator[Step, ToolMessage | None, None]
+"""A course of action: yields steps, and gets the answer of each `Call` back. It must be deterministic."""
+
+
+def ask_for(tool: str, **args: Any) -> Generator[Step, ToolMessage | None, ToolMessage]:
+    """Make a call within a plan and get its answer: `done = yield from ask_for("shell", command="ls")`."""
+    done = yield Call(tool, args)
+    assert done is not None
+    return done
+
+
+def replay(plan: Plan, done: Sequence[ToolMessage]) -> list[Step]:
+    """Run a plan through the calls that are done; returns what comes after the last of them."""
+    out: list[Step] = []
+    answers = iter(done)
+    answer: ToolMessage | None = None
+    with contextlib.suppress(StopIteration):
+        while True:
+            out.append(plan.send(answer))
+            answer = None
+            if isinstance(out[-1], Call):
+                answer = next(answers)
+                out.clear()
+    return out
+
 
 _PREFIX = re.compile(r"(run|read|search|ask|say|wait|stream):[ \t]*(.*)")
 _WRITE = re.compile(r"write[ \t]+([^:\n]+):[ \t]*(.*)")
@@ -18,11 +112,8 @@ _TOOLS = {
 }
 
 
-class Command(NamedTuple):
-    """One line of a script: what to announce, then text, silence or calls (an edit needs two)."""
-
-    title: str
-    steps: list[Step]
+Command = tuple[str, list[Step]]
+"""One line of a script: what to announce, then text, silence or calls (an edit needs two)."""
 
 
 def parse(text: str) -> list[Command] | None:
@@ -36,12 +127,11 @@ def parse(text: str) -> list[Command] | None:
             content = "\n".join([match[2], *lines[number:]] if match[2] else lines[number:])
             content += "\n" if content and content[-1] != "\n" else ""
             args = {"path": match[1].strip(), "content": content}
-            return [*commands, Command(f"Writing `{args['path']}`", [Call("file.write", args)])]
+            return [*commands, (f"Writing `{args['path']}`", [Call("file.write", args)])]
         command = _command(line)
         found = found or command is not None
         if line:
-            skipped = Say(f"I skip this line, which I do not understand: {line}\n")
-            commands.append(command or Command("", [skipped]))
+            commands.append(command or ("", [Say(f"I skip this line, which I do not understand: {line}\n")]))
     return commands if found else None
 
 
@@ -49,22 +139,21 @@ def _command(line: str) -> Command | None:
     if match := _EDIT.fullmatch(line):
         path = match[1].strip()
         edit = Call("file.edit", {"path": path, "old_string": match[2], "new_string": match[3]})
-        return Command(f"Editing `{path}`", [Call("file.read", {"path": path}), edit])
+        return f"Editing `{path}`", [Call("file.read", {"path": path}), edit]
     match = _PREFIX.fullmatch(line)
     if match is None:
         return None
     word, rest = match[1], match[2]
     if word == "say":
-        return Command("", [Say(rest + "\n")])
+        return "", [Say(rest + "\n")]
     if word == "wait" and re.fullmatch(r"\d{1,5}(\.\d{1,6})?", rest):
-        return Command("", [Wait(float(rest))])
+        return "", [Wait(float(rest))]
     if word == "stream" and re.fullmatch(r"\d{1,7}", rest):
-        return Command("", [Tokens(int(rest))])
+        return "", [Tokens(int(rest))]
     if word not in _TOOLS or not rest:
-        what = "something" if word in _TOOLS else "a number"
-        return Command("", [Say(f"`{word}:` needs {what} after the colon.\n")])
+        return "", [Say(f"`{word}:` needs {'something' if word in _TOOLS else 'a number'} after the colon.\n")]
     title, tool, argument = _TOOLS[word]
-    return Command(f"{title} `{rest}`", [Call(tool, {argument: rest})])
+    return f"{title} `{rest}`", [Call(tool, {argument: rest})]
 
 
 def plan(task: Task, commands: Sequence[Command]) -> Plan:
