@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from api.asgi import ALICE, BOB, as_actor, client
-from kaged.api import errors, network
+from kaged.api import errors, projects
 from kaged.core.events import NewEvent
 from sessions.house import House
 
@@ -21,7 +21,7 @@ def app(house: House, actor: Any = ALICE) -> Any:
         projects=house.projects, db=house.db, models=house.models, plan=house.ports.cages.plan
     )
     errors.install(built)
-    built.include_router(network.router)
+    built.include_router(projects.router)
     return as_actor(built, actor)
 
 

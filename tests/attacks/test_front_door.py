@@ -78,17 +78,17 @@ async def test_t1_no_identity_without_the_right_nonce(door: Front, lines: list[s
 
 
 async def test_t1_the_nonce_is_compared_as_bytes_in_constant_time_against_all(monkeypatch, tmp_path) -> None:
-    from kaged.identity import nonces
+    from kaged.identity import headers
 
     compared: list[tuple[bytes, bytes]] = []
-    real = nonces.hmac.compare_digest
+    real = headers.hmac.compare_digest
 
     def spy(a, b):
         compared.append((a, b))
         return real(a, b)
 
-    monkeypatch.setattr(nonces.hmac, "compare_digest", spy)
-    both = nonces.NonceSet.of(NONCE, OLD_NONCE)
+    monkeypatch.setattr(headers.hmac, "compare_digest", spy)
+    both = headers.NonceSet.of(NONCE, OLD_NONCE)
     for value, slot in ((NONCE, 0), (OLD_NONCE, 1), ("\u00ff", None)):
         compared.clear()
         assert both.match(value.encode("latin-1")) == slot

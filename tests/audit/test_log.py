@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kaged.audit import head
-from kaged.audit.log import Audit
+from kaged.audit.log import Audit, head_path
 from kaged.core.actors import Actor, Role
 from kaged.core.errors import GateError, KagedError
 
@@ -43,7 +42,7 @@ async def test_a_record_is_on_disk_when_record_returns(path: Path) -> None:
 async def test_both_files_are_only_for_their_owner(path: Path) -> None:
     await fill(path, 1)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert head.path_of(path).stat().st_mode & 0o777 == 0o600
+    assert head_path(path).stat().st_mode & 0o777 == 0o600
 
 
 async def test_the_chain_goes_on_after_reopening(path: Path) -> None:
@@ -52,7 +51,7 @@ async def test_the_chain_goes_on_after_reopening(path: Path) -> None:
     audit = await Audit.open(path)
     report = await audit.verify()
     assert report.ok and report.records == 5 and report.last_seq == 5
-    assert [r.seq for r in await audit.tail(2)] == [4, 5]
+    assert [r.seq for r in await audit.newest(limit=2)] == [5, 4]
     assert [r.seq for r in await audit.newest(offset=1, limit=3)] == [4, 3, 2]
     assert [r.seq for r in await audit.newest(limit=100)] == [5, 4, 3, 2, 1]
     await audit.close()
@@ -90,7 +89,7 @@ async def test_a_cut_last_line_is_moved_aside_and_recorded(path: Path) -> None:
     with path.open("ab") as file:
         file.write(b'{"seq":4,"at":"2026')
     audit = await Audit.open(path)
-    [record] = await audit.tail(1)
+    [record] = await audit.newest(limit=1)
     assert record.action == "audit.tail_recovered" and record.seq == 4
     assert Path(record.details["moved_to"]).read_bytes() == b'{"seq":4,"at":"2026'
     assert (await audit.verify()).ok
@@ -99,9 +98,9 @@ async def test_a_cut_last_line_is_moved_aside_and_recorded(path: Path) -> None:
 
 async def test_records_written_after_the_stored_head_are_taken_over(path: Path) -> None:
     await fill(path, 2)
-    before = head.path_of(path).read_bytes()
+    before = head_path(path).read_bytes()
     await fill(path, 2)
-    head.path_of(path).write_bytes(before)
+    head_path(path).write_bytes(before)
     audit = await Audit.open(path)
     assert (await audit.record(ALICE, "run.start", "r", "ok", {})).seq == 5
     await audit.close()
@@ -109,7 +108,7 @@ async def test_records_written_after_the_stored_head_are_taken_over(path: Path) 
 
 async def test_a_head_slot_cut_in_half_leaves_the_other(path: Path) -> None:
     await fill(path, 4)
-    side = head.path_of(path)
+    side = head_path(path)
     content = bytearray(side.read_bytes())
     newest = max((0, 512), key=lambda at: json.loads(content[at : at + 512].split(b" ", 1)[1])["seq"])
     content[newest + 80 : newest + 512] = b"\0" * 432
@@ -152,7 +151,7 @@ async def test_a_foreign_line_at_the_end_does_not_open(path: Path) -> None:
 @pytest.mark.parametrize("damage", ["remove", "empty", "garbage"])
 async def test_a_log_without_its_head_does_not_open(path: Path, damage: str) -> None:
     await fill(path, 3)
-    side = head.path_of(path)
+    side = head_path(path)
     side.unlink()
     if damage != "remove":
         side.write_bytes(b"" if damage == "empty" else os.urandom(1024))

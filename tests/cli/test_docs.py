@@ -13,7 +13,7 @@ from kaged.projects.parse import parse
 from kaged.settings import nonces
 from kaged.settings.config import ENVIRONMENT
 from kaged.settings.local import Local, Provider, parse_local
-from kaged.settings.reference import keys
+from kaged.settings.model import keys
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 CLI = (DOCS / "operators" / "cli.md").read_text(encoding="utf-8")

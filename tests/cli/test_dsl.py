@@ -30,9 +30,9 @@ def test_schema(run: Any) -> None:
 
 
 def test_a_broken_reader_is_not_taken_for_problems(run: Any, monkeypatch: pytest.MonkeyPatch, environ: Path) -> None:
-    from kaged.cli import dsl
+    from kaged.cli import project
 
-    monkeypatch.setattr(dsl, "python", lambda *arguments: ["python3", "-c", "raise SystemExit('broken')"])
+    monkeypatch.setattr(project, "python", lambda *arguments: ["python3", "-c", "raise SystemExit('broken')"])
     result = run("dsl", "validate")
     assert result.code == 1
     assert "broken" in result.err

@@ -21,6 +21,6 @@ def test_control_characters_are_shown(text: str, shown: str) -> None:
 
 
 def test_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    output.table(("A", "B"), [("long word", None), ("x", "two\nlines\x1b")])
+    output.table(None, False, ("A", "B"), [("long word", None), ("x", "two\nlines\x1b")])
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert lines == ["A          B", "long word  -", "x          two lines\\x1b"]

@@ -13,7 +13,8 @@ from typing import Any
 import uvicorn
 
 from kaged.core.actors import Actor
-from kaged.identity.nonces import NonceSet
+from kaged.identity.headers import NonceSet
+from kaged.identity.middleware import IdentityMiddleware
 from kaged.identity.protocol import ControlProtocol, HttpProtocol, WebSocketProtocol
 from kaged.identity.service import Identity, Policy
 from kaged.identity.sockets import Sockets
@@ -231,7 +232,7 @@ async def front(
             url_file=folder / "launch-url",
         )
         identity = await Identity.open(policy, nonces=NonceSet.of(*nonces), db=database, audit=audit, sockets=sockets)
-        guarded = identity.middleware(app)
+        guarded = IdentityMiddleware(app, identity)
         http = HttpProtocol if own_protocol else "httptools"
         await stack.enter_async_context(serving(guarded, [listener], http, proxy_headers=proxy_headers))
         path = None

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaged.identity.browser import Request, Site, check_content, check_host, check_origin, check_path, origin_of
+from kaged.identity.headers import Refusal
 from kaged.identity.peers import Connection
-from kaged.identity.refusal import Refusal
 
 PUBLIC = "https://kaged.example.com"
 BOUND = ("127.0.0.1", 7777)

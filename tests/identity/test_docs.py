@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from kaged.identity import gate, headers, loopback, nonces, protocol, sockets
+from kaged.identity import gate, headers, loopback, protocol, sockets
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = (ROOT / "docs/adr/0007-auth-sidecar-header-contract.md").read_text(encoding="utf-8")
@@ -26,7 +26,7 @@ def test_the_contract_names_what_is_anonymous_and_what_is_trusted() -> None:
 
 
 def test_numbers_agree() -> None:
-    assert f"more than {nonces.MAX_LENGTH}, {headers.MAX_ID} or {headers.MAX_EMAIL} bytes" in CONTRACT
+    assert f"more than {headers.MAX_NONCE}, {headers.MAX_ID} or {headers.MAX_EMAIL} bytes" in CONTRACT
     assert f"cut to {headers.MAX_NAME} bytes" in CONTRACT
     assert f"above {protocol.MAX_HEAD // 1024} KiB, or more than {protocol.MAX_HEADERS} header" in CONTRACT
     assert f"code\n{sockets.TOO_OLD.code} after 54 to 60 minutes" in CONTRACT

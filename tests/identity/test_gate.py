@@ -1,14 +1,15 @@
 """The order of the rules, and which caller each mode makes."""
 
+import os
+
 import pytest
 
 from identity.front import NONCE, OLD_NONCE
+from kaged.core.actors import Role
 from kaged.identity.browser import Request, Site
-from kaged.identity.gate import ANONYMOUS, Gate, without_key
-from kaged.identity.headers import RawHeaders
-from kaged.identity.nonces import NonceSet
+from kaged.identity.gate import ANONYMOUS, Gate, control_actor, login, sidecar_actor, without_key
+from kaged.identity.headers import Nonce, NonceSet, RawHeaders, Refusal, SidecarHeaders
 from kaged.identity.peers import Connection, Peers
-from kaged.identity.refusal import Refusal
 
 HOST = (b"host", b"127.0.0.1:7777")
 RIGHT = (b"x-kaged-auth-nonce", NONCE.encode())
@@ -33,7 +34,6 @@ def gate(**more) -> Gate:
         "daemon_uid": 1234,
         "browsers": None,
         "cookie": "kaged_session",
-        "slot_uses": [0] * len(nonces),
     }
     return Gate(**(facts | more))
 
@@ -124,14 +124,6 @@ async def test_the_control_socket_is_judged_by_account_alone() -> None:
     assert await verdict(gate(), request("/x", RIGHT, ALICE, connection=Connection(peer_uid=0))) == "alice"
 
 
-async def test_slots_are_counted_by_use() -> None:
-    door = gate()
-    for value, times in ((NONCE, 2), (OLD_NONCE, 1), ("wrong", 3)):
-        for _ in range(times):
-            await verdict(door, request("/api/v1/me", (RIGHT[0], value.encode()), ALICE))
-    assert door.slot_uses == [2, 1]
-
-
 async def test_identity_is_asked_before_csrf_and_size_before_all() -> None:
     assert await verdict(gate(), request(method="POST")) == "no_identity"
     assert await verdict(gate(), request("/api/v1/me", RIGHT, ALICE, method="POST")) == "missing_origin"
@@ -143,3 +135,26 @@ async def test_identity_is_asked_before_csrf_and_size_before_all() -> None:
 
 def test_the_key_is_no_subprotocol_for_routes() -> None:
     assert without_key(["kaged.v1", "kaged.client.abc", "kaged.tty.v1"]) == ["kaged.v1", "kaged.tty.v1"]
+
+
+def test_a_sidecars_user_is_admin_only_by_name() -> None:
+    def role(user: str) -> Role:
+        actor = sidecar_actor(SidecarHeaders(Nonce.RIGHT, 0, user), {"Alice"})
+        assert actor is not None and actor.source == "sidecar"
+        return actor.role
+
+    assert role("Alice") is Role.ADMIN
+    assert role("alice") is role("local") is role("Alice ") is Role.MEMBER
+    assert sidecar_actor(SidecarHeaders(Nonce.RIGHT, 0), {"Alice"}) is None
+
+
+def test_the_control_socket_is_for_the_daemons_account_and_root() -> None:
+    for uid in (0, 1234):
+        actor = control_actor(uid, 1234)
+        assert actor and actor.is_admin and actor.source == "control"
+    assert control_actor(1235, 1234) is None
+    assert control_actor(0, 1234).id == "local:root"  # type: ignore[union-attr]
+
+
+def test_an_account_without_a_name_shows_its_number() -> None:
+    assert login(os.geteuid()) and login(4_000_000_000) == "4000000000"

@@ -10,9 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from identity.front import NONCE, OLD_NONCE
-from kaged.identity.headers import Nonce, SidecarHeaders, display_name, is_contract_name, parse
-from kaged.identity.nonces import NonceSet
-from kaged.identity.refusal import Refusal
+from kaged.identity.headers import Nonce, NonceSet, Refusal, SidecarHeaders, display_name, is_contract_name, parse
 
 NONCES = NonceSet.of(NONCE, OLD_NONCE)
 RIGHT = (b"x-kaged-auth-nonce", NONCE.encode())
@@ -237,3 +235,14 @@ def test_random_headers_never_make_a_user_that_the_rules_do_not(headers: list[tu
 def test_the_reading_lets_somebody_in() -> None:
     assert straight_reading([RIGHT, ALICE]) == "alice"
     assert straight_reading([RIGHT, (b"x_kaged_user_id", b"alice")]) is None
+
+
+def test_each_slot_matches_its_own_nonce_only() -> None:
+    both = NonceSet.of(NONCE, OLD_NONCE)
+    assert [both.match(v.encode()) for v in (NONCE, OLD_NONCE, NONCE[:-1], "")] == [0, 1, None, None]
+    assert NonceSet().match(NONCE.encode()) is None
+
+
+def test_a_repeat_is_one_slot_and_no_value_is_kept() -> None:
+    assert len(NonceSet.of(NONCE, NONCE)) == 1
+    assert NONCE not in repr(NonceSet.of(NONCE))

@@ -49,7 +49,7 @@ async def test_sockets_end_by_age_and_come_back(tmp_path) -> None:
                 with pytest.raises(ConnectionClosed) as closed:
                     await mine.recv()
                 assert closed.value.rcvd and closed.value.rcvd.code == TOO_OLD.code
-        assert len(door.identity.sockets) == 0
+        assert not door.identity.sockets._open
 
 
 async def test_control_sockets_have_no_age(tmp_path) -> None:
@@ -57,7 +57,7 @@ async def test_control_sockets_have_no_age(tmp_path) -> None:
         reader, writer = await door.dial(control=True)
         writer.write(door.handshake())
         assert (await read_answer(reader)).status == 101
-        assert len(door.identity.sockets) == 0
+        assert not door.identity.sockets._open
         writer.write(b"\x81\x82\x00\x00\x00\x00hi")
         assert await reader.readexactly(4) == b"\x81\x02hi"
         writer.close()
@@ -138,7 +138,7 @@ async def test_other_scopes_pass_through(tmp_path) -> None:
         async def app(scope, receive, send) -> None:
             seen.append(scope)
 
-        await door.identity.middleware(app)({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
+        await middleware.IdentityMiddleware(app, door.identity)({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
         assert seen == [{"type": "lifespan"}]
 
 
@@ -152,7 +152,7 @@ async def ask(door: Front, **scope) -> list[dict]:
     async def receive():
         return {"type": "websocket.connect"}
 
-    app = door.identity.middleware(door.app)
+    app = middleware.IdentityMiddleware(door.app, door.identity)
     base = {"path": "/api/v1/me", "headers": [(b"host", door.host.encode())], "method": "GET"}
     with contextlib.suppress(KeyError):
         await app({**base, **scope}, receive, send)  # type: ignore[arg-type]

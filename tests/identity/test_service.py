@@ -1,12 +1,13 @@
 """The room's service: launch URLs, sign-ins on record, sign-outs, floods."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from identity.front import NONCE, OLD_NONCE, Front, front, sidecar
 from kaged.core.actors import Actor, Role
 from kaged.core.errors import ConfigError, KagedError
-from kaged.identity.flood import CAPACITY
-from kaged.identity.service import Policy
+from kaged.identity.service import CAPACITY, FloodGate, Policy
 
 OPERATOR = Actor(id="local:op", source="control", role=Role.ADMIN)
 MEMBER = Actor(id="bob", source="sidecar")
@@ -82,7 +83,6 @@ async def test_a_users_first_request_is_on_record_once(tmp_path) -> None:
             ("bob", "auth.signed_in", "user:bob", "allowed"),
         ]
         assert door.audit.records[0][4] == {"email": "a@example.com", "role": "admin"}
-        assert door.identity.nonce_uses == (3, 1)
 
 
 async def test_a_flood_of_refusals_is_counted_not_written(tmp_path, caplog) -> None:
@@ -138,3 +138,25 @@ def test_the_policy_is_read_from_the_configuration(tmp_path) -> None:
     assert (policy.mode, policy.auth, policy.public_url) == ("user", "secure", "https://kaged.example.com")
     assert (policy.admins, policy.sidecar_peers) == ({"alice"}, ("10.0.0.5",))
     assert (policy.token_file.name, policy.url_file.name) == ("auth-cookie", "launch-url")
+
+
+def test_a_burst_is_cut_and_counted() -> None:
+    gate = FloodGate(capacity=3, refill_s=60)
+    assert [gate.admit("a", 0) for _ in range(5)] == [0, 0, 0, None, None]
+    assert gate.admit("b", 0) == 0
+    assert gate.admit("a", 59) is None
+    assert gate.admit("a", 60) == 3
+    assert gate.admit("a", 60) is None
+
+
+@given(st.lists(st.floats(0, 100), max_size=200))
+def test_nothing_is_lost_from_the_count(steps: list[float]) -> None:
+    gate, now, written, told = FloodGate(capacity=3, refill_s=60), 0.0, 0, 0
+    for step in steps:
+        now += step
+        held = gate.admit("a", now)
+        if held is not None:
+            written, told = written + 1, told + held + 1
+    assert written <= 3 + now / 60 + 1e-6
+    held = gate.admit("a", now + 1000)
+    assert held is not None and told + held == len(steps)

@@ -20,11 +20,11 @@ class Closing:
 async def test_signing_out_ends_that_browsers_sockets_only() -> None:
     sockets, mine, other = Sockets(), Closing(), Closing()
     async with sockets.hold("A", mine), sockets.hold("B", other):
-        assert len(sockets) == 2
+        assert len(sockets._open) == 2
         assert sockets.revoke("A") == 1
         assert await mine.done == (SIGNED_OUT.code, SIGNED_OUT.reason)
         assert not other.done.done()
-    assert len(sockets) == 0
+    assert len(sockets._open) == 0
     assert sockets.revoke("B") == 0
 
 
@@ -51,7 +51,7 @@ async def test_leaving_ends_the_watch_and_keeps_the_error() -> None:
     with pytest.raises(ValueError, match="mine"):
         async with sockets.hold("A", closing):
             raise ValueError("mine")
-    assert len(sockets) == 0 and sockets.revoke("A") == 0
+    assert len(sockets._open) == 0 and sockets.revoke("A") == 0
     assert len(asyncio.all_tasks()) == 1
 
 
@@ -68,4 +68,4 @@ async def test_cancelling_ends_the_watch() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert len(sockets) == 0 and len(asyncio.all_tasks()) == 1
+    assert len(sockets._open) == 0 and len(asyncio.all_tasks()) == 1

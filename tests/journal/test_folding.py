@@ -3,7 +3,7 @@
 import asyncio
 
 from kaged.core.events import Event, NewEvent
-from kaged.journal.folding import CHUNK
+from kaged.journal.journal import FOLD_ROWS
 
 from .conftest import Home, delta, take
 
@@ -29,7 +29,7 @@ def shown(events: list[Event]) -> dict[str, str]:
 
 
 async def test_text_is_dropped_numbers_stay_and_replay_is_exact(home: Home) -> None:
-    words = [f"w{n} " for n in range(CHUNK + 20)]
+    words = [f"w{n} " for n in range(FOLD_ROWS + 20)]
     story = [START, OTHER, delta("n", "other")]
     story += [delta("m", word) for word in words]
     await home.journal.append("s", [*story, end("m", "".join(words)), delta("m", "late")])

@@ -26,7 +26,7 @@ async def test_storage_first_then_live(home: Home) -> None:
     async with home.journal.subscribe("session:s", 1) as follower:
         assert seqs(await take(follower, PAGE + 2)) == list(range(2, PAGE + 4))
         assert (await home.next_live(follower, "s", text(1))).seq == PAGE + 4
-        assert follower.position == PAGE + 4
+        assert follower._position == PAGE + 4
 
 
 async def test_nothing_is_missed_or_repeated_while_others_append(home: Home) -> None:
@@ -83,7 +83,7 @@ async def test_a_slow_consumer_is_told_once_and_continues_from_storage(home: Hom
         reading = asyncio.create_task(take(fast, total + 1))
         for start in range(0, total, 100):
             await home.journal.append("s", [text(n) for n in range(start, start + 100)])
-            assert slow.buffered <= MAX_EVENTS
+            assert len(slow._ready) <= MAX_EVENTS
         assert seqs(await reading) == list(range(2, total + 3)), "the slow one did not hold the fast one"
         assert await anext(slow) == Lagged(2)
         assert seqs(await take(slow, total)) == list(range(3, total + 3))
@@ -95,11 +95,11 @@ async def test_memory_is_bounded_by_bytes_too(home: Home) -> None:
         await home.next_live(slow, "s", text(0))
         for n in range(30):
             await home.journal.append("s", [text(n, size)])
-            assert slow.buffered * size <= 1024 * 1024
+            assert len(slow._ready) * size <= 1024 * 1024
         items = []
         while len(items) < 31:
             items.append(await anext(slow))
-            assert slow.buffered * size <= 1024 * 1024 + size, "pages from storage are bounded as well"
+            assert len(slow._ready) * size <= 1024 * 1024 + size, "pages from storage are bounded as well"
     assert items[0] == Lagged(1) and seqs(items[1:]) == list(range(2, 32))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from kaged.core.errors import ConfigError
 from kaged.settings.config import ENVIRONMENT, Flags, Loaded, load, scrub_environ
-from kaged.settings.reference import default_text, keys
+from kaged.settings.model import default_text, keys
 
 GUIDE = """[daemon]
 bind = "127.0.0.1:7777"

@@ -16,7 +16,7 @@ def test_user_paths_follow_xdg() -> None:
         "XDG_RUNTIME_DIR": "/run/user/7",
     }
     root = Path("/")
-    assert paths.config_file("user", environ, root) == Path("/cfg/kaged/config.toml")
+    assert paths.choose_file(None, "user", environ, root) == Path("/cfg/kaged/config.toml")
     home = paths.default_home("user", environ, root)
     assert home == Path("/data/kaged")
     assert paths.runtime_dir("user", environ, home, root) == Path("/run/user/7/kaged")
@@ -25,7 +25,7 @@ def test_user_paths_follow_xdg() -> None:
 def test_relative_xdg_values_are_ignored() -> None:
     environ = {"HOME": "/home/ada", "XDG_CONFIG_HOME": "cfg", "XDG_DATA_HOME": "d", "XDG_RUNTIME_DIR": "r"}
     root = Path("/")
-    assert paths.config_file("user", environ, root) == Path("/home/ada/.config/kaged/config.toml")
+    assert paths.choose_file(None, "user", environ, root) == Path("/home/ada/.config/kaged/config.toml")
     home = paths.default_home("user", environ, root)
     assert home == Path("/home/ada/.local/share/kaged")
     assert paths.runtime_dir("user", environ, home, root) == home / "run"
@@ -33,8 +33,8 @@ def test_relative_xdg_values_are_ignored() -> None:
 
 def test_system_paths_and_the_folders_that_systemd_names() -> None:
     root = Path("/")
-    assert paths.config_file("system", {}, root) == Path("/etc/kaged/config.toml")
-    assert paths.config_file("system", {"KAGED_CONFIG_DIR": "/opt/k"}, root) == Path("/opt/k/config.toml")
+    assert paths.choose_file(None, "system", {}, root) == Path("/etc/kaged/config.toml")
+    assert paths.choose_file(None, "system", {"KAGED_CONFIG_DIR": "/opt/k"}, root) == Path("/opt/k/config.toml")
     home = paths.default_home("system", {}, root)
     assert paths.runtime_dir("system", {}, home, root) == Path("/run/kaged")
     assert paths.runtime_dir("system", {"RUNTIME_DIRECTORY": "/run/k2:/run/x"}, home, root) == Path("/run/k2")

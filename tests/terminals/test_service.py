@@ -38,7 +38,7 @@ class Desk:
         return Client(await self.terminals.attach(tid, after=after, actor=ADMIN))
 
     async def audited(self) -> list[tuple[str, str, str]]:
-        return [(record.actor["id"], record.action, record.outcome) for record in await self.audit.tail(100)]
+        return [(record.actor["id"], record.action, record.outcome) for record in (await self.audit.newest())[::-1]]
 
 
 @contextlib.asynccontextmanager

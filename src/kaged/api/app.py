@@ -8,25 +8,22 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kaged import __version__
-from kaged.api import errors, hub, local, network, projects, sessions, system, terminals
+from kaged.api import errors, hub, local, projects, sessions, system, terminals
 from kaged.api.body import BodyLimit, Idempotency
 from kaged.api.services import Services
 from kaged.api.static import Console
 from kaged.core.errors import KagedError
+from kaged.identity.middleware import IdentityMiddleware, answer
 
-_ROUTERS = (system.router, projects.router, network.router, sessions.router, terminals.router, local.router)
+_ROUTERS = (system.router, projects.router, sessions.router, terminals.router, local.router)
 
 
 def build(services: Services) -> ASGIApp:
     """The whole application for `services`; the caller serves it and owns its life."""
     app = FastAPI(
-        title="kaged",
-        version=__version__,
-        openapi_url="/api/v1/openapi.json",
-        docs_url=None,
-        redoc_url=None,
+        title="kaged", version=__version__, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None,
         redirect_slashes=False,
-    )
+    )  # fmt: skip
     app.state.services = services
     errors.install(app)
     for router in _ROUTERS:
@@ -37,15 +34,13 @@ def build(services: Services) -> ASGIApp:
     @app.api_route("/api/{rest:path}", methods=_METHODS, include_in_schema=False)
     async def _unknown(rest: str, request: Request) -> None:
         if allowed := _allowed(request.url.path):
-            text = f"/api/{rest} takes {allowed}, not {request.method}."
-            raise HTTPException(405, text, headers={"Allow": allowed})
+            raise HTTPException(405, f"/api/{rest} takes {allowed}, not {request.method}.", headers={"Allow": allowed})
         raise KagedError("not_found", f"There is no /api/{rest}; the API is described at /api/v1/openapi.json.")
 
     if services.loaded.config.ui.serve:
         app.mount("/", Console(services.web))
-    limits = services.loaded.config.limits
-    inner = BodyLimit(Idempotency(app, db=services.db), limit=limits.message_bytes)
-    return services.identity.middleware(_Heads(inner))
+    inner = BodyLimit(Idempotency(app, db=services.db), limit=services.loaded.config.limits.message_bytes)
+    return IdentityMiddleware(_Heads(inner), services.identity)
 
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
@@ -80,9 +75,9 @@ def _sockets(app: FastAPI, services: Services) -> None:
         try:
             await terminals.serve(socket, services, tid, after)
         except KagedError as error:
-            await socket.send_denial_response(errors.response(error))
+            await socket.send_denial_response(answer(error))
 
     @app.websocket("/{rest:path}")
     async def _nowhere(socket: WebSocket, rest: str) -> None:
         error = KagedError("not_found", f"There is no socket at /{rest}; there is one at /api/v1/ws.")
-        await socket.send_denial_response(errors.response(error))
+        await socket.send_denial_response(answer(error))

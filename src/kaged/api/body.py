@@ -9,10 +9,10 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kaged.api import errors
 from kaged.core import clock
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
+from kaged.identity.middleware import answer
 from kaged.storage.database import Database
 
 _KEPT_MS = 24 * 3600 * 1000
@@ -23,24 +23,19 @@ class BodyLimit:
     """Reads a request's body before the route runs; one that is too large is answered with 413."""
 
     def __init__(self, app: ASGIApp, *, limit: int) -> None:
-        self._app = app
-        self._limit = limit
+        self._app, self._limit = app, limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in _READS:
             return await self._app(scope, receive, send)
         whole = await _read(receive, self._limit)
         if whole is None:
-            refusal = KagedError(
-                "payload_too_large",
-                f"The request body is larger than {self._limit // 1024} KiB. "
-                "Put large input into a file of the project and name it in the message.",
-                {"limit_bytes": self._limit},
-            )
-            answer = errors.response(refusal)
+            text = f"The request body is larger than {self._limit // 1024} KiB. "
+            text += "Put large input into a file of the project and name it in the message."
+            refusal = answer(KagedError("payload_too_large", text, {"limit_bytes": self._limit}))
             # Who is still sending is not listened to for ever.
-            answer.headers["connection"] = "close"
-            return await answer(scope, receive, send)
+            refusal.headers["connection"] = "close"
+            return await refusal(scope, receive, send)
         scope["state"]["body"] = whole
         return await self._app(scope, _replay(whole, receive), send)
 
@@ -76,14 +71,11 @@ def _replay(whole: bytes, receive: Receive) -> Receive:
 
 
 class Idempotency:
-    """A write with an `Idempotency-Key` happens once; the same key gives the same answer for a day.
-
-    The same key with another route or body is a conflict. Answers of 500 and above are not kept.
-    """
+    """A write with an `Idempotency-Key` happens once; the same key gives the same answer for a day. The same key with
+    another route or body is a conflict. Answers of 500 and above are not kept."""
 
     def __init__(self, app: ASGIApp, *, db: Database) -> None:
-        self._app = app
-        self._db = db
+        self._app, self._db = app, db
         self._under_way: dict[tuple[str, str], asyncio.Event] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,7 +87,7 @@ class Idempotency:
             return await self._app(scope, receive, send)
         if not 1 <= len(key.strip()) <= 200:
             refusal = KagedError("validation_failed", "`Idempotency-Key` must have 1 to 200 characters.")
-            return await errors.response(refusal)(scope, receive, send)
+            return await answer(refusal)(scope, receive, send)
         return await self._once((f"{actor.source}:{actor.id}", key.strip()), scope, receive, send)
 
     async def _once(self, slot: tuple[str, str], scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,7 +102,7 @@ class Idempotency:
                 await self._run_and_keep(slot, route, body_hash, scope, receive, send)
             elif kept[:2] != (route, body_hash):
                 refusal = KagedError("conflict", "This `Idempotency-Key` was used for another request.")
-                await errors.response(refusal)(scope, receive, send)
+                await answer(refusal)(scope, receive, send)
             else:
                 await _kept(kept[2], kept[3])(scope, receive, send)
         finally:
@@ -138,10 +130,8 @@ class Idempotency:
 
 
 def _find(connection: apsw.Connection, slot: tuple[str, str]) -> tuple[str, str, int, str] | None:
-    row: tuple[str, str, int, str] | None = connection.execute(
-        "SELECT route, body_hash, status, response FROM idempotency WHERE actor = ? AND key = ? AND created_at > ?",
-        (*slot, clock.now_ms() - _KEPT_MS),
-    ).fetchone()
+    query = "SELECT route, body_hash, status, response FROM idempotency WHERE actor = ? AND key = ? AND created_at > ?"
+    row: tuple[str, str, int, str] | None = connection.execute(query, (*slot, clock.now_ms() - _KEPT_MS)).fetchone()
     return row
 
 
@@ -149,11 +139,9 @@ def _keep(
     connection: apsw.Connection, slot: tuple[str, str], route: str, body_hash: str, status: int, text: str
 ) -> None:
     connection.execute("DELETE FROM idempotency WHERE created_at <= ?", (clock.now_ms() - _KEPT_MS,))
-    connection.execute(
-        "INSERT OR REPLACE INTO idempotency (actor, key, route, body_hash, status, response, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (*slot, route, body_hash, status, text, clock.now_ms()),
-    )
+    columns = "(actor, key, route, body_hash, status, response, created_at)"
+    row = (*slot, route, body_hash, status, text, clock.now_ms())
+    connection.execute(f"INSERT OR REPLACE INTO idempotency {columns} VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def _kept(status: int, text: str) -> Response:

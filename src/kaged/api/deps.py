@@ -34,11 +34,8 @@ async def actor_of(request: Request) -> Actor:
 
 async def _admin(actor: Annotated[Actor, Depends(actor_of)]) -> Actor:
     if not actor.is_admin:
-        raise KagedError(
-            "forbidden",
-            f"{actor.id} is a member, and this needs an admin. Ask the operator of this host to add "
-            f'"{actor.id}" to [auth] admins in config.toml.',
-        )
+        how = f'Ask the operator of this host to add "{actor.id}" to [auth] admins in config.toml.'
+        raise KagedError("forbidden", f"{actor.id} is a member, and this needs an admin. {how}")
     return actor
 
 
@@ -52,8 +49,6 @@ Svc = Annotated[Services, Depends(services_of)]
 Caller = Annotated[Actor, Depends(actor_of)]
 Admin = Annotated[Actor, Depends(_admin)]
 OnHost = Annotated[Actor, Depends(_control)]
-
-
 _MAX_OFFSET = 2**53
 
 

@@ -10,19 +10,14 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from kaged.core.errors import STATUS, ConfigError, KagedError
+from kaged.identity.middleware import answer
 
 log = logging.getLogger(__name__)
 
 _BY_STATUS = {
-    400: "bad_request",
-    401: "unauthenticated",
-    403: "forbidden",
-    404: "not_found",
-    409: "conflict",
-    413: "payload_too_large",
-    429: "rate_limited",
-    503: "unavailable",
-}
+    400: "bad_request", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 409: "conflict",
+    413: "payload_too_large", 429: "rate_limited", 503: "unavailable",
+}  # fmt: skip
 
 
 def body(code: str, message: str, details: Any = None) -> dict[str, Any]:
@@ -31,12 +26,6 @@ def body(code: str, message: str, details: Any = None) -> dict[str, Any]:
     if details:
         error["details"] = details
     return {"error": error}
-
-
-def response(error: KagedError) -> JSONResponse:
-    """`error` as an HTTP answer; overload says when to come back."""
-    headers = {"Retry-After": "5"} if error.code in {"rate_limited", "unavailable"} else None
-    return JSONResponse(body(error.code, error.message, error.details), error.status, headers)
 
 
 def _validation(error: RequestValidationError) -> JSONResponse:
@@ -53,7 +42,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(KagedError)
     async def _kaged(_: Request, error: KagedError) -> JSONResponse:
-        return response(error)
+        return answer(error)
 
     @app.exception_handler(ConfigError)
     async def _config(_: Request, error: ConfigError) -> JSONResponse:
@@ -77,5 +66,4 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _bug(request: Request, error: Exception) -> JSONResponse:
         log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
-        text = "kaged met an error of its own; the daemon's log has the details."
-        return JSONResponse(body("internal", text), 500)
+        return JSONResponse(body("internal", "kaged met an error of its own; the daemon's log has the details."), 500)

@@ -34,7 +34,6 @@ class Ping(msgspec.Struct, frozen=True, tag_field="op", tag="ping", forbid_unkno
 
 
 _decoder = msgspec.json.Decoder(Subscribe | Unsubscribe | Ping)
-_encoder = msgspec.json.Encoder()
 
 
 def frame(channel: str, event: Event) -> dict[str, Any]:
@@ -47,8 +46,7 @@ class Connection:
     """One browser's socket. Ends when the client leaves, its identity is revoked or its age is up."""
 
     def __init__(self, socket: WebSocket, services: Services) -> None:
-        self._socket = socket
-        self._services = services
+        self._socket, self._services = socket, services
         self._follows: dict[str, asyncio.Task[None]] = {}
         self._sending = asyncio.Lock()
 
@@ -122,7 +120,7 @@ class Connection:
         await self._send({"op": "error", "code": code, "message": message, **where})
 
     async def _send(self, body: object) -> None:
-        text = _encoder.encode(body).decode()
+        text = msgspec.json.encode(body).decode()
         async with self._sending:
             if self._socket.application_state is not WebSocketState.CONNECTED:
                 raise WebSocketDisconnect(1006)

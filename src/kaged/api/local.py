@@ -8,7 +8,7 @@ from pydantic import Field
 from kaged.api.deps import Admin, Body, Caller, Svc, shown, whole
 from kaged.api.services import Services
 from kaged.core.errors import KagedError
-from kaged.settings.local import Provider
+from kaged.settings.local import checked_provider
 
 router = APIRouter(prefix="/api/v1/local", tags=["models"])
 
@@ -63,13 +63,11 @@ async def put_provider(services: Svc, actor: Admin, name: str, body: ProviderBod
     """Write a provider into `local.toml`, keeping comments."""
     if body.make_default and not body.model:
         raise KagedError("validation_failed", "`make_default` needs `model`: the alias points at one model.")
-    provider = Provider(**shown(body, "driver base_url api_key api_key_env"))
-    await services.local.set_provider(name, provider)
+    await services.local.set_provider(name, checked_provider(**shown(body, "driver base_url api_key api_key_env")))
     if body.make_default:
         await services.local.set_alias("default", f"{name}:{body.model}")
     await services.models.reload()
-    details = shown(body, "driver base_url")
-    await services.audit.record(actor, "provider.set", name, "ok", details)
+    await services.audit.record(actor, "provider.set", name, "ok", shown(body, "driver base_url"))
     return await _overview(services)
 
 
@@ -91,7 +89,7 @@ async def test_provider(services: Svc, actor: Admin, name: str, body: TestBody) 
 @router.post("/test")
 async def try_provider(services: Svc, actor: Admin, body: TryBody) -> dict[str, Any]:
     """The same for a provider that is not saved yet."""
-    provider = Provider(**shown(body, "driver base_url api_key"))
+    provider = checked_provider(**shown(body, "driver base_url api_key"))
     return whole(await services.models.try_provider(provider, model=body.model))
 
 

@@ -1,6 +1,7 @@
-"""Projects: load, list, look at, trust, forget."""
+"""Projects: load, list, look at, trust, forget; what an agent may reach, and what it reached or tried."""
 
-from typing import Any
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -10,8 +11,12 @@ from kaged.api.services import Services
 from kaged.cage.plan import CagePlan
 from kaged.core.errors import KagedError
 from kaged.projects.service import Project
+from kaged.sessions.seen import seen
 
 router = APIRouter(prefix="/api/v1/projects", tags=["projects"])
+
+
+Host = Annotated[str, Field(min_length=1, max_length=300)]
 
 
 class LoadBody(Body):
@@ -28,8 +33,14 @@ class TrustBody(Body):
     hash: str = Field(min_length=1, max_length=128, description="`hash` of the project as it was reviewed.")
 
 
+class NetworkBody(Body):
+    """What to change; a list replaces the one there is."""
+
+    mode: Literal["enforce", "ask", "learn"] = "enforce"
+    allow: list[Host] = Field([], max_length=1000, description="Hosts as `name:port`.")
+
+
 def _plan(services: Services, project: Project) -> tuple[CagePlan | None, list[str]]:
-    """The cage of the project's agent, and what stands in its way."""
     if project.spec is None:
         return None, []
     try:
@@ -70,8 +81,7 @@ async def list_projects(services: Svc, actor: Caller, page: Paged) -> dict[str, 
 @router.post("/load", status_code=201)
 async def load(services: Svc, actor: Admin, body: LoadBody) -> dict[str, Any]:
     """Load a folder. Without a project file: 409 `project_missing` with a proposed one, unless `create`."""
-    project = await services.projects.load(body.path, actor=actor, trust=body.trust, create=body.create)
-    return shape(services, project)
+    return shape(services, await services.projects.load(body.path, actor=actor, trust=body.trust, create=body.create))
 
 
 @router.get("/dsl/schema")
@@ -115,3 +125,24 @@ async def capabilities(services: Svc, actor: Caller, slug: str) -> dict[str, Any
     held = (await services.system.describe())["keeper"]["limits"]
     explain = [*plan.explain(), f"limits are held by: {held}"]
     return {"cage": {"words": plan.words(), "explain": explain, "hash": plan.hash()}}
+
+
+@router.get("/{slug}/network")
+async def get_network(services: Svc, actor: Caller, slug: str) -> dict[str, Any]:
+    """Mode and allowed hosts, every host that was reached or tried, and the list that learn mode proposes."""
+    spec = (await services.projects.get(slug)).spec
+    mode, allow = (spec.primary.cage.net.mode, spec.primary.cage.net.allow) if spec else ("enforce", ())
+    found = await services.db.read(lambda c: seen(c, slug))
+    learned = sorted(f"{host.host}:{host.port}" for host in found if host.learned)
+    return {
+        "mode": mode,
+        "allow": list(allow),
+        "seen": [{k: v for k, v in asdict(host).items() if k != "learned"} for host in found],
+        "proposal": [*dict.fromkeys((*allow, *learned))],
+    }
+
+
+@router.put("/{slug}/network")
+async def put_network(services: Svc, actor: Admin, slug: str, body: NetworkBody) -> dict[str, Any]:
+    """Write mode or allowed hosts into `.kaged/project.local.yaml`; what was trusted stays so."""
+    return shape(services, await services.projects.set_network(slug, body.model_dump(exclude_unset=True), actor))

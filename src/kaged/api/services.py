@@ -24,10 +24,8 @@ class SystemPort:
 
     describe: Callable[[], Awaitable[dict[str, Any]]]
     """`{daemon, keeper, cages, running, checks}` for `GET /api/v1/system`."""
-    stop: Callable[[], None]
-    """Ask the daemon to shut down, keeper included (`kaged stop`)."""
-    ready: Callable[[], bool]
-    """Whether start-up is complete."""
+    stop: Callable[[], None]  # Ask the daemon to shut down, keeper included (`kaged stop`)
+    ready: Callable[[], bool]  # Whether start-up is complete
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +45,4 @@ class Services:
     system: SystemPort
     plan: Callable[[Project], CagePlan]
     """The cage of a project's agent; raises KagedError `dsl_invalid` for a policy that cannot be kept."""
-    web: Path
-    """Folder of the built console; absent files answer with a page that says how to build it."""
+    web: Path  # Folder of the built console; absent files answer with a page that says how to build it

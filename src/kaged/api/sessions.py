@@ -44,10 +44,6 @@ class AnswerBody(Body):
     answer: str = Field(max_length=20_000)
 
 
-class NoBody(Body):
-    """An empty object."""
-
-
 def shape(session: Session) -> dict[str, Any]:
     """A session as the API shows it."""
     run = shown(session.run, "id state model provider") if session.run else None
@@ -70,7 +66,6 @@ Found = Annotated[Session, Depends(_session)]
 
 
 async def _first_after(services: Services, sid: str, after: int, seconds: float) -> None:
-    """Wait until the session has an event after `after`, at most `seconds`."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds), services.journal.subscribe(f"session:{sid}", after) as following:
             await anext(following)
@@ -114,13 +109,13 @@ async def post_message(services: Svc, actor: Admin, session: Found, body: Messag
 
 
 @router.post("/{sid}/interrupt")
-async def interrupt(services: Svc, actor: Admin, session: Found, body: NoBody) -> dict[str, Any]:
+async def interrupt(services: Svc, actor: Admin, session: Found, body: Body) -> dict[str, Any]:
     """Stop the model and the tools, within a second; answers what was stopped."""
     return whole(await services.sessions.interrupt(session.id, actor=actor))
 
 
 @router.post("/{sid}/resume", status_code=202)
-async def resume(services: Svc, actor: Admin, session: Found, body: NoBody) -> dict[str, str]:
+async def resume(services: Svc, actor: Admin, session: Found, body: Body) -> dict[str, str]:
     """Go on with a run that a crash or restart of the daemon interrupted."""
     return {"run_id": await services.sessions.resume(session.id, actor=actor)}
 
@@ -169,5 +164,4 @@ async def attention(services: Svc, actor: Caller, session: Found) -> dict[str, A
 @router.post("/{sid}/attention/{attention_id}")
 async def answer(services: Svc, actor: Admin, session: Found, attention_id: str, body: AnswerBody) -> dict[str, Any]:
     """Answer a question, once; a conflict when it is answered or withdrawn already."""
-    item = await services.sessions.answer_attention(session.id, attention_id, body.answer, actor=actor)
-    return attention_shape(item)
+    return attention_shape(await services.sessions.answer_attention(session.id, attention_id, body.answer, actor=actor))

@@ -15,12 +15,10 @@ _SHELL = "index.html"
 
 
 class Console:
-    """Serves the console's files, and the shell for every other path below `/` (deep links).
-
-    Files are read once, from a fixed list made at start: a path from the network is only ever looked up in
-    that list, never joined to a folder. The shell's tags point at `./assets/`, which is right at the top
-    only; it is served with as many `../` as the path is deep, so that no proxy's prefix needs to be known.
-    """
+    """Serves the console's files, and the shell for every other path below `/` (deep links). Files are read once, from
+    a fixed list made at start: a path from the network is only ever looked up in that list, never joined to a folder.
+    The shell's tags point at `./assets/`, which is right at the top only; it is served with as many `../` as the path
+    is deep, so that no proxy's prefix needs to be known."""
 
     def __init__(self, web: Path) -> None:
         self._web = web
@@ -44,8 +42,7 @@ class Console:
         if self._shell is None:
             return HTMLResponse(_MISSING, status_code=503)
         up = "../" * name.count("/") or "./"
-        text = self._shell.replace('"./assets/', f'"{up}assets/')
-        return HTMLResponse(text, headers={"cache-control": "no-store"})
+        return HTMLResponse(self._shell.replace('"./assets/', f'"{up}assets/'), headers={"cache-control": "no-store"})
 
     def _file(self, name: str, scope: Scope) -> Response:
         accepted = next((value for key, value in scope["headers"] if key == b"accept-encoding"), b"")

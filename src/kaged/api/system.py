@@ -75,8 +75,7 @@ async def revoke(services: Svc, actor: Caller, browser_id: str) -> None:
 @router.post("/api/v1/auth/launch", tags=["identity"])
 async def new_launch(services: Svc, actor: OnHost) -> dict[str, Any]:
     """A fresh launch URL (only on the host: `kaged auth open`)."""
-    ticket = await services.identity.issue_launch(actor)
-    return {"url": ticket.url, "expires_at": ticket.expires_at}
+    return (await services.identity.issue_launch(actor))._asdict()
 
 
 @router.get("/api/v1/system", tags=["system"])
@@ -95,8 +94,7 @@ async def stop(services: Svc, actor: OnHost) -> dict[str, bool]:
 @router.get("/api/v1/audit", tags=["audit"])
 async def audit(services: Svc, actor: Admin, page: Paged) -> dict[str, Any]:
     """The audit log, newest first."""
-    records = await services.audit.newest(offset=page.offset, limit=page.limit + 1)
-    return page.of(records, whole)
+    return page.of(await services.audit.newest(offset=page.offset, limit=page.limit + 1), whole)
 
 
 @router.get("/api/v1/audit/verify", tags=["audit"])

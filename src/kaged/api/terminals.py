@@ -33,8 +33,7 @@ def shape(terminal: Terminal) -> dict[str, Any]:
 @router.get("")
 async def list_terminals(services: Svc, actor: Admin, page: Paged, session: str | None = None) -> dict[str, Any]:
     """Terminals, newest first; of one session when it is named."""
-    found = await services.terminals.list(session=session, offset=page.offset, limit=page.limit + 1)
-    return page.of(found, shape)
+    return page.of(await services.terminals.list(session=session, offset=page.offset, limit=page.limit + 1), shape)
 
 
 @router.post("", status_code=201)

@@ -13,9 +13,7 @@ from kaged.core.errors import KagedError
 
 Outcome = Literal["allowed", "denied", "ok", "failed"]
 
-GENESIS = "0" * 64
-"""`prev` of the first record."""
-
+GENESIS = "0" * 64  # `prev` of the first record
 _BLOCK = 65536
 
 
@@ -134,16 +132,13 @@ def newest(path: Path, offset: int, limit: int) -> list[Record]:
         try:
             return [parse(line) for line in lines]
         except ChainError as error:
-            problem = f"a line of the audit log {error}; run `kaged audit verify`"
-            raise KagedError("internal", problem) from error
+            raise KagedError("internal", f"a line of the audit log {error}; run `kaged audit verify`") from error
 
 
 def verify(path: Path, head: Head, *, start_seq: int = 1) -> VerifyReport:
-    """Check the file at `path` from record `start_seq` to the stored `head`, and what was written since.
-
-    From a later start the first record's own hash and number are checked and the chain from there on. An
-    unfinished last line is no fault: somebody may be writing it right now.
-    """
+    """Check the file at `path` from record `start_seq` to the stored `head`, and what was written since. From a later
+    start the first record's own hash and number are checked and the chain from there on. An unfinished last line is no
+    fault: somebody may be writing it right now."""
     state = EMPTY if start_seq == 1 else None
     number = 0
     with path.open("rb") as file:

@@ -4,15 +4,18 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import hashlib
+import json
 import logging
 import os
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from kaged.audit import chain, head
+from kaged.audit import chain
 from kaged.audit.chain import EMPTY, ChainError, Head, Outcome, Record, VerifyReport
 from kaged.audit.scrub import scrub
 from kaged.core import clock
@@ -25,6 +28,7 @@ log = logging.getLogger(__name__)
 
 GATE = "audit log"
 _BATCH = 256
+_SLOT = 512  # Bytes of one of the two heads in the side file, written in turn: a cut write leaves the other one
 
 
 class Audit:
@@ -32,23 +36,17 @@ class Audit:
 
     def __init__(self, path: Path, log_fd: int, head_fd: int, last: Head, slot: int) -> None:
         self.path = path
-        self._log = log_fd
-        self._head_fd = head_fd
-        self._last = last
-        self._slot = slot
-        self._torn = False
-        self._closed = False
+        self._log, self._head_fd = log_fd, head_fd
+        self._last, self._slot = last, slot
+        self._torn = self._closed = False
         self._waiting: deque[tuple[dict[str, Any], Future[Record]]] = deque()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="kaged-audit")
 
     @classmethod
     async def open(cls, path: Path) -> Self:
-        """Open or create the log at `path` and check it from the last stored head to its end.
-
-        A last line that a power loss cut is moved aside to `<path>.cut-<id>` and recorded as
-        `audit.tail_recovered`. Raises `GateError` for any other mismatch, for a log that another daemon
-        holds, and when the files cannot be written.
-        """
+        """Open or create the log at `path` and check it from the last stored head to its end. A last line that a power
+        loss cut is moved aside to `<path>.cut-<id>` and recorded as `audit.tail_recovered`. Raises `GateError` for any
+        other mismatch, for a log that another daemon holds, and when the files cannot be written."""
         audit, cut = await asyncio.to_thread(cls._open, path)
         if cut is not None:
             details = {"moved_to": str(cut), "bytes": cut.stat().st_size}
@@ -61,7 +59,7 @@ class Audit:
             try:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 log_fd = _open_file(undo, path, os.O_APPEND)
-                head_fd = _open_file(undo, head.path_of(path), 0)
+                head_fd = _open_file(undo, head_path(path), 0)
                 fcntl.flock(log_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 fix = "stop it with `kaged stop`, or use another home"
@@ -70,15 +68,15 @@ class Audit:
                 fix = f"make {path.parent} writable for this account, or set [logging] audit to another file"
                 problem = f"{error.filename} cannot be written: {error.strerror}"
                 raise GateError(GATE, problem, fix) from error
-            found = head.read(head_fd)
+            found = _read_head(head_fd)
             if found is None or (os.fstat(log_fd).st_size > 0 and os.fstat(head_fd).st_size == 0):
-                problem = f"{head.path_of(path)}, which holds the last head of {path}, is missing or damaged"
+                problem = f"{head_path(path)}, which holds the last head of {path}, is missing or damaged"
                 fix = "restore both files from a backup, or move both away to begin a new log"
                 raise GateError(GATE, problem, fix)
             stored, slot = found
             last, cut = _check_end(path, log_fd, stored)
             if last == EMPTY:
-                head.write(head_fd, EMPTY, 0)
+                _write_head(head_fd, EMPTY, 0)
                 slot = 1
                 sync_folder(path.parent)
             undo.pop_all()
@@ -87,20 +85,13 @@ class Audit:
     async def record(
         self, actor: Actor, action: str, object: str, outcome: Outcome, details: Mapping[str, Any]  # noqa: A002
     ) -> Record:  # fmt: skip
-        """Append one record and return it once it is on disk; secrets in `details` are left out.
-
-        Raises `KagedError("unavailable")` when the disk is full or failed; nothing is appended then.
-        Cancelling the caller does not take the record back.
-        """
+        """Append one record and return it once it is on disk; secrets in `details` are left out. Raises
+        `KagedError("unavailable")` when the disk is full or failed; nothing is appended then. Cancelling the caller
+        does not take the record back."""
         if self._closed:
             raise KagedError("unavailable", "the audit log is closed; the daemon is stopping")
-        fields = {
-            "actor": scrub({"id": actor.id, "source": actor.source}),
-            "action": action,
-            "object": scrub(object),
-            "outcome": outcome,
-            "details": scrub(details),
-        }
+        what = {"action": action, "object": scrub(object), "outcome": outcome, "details": scrub(details)}
+        fields = {"actor": scrub({"id": actor.id, "source": actor.source}), **what}
         done: Future[Record] = Future()
         self._waiting.append((fields, done))
         self._writer.submit(self._commit)
@@ -109,10 +100,6 @@ class Audit:
     async def newest(self, *, offset: int = 0, limit: int = 100) -> list[Record]:
         """Up to `limit` records, newest first, leaving out the newest `offset`."""
         return await asyncio.to_thread(chain.newest, self.path, offset, limit)
-
-    async def tail(self, count: int) -> list[Record]:
-        """The last `count` records, oldest first."""
-        return (await self.newest(limit=count))[::-1]
 
     async def verify(self, *, start_seq: int = 1) -> VerifyReport:
         """Check the whole chain, or from record `start_seq` on, up to what is durable now."""
@@ -127,7 +114,7 @@ class Audit:
         os.close(self._log)
         os.close(self._head_fd)
 
-    # -- in the writer thread -------------------------------------------------------------------------
+    # In the writer thread from here on.
 
     def _commit(self) -> None:
         """Write what has gathered in one go and answer everybody; later calls may find nothing left."""
@@ -150,10 +137,10 @@ class Audit:
             return
         self._last = last
         try:
-            head.write(self._head_fd, last, self._slot)
+            _write_head(self._head_fd, last, self._slot)
             self._slot = 1 - self._slot
         except OSError as error:  # the records are on disk already: only the head reaches less far
-            log.error("%s cannot be written: %s", head.path_of(self.path), error.strerror)
+            log.error("%s cannot be written: %s", head_path(self.path), error.strerror)
         for (_, done), record in zip(batch, records, strict=True):
             done.set_result(record)
 
@@ -183,12 +170,11 @@ def _open_file(undo: contextlib.ExitStack, path: Path, flags: int) -> int:
 
 
 def _mismatch(path: Path, problem: str) -> GateError:
-    begin = f"to begin a new log, move {path} and {head.path_of(path)} away"
+    begin = f"to begin a new log, move {path} and {head_path(path)} away"
     return GateError(GATE, f"{path}: {problem}", f"find out who changed it (`kaged audit verify`); {begin}")
 
 
 def _check_end(path: Path, log_fd: int, stored: Head) -> tuple[Head, Path | None]:
-    """Check the record of the stored head and all after it; set a cut last line aside."""
     last = stored
     with os.fdopen(os.dup(log_fd), "rb") as file:
         if file.seek(0, os.SEEK_END) < stored.end:
@@ -213,3 +199,32 @@ def _check_end(path: Path, log_fd: int, stored: Head) -> tuple[Head, Path | None
     os.ftruncate(log_fd, last.end)
     os.fdatasync(log_fd)
     return last, aside
+
+
+def head_path(log: Path) -> Path:
+    """The side file of the log at `log`."""
+    return log.with_name(log.name + ".head")
+
+
+def _decode_head(slot: bytes) -> Head | None:
+    check, _, body = slot.rstrip().partition(b" ")
+    if len(slot) != _SLOT or hashlib.sha256(body).hexdigest().encode() != check:
+        return None
+    return Head(**json.loads(body))
+
+
+def _read_head(fd: int) -> tuple[Head, int] | None:
+    """The newest head and the slot to write next; EMPTY for a new file, None when no slot is whole."""
+    content = os.pread(fd, 2 * _SLOT, 0)
+    if not content:
+        return EMPTY, 0
+    slots = [_decode_head(content[start : start + _SLOT]) for start in (0, _SLOT)]
+    whole = [(head, 1 - index) for index, head in enumerate(slots) if head is not None]
+    return max(whole, key=lambda found: found[0].seq, default=None)
+
+
+def _write_head(fd: int, head: Head, slot: int) -> None:
+    body = json.dumps(asdict(head), separators=(",", ":")).encode()
+    content = hashlib.sha256(body).hexdigest().encode() + b" " + body
+    os.pwrite(fd, content.ljust(_SLOT - 1) + b"\n", slot * _SLOT)
+    os.fdatasync(fd)

@@ -91,8 +91,7 @@ class Api:
         except TimeoutError:
             raise KagedError("unavailable", f"kaged did not answer within {timeout_s:.0f} s") from None
         except (ConnectionRefusedError, FileNotFoundError):
-            text = f"kaged is not running ({self.path}); start it with: kaged start"
-            raise NotRunning("unavailable", text) from None
+            raise NotRunning("unavailable", f"kaged is not running ({self.path}); start it with: kaged start") from None
         except PermissionError:
             text = f"{self.path} belongs to another account; run this as that account, or as root"
             raise KagedError("forbidden", text) from None

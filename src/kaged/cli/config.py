@@ -5,8 +5,6 @@ import os
 from functools import partial
 from typing import Any
 
-import click
-
 from kaged.cli import output
 from kaged.cli.client import Target
 from kaged.core.errors import ConfigError
@@ -15,39 +13,27 @@ from kaged.settings.local import LocalFile
 from kaged.settings.nonces import read_nonces
 
 
-@click.group()
-@output.example("kaged config check")
+@output.group("kaged config check")
 def config() -> None:
     """Show and check the configuration."""
 
 
-@config.command()
-@output.json_option
-@output.example("kaged config show")
-@click.pass_obj
+@output.command(config, "kaged config show", json=True)
 def show(target: Target, as_json: bool) -> None:
     """Print every key with its effective value and where that came from.
 
-    Flags win over the environment, the environment over the file, the file over defaults. Secrets are
-    never printed.
-    """
-    loaded = _load(target)
-    entries = [*loaded.entries(), _nonce_entry()]
-    if as_json:
-        output.data([{"key": key, "value": value, "source": source} for key, value, source in entries])
-        return
+    Flags win over the environment, the environment over the file, the file over defaults. Secrets are never printed."""
+    entries = [*_load(target).entries(), _nonce_entry()]
+    shown = [{"key": key, "value": value, "source": source} for key, value, source in entries]
     rows = [(key, json.dumps(value, ensure_ascii=False), source) for key, value, source in entries]
-    output.table(("KEY", "VALUE", "SOURCE"), rows)
+    output.table(shown, as_json, ("KEY", "VALUE", "SOURCE"), rows)
 
 
-@config.command()
-@output.example("kaged config check", "kaged --config /etc/kaged/config.toml --mode=system config check")
-@click.pass_obj
+@output.command(config, "kaged config check", "kaged --config /etc/kaged/config.toml --mode=system config check")
 def check(target: Target) -> None:
     """Check config.toml, local.toml and the nonces; print every problem at once.
 
-    Exit code 0 when there is none, 78 otherwise.
-    """
+    Exit code 0 when there is none, 78 otherwise."""
     loaded = _load(target)
     problems = []
     for read in (LocalFile(loaded.paths.local_file).read, partial(read_nonces, os.environ, required=False)):
@@ -61,10 +47,7 @@ def check(target: Target) -> None:
         output.line(f"{file}: {'ok' if file.exists() else 'absent; the defaults hold'}")
 
 
-@config.command()
-@output.json_option
-@output.example("kaged config path")
-@click.pass_obj
+@output.command(config, "kaged config path", json=True)
 def path(target: Target, as_json: bool) -> None:
     """Print where kaged keeps its files."""
     loaded = _load(target)
@@ -84,8 +67,7 @@ def path(target: Target, as_json: bool) -> None:
 
 
 def _load(target: Target) -> Loaded:
-    flags = Flags(config=target.config, mode=target.mode)
-    return load(flags=flags, environ=os.environ, write_default=False)
+    return load(flags=Flags(config=target.config, mode=target.mode), environ=os.environ, write_default=False)
 
 
 def _nonce_entry() -> tuple[str, Any, str]:

@@ -1,5 +1,7 @@
-"""start, stop, status, doctor, version."""
+"""start, stop, status, doctor, version; auth: launch URLs; audit: read and verify the audit log."""
 
+import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,25 +18,25 @@ from kaged.core.errors import KagedError
 STOP_TIMEOUT_S = 40.0
 
 
-@click.command()
+@output.command(
+    None,
+    "kaged start",
+    "kaged start --bind 127.0.0.1:8080",
+    "kaged start --mode=system --config /etc/kaged/config.toml",
+)
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Use this config.toml.")
 @click.option("--mode", type=click.Choice(["user", "system"]), help="Which paths and which sign-in.")
 @click.option("--bind", metavar="ADDRESS", help="Listen on host:port or unix:/path instead of [daemon] bind.")
 @click.option("--insecure", is_flag=True, help="No sign-in: whoever reaches the port is the admin. Loopback only.")
 @click.option("--allow-remote-bind", is_flag=True, help="Allow an address that other machines can reach.")
-@output.example(
-    "kaged start", "kaged start --bind 127.0.0.1:8080", "kaged start --mode=system --config /etc/kaged/config.toml"
-)
-@click.pass_obj
 def start(
     target: Target, config: Path | None, mode: str | None, bind: str | None, insecure: bool,
     allow_remote_bind: bool,
 ) -> None:  # fmt: skip
     """Start the daemon in the foreground.
 
-    Prints the URL to open once it is ready. Ctrl-C stops it and everything that runs in cages. Without
-    options it serves this account on 127.0.0.1:7777, or on the next free port.
-    """
+    Prints the URL to open once it is ready. Ctrl-C stops it and everything that runs in cages. Without options it
+    serves this account on 127.0.0.1:7777, or on the next free port."""
     if insecure and allow_remote_bind:
         raise click.UsageError("--allow-remote-bind is refused together with --insecure")
     flags = Target(config or target.config, mode or target.mode).flags()
@@ -42,15 +44,12 @@ def start(
     become("kaged.daemon", *flags, *["--insecure"] * insecure, *["--allow-remote-bind"] * allow_remote_bind)
 
 
-@click.command()
-@output.example("kaged stop")
-@click.pass_obj
+@output.command(None, "kaged stop")
 def stop(target: Target) -> None:
     """Stop the daemon and everything that runs in cages.
 
-    Sessions stay; a run that is cut off shows as interrupted and can be resumed. Without a daemon it ends
-    the commands and terminals that one left running.
-    """
+    Sessions stay; a run that is cut off shows as interrupted and can be resumed. Without a daemon it ends the commands
+    and terminals that one left running."""
     runtime = target.runtime()
     api = target.api()
     try:
@@ -68,15 +67,11 @@ def stop(target: Target) -> None:
     click.echo(f"stopped (pid {pid})")
 
 
-@click.command()
-@output.json_option
-@output.example("kaged status", "kaged status --json")
-@click.pass_obj
+@output.command(None, "kaged status", "kaged status --json", json=True)
 def status(target: Target, as_json: bool) -> int:
     """Show whether the daemon runs, and what runs in it.
 
-    Exit code 0 when it runs, 1 when it does not.
-    """
+    Exit code 0 when it runs, 1 when it does not."""
     api = target.api()
     try:
         system = api.get("/system")
@@ -99,17 +94,13 @@ def status(target: Target, as_json: bool) -> int:
     return 0
 
 
-@click.command()
+@output.command(None, "kaged doctor", "kaged doctor --attacks", json=True)
 @click.option("--attacks", is_flag=True, help="Run every escape attempt against a real cage.")
-@output.json_option
-@output.example("kaged doctor", "kaged doctor --attacks")
-@click.pass_obj
 def doctor(target: Target, attacks: bool, as_json: bool) -> int:
     """Check this machine and prove that cages hold.
 
-    Each failed check names one exact fix. With --attacks it tries to break out of a real cage in every way
-    it knows, and shows that each would work elsewhere. Exit code 0 when all checks pass, 1 otherwise.
-    """
+    Each failed check names one exact fix. With --attacks it tries to break out of a real cage in every way it knows,
+    and shows that each would work elsewhere. Exit code 0 when all checks pass, 1 otherwise."""
     flags = [*target.flags(), "--doctor", *["--attacks"] * attacks, *["--json"] * as_json]
     if attacks:
         become("kaged.daemon", *flags)
@@ -130,10 +121,7 @@ def _check_lines(checks: list[dict[str, Any]]) -> Iterator[str]:
             yield f"      fix: {check['fix']}"
 
 
-@click.command()
-@output.json_option
-@output.example("kaged version")
-@click.pass_obj
+@output.command(None, "kaged version", json=True)
 def version(target: Target, as_json: bool) -> None:
     """Print the versions of this command and of the daemon."""
     try:
@@ -141,8 +129,69 @@ def version(target: Target, as_json: bool) -> None:
     except NotRunning:
         daemon = None
     python = ".".join(map(str, sys.version_info[:3]))
-    output.show(
-        {"kaged": kaged.__version__, "daemon": daemon, "python": python},
-        as_json,
-        [f"kaged {kaged.__version__} (Python {python})", f"daemon {daemon}" if daemon else "the daemon is not running"],
-    )
+    known = {"kaged": kaged.__version__, "daemon": daemon, "python": python}
+    said = f"daemon {daemon}" if daemon else "the daemon is not running"
+    output.show(known, as_json, [f"kaged {kaged.__version__} (Python {python})", said])
+
+
+@output.group("kaged auth open")
+def auth() -> None:
+    """Sign a browser in.
+
+    In user mode a browser signs in with a launch URL: it works once, for ten minutes."""
+
+
+@output.command(auth, "kaged auth open", name="open")
+def open_page(target: Target) -> None:
+    """Print a fresh launch URL and open it in a browser if there is one."""
+    ticket = target.api().post("/auth/launch", {})
+    output.line(ticket["url"])
+    output.line(f"works once, until {ticket['expires_at']}", err=True)
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        import webbrowser
+
+        webbrowser.open(ticket["url"])
+
+
+@output.command(auth, "ssh server.example.com kaged auth launch-url", name="launch-url", json=True)
+def launch_url(target: Target, as_json: bool) -> None:
+    """Print a fresh launch URL and nothing else."""
+    ticket = target.api().post("/auth/launch", {})
+    output.show(ticket, as_json, [ticket["url"]])
+
+
+@output.group("kaged audit tail")
+def audit() -> None:
+    """Read and verify the audit log."""
+
+
+@output.command(audit, "kaged audit tail -n 50", json=True)
+@click.option(
+    "-n", "--lines", type=click.IntRange(1, 10_000), metavar="N", default=20, show_default=True, help="How many."
+)
+def tail(target: Target, lines: int, as_json: bool) -> None:
+    """Print the newest records, oldest first."""
+    records = target.api().items("/audit", at_most=lines)[::-1]
+    output.show(records, as_json, map(_record, records))
+
+
+@output.command(audit, "kaged audit verify", json=True)
+def verify(target: Target, as_json: bool) -> int:
+    """Check the hash chain from the first record to the last.
+
+    Any edited, removed or reordered record breaks it. Exit code 0 when it holds, 1 otherwise."""
+    report = target.api().get("/audit/verify")
+    where = f"line {report['line']}: " if report.get("line") else ""
+    words = f"THE CHAIN IS BROKEN: {where}{report['problem']}"
+    if report["ok"]:
+        words = f"the chain holds: {report['records']} records, {report['first_seq']} to {report['last_seq']}"
+    output.show(report, as_json, [words])
+    return 0 if report["ok"] else 1
+
+
+def _record(record: dict[str, Any]) -> str:
+    actor = record["actor"]
+    who = actor.get("id", "?") if isinstance(actor, dict) else actor
+    details = json.dumps(record["details"], ensure_ascii=False) if record["details"] else ""
+    words = [record["at"], str(who), record["action"], record["object"], record["outcome"], details]
+    return "  ".join(word for word in words if word)

@@ -15,8 +15,7 @@ from kaged.core.errors import KagedError
 
 WAIT_S = 20
 PAGE = 500
-RETRY_S = 0.5
-"""Between two tries while the daemon is away."""
+RETRY_S = 0.5  # Between two tries while the daemon is away
 
 
 class Follower:

@@ -20,13 +20,13 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "stop": ("daemon", "Stop the daemon and everything that runs in cages."),
     "status": ("daemon", "Show whether the daemon runs, and what runs in it."),
     "doctor": ("daemon", "Check this machine and prove that cages hold."),
-    "auth": ("auth", "Sign a browser in."),
+    "auth": ("daemon", "Sign a browser in."),
     "project": ("project", "Load, create and list projects."),
     "session": ("session", "Talk to agents from the terminal."),
-    "cage": ("cage", "Say in words what an agent can reach."),
-    "dsl": ("dsl", "Check project files."),
+    "cage": ("project", "Say in words what an agent can reach."),
+    "dsl": ("project", "Check project files."),
     "config": ("config", "Show and check the configuration."),
-    "audit": ("audit", "Read and verify the audit log."),
+    "audit": ("daemon", "Read and verify the audit log."),
     "version": ("daemon", "Print the versions of this command and of the daemon."),
 }
 """Each command: the module that has it, and its line in the overview."""
@@ -119,7 +119,6 @@ def _fail(message: str, code: int) -> int:
 
 
 def _with_details(error: KagedError) -> str:
-    """The message, then what a person needs of the details: the list of problems, or a proposed file."""
     details = error.details or {}
     lines = [error.message]
     problems = details.get("problems")

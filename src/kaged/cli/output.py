@@ -3,27 +3,32 @@
 import inspect
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
+
+def _help(function: Callable[..., Any], examples: Sequence[str]) -> str:
+    return f"{inspect.getdoc(function)}\n\n\b\nExample:" + "".join(f"\n  {line}" for line in examples)
 
 
-def json_option(command: F) -> F:
-    """`--json`, as every command that prints data has it."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+def group(*examples: str) -> Callable[[Callable[[], None]], click.Group]:
+    """A group of commands; its help ends with examples, as that of each command."""
+    return lambda function: click.group(help=_help(function, examples))(function)
 
 
-def example(*lines: str) -> Callable[[F], F]:
-    """End the help of a command or group with an example, as each of them has it."""
+def command(
+    group: click.Group | None, *examples: str, name: str | None = None, json: bool = False
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command of `group` (None: of kaged itself) which is called with the `Target`; `json` adds `--json`."""
 
-    def add(command: F) -> F:
-        shown = "".join(f"\n  {line}" for line in lines)
-        command.__doc__ = f"{inspect.getdoc(command)}\n\n\b\nExample:{shown}"
-        return command
+    def make(function: Callable[..., Any]) -> click.Command:
+        made = (group or click).command(name, help=_help(function, examples))(click.pass_obj(function))
+        if json:
+            made.params.append(click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."))
+        return made
 
-    return add
+    return make
 
 
 def data(value: object) -> None:
@@ -51,8 +56,11 @@ def line(text: str, *, err: bool = False) -> None:
     click.echo(safe(text), err=err)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Columns for people; the last one is not padded."""
+def table(value: object, as_json: bool, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a value as JSON, or else as columns for people; the last one is not padded."""
+    if as_json:
+        data(value)
+        return
     texts = [[safe("-" if cell is None else str(cell)).replace("\n", " ") for cell in row] for row in rows]
     cells = [list(head), *texts]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]

@@ -36,10 +36,8 @@ def wait_end(pid: int, timeout_s: float) -> bool:
 
 
 def end_listener(path: Path, timeout_s: float) -> int | None:
-    """End the process that listens on the unix socket `path` and wait for it; its pid, or None without one.
-
-    Only a process of this account (or any, as root) is ended. Raises KagedError when it does not end.
-    """
+    """End the process that listens on the unix socket `path` and wait for it; its pid, or None without one. Only a
+    process of this account (or any, as root) is ended. Raises KagedError when it does not end."""
     from kaged.core.keeper_wire import peer
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:

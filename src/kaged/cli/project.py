@@ -1,5 +1,8 @@
-"""project: load, new, list."""
+"""project: load, new, list; cage: what an agent can reach; dsl: check project files (works without a daemon)."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,48 +10,38 @@ from typing import Any
 import click
 
 from kaged.cli import output
-from kaged.cli.client import Target
+from kaged.cli.client import Target, part
+from kaged.cli.process import python
 from kaged.core.errors import KagedError
 
 
-@click.group()
-@output.example("kaged project load ~/code/app --create")
+@output.group("kaged project load ~/code/app --create")
 def project() -> None:
     """Load, create and list projects.
 
-    A project is a folder with a .kaged/project.yaml, which says what agents may do there.
-    """
+    A project is a folder with a .kaged/project.yaml, which says what agents may do there."""
 
 
-@project.command()
+@output.command(project, "kaged project load ~/code/app --create", "kaged project load ~/code/app --trust", json=True)
 @click.argument("path", type=click.Path(file_okay=False), default=".")
 @click.option("--create", is_flag=True, help="Write the proposed project file when there is none.")
 @click.option("--trust", is_flag=True, help="You have read the project file and its prompts: agents may run.")
-@output.json_option
-@output.example("kaged project load ~/code/app --create", "kaged project load ~/code/app --trust")
-@click.pass_obj
 def load(target: Target, path: str, create: bool, trust: bool, as_json: bool) -> None:
     """Load the folder PATH (default: this one) as a project.
 
-    Loading runs nothing. Agents run once its content is trusted, and a later change of the project file or
-    its prompts has to be trusted again.
-    """
-    body = {"path": str(Path(path).absolute()), "create": create, "trust": trust}
-    loaded = target.api().post("/projects/load", body)
+    Loading runs nothing. Agents run once its content is trusted, and a later change of the project file or its prompts
+    has to be trusted again."""
+    loaded = target.api().post("/projects/load", {"path": str(Path(path).absolute()), "create": create, "trust": trust})
     output.show(loaded, as_json, _lines(loaded))
 
 
-@project.command()
+@output.command(project, "kaged project new ~/code/shop", json=True)
 @click.argument("path", type=click.Path(file_okay=False))
-@output.json_option
-@output.example("kaged project new ~/code/shop")
-@click.pass_obj
 def new(target: Target, path: str, as_json: bool) -> None:
     """Make the folder PATH with a project file in it, trust it and load it."""
     folder = Path(path).absolute()
     if (folder / ".kaged" / "project.yaml").exists():
-        text = f"{folder} is a project already; load it with: kaged project load {path}"
-        raise KagedError("conflict", text)
+        raise KagedError("conflict", f"{folder} is a project already; load it with: kaged project load {path}")
     api = target.api()
     api.get("/versions")
     made = not folder.exists()
@@ -64,18 +57,12 @@ def new(target: Target, path: str, as_json: bool) -> None:
     output.show(loaded, as_json, _lines(loaded))
 
 
-@project.command("list")
-@output.json_option
-@output.example("kaged project list")
-@click.pass_obj
+@output.command(project, "kaged project list", name="list", json=True)
 def list_all(target: Target, as_json: bool) -> None:
     """List the loaded projects."""
     projects = target.api().items("/projects")
-    if as_json:
-        output.data(projects)
-        return
     rows = [(p["slug"], _state(p), _model(p), p["path"]) for p in projects]
-    output.table(("PROJECT", "STATE", "MODEL", "FOLDER"), rows)
+    output.table(projects, as_json, ("PROJECT", "STATE", "MODEL", "FOLDER"), rows)
 
 
 def _state(shown: dict[str, Any]) -> str:
@@ -99,3 +86,75 @@ def _lines(shown: dict[str, Any]) -> Iterator[str]:
         changed = shown["trust"] == "changed"
         why = "changed since it was trusted" if changed else "not trusted yet: nothing of it runs"
         yield f"  {why}; read .kaged there, then: kaged project load {shown['path']} --trust"
+
+
+@output.group("kaged cage explain sample")
+def cage() -> None:
+    """Say in words what an agent can reach."""
+
+
+@output.command(cage, "kaged cage explain sample", json=True)
+@click.argument("project")
+def explain(target: Target, project: str, as_json: bool) -> None:
+    """Explain the cage of PROJECT's agent, line by line.
+
+    This is the plan that the kernel enforces, compiled from the project file as it is on disk now."""
+    found = target.api().get(f"/projects/{part(project)}/capabilities")["cage"]
+    plan = f"  plan {found['hash']}" if "hash" in found else ""
+    output.show(found, as_json, [f"{project}: {found['words']}", *(f"  {entry}" for entry in found["explain"]), plan])
+
+
+@output.command(cage, "kaged cage learn sample", "kaged cage learn sample --write")
+@click.argument("project")
+@click.option("--write", is_flag=True, help="Write it there, and allow nothing else from now on.")
+def learn(target: Target, project: str, write: bool) -> None:
+    """Propose the hosts that PROJECT's agent needs, from what it reached in learn mode.
+
+    Prints them as they belong into .kaged/project.local.yaml. To learn, set `mode: learn` in `cage.net` there and let
+    the agent work: it reaches every host meanwhile."""
+    route = f"/projects/{part(project)}/network"
+    api = target.api()
+    hosts = api.get(route)["proposal"]
+    if not hosts:
+        raise KagedError("not_found", f"nothing is learned of {project} yet; set `mode: learn` and let its agent work")
+    if write:
+        api.put(route, {"mode": "enforce", "allow": hosts})
+        output.line(f"{project}: its agent reaches these and nothing else: {', '.join(hosts)}")
+        return
+    output.line("primary:\n  cage:\n    net:\n      mode: enforce\n      allow:")
+    for host in hosts:
+        output.line(f"        - {json.dumps(host)}")
+
+
+@output.group("kaged dsl validate")
+def dsl() -> None:
+    """Check project files."""
+
+
+@output.command(dsl, "kaged dsl validate", "kaged dsl validate ~/code/app/.kaged/project.yaml", json=True)
+@click.argument("paths", nargs=-1, type=click.Path(), metavar="[PATH]...")
+def validate(_: Target, paths: tuple[str, ...], as_json: bool) -> int:
+    """Check project files, or those of project folders (default: this folder).
+
+    Prints one line for each problem: file, line, column, key, what is wrong and what is allowed. Exit code 0 when there
+    is none, 1 otherwise."""
+    chosen = paths or (".",)
+    problems = _run("validate", *chosen).stdout.splitlines()
+    output.show({"problems": problems}, as_json, problems or [f"{', '.join(chosen)}: no problems"])
+    return 1 if problems else 0
+
+
+@output.command(dsl, "kaged dsl schema > project.schema.json")
+def schema(_: Target) -> None:
+    """Print the JSON Schema of project files, for editors."""
+    click.echo(_run("schema").stdout, nl=False)
+
+
+def _run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    # Another process, because the reader of project files is not part of the command line.
+    command = python("kaged.projects", *arguments)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode not in (0, 1) or (done.returncode == 1 and not done.stdout):
+        sys.stderr.write(done.stderr)
+        raise KagedError("internal", "the reader of project files failed; its message is above")
+    return done

@@ -17,51 +17,40 @@ _session_option = click.option(
 )
 
 
-@click.group()
-@output.example('kaged session send sample "Fix the failing test" --wait')
+@output.group('kaged session send sample "Fix the failing test" --wait')
 def session() -> None:
     """Talk to agents from the terminal.
 
-    A session is named by its id, the last characters of it, or not at all: then it is the newest one.
-    """
+    A session is named by its id, the last characters of it, or not at all: then it is the newest one."""
 
 
-@session.command("list")
+@output.command(session, "kaged session list sample", name="list", json=True)
 @click.argument("project")
-@output.json_option
-@output.example("kaged session list sample")
-@click.pass_obj
 def list_all(target: Target, project: str, as_json: bool) -> None:
     """List the sessions of PROJECT, newest first."""
     sessions = target.api().items(_route(project))
-    if as_json:
-        output.data(sessions)
-        return
     rows = [(s["id"], _state(s), s["updated_at"], s["title"]) for s in sessions]
-    output.table(("SESSION", "STATE", "UPDATED", "TITLE"), rows)
+    output.table(sessions, as_json, ("SESSION", "STATE", "UPDATED", "TITLE"), rows)
 
 
-@session.command()
-@click.argument("project")
-@click.argument("text")
-@click.option(
-    "--session", "given", metavar="ID",
-    help='Go on with this session; "last" is the newest. Default: a new one.',
-)  # fmt: skip
-@click.option("--wait", is_flag=True, help="Follow the answer until it is complete.")
-@output.json_option
-@output.example(
+@output.command(
+    session,
     'kaged session send sample "Fix the failing test" --wait',
     'kaged session send sample "And now?" --session last --wait',
     "git diff | kaged session send app - --wait",
+    json=True,
 )
-@click.pass_obj
+@click.argument("project")
+@click.argument("text")
+@click.option(
+    "--session", "given", metavar="ID", help='Go on with this session; "last" is the newest. Default: a new one.'
+)
+@click.option("--wait", is_flag=True, help="Follow the answer until it is complete.")
 def send(target: Target, project: str, text: str, given: str | None, wait: bool, as_json: bool) -> int:
     """Say TEXT to the agent of PROJECT. With "-" the text is read from standard input.
 
-    With --wait the answer is printed as it comes, questions of the agent can be answered, and the exit code
-    is 0 when the run succeeded, 1 otherwise. Ctrl-C leaves the run running.
-    """
+    With --wait the answer is printed as it comes, questions of the agent can be answered, and the exit code is 0 when
+    the run succeeded, 1 otherwise. Ctrl-C leaves the run running."""
     message = sys.stdin.read() if text == "-" else text
     if not message.strip():
         raise click.UsageError("the message is empty")
@@ -78,34 +67,27 @@ def send(target: Target, project: str, text: str, given: str | None, wait: bool,
     return 0 if it.until_end(it.head, posted["run_id"]) else 1
 
 
-@session.command()
+@output.command(session, "kaged session tail sample", "kaged session tail sample --json --after 120", json=True)
 @click.argument("project")
 @click.argument("session_id", required=False, metavar="[SESSION]")
 @click.option("--after", type=click.IntRange(0), default=0, metavar="N", help="Leave out events up to this number.")
 @click.option("--no-follow", is_flag=True, help="Print what there is and stop.")
-@output.json_option
-@output.example("kaged session tail sample", "kaged session tail sample --json --after 120")
-@click.pass_obj
 def tail(target: Target, project: str, session_id: str | None, after: int, no_follow: bool, as_json: bool) -> None:
     """Print a session of PROJECT and follow it as it goes on (Ctrl-C ends this, not the session).
 
-    With --json each event is printed as one line.
-    """
+    With --json each event is printed as one line."""
     _find(target.api(), project, session_id, as_json=as_json).show(after, follow=not no_follow)
 
 
-@session.command()
+@output.command(session, 'kaged session answer sample "Yes, delete it"', 'kaged session answer sample "allow once"')
 @click.argument("project")
 @click.argument("text")
 @_session_option
 @click.option("--question", metavar="ID", help="Id of the question, or the end of it, when several are open.")
-@output.example('kaged session answer sample "Yes, delete it"', 'kaged session answer sample "allow once"')
-@click.pass_obj
 def answer(target: Target, project: str, text: str, given: str | None, question: str | None) -> None:
     """Answer the open question of an agent of PROJECT with TEXT.
 
-    A question of the network gate is answered with one of its options or that option's number.
-    """
+    A question of the network gate is answered with one of its options or that option's number."""
     it = _find(target.api(), project, given)
     waiting = [item for item in it.get("attention")["items"] if item["state"] == "open"]
     if question is not None:
@@ -120,23 +102,19 @@ def answer(target: Target, project: str, text: str, given: str | None, question:
     output.line(f"answered: {waiting[0]['question']}{'' if said == text else ' ' + said}")
 
 
-@session.command()
+@output.command(session, "kaged session interrupt sample")
 @click.argument("project")
 @_session_option
-@output.example("kaged session interrupt sample")
-@click.pass_obj
 def interrupt(target: Target, project: str, given: str | None) -> None:
     """Stop what runs in a session of PROJECT: the model and its commands."""
     stopped = _find(target.api(), project, given).post("interrupt", {})["stopped"]
     output.line(f"stopped: {', '.join(stopped)}" if stopped else "stopped")
 
 
-@session.command()
+@output.command(session, "kaged session resume sample --wait")
 @click.argument("project")
 @_session_option
 @click.option("--wait", is_flag=True, help="Follow the run until it ends.")
-@output.example("kaged session resume sample --wait")
-@click.pass_obj
 def resume(target: Target, project: str, given: str | None, wait: bool) -> int:
     """Go on with a run that a crash or restart of the daemon interrupted."""
     it = _find(target.api(), project, given)
@@ -147,13 +125,11 @@ def resume(target: Target, project: str, given: str | None, wait: bool) -> int:
     return 0 if it.until_end(it.head, run_id) else 1
 
 
-@session.command()
+@output.command(session, "kaged session export sample -o sample.md")
 @click.argument("project")
 @click.argument("session_id", required=False, metavar="[SESSION]")
 @click.option("-o", "--output", "file", type=click.Path(dir_okay=False), help="Write to this file.")
 @click.option("--json", "as_json", is_flag=True, help="All events as JSON instead of Markdown.")
-@output.example("kaged session export sample -o sample.md")
-@click.pass_obj
 def export(target: Target, project: str, session_id: str | None, file: str | None, as_json: bool) -> None:
     """Print a whole session of PROJECT as Markdown."""
     it = _find(target.api(), project, session_id)
@@ -178,14 +154,12 @@ def _find(api: Api, project: str, given: str | None, *, as_json: bool = False) -
         return Follower(api, project, api.get(f"{_route(project)}/{part(given)}"), as_json=as_json)
     found = api.items(_route(project))
     if given is None and not found:
-        text = f'{project} has no session; begin one: kaged session send {project} "Hello"'
-        raise KagedError("not_found", text)
+        raise KagedError("not_found", f'{project} has no session; begin one: kaged session send {project} "Hello"')
     if given is not None:
         found = [session for session in found if session["id"][-len(given) :] == given.upper()]
         if len(found) != 1:
             how = "no session of" if not found else f"{len(found)} sessions of"
-            text = f"{how} {project} end with {given!r}; see: kaged session list {project}"
-            raise KagedError("not_found", text)
+            raise KagedError("not_found", f"{how} {project} end with {given!r}; see: kaged session list {project}")
     return Follower(api, project, found[0], as_json=as_json)
 
 

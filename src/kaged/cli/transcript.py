@@ -27,9 +27,9 @@ class Transcript:
 
     def show(self, frame: Frame) -> None:
         """Write one event; types that say nothing to a reader are skipped."""
-        handler = _HANDLERS.get(frame["type"])
+        handler = getattr(self, f"_on_{frame['type'].replace('.', '_')}", None)
         if handler is not None:
-            handler(self, frame["data"])
+            handler(frame["data"])
 
     def _text(self, text: str, **style: Any) -> None:
         if text:
@@ -48,14 +48,14 @@ class Transcript:
         self._write("\n")
         self._at_start = True
 
-    def _user(self, data: Frame) -> None:
+    def _on_message_user(self, data: Frame) -> None:
         self._line(f"{data['actor']}> {data['text'].strip()}", bold=True)
 
-    def _started(self, data: Frame) -> None:
+    def _on_run_started(self, data: Frame) -> None:
         model = data["model"] if data["provider"] == data["model"] else f"{data['provider']}:{data['model']}"
         self._line(f"-- {data['agent']} on {model}; {data['cage']}", dim=True)
 
-    def _delta(self, data: Frame) -> None:
+    def _on_message_delta(self, data: Frame) -> None:
         if data["kind"] == "tool_args":
             return
         key = (data["message_id"], data["part"])
@@ -64,7 +64,7 @@ class Transcript:
         self._streamed[key] = self._streamed.get(key, "") + data["text"]
         self._text(data["text"], **({"dim": True} if data["kind"] == "thinking" else {}))
 
-    def _end(self, data: Frame) -> None:
+    def _on_message_end(self, data: Frame) -> None:
         """What was not streamed: all of it in a folded message, the rest when joined in the middle."""
         for number, part in enumerate(data["parts"]):
             if part["kind"] != "text":
@@ -79,7 +79,7 @@ class Transcript:
         if data["interrupted"]:
             self._line("-- this answer was cut off", fg="yellow")
 
-    def _call(self, data: Frame) -> None:
+    def _on_tool_call(self, data: Frame) -> None:
         args = data["args"]
         if data["tool"] == "ask":
             return
@@ -90,14 +90,14 @@ class Transcript:
         shown = " ".join(f"{key}={_short(value)}" for key, value in args.items())
         self._line(f"> {data['tool']} {shown}", fg="cyan")
 
-    def _denied(self, data: Frame) -> None:
+    def _on_tool_denied(self, data: Frame) -> None:
         self._line(f"! {data['tool']} was denied: {data['reason']}", fg="red")
 
-    def _tool_output(self, data: Frame) -> None:
+    def _on_tool_output(self, data: Frame) -> None:
         self._output.add(data["call_id"])
         self._text(data["text"])
 
-    def _result(self, data: Frame) -> None:
+    def _on_tool_result(self, data: Frame) -> None:
         detail = data["detail"]
         if data["call_id"] not in self._output and data["tool"] != "ask":
             diff = detail.get("diff")
@@ -115,38 +115,38 @@ class Transcript:
         if len(lines) > RESULT_LINES:
             self._line(f"  ... {len(lines) - RESULT_LINES} more lines", dim=True)
 
-    def _asked(self, data: Frame) -> None:
+    def _on_attention_required(self, data: Frame) -> None:
         self._line(f"? {data['question']}", fg="yellow", bold=True)
         numbered = data.get("kind") == "approval_gate"
         for number, option in enumerate(data["options"], 1):
             self._line(f"    {number}  {option}" if numbered else f"    {option}")
         self._line(f"  answer with: {self._hints[0]}", dim=True)
 
-    def _resolved(self, data: Frame) -> None:
+    def _on_attention_resolved(self, data: Frame) -> None:
         if data.get("withdrawn"):
             self._line("-- the question was withdrawn", dim=True)
         else:
             self._line(f"{data['actor']}> {data['answer']}", bold=True)
 
-    def _refused(self, data: Frame) -> None:
+    def _on_network_denied(self, data: Frame) -> None:
         host = "several hosts" if not data["host"] else data["host"]
         where = host if data["via"] == "dns" or not data["host"] else f"{host}:{data['port']}"
         times = f" {data['count']} times" if data["count"] > 1 else ""
         self._line(f"! {where} denied{times}: {data['reason']}", fg="red")
 
-    def _error(self, data: Frame) -> None:
+    def _on_error(self, data: Frame) -> None:
         again = f"; again in {data['retry_in_s']:g} s" if data.get("retry_in_s") is not None else ""
         self._line(f"! {data['message']}{again}", fg="red")
 
-    def _ended(self, data: Frame) -> None:
+    def _on_run_ended(self, data: Frame) -> None:
         reason = f": {data['reason']}" if data["reason"] else ""
         stopped = f" (stopped: {', '.join(data['stopped'])})" if data.get("stopped") else ""
         self._line(f"-- {_OUTCOMES.get(data['outcome'], data['outcome'])}{reason}{stopped}", dim=True)
 
-    def _interrupted(self, data: Frame) -> None:
+    def _on_run_interrupted(self, data: Frame) -> None:
         self._line(f"-- interrupted: {data['reason'].rstrip('.')}; go on with: {self._hints[1]}", fg="yellow")
 
-    def _recovered(self, data: Frame) -> None:
+    def _on_run_recovered(self, data: Frame) -> None:
         self._line(f"-- resumed by {data['actor']}", dim=True)
 
 
@@ -154,22 +154,3 @@ def _short(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     first, *more = text.splitlines() or [""]
     return first if len(first) <= 80 and not more else first[:77] + "..."
-
-
-_HANDLERS: dict[str, Callable[[Transcript, Frame], None]] = {
-    "message.user": Transcript._user,
-    "run.started": Transcript._started,
-    "message.delta": Transcript._delta,
-    "message.end": Transcript._end,
-    "tool.call": Transcript._call,
-    "tool.denied": Transcript._denied,
-    "tool.output": Transcript._tool_output,
-    "tool.result": Transcript._result,
-    "attention.required": Transcript._asked,
-    "attention.resolved": Transcript._resolved,
-    "network.denied": Transcript._refused,
-    "error": Transcript._error,
-    "run.ended": Transcript._ended,
-    "run.interrupted": Transcript._interrupted,
-    "run.recovered": Transcript._recovered,
-}

@@ -21,7 +21,7 @@ from kaged.core.errors import KagedError
 from kaged.daemon import doctor
 from kaged.daemon.cages import Cages
 from kaged.daemon.gates import Listening
-from kaged.identity.nonces import NonceSet
+from kaged.identity.headers import NonceSet
 from kaged.identity.service import Identity, Policy
 from kaged.journal.journal import Journal
 from kaged.models.resolve import Models

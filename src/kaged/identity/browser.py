@@ -7,8 +7,8 @@ from ipaddress import IPv6Address
 from typing import Literal
 from urllib.parse import urlsplit
 
+from kaged.identity.headers import Refusal
 from kaged.identity.peers import Connection
-from kaged.identity.refusal import Refusal
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_PORT = {"http": ":80", "https": ":443"}
@@ -34,8 +34,7 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 )
 """Set on every answer, in place of whatever the route set."""
 
-NO_STORE = (b"cache-control", b"no-store")
-"""For every answer that depends on who asks, and every refusal."""
+NO_STORE = (b"cache-control", b"no-store")  # For every answer that depends on who asks, and every refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +105,8 @@ def names(host: str, origin: str) -> bool:
 
 
 def check_host(site: Site, request: Request, *, nonce_verified: bool) -> None:
-    """Refuse a request that was addressed to another name (DNS rebinding).
-
-    No page in a browser can know a sidecar's nonce, so with a right one and no public URL any Host will do.
-    """
+    """Refuse a request that was addressed to another name (DNS rebinding). No page in a browser can know a sidecar's
+    nonce, so with a right one and no public URL any Host will do."""
     host = _single(request, b"host")
     known = [*site.bound, *([site.public] if site.public else [])]
     if any(names(host, origin) for origin in known):
@@ -120,18 +117,15 @@ def check_host(site: Site, request: Request, *, nonce_verified: bool) -> None:
 
 
 def check_origin(site: Site, request: Request, *, nonce_verified: bool) -> None:
-    """Refuse what another site made this browser send (CSRF, cross-site WebSockets, CORS).
-
-    Call after `check_host` let the request pass.
-    """
+    """Refuse what another site made this browser send (CSRF, cross-site WebSockets, CORS). Call after `check_host` let
+    the request pass."""
     given, sites = request.values(b"origin"), request.values(b"sec-fetch-site")
     if given:
         origin = origin_of(_single(request, b"origin"))
         if origin is None or not _origin_allowed(site, _single(request, b"host"), origin, nonce_verified):
             raise Refusal("forbidden", "This Origin may not use kaged.", "foreign_origin", "Origin")
     elif request.kind == "websocket":
-        text = "A WebSocket handshake needs an Origin header."
-        raise Refusal("forbidden", text, "missing_origin", "Origin")
+        raise Refusal("forbidden", "A WebSocket handshake needs an Origin header.", "missing_origin", "Origin")
     if request.kind == "websocket" or request.method in SAFE_METHODS:
         return
     if sites and sites not in ([b"same-origin"], [b"none"]):
@@ -158,8 +152,7 @@ def check_path(path: str) -> None:
     first, *segments = path.split("/")
     plain = not first and segments and "" not in segments[:-1] and not {".", ".."} & set(segments)
     if not plain or any(char < " " or char in "\\\x7f" for char in path):
-        text = "This path is not in its plain form; send it without tricks."
-        raise Refusal("bad_request", text, "odd_path")
+        raise Refusal("bad_request", "This path is not in its plain form; send it without tricks.", "odd_path")
 
 
 def _single(request: Request, name: bytes) -> str:

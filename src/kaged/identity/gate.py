@@ -1,27 +1,25 @@
 """The decision about one request: let in as whom, or refused by which rule."""
 
-from collections.abc import Sequence
+import pwd
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from kaged.core.actors import Actor
-from kaged.identity import browser, roles
+from kaged.core.actors import Actor, Role
+from kaged.identity import browser
 from kaged.identity.browser import Request, Site
-from kaged.identity.headers import Nonce, SidecarHeaders, parse
+from kaged.identity.headers import Nonce, NonceSet, Refusal, SidecarHeaders, parse
 from kaged.identity.loopback import Browsers, cookie_values
-from kaged.identity.nonces import NonceSet
 from kaged.identity.peers import Peers
 from kaged.identity.protocol import MAX_HEAD, MAX_HEADERS
-from kaged.identity.refusal import Refusal
 
-HEALTH = frozenset({"/healthz", "/readyz"})
-"""Answered to everyone in the same way, before any header is looked at."""
-
+HEALTH = frozenset({"/healthz", "/readyz"})  # Answered to everyone in the same way, before any header is looked at
 ANONYMOUS = HEALTH | {"/launch", "/api/v1/versions", "/api/v1/projects/dsl/schema"}
 """Readable without an identity, by exact path."""
 
-KEY_PROTOCOL = "kaged.client."
-"""Prefix of the WebSocket subprotocol that carries the browser's key."""
+KEY_PROTOCOL = "kaged.client."  # Prefix of the WebSocket subprotocol that carries the browser's key
+LOCAL = Actor(id="local", source="loopback", role=Role.ADMIN)  # A signed-in browser, of the daemon's own account
+INSECURE = Actor(id="local", source="insecure", role=Role.ADMIN)  # Everybody, when authentication is switched off
 
 _NOT_SHELL = frozenset({"api", "metrics"})
 _SIDECARS_OWN = frozenset({"oauth2", "ping", "ready", "robots.txt", ".pomerium", "oidc", "_oauth"})
@@ -39,7 +37,7 @@ class Admission:
 
 @dataclass(slots=True)
 class Gate:
-    """Every rule of the room, in order. Changes nothing but the counters and a browser's last-seen time."""
+    """Every rule of the room, in order. Changes nothing but a browser's last-seen time."""
 
     site: Site
     nonces: NonceSet
@@ -49,27 +47,22 @@ class Gate:
     daemon_uid: int
     browsers: Browsers | None
     cookie: str
-    slot_uses: list[int]
-    """How many requests each nonce slot matched: tells when an old nonce may be removed."""
 
     async def judge(self, request: Request) -> Admission:
         """Decide; raises `Refusal`. May read `/proc` once a connection, and write to the database."""
         _check_size(request)
         if request.connection.control:
             uid = request.connection.peer_uid
-            actor = roles.control_actor(uid, self.daemon_uid) if uid is not None else None
+            actor = control_actor(uid, self.daemon_uid) if uid is not None else None
             return Admission(actor or self._unauthenticated("foreign_account"))
         if request.path in HEALTH and _reads(request):
             return Admission(None)
         browser.check_path(request.path)
         said = parse(request.headers, self.nonces)
         why = ""
-        if said.slot is not None:
-            # What a right nonce says counts only from a peer that may say it.
-            if await self.peers.vouch(request.connection):
-                self.slot_uses[said.slot] += 1
-            else:
-                said, why = SidecarHeaders(Nonce.WRONG, ignored=said.ignored), "foreign_peer"
+        # What a right nonce says counts only from a peer that may say it.
+        if said.slot is not None and not await self.peers.vouch(request.connection):
+            said, why = SidecarHeaders(Nonce.WRONG, ignored=said.ignored), "foreign_peer"
         verified = said.nonce is Nonce.RIGHT
         browser.check_host(self.site, request, nonce_verified=verified)
         admission = await self._caller(said, request)
@@ -83,24 +76,43 @@ class Gate:
 
     async def _caller(self, said: SidecarHeaders, request: Request) -> Admission:
         if self.insecure:
-            return Admission(roles.INSECURE, ignored=said.ignored)
+            return Admission(INSECURE, ignored=said.ignored)
         if said.nonce is not Nonce.ABSENT or self.browsers is None:
             # Whoever speaks as a sidecar is judged as one: no falling back to the cookie.
-            return Admission(roles.sidecar_actor(said, self.admins), ignored=said.ignored)
-        key = _key(said, request)
-        found = await self.browsers.match(cookie_values(request.values(b"cookie"), self.cookie), key)
-        return Admission(roles.LOCAL if found else None, found.id if found else None, said.ignored)
+            return Admission(sidecar_actor(said, self.admins), ignored=said.ignored)
+        found = await self.browsers.match(cookie_values(request.values(b"cookie"), self.cookie), _key(said, request))
+        return Admission(LOCAL if found else None, found.id if found else None, said.ignored)
 
     def _anonymous(self, request: Request) -> bool:
         shell = self.browsers is not None and request.path.split("/")[1] not in _NOT_SHELL
         return _reads(request) and (shell or request.path in ANONYMOUS)
 
     def _unauthenticated(self, why: str) -> NoReturn:
+        text = "This request carries no identity. Open kaged at its public address and sign in there."
         if self.browsers is not None:
             text = "This browser is not signed in. Run `kaged auth open` on the machine that runs kaged."
-        else:
-            text = "This request carries no identity. Open kaged at its public address and sign in there."
         raise Refusal("unauthenticated", text, why)
+
+
+def sidecar_actor(said: SidecarHeaders, admins: Collection[str]) -> Actor | None:
+    """The user a sidecar vouches for; admin only when `[auth] admins` names the id byte for byte."""
+    if said.user_id is None:
+        return None
+    role = Role.ADMIN if said.user_id in admins else Role.MEMBER
+    return Actor(id=said.user_id, source="sidecar", role=role, email=said.email, name=said.name)
+
+
+def control_actor(uid: int, daemon_uid: int) -> Actor | None:
+    """Who calls over the control socket: the daemon's own account or root, else nobody."""
+    return Actor(id=f"local:{login(uid)}", source="control", role=Role.ADMIN) if uid in (daemon_uid, 0) else None
+
+
+def login(uid: int) -> str:
+    """The account's name, or its number when it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def without_key(subprotocols: Sequence[str]) -> list[str]:
@@ -122,10 +134,8 @@ def _reads(request: Request) -> bool:
 
 
 def _why(said: SidecarHeaders, request: Request) -> str:
-    if said.nonce is Nonce.WRONG:
-        return "wrong_nonce"
-    if said.nonce is Nonce.RIGHT:
-        return "no_user_id"
+    if said.nonce is not Nonce.ABSENT:
+        return "wrong_nonce" if said.nonce is Nonce.WRONG else "no_user_id"
     return "unknown_browser" if said.client_key or request.values(b"cookie") else "no_identity"
 
 

@@ -1,5 +1,6 @@
 """The sidecar's header contract: from the raw header list to what it says, or a refusal. Pure."""
 
+import hmac
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -8,9 +9,9 @@ from dataclasses import dataclass
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from enum import StrEnum
+from hashlib import sha256
 
-from kaged.identity.nonces import MAX_LENGTH, NonceSet
-from kaged.identity.refusal import Refusal
+from kaged.core.errors import KagedError
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -19,12 +20,12 @@ NONCE = b"x-kaged-auth-nonce"
 USER_ID = b"x-kaged-user-id"
 USER_EMAIL = b"x-kaged-user-email"
 USER_NAME = b"x-kaged-user-name"
-USER_GROUPS = b"x-kaged-user-groups"
-"""Reserved: every sidecar file strips it, kaged ignores it."""
+USER_GROUPS = b"x-kaged-user-groups"  # Reserved: every sidecar file strips it, kaged ignores it
 CLIENT = b"x-kaged-client"
 
 _KNOWN = frozenset({NONCE, USER_ID, USER_EMAIL, USER_NAME, USER_GROUPS, CLIENT})
 
+MAX_NONCE = 512
 MAX_ID = 255
 MAX_EMAIL = 320
 MAX_NAME = 256
@@ -38,6 +39,41 @@ _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\
 _UNSHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
+class Refusal(KagedError):
+    """Why a request is not let in: an error code, one sentence, and the rule (and header) that it broke. `rule` is a
+    fixed word: it names the audit record and never holds anything the client sent."""
+
+    def __init__(self, code: str, message: str, rule: str, header: str | None = None) -> None:
+        # An unauthenticated caller learns nothing of the reason.
+        shown = {"rule": rule} | ({"header": header} if header else {})
+        super().__init__(code, message, None if code == "unauthenticated" else shown)
+        self.rule = rule
+
+
+@dataclass(frozen=True, slots=True)
+class NonceSet:
+    """The accepted nonces, kept as SHA-256 digests so that no trace or dump shows one."""
+
+    digests: tuple[bytes, ...] = ()
+
+    @classmethod
+    def of(cls, *values: str) -> "NonceSet":
+        """The set of `values`, the one in use first, without repeats; settings checked their fitness."""
+        return cls(tuple(dict.fromkeys(sha256(value.encode("ascii")).digest() for value in values)))
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+    def match(self, value: bytes) -> int | None:
+        """The slot whose nonce `value` is. Takes the same time whether, and where, it matches."""
+        given = sha256(value).digest()
+        matched = None
+        for slot, digest in enumerate(self.digests):
+            if hmac.compare_digest(given, digest):
+                matched = slot
+        return matched
+
+
 class Nonce(StrEnum):
     """What the nonce header said."""
 
@@ -48,11 +84,9 @@ class Nonce(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SidecarHeaders:
-    """What the `X-Kaged-*` headers of one request say.
-
-    The identity fields are only ever set when the nonce is right. `user_id` is then still None when the
-    sidecar let the request through without a signed-in user. `slot` tells which nonce matched.
-    """
+    """What the `X-Kaged-*` headers of one request say. The identity fields are only ever set when the nonce is right.
+    `user_id` is then still None when the sidecar let the request through without a signed-in user. `slot` tells which
+    nonce matched."""
 
     nonce: Nonce = Nonce.ABSENT
     slot: int | None = None
@@ -60,24 +94,20 @@ class SidecarHeaders:
     email: str | None = None
     name: str | None = None
     client_key: str | None = None
-    ignored: tuple[str, ...] = ()
-    """Names under `X-Kaged-` that mean nothing to kaged."""
+    ignored: tuple[str, ...] = ()  # Names under `X-Kaged-` that mean nothing to kaged
 
 
 def parse(headers: RawHeaders, nonces: NonceSet) -> SidecarHeaders:
-    """Read the contract's headers out of an ASGI header list; raises `Refusal`.
-
-    Names are judged first, then the nonce; nothing else is read when it is missing or wrong.
-    """
+    """Read the contract's headers out of an ASGI header list; raises `Refusal`. Names are judged first, then the nonce;
+    nothing else is read when it is missing or wrong."""
     found, ignored = _by_name(headers)
     key, value, user = found.get(CLIENT), found.get(NONCE), found.get(USER_ID)
     if key and not _KEY.fullmatch(key):
         raise _bad(CLIENT, "is not a key that kaged gave out", "client_key")
     client_key = key.decode("ascii") if key else None
-    slot = nonces.match(_fit(NONCE, value, MAX_LENGTH)) if value else None
+    slot = nonces.match(_fit(NONCE, value, MAX_NONCE)) if value else None
     if slot is None:
-        nonce = Nonce.WRONG if value else Nonce.ABSENT
-        return SidecarHeaders(nonce, client_key=client_key, ignored=ignored)
+        return SidecarHeaders(Nonce.WRONG if value else Nonce.ABSENT, client_key=client_key, ignored=ignored)
     if user and not _ID.fullmatch(_fit(USER_ID, user, MAX_ID)):
         what = 'has a character that no user id may have (space, comma, { } ( ) < > " \\ $ or not ASCII)'
         raise _bad(USER_ID, what, "user_id_character")
@@ -94,10 +124,8 @@ def is_contract_name(name: bytes) -> bool:
 
 
 def display_name(raw: bytes) -> str | None:
-    """A display name from a header value: UTF-8 or RFC 2047, without control and direction characters.
-
-    Cut to 256 bytes of UTF-8 at a character border. Not escaped: the page does that.
-    """
+    """A display name from a header value: UTF-8 or RFC 2047, without control and direction characters. Cut to 256 bytes
+    of UTF-8 at a character border. Not escaped: the page does that."""
     text = raw.strip(b" \t")[:_RAW_NAME].decode("utf-8", "replace")
     if "=?" in text:
         # An encoded word that cannot be read is shown as it is.

@@ -1,8 +1,6 @@
-"""Sign-in without a sidecar: launch tokens, and the browsers that redeemed one.
-
-A browser proves itself with two secrets at once: the cookie, which the browser sends to every port of the
-host, and a key that the page keeps in its own origin's storage, which no other port can read.
-"""
+"""Sign-in without a sidecar: launch tokens, and the browsers that redeemed one. A browser proves itself with two
+secrets at once: the cookie, which the browser sends to every port of the host, and a key that the page keeps in its own
+origin's storage, which no other port can read."""
 
 import hmac
 import logging
@@ -21,16 +19,9 @@ from kaged.storage.database import Database
 
 log = logging.getLogger(__name__)
 
-LAUNCH_S = 600.0
-"""How long a launch token may be redeemed."""
-
-BROWSER_S = 30 * 86400.0
-"""How long a browser stays signed in."""
-
-SEEN_EVERY_S = 300.0
-"""How often at most `last_seen_at` is written."""
-
-DEFAULT_PORT = 7777
+LAUNCH_S = 600.0  # How long a launch token may be redeemed
+BROWSER_S = 30 * 86400.0  # How long a browser stays signed in
+SEEN_EVERY_S = 300.0  # How often at most `last_seen_at` is written
 _LIVE_TOKENS = 8
 _CANDIDATES = 4
 _COLUMNS = "id, created_at, expires_at, last_seen_at, cookie_hash, client_hash"
@@ -61,7 +52,7 @@ class _Row(NamedTuple):
 
 def cookie_name(port: int) -> str:
     """`kaged_session`, with the port when it is not 7777: a host's cookies are shared by all its ports."""
-    return "kaged_session" if port == DEFAULT_PORT else f"kaged_session_{port}"
+    return "kaged_session" if port == 7777 else f"kaged_session_{port}"
 
 
 def set_cookie(name: str, value: str) -> str:
@@ -72,16 +63,14 @@ def set_cookie(name: str, value: str) -> str:
 def cookie_values(headers: Sequence[bytes], name: str) -> list[str]:
     """Every value that `Cookie` headers give for `name`, at most four: another port may add its own."""
     pairs = (pair.strip(b" \t").partition(b"=") for header in headers for pair in header.split(b";"))
-    found = [value.decode("latin-1") for key, _, value in pairs if key == name.encode("ascii")]
-    return found[:_CANDIDATES]
+    return [value.decode("latin-1") for key, _, value in pairs if key == name.encode("ascii")][:_CANDIDATES]
 
 
 class LaunchTokens:
     """Single-use tokens, kept as hashes in memory; the newest also in two files of mode 0600."""
 
     def __init__(self, base_url: str, token_file: Path, url_file: Path) -> None:
-        self._base_url = base_url
-        self._files = (token_file, url_file)
+        self._base_url, self._files = base_url, (token_file, url_file)
         self._live: dict[str, float] = {}
 
     def issue(self) -> Launch:
@@ -134,16 +123,14 @@ class Browsers:
         return cls(db, await db.write(load))
 
     async def add(self) -> tuple[tuple[str, str], Browser]:
-        """Sign a browser in: cookie and key, which kaged keeps only hashes of, and the browser.
-
-        Both secrets are new: nothing it brought along is taken over.
-        """
+        """Sign a browser in: cookie and key, which kaged keeps only hashes of, and the browser. Both secrets are new:
+        nothing it brought along is taken over."""
         now = clock.now()
         cookie, key, at = ids.secret_token(), ids.secret_token(), clock.iso(now)
         browser = Browser(ids.new_ulid(), at, clock.iso(now + BROWSER_S), at)
         row = _Row(browser, _hash(cookie), _hash(key))
         change = f"INSERT INTO browser_sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
-        await self._execute(change, *astuple(browser), row.cookie_hash, row.client_hash)
+        await self._execute(change, *astuple(browser), *row[1:])
         self._rows[row.cookie_hash] = row
         return (cookie, key), browser
 
@@ -173,8 +160,7 @@ class Browsers:
             return False
         # Out of memory first: nothing may pass while the write is under way.
         del self._rows[row.cookie_hash]
-        change = "UPDATE browser_sessions SET revoked_at = ? WHERE id = ?"
-        await self._execute(change, clock.iso(), browser_id)
+        await self._execute("UPDATE browser_sessions SET revoked_at = ? WHERE id = ?", clock.iso(), browser_id)
         return True
 
     async def _seen(self, row: _Row) -> None:
@@ -184,8 +170,7 @@ class Browsers:
         at = clock.iso(now)
         self._rows[row.cookie_hash] = row._replace(browser=replace(row.browser, last_seen_at=at))
         try:
-            change = "UPDATE browser_sessions SET last_seen_at = ? WHERE id = ?"
-            await self._execute(change, at, row.browser.id)
+            await self._execute("UPDATE browser_sessions SET last_seen_at = ? WHERE id = ?", at, row.browser.id)
         except KagedError as error:
             # Only a note for the list of browsers: a full disk must not sign anybody out.
             log.warning("a browser's last-seen time was not stored: %s", error.message)

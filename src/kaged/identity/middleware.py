@@ -30,8 +30,7 @@ class IdentityMiddleware:
     """Judges each request, then passes it on with its actor and without the contract's headers."""
 
     def __init__(self, app: ASGIApp, identity: Identity) -> None:
-        self._app = app
-        self._identity = identity
+        self._app, self._identity = app, identity
         self._warnings = [(b"x-kaged-warning", word.encode("ascii")) for word in identity.warnings]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,7 +49,7 @@ class IdentityMiddleware:
         except KagedError as refusal:
             if scope["type"] == "websocket":
                 await receive()
-            await _answer(refusal)(scope, receive, guarded)
+            await answer(refusal)(scope, receive, guarded)
             return
         inner = _admitted(scope, admission)
         if scope["type"] == "http":
@@ -63,14 +62,12 @@ class IdentityMiddleware:
             await self._app(inner, socket.receive, socket.send)
 
     def _headers(self, start: Mapping[str, Any], path: str) -> list[tuple[bytes, bytes]]:
-        """The answer's headers with ours in place of whatever the route set under the same names."""
         given = [(name.lower(), value) for name, value in start.get("headers", ())]
         kept = [header for header in given if header[0] not in _OURS]
         named = any(name == b"cache-control" for name, _ in kept)
         static = path.split("/")[1:2] not in (["api"], ["launch"]) and start["status"] < 400
         if not (static and named):
-            kept = [header for header in kept if header[0] != b"cache-control"]
-            kept.append(browser.NO_STORE)
+            kept = [*(header for header in kept if header[0] != b"cache-control"), browser.NO_STORE]
         return [*kept, *browser.SECURITY_HEADERS, *self._warnings]
 
 
@@ -80,11 +77,8 @@ class _Socket:
     def __init__(
         self, connection: Connection, receive: Receive, send: Send, warnings: list[tuple[bytes, bytes]]
     ) -> None:
-        self._connection = connection
-        self._receive = receive
-        self._send = send
-        self._warnings = warnings
-        self._ended = False
+        self._connection, self._warnings, self._ended = connection, warnings, False
+        self._receive, self._send = receive, send
 
     async def receive(self) -> Message:
         """The next message; once ended, the disconnect and nothing that the client still sends."""
@@ -113,7 +107,7 @@ class _Socket:
 
 
 def _connection(scope: Scope) -> Connection:
-    """The server's own record of the connection; what a plain server says of it gives no privilege."""
+    # What a plain server says of it gives no privilege.
     found = scope.get("extensions", {}).get(EXTENSION)
     if isinstance(found, Connection):
         return found
@@ -122,19 +116,12 @@ def _connection(scope: Scope) -> Connection:
 
 
 def _request(scope: Scope) -> Request:
-    return Request(
-        kind=scope["type"],
-        method=scope.get("method", "GET"),
-        path=scope["path"],
-        target_bytes=len(scope.get("raw_path") or b"") + len(scope.get("query_string", b"")),
-        headers=scope["headers"],
-        connection=_connection(scope),
-        subprotocols=scope.get("subprotocols", ()),
-    )
+    size = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
+    method, offered = scope.get("method", "GET"), scope.get("subprotocols", ())
+    return Request(scope["type"], method, scope["path"], size, scope["headers"], _connection(scope), offered)
 
 
 def _admitted(scope: Scope, admission: Admission) -> Scope:
-    """The scope a route sees: its actor, and no header or subprotocol that is an identity secret."""
     kept = [h for h in scope["headers"] if h[0].lower() not in _HIDDEN and not is_contract_name(h[0])]
     state = {**scope.get("state", {}), "actor": admission.actor, "browser": admission.browser}
     inner = {**scope, "headers": kept, "state": state}
@@ -145,10 +132,10 @@ def _admitted(scope: Scope, admission: Admission) -> Scope:
     return inner
 
 
-def _answer(refusal: KagedError) -> JSONResponse:
-    """An unauthenticated caller learns nothing of the reason."""
-    error: dict[str, Any] = {"code": refusal.code, "message": refusal.message}
-    if refusal.code != "unauthenticated" and refusal.details:
-        error["details"] = refusal.details
-    headers = {"retry-after": "5"} if refusal.code == "unavailable" else None
-    return JSONResponse({"error": error}, refusal.status, headers)
+def answer(error: KagedError) -> JSONResponse:
+    """`error` as an HTTP answer, of one shape everywhere; overload says when to come back."""
+    body: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.details:
+        body["details"] = error.details
+    headers = {"retry-after": "5"} if error.code in {"rate_limited", "unavailable"} else None
+    return JSONResponse({"error": body}, error.status, headers)

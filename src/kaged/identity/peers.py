@@ -14,17 +14,13 @@ from kaged.core.errors import ConfigError
 
 Address = IPv4Address | IPv6Address
 Endpoint = tuple[Address, int]
-
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 
 
 @dataclass(slots=True)
 class Connection:
-    """One accepted connection, as the server saw it and no header can change it.
-
-    `peer_uid` is the kernel's word on a unix socket. `vouched` remembers the sidecar check, which is made
-    once a connection.
-    """
+    """One accepted connection, as the server saw it and no header can change it. `peer_uid` is the kernel's word on a
+    unix socket. `vouched` remembers the sidecar check, which is made once a connection."""
 
     control: bool = False
     client: tuple[str, int] | None = None
@@ -45,8 +41,7 @@ class Peers:
     @classmethod
     def parse(cls, entries: Iterable[str]) -> "Peers":
         """Read `uid:<account or number>` and addresses. Raises ConfigError naming the entry."""
-        uids: set[int] = set()
-        addresses: set[Address] = set()
+        uids, addresses = set[int](), set[Address]()
         for entry in entries:
             kind, _, account = entry.partition(":")
             try:
@@ -99,10 +94,8 @@ def endpoint(pair: tuple[str, int | None] | None) -> Endpoint | None:
 
 
 def owner_in_table(text: str, local: Endpoint, remote: Endpoint) -> int | None:
-    """The account owning the socket `local` -> `remote` in the text of a `/proc/net/tcp*` table.
-
-    A row without an inode belongs to no process any more (and shows account 0): it does not count.
-    """
+    """The account owning the socket `local` -> `remote` in the text of a `/proc/net/tcp*` table. A row without an inode
+    belongs to no process any more (and shows account 0): it does not count."""
     for line in text.splitlines()[1:]:
         words = line.split()
         if len(words) < 10 or words[9] == "0":

@@ -1,9 +1,7 @@
-"""The server's two protocol classes, tightened so that what a route's headers say is what was sent as one.
-
-Three things that uvicorn leaves open are closed here: trailers after a chunked body are no headers; a head
-that never ends is answered with 431; a WebSocket handshake keeps its raw header list whatever its length
-(the WebSocket library reads lines of 8 KiB at most, and a sidecar's cookies are longer).
-"""
+"""The server's two protocol classes, tightened so that what a route's headers say is what was sent as one. Three things
+that uvicorn leaves open are closed here: trailers after a chunked body are no headers; a head that never ends is
+answered with 431; a WebSocket handshake keeps its raw header list whatever its length (the WebSocket library reads
+lines of 8 KiB at most, and a sidecar's cookies are longer)."""
 
 import socket
 from typing import Any
@@ -15,19 +13,11 @@ from websockets.http11 import Request
 from kaged.core.keeper_wire import peer
 from kaged.identity.peers import Connection
 
-MAX_HEAD = 64 * 1024
-"""Bytes of request line and headers together; oauth2-proxy's cookies alone may be 20 KiB."""
-
+MAX_HEAD = 64 * 1024  # Bytes of request line and headers together; oauth2-proxy's cookies alone may be 20 KiB
 MAX_HEADERS = 256
-MAX_WEBSOCKET_TARGET = 4096
-"""Bytes of a WebSocket handshake's target."""
-
-EXTENSION = "kaged.connection"
-"""Where a request's scope carries its `Connection`, below `extensions`."""
-
+MAX_WEBSOCKET_TARGET = 4096  # Bytes of a WebSocket handshake's target
+EXTENSION = "kaged.connection"  # Where a request's scope carries its `Connection`, below `extensions`
 _HANDSHAKE = frozenset({b"host", b"upgrade", b"connection"})
-_HANDSHAKE_PREFIX = b"sec-websocket-"
-
 _TOO_LARGE = (
     b'{"error":{"code":"headers_too_large","message":"The headers of this request are larger than kaged '
     b"accepts (64 KiB); clear this site's cookies.\"}}"
@@ -40,7 +30,6 @@ class HttpProtocol(HttpToolsProtocol):
     control = False
 
     def connection_made(self, transport: Any) -> None:
-        """Note who connected, from the kernel."""
         super().connection_made(transport)
         self._connection = _describe(transport, self.client, self.server, control=self.control)
         if self._connection.peer_uid is not None:
@@ -56,11 +45,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse_head()
 
     def on_message_begin(self) -> None:
-        """A new request begins: its head is counted anew."""
         super().on_message_begin()
         self._in_head = True
-        extensions: dict[str, dict[object, object]] = {EXTENSION: self._connection}  # type: ignore[dict-item]
-        self.scope["extensions"] = extensions
+        self.scope["extensions"] = {EXTENSION: self._connection}  # type: ignore[dict-item]
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; what comes after the head is a trailer, and dropped."""
@@ -68,7 +55,6 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is over."""
         self._in_head = False
         self._head_bytes = 0
         super().on_headers_complete()
@@ -80,13 +66,12 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self.connections.discard(self)
         headers = list(self.scope["headers"])
-        needed = [h for h in headers if h[0] in _HANDSHAKE or h[0].startswith(_HANDSHAKE_PREFIX)]
+        needed = [h for h in headers if h[0] in _HANDSHAKE or h[0].startswith(b"sec-websocket-")]
         lines = b"".join(b"%s: %s\r\n" % header for header in needed)
         protocol = self.websocket_class()(self.config, self.server_state, self.app_state)
         protocol.adopt(self._connection, headers)
         protocol.connection_made(self.transport)
-        method = self.scope["method"].encode("ascii")
-        protocol.data_received(b"%s %s HTTP/1.1\r\n%s\r\n" % (method, self.url, lines))
+        protocol.data_received(b"%s %s HTTP/1.1\r\n%s\r\n" % (self.scope["method"].encode("ascii"), self.url, lines))
         self.transport.set_protocol(protocol)
 
     def websocket_class(self) -> "type[WebSocketProtocol]":
@@ -135,8 +120,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.response.status_code == 101:
             self.scope["headers"] = self._raw_headers
             self.scope["client"] = self._connection.client
-            extensions: dict[str, Any] = self.scope["extensions"]
-            extensions[EXTENSION] = self._connection
+            self.scope["extensions"][EXTENSION] = self._connection  # type: ignore[assignment]
 
     async def send(self, message: Any) -> None:
         """Send; a handshake refused with an HTTP answer is complete, and nothing to complain about."""

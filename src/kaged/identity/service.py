@@ -5,28 +5,25 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from kaged.audit.log import Audit
 from kaged.core import clock
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.identity.browser import Request, Site
-from kaged.identity.flood import FloodGate
-from kaged.identity.gate import Admission, Gate
+from kaged.identity.gate import LOCAL, Admission, Gate
+from kaged.identity.headers import NonceSet, Refusal
 from kaged.identity.loopback import Browser, Browsers, Launch, LaunchTokens, cookie_name, set_cookie
-from kaged.identity.nonces import NonceSet
 from kaged.identity.peers import Peers
-from kaged.identity.refusal import Refusal
 from kaged.identity.sockets import Sockets
 from kaged.settings.config import Loaded
 from kaged.storage.database import Database
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
 log = logging.getLogger(__name__)
 
+CAPACITY = 10  # Refusals of one rule written down in a row
+REFILL_S = 60.0  # Seconds until one more may be
 _KNOWN_USERS = 1000
 _KNOWN_NAMES = 100
 _OBJECT_CHARS = 200
@@ -34,10 +31,8 @@ _OBJECT_CHARS = 200
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the configuration decides about identity.
-
-    `bound` is the TCP address really listened on, None when the public listener is a unix socket.
-    """
+    """What the configuration decides about identity. `bound` is the TCP address really listened on, None when the
+    public listener is a unix socket."""
 
     mode: Literal["user", "system"]
     auth: Literal["secure", "insecure"]
@@ -67,6 +62,26 @@ class Grant:
     browser: Browser
 
 
+class FloodGate:
+    """Limits how often one kind of refusal is written down, so that a flood cannot fill the disk: a token bucket a
+    rule. The rules are a fixed, small set, so this does not grow."""
+
+    def __init__(self, *, capacity: int = CAPACITY, refill_s: float = REFILL_S) -> None:
+        self._capacity, self._refill_s = capacity, refill_s
+        self._buckets: dict[str, tuple[float, float, int]] = {}
+
+    def admit(self, rule: str, now: float) -> int | None:
+        """None when this one is to be held back; else how many of its rule were since the last written. `now` is in
+        seconds on a clock that never steps."""
+        tokens, at, held_back = self._buckets.get(rule, (self._capacity, now, 0))
+        tokens = min(self._capacity, tokens + (now - at) / self._refill_s)
+        if tokens < 1:
+            self._buckets[rule] = (tokens, now, held_back + 1)
+            return None
+        self._buckets[rule] = (tokens - 1, now, 0)
+        return held_back
+
+
 class Identity:
     """Who calls. One instance a daemon; belongs to its event loop."""
 
@@ -74,20 +89,17 @@ class Identity:
         self, policy: Policy, nonces: NonceSet, audit: Audit, browsers: Browsers | None, sockets: Sockets
     ) -> None:
         site, peers = Site.of(policy.public_url, policy.bound), Peers.parse(policy.sidecar_peers)
-        self._policy = policy
-        self._audit = audit
-        self._browsers = browsers
+        self._policy, self._audit, self._browsers = policy, audit, browsers
         self._cookie = cookie_name(policy.bound[1] if policy.bound else 0)
         self._tokens = LaunchTokens(site.bound[0] if site.bound else "", policy.token_file, policy.url_file)
         self._flood = FloodGate()
-        self._seen_users: set[str] = set()
-        self._seen_names: set[str] = set()
+        self._seen_users, self._seen_names = set[str](), set[str]()
         self._gate = Gate(
             site, nonces, peers, policy.admins, insecure=policy.auth == "insecure", daemon_uid=os.geteuid(),
-            browsers=browsers, cookie=self._cookie, slot_uses=[0] * len(nonces),
+            browsers=browsers, cookie=self._cookie,
         )  # fmt: skip
-        self.sockets = sockets
-        """Open WebSockets (the middleware holds each)."""
+        self.sockets = sockets  # Open WebSockets (the middleware holds each)
+        self.warnings = ("insecure",) if policy.auth == "insecure" else ()  # For `X-Kaged-Warning`, on every answer
         if nonces and not policy.public_url:
             log.warning("daemon.public_url is not set: any name under which browsers reach the sidecar goes")
 
@@ -98,23 +110,7 @@ class Identity:
         """Compose it, in user mode with the browsers signed in earlier. ConfigError for an unknown peer."""
         loopback = policy.mode == "user" and policy.auth == "secure"
         browsers = await Browsers.open(db) if loopback else None
-        return cls(policy, nonces, audit, browsers, Sockets() if sockets is None else sockets)
-
-    def middleware(self, app: "ASGIApp") -> "ASGIApp":
-        """`app` behind the front door."""
-        from kaged.identity.middleware import IdentityMiddleware
-
-        return IdentityMiddleware(app, self)
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Words for `X-Kaged-Warning` on every answer."""
-        return ("insecure",) if self._policy.auth == "insecure" else ()
-
-    @property
-    def nonce_uses(self) -> tuple[int, ...]:
-        """Requests that each nonce slot matched since the start; slot 0 is the nonce in use."""
-        return tuple(self._gate.slot_uses)
+        return cls(policy, nonces, audit, browsers, sockets or Sockets())
 
     async def judge(self, request: Request) -> Admission:
         """Decide, and write it down where it matters. Raises `Refusal`, or why a sign-in is not recorded."""
@@ -137,11 +133,9 @@ class Identity:
         """A fresh launch URL, also in the two files; `conflict` where nobody signs in with one."""
         self._loopback()
         if self._policy.bound is None:
-            text = "kaged listens on a unix socket, which no browser can open; set daemon.bind."
-            raise KagedError("conflict", text)
+            raise KagedError("conflict", "kaged listens on a unix socket, which no browser can open; set daemon.bind.")
         launch = self._tokens.issue()
-        details = {"expires_at": launch.expires_at}
-        await self._audit.record(actor, "auth.launch_issued", "launch", "ok", details)
+        await self._audit.record(actor, "auth.launch_issued", "launch", "ok", {"expires_at": launch.expires_at})
         return launch
 
     async def redeem(self, token: str) -> Grant:
@@ -152,8 +146,7 @@ class Identity:
             text = "This launch URL was used already, or is older than ten minutes."
             raise KagedError("unauthenticated", f"{text} Run `kaged auth open` for a fresh one.")
         (cookie, key), browser = await browsers.add()
-        local = Actor(id="local", source="loopback")
-        await self._audit.record(local, "auth.signed_in", f"browser:{browser.id}", "allowed", {})
+        await self._audit.record(LOCAL, "auth.signed_in", f"browser:{browser.id}", "allowed", {})
         return Grant(set_cookie(self._cookie, cookie), key, browser)
 
     async def browsers(self, actor: Actor) -> list[Browser]:
@@ -162,8 +155,7 @@ class Identity:
 
     async def revoke(self, browser_id: str, actor: Actor) -> None:
         """Sign a browser out, its sockets too; `not_found` for an unknown id and for all but admins."""
-        known = self._browsers is not None and actor.is_admin and await self._browsers.revoke(browser_id)
-        if not known:
+        if not (self._browsers is not None and actor.is_admin and await self._browsers.revoke(browser_id)):
             raise KagedError("not_found", "There is no such browser.")
         details = {"sockets": self.sockets.revoke(browser_id)}
         await self._audit.record(actor, "auth.signed_out", f"browser:{browser_id}", "ok", details)

@@ -7,14 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-MAX_AGE_S = 3600.0
-"""A client reconnects after about this long, and with that passes the sidecar's own checks again."""
-
-JITTER = 0.1
-"""Share of the age taken off at random, so that sockets opened together do not end together."""
-
-CLOSE_TIMEOUT_S = 5.0
-"""How long a client that does not read may hold up the closing."""
+MAX_AGE_S = 3600.0  # A client reconnects after about this long, and with that passes the sidecar's own checks again
+JITTER = 0.1  # Share of the age taken off at random, so that sockets opened together do not end together
+CLOSE_TIMEOUT_S = 5.0  # How long a client that does not read may hold up the closing
 
 
 class End(NamedTuple):
@@ -26,7 +21,6 @@ class End(NamedTuple):
 
 TOO_OLD = End(4000, "reconnect")
 SIGNED_OUT = End(4401, "signed out")
-
 Close = Callable[[int, str], Awaitable[None]]
 
 
@@ -34,12 +28,8 @@ class Sockets:
     """The registry of open sockets. Belongs to one event loop."""
 
     def __init__(self, *, max_age_s: float = MAX_AGE_S, draw: Callable[[], float] = random.random) -> None:
-        self._max_age_s = max_age_s
-        self._draw = draw
+        self._max_age_s, self._draw = max_age_s, draw
         self._open: dict[asyncio.Event, str | None] = {}
-
-    def __len__(self) -> int:
-        return len(self._open)
 
     @asynccontextmanager
     async def hold(self, browser: str | None, close: Close) -> AsyncIterator[None]:

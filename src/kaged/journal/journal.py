@@ -1,19 +1,20 @@
 """The journal as other rooms use it: append, read, subscribe, fold."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 
 import msgspec
 
 from kaged.core.errors import KagedError
 from kaged.core.events import LIFECYCLE, SHAPES, Event, NewEvent
-from kaged.journal import folding, rows
+from kaged.journal import rows
 from kaged.journal.rows import Also, Appended, Entry, Fence
 from kaged.journal.subscription import MAX_BYTES, Source, Subscription
 from kaged.storage.database import Database
 
 EVENTS_CHANNEL = "events"
 SESSION_PREFIX = "session:"
+FOLD_ROWS = 500  # In one transaction, so that a long message never holds up other writers for long
 _encode = msgspec.json.Encoder().encode
 
 
@@ -28,15 +29,12 @@ class Journal:
     async def append(
         self, session: str, events: Sequence[NewEvent], *, fence: Fence | None = None, also: Also | None = None
     ) -> list[Event]:
-        """Commit `events` to the session's log and return them numbered; durable when this returns.
-
-        They are delivered to subscribers in commit order, after the commit. `also` runs first in the same
-        transaction and writes projections (it may insert the session's own row). Raises `StaleEpoch` when
-        the fence's run has another epoch, `KagedError("not_found")` when the session has no row,
-        `KagedError("unavailable")` when nothing could be written, whatever `also` raises, and `ValueError`
-        for an event type that does not exist. Cancelling may leave the events appended (and delivered), in
-        whole or not at all. The events' data must not be changed afterwards.
-        """
+        """Commit `events` to the session's log and return them numbered; durable when this returns. They are delivered
+        to subscribers in commit order, after the commit. `also` runs first in the same transaction and writes
+        projections (it may insert the session's own row). Raises `StaleEpoch` when the fence's run has another epoch,
+        `KagedError("not_found")` when the session has no row, `KagedError("unavailable")` when nothing could be
+        written, whatever `also` raises, and `ValueError` for an event type that does not exist. Cancelling may leave
+        the events appended (and delivered), in whole or not at all. The events' data must not be changed afterwards."""
         encoded = []
         for event in events:
             if event.type not in SHAPES:
@@ -57,7 +55,7 @@ class Journal:
         """Number of the session's last event; 0 when there is none."""
         return await self._db.read(lambda connection: rows.session_head(connection, session))
 
-    async def read_lifecycle(self, *, after: int, limit: int) -> list[Event]:
+    async def read_lifecycle(self, after: int, limit: int) -> list[Event]:
         """Events of the `events` channel with a commit number above `after`, in commit order."""
         return await self._db.read(lambda connection: rows.lifecycle_page(connection, after, limit))
 
@@ -66,11 +64,9 @@ class Journal:
         return await self._db.read(rows.commit_head)
 
     def subscribe(self, channel: str, after: int) -> Subscription:
-        """Follow `session:<id>` by sequence number or `events` by commit number, from after `after`.
-
-        The subscription must be closed (it is a context manager). Raises `KagedError("bad_request")` for
-        any other channel or a negative `after`.
-        """
+        """Follow `session:<id>` by sequence number or `events` by commit number, from after `after`. The subscription
+        must be closed (it is a context manager). Raises `KagedError("bad_request")` for any other channel or a negative
+        `after`."""
         if after < 0:
             raise KagedError("bad_request", "`after` is the number of the last event seen, 0 for none.")
         if channel == EVENTS_CHANNEL:
@@ -81,39 +77,35 @@ class Journal:
         return self._follow(session, after)
 
     async def fold_deltas(self, session: str, message_id: str) -> int:
-        """Drop the text of a finished message's deltas, whose whole text is in its `message.end`.
-
-        Their numbers stay, so resuming stays exact; `text` becomes empty and `folded` true. Returns how many
-        were folded: 0 when the message has not ended or was folded before.
-        """
-        return await folding.fold(self._db, session, message_id)
+        """Drop the text of a finished message's deltas, whose whole text is in its `message.end`. Their numbers stay,
+        so resuming stays exact; `text` becomes empty and `folded` true. Returns how many were folded: 0 when the
+        message has not ended or was folded before. Cancelling leaves some deltas folded, which is as exact."""
+        span = await self._db.read(lambda connection: rows.message_span(connection, session, message_id))
+        total = 0
+        for start in span[::FOLD_ROWS]:
+            end = min(start + FOLD_ROWS, span.stop)
+            work = partial(rows.fold, session=session, message_id=message_id, start=start, end=end)
+            total += await self._db.write(work)
+        return total
 
     def _follow(self, session: str, after: int) -> Subscription:
+        followers = self._sessions.setdefault(session, set())
+
         def leave(subscription: Subscription) -> None:
             followers.discard(subscription)
             if not followers and self._sessions.get(session) is followers:
                 del self._sessions[session]
 
-        followers = self._sessions.setdefault(session, set())
-        source = Source(
-            number=lambda event: event.seq,
-            page=lambda after, limit: self._db.read(
-                lambda connection: rows.session_page(connection, session, after, limit, MAX_BYTES)
-            ),
-            head=lambda: self.head(session),
-            leave=leave,
-        )
+        def page(after: int, limit: int) -> Awaitable[list[Event]]:
+            return self._db.read(lambda connection: rows.session_page(connection, session, after, limit, MAX_BYTES))
+
+        source = Source(lambda event: event.seq, page, lambda: self.head(session), leave)
         subscription = Subscription(source, after)
         followers.add(subscription)
         return subscription
 
     def _watch(self, after: int) -> Subscription:
-        source = Source(
-            number=lambda event: event.commit,
-            page=lambda after, limit: self.read_lifecycle(after=after, limit=limit),
-            head=self.commit_head,
-            leave=self._watchers.discard,
-        )
+        source = Source(lambda event: event.commit, self.read_lifecycle, self.commit_head, self._watchers.discard)
         subscription = Subscription(source, after)
         self._watchers.add(subscription)
         return subscription

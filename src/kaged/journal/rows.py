@@ -26,6 +26,14 @@ _LIFECYCLE_PAGE = (
     f"JOIN sessions s ON s.id = e.session WHERE e.commit_no > ? AND e.type IN ({_LIFECYCLE_TYPES}) "
     "ORDER BY e.commit_no LIMIT ?"
 )
+_BOUND = (
+    "SELECT seq FROM events WHERE session = ?1 AND type = ?3 AND data ->> 'message_id' = ?2 ORDER BY seq DESC LIMIT 1"
+)
+_FOLD = (
+    "UPDATE events SET data = json_set(data, '$.text', '', '$.folded', json('true')) "
+    "WHERE session = ?1 AND seq >= ?3 AND seq < ?4 AND type = 'message.delta' "
+    "AND data ->> 'message_id' = ?2 AND data ->> 'folded' IS NULL"
+)
 _encode = msgspec.json.Encoder().encode
 _decode_places = msgspec.json.Decoder(dict[str, list[Any]]).decode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -35,8 +43,7 @@ class StaleEpoch(KagedError):
     """The run was taken over by a newer epoch: whoever appends for the old one must stop."""
 
     def __init__(self, run_id: str) -> None:
-        text = "This run is being continued by a newer start of kaged."
-        super().__init__("conflict", text, {"run": run_id})
+        super().__init__("conflict", "This run is being continued by a newer start of kaged.", {"run": run_id})
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +168,16 @@ def with_origin(event: Event, project: str) -> Event:
     """The event as the `events` channel carries it."""
     data = {**event.data, "session": event.session, "project": project}
     return Event(event.session, event.seq, event.at, event.type, data, event.commit)
+
+
+def message_span(connection: apsw.Connection, session: str, message_id: str) -> range:
+    """Numbers from the start of a message to before its end; empty unless it has ended."""
+    kinds = ("message.start", "message.end")
+    first, last = (connection.execute(_BOUND, (session, message_id, kind)).get for kind in kinds)
+    return range(0) if first is None or last is None else range(first, last)
+
+
+def fold(connection: apsw.Connection, session: str, message_id: str, start: int, end: int) -> int:
+    """Empty the message's deltas from number `start` to before `end`; how many there were."""
+    connection.execute(_FOLD, (session, message_id, start, end))
+    return connection.changes()

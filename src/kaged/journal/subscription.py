@@ -1,10 +1,8 @@
-"""One reader of one channel: storage up to the head, then live, with no gap and no repeat.
-
-A subscription is in one of two modes. *Catching up*: it reads pages from storage as fast as its consumer asks
-and only remembers how far the channel has grown. *Live*: committed events are put into its bounded buffer.
-It goes live in the same turn of the loop in which it finds that it has everything committed so far, and goes
-back to catching up, after telling so once, when its consumer lets the buffer fill.
-"""
+"""One reader of one channel: storage up to the head, then live, with no gap and no repeat. A subscription is in one of
+two modes. *Catching up*: it reads pages from storage as fast as its consumer asks and only remembers how far the
+channel has grown. *Live*: committed events are put into its bounded buffer. It goes live in the same turn of the loop
+in which it finds that it has everything committed so far, and goes back to catching up, after telling so once, when its
+consumer lets the buffer fill."""
 
 import asyncio
 from collections import deque
@@ -37,36 +35,21 @@ class Source:
 
 
 class Subscription:
-    """Async iterator over `Event` and `Lagged` for one consumer; also an async context manager.
+    """Async iterator over `Event` and `Lagged` for one consumer; also an async context manager. Cancelling an iteration
+    loses nothing: the next one goes on with the same event. Iteration ends after `close`. Raises `KagedError("gone")`
+    when `after` lies beyond the channel's head, which happens when the database was replaced, and
+    `KagedError("unavailable")` when storage fails; it may then be iterated again."""
 
-    Cancelling an iteration loses nothing: the next one goes on with the same event. Iteration ends after
-    `close`. Raises `KagedError("gone")` when `after` lies beyond the channel's head, which happens when the
-    database was replaced, and `KagedError("unavailable")` when storage fails; it may then be iterated again.
-    """
-
-    def __init__(self, source: Source, after: int, *, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, source: Source, after: int) -> None:
         self._source = source
         self._position = after
         self._known = 0
         self._ready: deque[tuple[Event, int]] = deque()
         self._bytes = 0
-        self._live = False
-        self._lagged = False
+        self._live = self._lagged = self._closed = False
         self._checked = after == 0
-        self._closed = False
         self._wake: asyncio.Future[None] | None = None
-        self._max_events = max_events
-        self._max_bytes = max_bytes
-
-    @property
-    def position(self) -> int:
-        """Number of the last event handed out: resume with it."""
-        return self._position
-
-    @property
-    def buffered(self) -> int:
-        """Events held in memory for the consumer."""
-        return len(self._ready)
+        self._max_events, self._max_bytes = MAX_EVENTS, MAX_BYTES
 
     def offer(self, event: Event, size: int) -> None:
         """Called by the journal for each committed event of the channel, in order. Never blocks."""

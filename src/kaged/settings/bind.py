@@ -4,9 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
-SOCKET_PATH_BYTES = 107
-"""The longest path the kernel accepts for a unix socket."""
-
+SOCKET_PATH_BYTES = 107  # The longest path the kernel accepts for a unix socket
 _FORMS = 'allowed: "127.0.0.1:7777", "[::1]:7777" or "unix:/run/kaged/http.sock"'
 
 

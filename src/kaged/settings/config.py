@@ -10,10 +10,9 @@ from pydantic import ValidationError
 from kaged.core.errors import ConfigError
 from kaged.settings import paths as places
 from kaged.settings.locate import Document, Key, line_of, parse, read_text
-from kaged.settings.model import LATER, Config
+from kaged.settings.model import LATER, Config, default_text
 from kaged.settings.paths import Mode, Paths
 from kaged.settings.problems import collect
-from kaged.settings.reference import default_text
 
 ENVIRONMENT: Mapping[str, tuple[str, str]] = {
     "KAGED_BIND": ("daemon", "bind"),
@@ -39,10 +38,8 @@ class Flags:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The effective configuration and where each value came from.
-
-    `sources` has every key: `flag`, `env <NAME>`, `config.toml:<line>` or `default`.
-    """
+    """The effective configuration and where each value came from. `sources` has every key: `flag`, `env <NAME>`,
+    `config.toml:<line>` or `default`."""
 
     config: Config
     mode: Mode
@@ -52,11 +49,8 @@ class Loaded:
     def entries(self) -> list[tuple[str, Any, str]]:
         """Each key with its effective value (plain data) and source, in the order of the documentation."""
         values = self.config.model_dump(mode="json")
-        return [
-            (f"{section}.{key}", value, self.sources[f"{section}.{key}"])
-            for section, table in values.items()
-            for key, value in table.items()
-        ]
+        named = [(f"{s}.{key}", value) for s, table in values.items() for key, value in table.items()]
+        return [(name, value, self.sources[name]) for name, value in named]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +74,9 @@ class _Raw:
 
 
 def load(*, flags: Flags, environ: Mapping[str, str], root: Path = Path("/"), write_default: bool = True) -> Loaded:
-    """Read and check the configuration. Raises ConfigError with one line per problem.
-
-    In user mode a commented default file is written when there is none (unless `write_default` is false).
-    `root` replaces `/` for the system mode's fixed paths.
-    """
+    """Read and check the configuration. Raises ConfigError with one line per problem. In user mode a commented default
+    file is written when there is none (unless `write_default` is false). `root` replaces `/` for the system mode's
+    fixed paths."""
     mode = places.choose_mode(flags.mode, environ, root)
     file = places.choose_file(flags.config, mode, environ, root)
     given = flags.config is not None or "KAGED_CONFIG" in environ
@@ -122,8 +114,7 @@ def _read(file: Path, *, required: bool, write_default: bool) -> _Raw:
             if value == "" and (section, key) in _EMPTY_MEANS_DEFAULT:
                 del table[key]
             else:
-                line = line_of(raw.document.lines, (section, key))
-                raw.sources[f"{section}.{key}"] = f"{file.name}:{line}"
+                raw.sources[f"{section}.{key}"] = f"{file.name}:{line_of(raw.document.lines, (section, key))}"
     return raw
 
 
@@ -135,8 +126,7 @@ def _write_default(file: Path) -> None:
     except FileExistsError:
         return
     except OSError as error:
-        what = f"cannot be written: {error.strerror}; name another with --config"
-        raise ConfigError(f"{file}: {what}") from None
+        raise ConfigError(f"{file}: cannot be written: {error.strerror}; name another with --config") from None
 
 
 def _overlay(raw: _Raw, flags: Flags, environ: Mapping[str, str]) -> None:
@@ -156,8 +146,7 @@ def _combinations(config: Config, raw: _Raw, flags: Flags) -> list[str]:
         problems.append(f"--allow-remote-bind: refused together with insecure mode: {why}")
     if not config.daemon.address.is_local and not flags.allow_remote_bind:
         fix = "bind a loopback address and put a sidecar in front"
-        if not config.insecure:
-            fix += ", or start with --allow-remote-bind"
+        fix += "" if config.insecure else ", or start with --allow-remote-bind"
         what = f"{config.daemon.bind} can be reached from other machines"
         problems.append(f"{raw.place(('daemon', 'bind'))}: {what}; {fix}")
     return problems
@@ -179,7 +168,6 @@ def _places(loaded: Loaded, raw: _Raw) -> list[str]:
 
 
 def _complete(config: Config, mode: Mode, raw: _Raw, environ: Mapping[str, str], root: Path) -> Loaded:
-    """Fill the empty paths in, so that every reader sees the effective value."""
     home = config.daemon.home or places.default_home(mode, environ, root)
     database = Path(config.storage.url.removeprefix("sqlite://")) if config.storage.url else home / "kaged.db"
     audit = Path(config.logging.audit.removeprefix("file:")) if config.logging.audit else home / "audit.log"
@@ -192,9 +180,8 @@ def _complete(config: Config, mode: Mode, raw: _Raw, environ: Mapping[str, str],
         "projects": {"roots": config.projects.roots or [home / "projects"]},
         "terminals": {"host": host},
     }
-    complete = config.model_copy(
-        update={section: getattr(config, section).model_copy(update=keys) for section, keys in filled.items()}
-    )
+    sections = {section: getattr(config, section).model_copy(update=keys) for section, keys in filled.items()}
+    complete = config.model_copy(update=sections)
     names = [f"{s}.{key}" for s, table in complete for key in type(table).model_fields]
     runtime = places.runtime_dir(mode, environ, home, root)
     paths = Paths(config_file=raw.file, home=home, runtime=runtime, database=database, audit_log=audit)

@@ -37,22 +37,19 @@ def _base_url(text: str) -> str:
         host, _port = url.hostname, url.port
     except ValueError as error:
         raise ValueError(f"{error}; {allowed}") from None
-    odd = url.query or url.fragment or url.username is not None
-    if url.scheme not in ("http", "https") or not host or odd:
+    if url.scheme not in ("http", "https") or not host or url.query or url.fragment or url.username is not None:
         raise ValueError(allowed)
     return text.rstrip("/")
 
 
 def _name(kind: str) -> Callable[[str], str]:
-    """What may name a provider or an alias."""
 
     def check(name: str) -> str:
         if name == BUILT_IN:
             raise ValueError(f"{BUILT_IN!r} is built in and cannot be redefined; choose another {kind} name")
         if not NAME.fullmatch(name):
             which = f"{'an' if kind == 'alias' else 'a'} {kind}"
-            allowed = "allowed: a-z, 0-9, '-' and '_', at most 63 characters"
-            raise ValueError(f"{name!r} cannot name {which}; {allowed}")
+            raise ValueError(f"{name!r} cannot name {which}; allowed: a-z, 0-9, '-' and '_', at most 63 characters")
         return name
 
     return check
@@ -127,10 +124,8 @@ class Local(Section):
 
 
 class LocalFile:
-    """Reads and edits local.toml. Edits keep comments and are atomic; the file is always 0600.
-
-    A reading is kept until the file changes. The coroutines do their file work in a thread, one at a time.
-    """
+    """Reads and edits local.toml. Edits keep comments and are atomic; the file is always 0600. A reading is kept until
+    the file changes. The coroutines do their file work in a thread, one at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -144,10 +139,8 @@ class LocalFile:
             return await asyncio.to_thread(self.read)
 
     def read(self) -> Local:
-        """The checked content; an absent file is an empty one. Raises ConfigError with a line per problem.
-
-        Blocking, for a few kilobytes at most once per change of the file.
-        """
+        """The checked content; an absent file is an empty one. Raises ConfigError with a line per problem. Blocking,
+        for a few kilobytes at most once per change of the file."""
         try:
             stat = self.path.stat()
         except FileNotFoundError:
@@ -168,11 +161,8 @@ class LocalFile:
 
         def edit(document: "TOMLDocument") -> None:
             table = _table(document, "providers")
-            old = table.get(name)
             values = provider.model_dump(exclude_none=True, exclude_defaults=True)
-            if old is None:
-                table[name] = values
-                return
+            old = table.setdefault(name, values)
             for key in [key for key in old if key not in values]:
                 del old[key]
             old.update(values)
@@ -202,8 +192,8 @@ class LocalFile:
             table = _table(document, "aliases")
             if target is not None:
                 table[alias] = target
-            elif alias in table:
-                del table[alias]
+            else:
+                table.pop(alias, None)
 
         return await self._edit(edit)
 
@@ -220,15 +210,12 @@ class LocalFile:
         text = tomlkit.dumps(document)
         # Checked before it is written: an edit never leaves a file behind that does not load.
         local = parse_local(text, self.path.name)
-        self._write(text)
-        return local
-
-    def _write(self, text: str) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_private(self.path, text)
         except OSError as error:
             raise KagedError("unavailable", f"{self.path} cannot be written: {error.strerror}") from error
+        return local
 
     def _tighten(self, mode: int) -> None:
         if mode & 0o077:
@@ -251,8 +238,7 @@ def parse_local(text: str, name: str) -> Local:
     try:
         return Local.model_validate(document.values)
     except ValidationError as error:
-        later: dict[tuple[int | str, ...], str] = {(key,): "" for key in LATER}
-        raise ConfigError("\n".join(collect(error, Local, document.place, later))) from None
+        raise ConfigError("\n".join(collect(error, Local, document.place, {(key,): "" for key in LATER}))) from None
 
 
 def _require(check: Callable[[str], str], text: str, field: str, prefix: str = "") -> None:

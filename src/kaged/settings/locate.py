@@ -13,8 +13,7 @@ from kaged.core.errors import ConfigError
 Key = tuple[str | int, ...]
 
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
-_CLOSINGS = ("", "]", "]]", "]]]")
-"""What makes a statement whole: nothing, or the ends of the arrays that it has open."""
+_CLOSINGS = ("", "]", "]]", "]]]")  # What makes a statement whole: nothing, or the ends of the arrays that it has open
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,8 @@ def parse(text: str, name: str) -> Document:
 
 
 def key_lines(text: str) -> Mapping[Key, int]:
-    """Line numbers from 1 for each key path of a valid text; array elements have their index in the path.
-
-    Lines are gathered until `tomllib` takes them for whole statements, with the open arrays closed.
-    """
+    """Line numbers from 1 for each key path of a valid text; array elements have their index in the path. Lines are
+    gathered until `tomllib` takes them for whole statements, with the open arrays closed."""
     lines: dict[Key, int] = {}
     arrays: dict[Key, int] = {}
     table: Key = ()
@@ -89,8 +86,7 @@ def key_lines(text: str) -> Mapping[Key, int]:
 
 def line_of(lines: Mapping[Key, int], path: Key) -> int | None:
     """The line of `path`, or of the nearest part of it that is written in the file."""
-    written = (lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines)
-    return next(written, None)
+    return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
 
 
 def _table(header: dict[str, Any], arrays: dict[Key, int]) -> Key:

@@ -1,8 +1,5 @@
-"""The sidecar's nonces: where they may come from and what is accepted.
-
-A nonce is what proves that a request crossed the sidecar: whoever knows it can be any user. Values never
-appear in messages or in the `repr` of anything here.
-"""
+"""The sidecar's nonces: where they may come from and what is accepted. A nonce is what proves that a request crossed
+the sidecar: whoever knows it can be any user. Values never appear in messages or in the `repr` of anything here."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +17,6 @@ CREDENTIAL_NAME = "sidecar-nonce"
 
 MIN_CHARS = 32
 MAX_CHARS = 512
-
 _HOW = "make one with: openssl rand -hex 32"
 _PLACEHOLDERS = (
     "$(", "${", "openssl", "changeme", "change-me", "change_me", "replace", "example", "placeholder",
@@ -33,8 +29,7 @@ class Nonces:
 
     current: str | None = field(default=None, repr=False)
     previous: str | None = field(default=None, repr=False)
-    source: str = "none"
-    """`environment`, `file <path>`, `credential` or `none`; for people, never a value."""
+    source: str = "none"  # `environment`, `file <path>`, `credential` or `none`; for people, never a value
 
     @property
     def accepted(self) -> tuple[str, ...]:
@@ -43,11 +38,8 @@ class Nonces:
 
 
 def read_nonces(environ: Mapping[str, str], *, required: bool, env_file: Path | None = None) -> Nonces:
-    """The nonces from the environment, a file or a systemd credential.
-
-    Raises ConfigError when more than one source is given, when a value is unusable, or when `required` and
-    there is none. `env_file` is only named in that message.
-    """
+    """The nonces from the environment, a file or a systemd credential. Raises ConfigError when more than one source is
+    given, when a value is unusable, or when `required` and there is none. `env_file` is only named in that message."""
     sources = [name for name in (CURRENT, FILE) if environ.get(name)]
     credential = Path(environ.get(CREDENTIALS, ""), CREDENTIAL_NAME)
     has_credential = bool(environ.get(CREDENTIALS)) and credential.exists()

@@ -20,8 +20,6 @@ SYSTEM_RUNTIME = Path("run/kaged")
 
 @dataclass(frozen=True, slots=True)
 class _In:
-    """A path below another one of the same `Paths`."""
-
     folder: str
     name: str
 
@@ -45,24 +43,15 @@ class Paths:
         """Folder of config.toml, local.toml and env."""
         return self.config_file.parent
 
-    local_file = _In("config_dir", "local.toml")
-    """What belongs to this machine's operator: aliases and providers."""
-    env_file = _In("config_dir", "env")
-    """Where systemd takes the nonce from at start (`EnvironmentFile=`)."""
-    auth_cookie = _In("runtime", "auth-cookie")
-    """The current launch token (0600)."""
-    launch_url = _In("runtime", "launch-url")
-    """The current launch URL (0600)."""
-    control_socket = _In("runtime", "control.sock")
-    """Where the CLI speaks HTTP to the daemon (0600)."""
-    keeper_socket = _In("runtime", "keeper.sock")
-    """Where the daemon finds the keeper (0600)."""
-    projects_dir = _In("home", "projects")
-    """Projects that kaged itself creates."""
-    lock_file = _In("home", "lock")
-    """Held by the one daemon of this home."""
-    port_file = _In("home", "port")
-    """The port a user-mode daemon chose when its default one was taken."""
+    local_file = _In("config_dir", "local.toml")  # What belongs to this machine's operator: aliases and providers
+    env_file = _In("config_dir", "env")  # Where systemd takes the nonce from at start (`EnvironmentFile=`)
+    auth_cookie = _In("runtime", "auth-cookie")  # The current launch token (0600)
+    launch_url = _In("runtime", "launch-url")  # The current launch URL (0600)
+    control_socket = _In("runtime", "control.sock")  # Where the CLI speaks HTTP to the daemon (0600)
+    keeper_socket = _In("runtime", "keeper.sock")  # Where the daemon finds the keeper (0600)
+    projects_dir = _In("home", "projects")  # Projects that kaged itself creates
+    lock_file = _In("home", "lock")  # Held by the one daemon of this home
+    port_file = _In("home", "port")  # The port a user-mode daemon chose when its default one was taken
 
 
 def _folder(environ: Mapping[str, str], name: str) -> Path | None:
@@ -82,15 +71,11 @@ def user_home(environ: Mapping[str, str]) -> Path:
 
 
 def choose_mode(flag: str | None, environ: Mapping[str, str], root: Path) -> Mode:
-    """The mode: `--mode`, else `KAGED_MODE`, else what this account has. Raises ConfigError.
-
-    That is system mode when it owns the system home and a system configuration exists.
-    """
+    """The mode: `--mode`, else `KAGED_MODE`, else what this account has. Raises ConfigError. That is system mode when
+    it owns the system home and a system configuration exists."""
     for name, value in (("--mode", flag), ("KAGED_MODE", environ.get("KAGED_MODE"))):
-        if value == "user":
-            return "user"
-        if value == "system":
-            return "system"
+        if value in ("user", "system"):
+            return "user" if value == "user" else "system"
         if value:
             raise ConfigError(f'{name}: {value!r} is not a mode; allowed: "user" or "system"')
     try:
@@ -102,15 +87,8 @@ def choose_mode(flag: str | None, environ: Mapping[str, str], root: Path) -> Mod
 
 def choose_file(flag: Path | None, mode: Mode, environ: Mapping[str, str], root: Path) -> Path:
     """Where config.toml is: `--config`, else `KAGED_CONFIG`, else the mode's own place."""
-    if flag is not None:
-        return flag.absolute()
-    if given := environ.get("KAGED_CONFIG"):
-        return Path(given).absolute()
-    return config_file(mode, environ, root)
-
-
-def config_file(mode: Mode, environ: Mapping[str, str], root: Path) -> Path:
-    """Where config.toml is when no flag and no variable names it."""
+    if named := flag or environ.get("KAGED_CONFIG"):
+        return Path(named).absolute()
     if given := environ.get("KAGED_CONFIG_DIR"):
         return Path(given).absolute() / "config.toml"
     if mode == "system":
@@ -127,10 +105,8 @@ def default_home(mode: Mode, environ: Mapping[str, str], root: Path) -> Path:
 
 
 def runtime_dir(mode: Mode, environ: Mapping[str, str], home: Path, root: Path) -> Path:
-    """Folder of sockets: systemd's RuntimeDirectory in system mode, `$XDG_RUNTIME_DIR/kaged` in user mode.
-
-    Raises ConfigError when the socket names in it would be too long for the kernel.
-    """
+    """Folder of sockets: systemd's RuntimeDirectory in system mode, `$XDG_RUNTIME_DIR/kaged` in user mode. Raises
+    ConfigError when the socket names in it would be too long for the kernel."""
     if mode == "system":
         given = Path(environ.get("RUNTIME_DIRECTORY", "").split(":")[0])
         runtime = given if given.is_absolute() else root / SYSTEM_RUNTIME
@@ -144,15 +120,12 @@ def runtime_dir(mode: Mode, environ: Mapping[str, str], home: Path, root: Path) 
 
 
 def find_runtime(mode: Mode, file: Path, environ: Mapping[str, str], root: Path) -> Path:
-    """The runtime folder of the daemon that `file` configures, without checking the rest of the file.
-
-    For clients: quick, and it works while the configuration has mistakes elsewhere.
-    """
+    """The runtime folder of the daemon that `file` configures, without checking the rest of the file. For clients:
+    quick, and it works while the configuration has mistakes elsewhere."""
     home = Path(environ.get("KAGED_HOME", ""))
     if not environ.get("KAGED_HOME") and mode == "user" and not environ.get("XDG_RUNTIME_DIR"):
         home = _home_in(file)
-    usable = home if home.is_absolute() else default_home(mode, environ, root)
-    return runtime_dir(mode, environ, usable, root)
+    return runtime_dir(mode, environ, home if home.is_absolute() else default_home(mode, environ, root), root)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -74,7 +74,6 @@ def keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
 
 
 def _step(annotation: Any, part: str) -> Any:
-    """The type of what lies under `part` in a value of type `annotation`."""
     if (origin := get_origin(annotation)) in (dict, list, tuple):
         return get_args(annotation)[0 if origin is tuple else -1]
     if (table := _model_in(annotation)) is not None:
@@ -98,10 +97,8 @@ def collect(
     place: Callable[[tuple[int | str, ...]], str],
     later: Mapping[tuple[int | str, ...], str] = {},
 ) -> list[str]:
-    """One line per problem: `place(loc)` gives its beginning, `file:line: key`.
-
-    `later` has the keys of the public design that this version refuses, with what they stand for.
-    """
+    """One line per problem: `place(loc)` gives its beginning, `file:line: key`. `later` has the keys of the public
+    design that this version refuses, with what they stand for."""
     lines = []
     for each in error.errors(include_url=False):
         loc = tuple(part for part in each["loc"] if part != "[key]")

@@ -7,19 +7,14 @@ import apsw
 from kaged.core.errors import KagedError
 
 _FULL_CODES = frozenset({apsw.SQLITE_FULL, apsw.SQLITE_IOERR_SHMSIZE})
+_LOCKED = (apsw.BusyError, apsw.LockedError, apsw.ProtocolError)
+_REFUSED = (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError)
+_GRANT = "give kaged's account read and write permission on both"
 _SENTENCES: tuple[tuple[tuple[type[apsw.Error], ...], str, str], ...] = (
-    (
-        (apsw.BusyError, apsw.LockedError, apsw.ProtocolError),
-        "{path} is locked by another program",
-        "close the program that has the database open",
-    ),
+    (_LOCKED, "{path} is locked by another program", "close the program that has the database open"),
     ((apsw.NotADBError,), "{path} is not a database", "move the file away or restore it from a backup"),
     ((apsw.CorruptError,), "{path} is damaged ({error})", "restore it from a backup"),
-    (
-        (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError),
-        "{path} or its folder cannot be written ({error})",
-        "give kaged's account read and write permission on both",
-    ),
+    (_REFUSED, "{path} or its folder cannot be written ({error})", _GRANT),
     ((apsw.NoMemError,), "there was not enough memory to use {path}", "free some memory"),
     ((apsw.IOError,), "the disk that holds {path} failed ({error})", "check the disk and the system log"),
 )

@@ -1,8 +1,6 @@
-"""Opening the database file: is it ours, is it usable, is its schema current.
-
-Each migration is a file `migrations/NNNN_name.sql`; the number of the last one applied is the file's
-`PRAGMA user_version`. A migration and its number are committed together.
-"""
+"""Opening the database file: is it ours, is it usable, is its schema current. Each migration is a file
+`migrations/NNNN_name.sql`; the number of the last one applied is the file's `PRAGMA user_version`. A migration and its
+number are committed together."""
 
 import os
 import re
@@ -17,9 +15,7 @@ from kaged.core.errors import GateError
 from kaged.storage.failures import sentence
 
 GATE = "database"
-APPLICATION_ID = 0x6B616765
-"""`kage` in ASCII: marks the file as ours."""
-
+APPLICATION_ID = 0x6B616765  # `kage` in ASCII: marks the file as ours
 WRITER_PRAGMAS = (
     ("journal_mode", "wal"),
     ("synchronous", "full"),
@@ -53,10 +49,8 @@ def migrations() -> tuple[Migration, ...]:
 
 
 def open_writer(path: Path, *, vfs: str | None, busy_timeout_s: float) -> apsw.Connection:
-    """Open the connection that writes, after checking and migrating the file.
-
-    Raises `GateError` with one sentence and its fix for anything that keeps the file from being used.
-    """
+    """Open the connection that writes, after checking and migrating the file. Raises `GateError` with one sentence and
+    its fix for anything that keeps the file from being used."""
     _prepare_file(path)
     try:
         connection = apsw.Connection(str(path), vfs=vfs)

@@ -1,8 +1,6 @@
-"""The writer thread: group commit over one connection.
-
-Whatever is queued while a commit is under way is committed together next, so the cost of one sync to disk is
-shared by everyone who waits. Jobs run in the order they were submitted, each undone alone when it fails.
-"""
+"""The writer thread: group commit over one connection. Whatever is queued while a commit is under way is committed
+together next, so the cost of one sync to disk is shared by everyone who waits. Jobs run in the order they were
+submitted, each undone alone when it fails."""
 
 import asyncio
 import queue
@@ -18,9 +16,7 @@ import apsw
 from kaged.core.errors import KagedError
 from kaged.storage.failures import translate
 
-MAX_GROUP = 256
-"""Jobs committed together at most: bounds how long the first of them waits for the last."""
-
+MAX_GROUP = 256  # Jobs committed together at most: bounds how long the first of them waits for the last
 I = TypeVar("I")  # noqa: E741
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], T]
@@ -50,9 +46,7 @@ class Writer:
     """Owns the writing connection and its thread. Methods are called on the loop's thread only."""
 
     def __init__(self, connection: apsw.Connection, path: Path, loop: asyncio.AbstractEventLoop) -> None:
-        self._connection = connection
-        self._path = path
-        self._loop = loop
+        self._connection, self._path, self._loop = connection, path, loop
         self._queue: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
         self._outgoing: list[Job] = []
         self._closing = False
@@ -141,7 +135,6 @@ class Writer:
 
 
 def _units(group: Sequence[Job]) -> Iterator[list[Job]]:
-    """Neighbours with the same batch work together, every other job alone."""
     for _, jobs in groupby(group, lambda job: job.batch if job.batch is not None else job):
         yield list(jobs)
 

@@ -4,9 +4,7 @@ import json
 import re
 
 REDACTED = "[redacted]"
-SHORTEST = 8
-"""A registered value shorter than this is ignored: replacing it would garble ordinary words."""
-
+SHORTEST = 8  # A registered value shorter than this is ignored: replacing it would garble ordinary words
 _secrets: set[str] = set()
 
 _LOOKS = (
