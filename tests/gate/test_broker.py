@@ -69,4 +69,5 @@ def test_a_target_is_for_this_host_or_refused(target: str) -> None:
         assert origin == text or text.lower() in (
             f"http://a.example.com{origin}".lower(), f"http://a.example.com:80{origin}".lower(),
             f"http://a.example.com:{origin}".lower(), f"http://a.example.com{origin[1:]}".lower(),
+            f"http://a.example.com:{origin[1:]}".lower(), f"http://a.example.com:80{origin[1:]}".lower(),
         )  # fmt: skip

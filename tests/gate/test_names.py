@@ -5,7 +5,7 @@ import ipaddress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaged.gate.names import MAX_NAMES, Names
+from kaged.gate.nameserver import MAX_NAMES, Names
 
 
 @given(st.lists(st.text(max_size=5), max_size=50))

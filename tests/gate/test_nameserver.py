@@ -58,7 +58,7 @@ async def test_the_answer_comes_from_the_address_that_was_asked() -> None:
 
 
 async def test_a_cage_cannot_have_names_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kaged.gate.names.MAX_NAMES", 5)
+    monkeypatch.setattr("kaged.gate.nameserver.MAX_NAMES", 5)
     async with driving(rules("*:443")) as driver:
         for number in range(5):
             await driver.address(f"n{number}.example.com")

@@ -38,9 +38,7 @@ async def test_a_label_finds_what_left_the_tree(number: int) -> None:
     here = Path.cwd()
     before = init.resource.getrlimit(init.RLIMIT_LOCKS)
     try:
-        pid, master = init.spawn(
-            ["sh", "-c", script], {"PATH": "/usr/bin:/bin"}, "/", tag, out=write, stdin=None, pty=None
-        )
+        pid, master = init.spawn(["sh", "-c", script], {"PATH": "/usr/bin:/bin"}, "/", tag, [write], None)
         assert Path.cwd() == Path("/")
     finally:
         os.chdir(here)

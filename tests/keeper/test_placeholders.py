@@ -43,10 +43,9 @@ def test_the_next_keeper_takes_over(tmp_path: Path) -> None:
     (tmp_path / "a\udcff").mkdir()
     places.add([str(tmp_path / "a\udcff")])
     heir = Placeholders(str(record))
-    heir.load()
     heir.sweep([])
     assert list(tmp_path.iterdir()) == []
-    Placeholders(str(tmp_path / "none")).load()
+    Placeholders(str(tmp_path / "none"))
 
 
 @pytest.mark.parametrize("part", ["project", "sub", "leaf"])

@@ -220,11 +220,16 @@ async def test_bad_requests_are_answered(client: KeeperClient) -> None:
         ("run", {"cage": "c", "id": 5, "argv": ["true"]}, "`id` must be str"),
         ("run", {"cage": "c", "id": "x", "argv": "true"}, "`argv` must be list"),
         ("run", {"cage": "c", "id": "x", "argv": ["true"], "pty": [0, 1]}, "between 1 and"),
-        ("run", {"cage": "c", "id": "x", "argv": ["true"], "pty": 7}, "keeper failed"),
+        ("run", {"cage": "c", "id": "x", "argv": ["true"], "pty": 7}, "`pty` must be list"),
         ("run", {"cage": "c", "id": "x", "argv": ["a\0b"]}, "cannot be passed on"),
         ("run", {"cage": "c", "id": "x", "argv": ["true"], "walltime_s": -1}, "walltime_s"),
         ("signal", {"id": "x", "sig": "TERM"}, "`sig` must be int"),
-        ("ensure_cage", {"id": "d", "plan": {}}, "`plan.limits` must be dict"),
+        ("ensure_cage", {"id": "d", "plan": {}}, "`plan.hash` must be str"),
+        (
+            "ensure_cage",
+            {"id": "d", "plan": {**LiteralPlan(Path("/x")).to_wire(), "args": ["\ud800"]}},
+            "keeper failed",
+        ),
     ]:
         with pytest.raises(KagedError, match=text):
             await client._connection.request(op, **fields)

@@ -3,13 +3,12 @@
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from kaged.gate.policy import Denied
 
-MAX_OPEN = 20
-"""Of one cage."""
+MAX_OPEN = 20  # of one cage
 
 
 @dataclass(slots=True)
@@ -17,9 +16,8 @@ class _Ask:
     id: str
     cage: str
     place: tuple[str, int]
-    verdict: str = ""
-    settled: asyncio.Event = field(default_factory=asyncio.Event)
-    timer: asyncio.TimerHandle | None = None
+    verdict: asyncio.Future[str]
+    timer: asyncio.TimerHandle
 
 
 class Asks:
@@ -31,10 +29,8 @@ class Asks:
         self._attended = False
 
     async def ask(self, cage: str, host: str, port: int, via: str, limit_s: float) -> str:
-        """The verdict, once there is one. Raises `Denied` where nobody can be asked.
-
-        Cancelling leaves the ask open for the others; it ends with its time or its cage.
-        """
+        """The verdict, once there is one. Raises `Denied` where nobody can be asked. Cancelling leaves the ask open
+        for the others; it ends with its time or its cage."""
         mine = [ask for ask in self._open.values() if ask.cage == cage]
         ask = next((ask for ask in mine if ask.place == (host, port)), None)
         if ask is None:
@@ -42,19 +38,19 @@ class Asks:
                 raise Denied("no rule allows it, and nobody is there to ask")
             if len(mine) >= MAX_OPEN:
                 raise Denied("no rule allows it, and too many questions are open")
-            ask = _Ask(os.urandom(8).hex(), cage, (host, port))
-            self._open[ask.id] = ask
-            ask.timer = asyncio.get_running_loop().call_later(limit_s, self._settle, ask, "deny", "time")
+            loop = asyncio.get_running_loop()
+            number = os.urandom(8).hex()
+            timer = loop.call_later(limit_s, self._settle, number, "deny", "time")
+            ask = self._open[number] = _Ask(number, cage, (host, port), loop.create_future(), timer)
             self._emit({"ev": "ask", "ask": ask.id, "cage": cage, "host": host, "port": port, "via": via})
-        await ask.settled.wait()
-        return ask.verdict
+        return await asyncio.shield(ask.verdict)
 
     def answer(self, number: str, verdict: str) -> bool:
         """The operator's word; False when nothing waits for it."""
-        ask = self._open.get(number)
-        if ask is not None:
-            self._settle(ask, verdict, "operator")
-        return ask is not None
+        known = number in self._open
+        if known:
+            self._settle(number, verdict, "operator")
+        return known
 
     def attend(self, on: bool) -> None:
         """Whether there is somebody to ask; when they leave, open asks are denied."""
@@ -66,12 +62,10 @@ class Asks:
         """Deny what is open, of one cage or of all."""
         for ask in list(self._open.values()):
             if cage in (None, ask.cage):
-                self._settle(ask, "deny", "end")
+                self._settle(ask.id, "deny", "end")
 
-    def _settle(self, ask: _Ask, verdict: str, by: str) -> None:
-        del self._open[ask.id]
-        if ask.timer is not None:
-            ask.timer.cancel()
-        ask.verdict = verdict
-        ask.settled.set()
+    def _settle(self, number: str, verdict: str, by: str) -> None:
+        ask = self._open.pop(number)
+        ask.timer.cancel()
+        ask.verdict.set_result(verdict)
         self._emit({"ev": "ask_done", "ask": ask.id, "cage": ask.cage, "verdict": verdict, "by": by})

@@ -6,7 +6,6 @@ import functools
 import os
 import ssl
 import warnings
-from collections import OrderedDict
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -18,9 +17,7 @@ from kaged.core import clock
 from kaged.core.gate_wire import STORE_PASSWORD
 
 MAX_LEAVES = 256
-CA_DAYS = 365
-LEAF_DAYS = 7
-_RENEW_S = 24 * 3600
+DAYS = 365
 _PEM = serialization.Encoding.PEM
 
 
@@ -33,12 +30,9 @@ def system_roots() -> list[x509.Certificate]:
     if not context.get_ca_certs() and folder:  # OpenSSL reads a folder only when it needs one of its files
         for entry in os.scandir(folder):
             context.load_verify_locations(entry.path)
-    roots = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # old roots with odd serial numbers
-        for der in context.get_ca_certs(binary_form=True):
-            roots.append(x509.load_der_x509_certificate(der))
-    return roots
+        return [x509.load_der_x509_certificate(der) for der in context.get_ca_certs(binary_form=True)]
 
 
 class Authority:
@@ -47,51 +41,36 @@ class Authority:
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name("kaged cage authority")
-        usage = _usage(cert_sign=True)
-        builder = _certificate(self._name, self._name, self._key.public_key(), CA_DAYS)
+        builder = _certificate(self._name, self._name, self._key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(True, 0), critical=True)
-        self._certificate = builder.add_extension(usage, critical=True).sign(self._key, hashes.SHA256())
+        self._certificate = builder.add_extension(_usage(cert_sign=True), critical=True).sign(
+            self._key, hashes.SHA256()
+        )
         self._leaf_key = ec.generate_private_key(ec.SECP256R1())
-        self._contexts: OrderedDict[str, tuple[float, ssl.SSLContext]] = OrderedDict()
+        self.context = functools.lru_cache(MAX_LEAVES)(self._make_context)
+        """A server's context for a host."""
 
     def files(self) -> dict[str, str]:
         """What programs in the cage need in order to trust it, as base64."""
         mine = self._certificate.public_bytes(_PEM)
         roots = system_roots()
         bundle = b"".join(root.public_bytes(_PEM) for root in roots) + mine
-        entries = [
-            pkcs12.PKCS12Certificate(certificate, b"root%d" % number)
-            for number, certificate in enumerate((self._certificate, *roots))
-        ]
+        numbered = enumerate((self._certificate, *roots))
+        entries = [pkcs12.PKCS12Certificate(certificate, b"root%d" % number) for number, certificate in numbered]
         locked = serialization.BestAvailableEncryption(STORE_PASSWORD.encode())
         store = pkcs12.serialize_java_truststore(entries, locked)
         files = {"ca": mine, "ca-bundle": bundle, "ca-truststore": store}
         return {name: base64.b64encode(content).decode() for name, content in files.items()}
 
-    def context(self, host: str) -> ssl.SSLContext:
-        """A server's context for this host."""
-        made, context = self._contexts.pop(host, (0.0, None))
-        now = clock.now()
-        if context is None or now - made > _RENEW_S:
-            made, context = now, self._make_context(host)
-        self._contexts[host] = (made, context)
-        if len(self._contexts) > MAX_LEAVES:
-            self._contexts.popitem(last=False)
-        return context
-
     def _make_context(self, host: str) -> ssl.SSLContext:
-        builder = _certificate(_name("kaged gate"), self._name, self._leaf_key.public_key(), LEAF_DAYS)
+        builder = _certificate(_name("kaged gate"), self._name, self._leaf_key.public_key())
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        builder = (
-            builder.add_extension(x509.BasicConstraints(False, None), critical=True)
-            .add_extension(_usage(cert_sign=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-            .add_extension(issuer, critical=False)
-        )
-        leaf = builder.sign(self._key, hashes.SHA256())
-        plain = serialization.NoEncryption()
-        key = self._leaf_key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, plain)
+        builder = builder.add_extension(x509.BasicConstraints(False, None), critical=True)
+        builder = builder.add_extension(_usage(cert_sign=False), critical=True)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        leaf = builder.add_extension(issuer, critical=False).sign(self._key, hashes.SHA256())
+        key = self._leaf_key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_alpn_protocols(["http/1.1"])
         with open(os.memfd_create("kaged-leaf", os.MFD_CLOEXEC), "w+b", buffering=0) as file:
@@ -112,13 +91,11 @@ def _usage(*, cert_sign: bool) -> x509.KeyUsage:
     )  # fmt: skip
 
 
-def _certificate(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
-) -> x509.CertificateBuilder:
+def _certificate(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
     now = datetime.datetime.fromtimestamp(clock.now(), datetime.UTC)
     return (
         x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=days))
+        .not_valid_after(now + datetime.timedelta(days=DAYS))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )

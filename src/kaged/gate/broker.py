@@ -7,7 +7,6 @@ from urllib.parse import unquote, urlsplit
 from kaged.gate.policy import Denied, Policy, plain_path
 
 Headers = list[tuple[bytes, bytes]]
-
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection proxy-authorization te trailer upgrade http2-settings".split()
 )
@@ -122,7 +121,5 @@ class Mask:
 
 def _begun(data: bytes, value: bytes) -> int:
     """Length of the longest end of `data` that is a beginning of `value`, and not the whole."""
-    for size in range(min(len(value) - 1, len(data)), 0, -1):
-        if data[-size:] == value[:size]:
-            return size
-    return 0
+    sizes = range(min(len(value) - 1, len(data)), 0, -1)
+    return next((size for size in sizes if data[-size:] == value[:size]), 0)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from kaged.gate import connection, dns, nameserver
 from kaged.gate.asking import Asks
 from kaged.gate.decisions import Account, Decisions
-from kaged.gate.names import MAX_NAMES, Names
+from kaged.gate.nameserver import MAX_NAMES, Names
 from kaged.gate.policy import Policy
 from kaged.gate.relay import reset
 from kaged.gate.upstream import Upstream
@@ -23,9 +23,7 @@ if TYPE_CHECKING:  # cryptography is loaded with the first authority
 
 MAX_CONNECTIONS = 1024
 _ORIGINAL_DST = 80
-_PAUSE_S = 0.1
-"""After an accept that failed for want of descriptors."""
-
+_PAUSE_S = 0.1  # after an accept that failed for want of descriptors
 Original = Callable[[socket.socket], tuple[str, int]]
 
 
@@ -59,10 +57,7 @@ class Cage:
         decisions: Decisions, original: Original,
     ) -> None:  # fmt: skip
         self.id = cage
-        self.policy = policy
-        self.authority = authority
-        self.asks = asks
-        self.upstream = upstream
+        self.policy, self.authority, self.asks, self.upstream = policy, authority, asks, upstream
         self.decisions = decisions
         self.names = Names()
         self.session: set[tuple[str, int]] = set()
@@ -78,7 +73,8 @@ class Cage:
                 stack.callback(sock.close)
                 sock.setblocking(False)
                 if kind == "udp53":
-                    stack.callback(nameserver.UdpServer(sock, self._resolve).close)
+                    nameserver.serve_datagrams(sock, self._resolve)
+                    stack.callback(asyncio.get_running_loop().remove_reader, sock)
                 else:
                     group.create_task(self._accept(group, sock, kind))
             await asyncio.Event().wait()
@@ -118,7 +114,6 @@ class Cage:
             self.connections -= 1
 
     def _resolve(self, data: bytes) -> bytes | None:
-        """The answer to a DNS query, over whatever it came."""
         query = dns.parse(data)
         if query is None or query.problem:
             return dns.answer(query, query.problem) if query else None

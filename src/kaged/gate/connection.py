@@ -1,7 +1,9 @@
 """One connection of a cage, from its accept to its end."""
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kaged.gate import http
@@ -15,8 +17,7 @@ if TYPE_CHECKING:
     from kaged.gate.cage import Cage
 
 HTTPS_PORT = 443
-WEB_PORTS = (80, HTTPS_PORT, 8080, 8443)
-"""Here a client speaks first, and speaks TLS or HTTP."""
+WEB_PORTS = (80, HTTPS_PORT, 8080, 8443)  # here a client speaks first, and speaks TLS or HTTP
 
 
 async def serve(cage: "Cage", sock: socket.socket, address: str, port: int) -> None:
@@ -75,7 +76,7 @@ async def _carry(cage: "Cage", account: Account, sock: socket.socket, sight: Sig
         return
     upstream = await cage.upstream.connect(cage.policy, account.host, account.port)
     try:
-        with upstream, _Told(cage.decisions, account):
+        with upstream, _told(cage.decisions, account):
             await relay(sock, upstream, account)
     except asyncio.CancelledError:
         reset(sock)
@@ -98,7 +99,7 @@ async def _exchange(cage: "Cage", account: Account, sock: socket.socket, *, tls:
     try:
         goes = await exchange.prepare()
         if goes is not None:
-            with _Told(cage.decisions, account):
+            with _told(cage.decisions, account):
                 await exchange.carry(goes)
     except Denied as denied:
         cage.decisions.denied(account, denied.reason)
@@ -111,17 +112,17 @@ async def _exchange(cage: "Cage", account: Account, sock: socket.socket, *, tls:
     await client.close()
 
 
-class _Told:
+@contextlib.contextmanager
+def _told(decisions: Decisions, account: Account) -> Iterator[None]:
     """Tells an allowed connection when it lasts, and at its end; not one that turned out to be denied."""
-
-    def __init__(self, decisions: Decisions, account: Account) -> None:
-        self._decisions = decisions
-        self._account = account
-        self._timer = asyncio.get_running_loop().call_later(LONG_S, decisions.opened, account)
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._timer.cancel()
-        if kind is None or not issubclass(kind, Denied):
-            self._decisions.closed(self._account)
+    timer = asyncio.get_running_loop().call_later(LONG_S, decisions.allowed, account, "open")
+    denied = False
+    try:
+        yield
+    except Denied:
+        denied = True
+        raise
+    finally:
+        timer.cancel()
+        if not denied:
+            decisions.allowed(account, "closed")

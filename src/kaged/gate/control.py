@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kaged.core import keeper_wire as wire
@@ -15,15 +15,14 @@ from kaged.core.keeper_wire import Frame, KeeperError
 from kaged.gate.asking import Asks
 from kaged.gate.cage import Cage, Original, from_name, from_nft
 from kaged.gate.decisions import Decisions
-from kaged.gate.policy import Policy, PolicyError, parse
+from kaged.gate.policy import parse
 from kaged.gate.sniff import readable
 from kaged.gate.upstream import Upstream
 
 if TYPE_CHECKING:  # cryptography is loaded with the first authority
     from kaged.gate.authority import Authority
 
-MAX_UNSENT = 100_000
-"""Messages that may wait for a keeper that does not read, before the gate gives up."""
+MAX_UNSENT = 100_000  # messages that may wait for a keeper that does not read, before the gate gives up
 
 
 class Gate:
@@ -77,14 +76,12 @@ class Gate:
             handler = _OPS.get(op) if isinstance(op, str) else None
             if handler is None:
                 raise KeeperError("bad_request", f"the gate knows no request {op!r}")
-            answer = {"n": number, "ok": await handler(self, frame.header, sockets)}
-        except (KeeperError, PolicyError) as error:
-            refusal = error if isinstance(error, KeeperError) else KeeperError("bad_request", str(error))
-            answer = {"n": number, "error": refusal.to_wire()}
+            answer = {"n": number, "ok": await handler(self, frame.header, sockets) or {}}
+        except KeeperError as error:
+            answer = {"n": number, "error": error.to_wire()}
         except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
             traceback.print_exc()
-            text = f"the gate failed: {error!r}"
-            answer = {"n": number, "error": KeeperError("internal", text).to_wire()}
+            answer = {"n": number, "error": KeeperError("internal", f"the gate failed: {error!r}").to_wire()}
         for fd in sockets:  # those nobody took
             os.close(fd)
         self._send(answer)
@@ -94,58 +91,51 @@ class Gate:
         self._authorities[fields["cage"]] = authority
         return {"files": files}
 
-    async def _open(self, fields: Mapping[str, Any], fds: list[int]) -> dict[str, Any]:
+    async def _open(self, fields: Mapping[str, Any], fds: list[int]) -> None:
         name, kinds = fields["cage"], fields["sockets"]
-        policy = _policy(fields)
+        policy = parse(fields["policy"], fields.get("secrets") or {})
         if name in self._cages:
             raise KeeperError("conflict", f"the cage {name} is open already")
         if len(kinds) != len(fds) or not set(kinds) <= set(SOCKETS):
             raise KeeperError("bad_request", "the kinds of sockets do not fit the sockets that came")
         original = self._original or (from_nft if fields["nft"] else from_name)
-        decisions = Decisions(name, self._send)
-        authority = self._authorities.get(name)
-        cage = Cage(name, policy, authority, self._asks, self._upstream, decisions, original)
+        means = self._authorities.get(name), self._asks, self._upstream, Decisions(name, self._send)
+        cage = Cage(name, policy, *means, original)
         sockets = [(kind, socket.socket(fileno=fd)) for kind, fd in zip(kinds, fds, strict=True)]
         fds.clear()
         self._cages[name] = (cage, self._group.create_task(cage.run(sockets)))
         await asyncio.sleep(0)  # it owns the sockets once it has begun
-        return {}
 
-    async def _put_policy(self, fields: Mapping[str, Any], _: list[int]) -> dict[str, Any]:
-        cage, _task = self._cages.get(fields["cage"]) or _missing("cage")
-        cage.policy = _policy(fields)
-        return {}
+    async def _put_policy(self, fields: Mapping[str, Any], _: list[int]) -> None:
+        if fields["cage"] not in self._cages:
+            raise KeeperError("not_found", "there is no such cage")
+        cage, _task = self._cages[fields["cage"]]
+        cage.policy = parse(fields["policy"], fields.get("secrets") or {})
 
-    async def _close(self, fields: Mapping[str, Any], _: list[int]) -> dict[str, Any]:
+    async def _close(self, fields: Mapping[str, Any], _: list[int]) -> None:
         name = fields["cage"]
         self._authorities.pop(name, None)
-        held = self._cages.get(name)
-        if held is not None:
-            held[1].cancel()
-            await asyncio.wait([held[1]])
+        if name in self._cages:
+            _cage, task = self._cages[name]
+            task.cancel()
+            await asyncio.wait([task])
             self._cages.pop(name, None)
-        return {}
 
-    async def _verdict(self, fields: Mapping[str, Any], _: list[int]) -> dict[str, Any]:
+    async def _verdict(self, fields: Mapping[str, Any], _: list[int]) -> None:
         if fields["verdict"] not in VERDICTS:
             raise KeeperError("bad_request", f"a verdict is one of {', '.join(VERDICTS)}")
         if not self._asks.answer(fields["ask"], fields["verdict"]):
-            _missing("ask")
-        return {}
+            raise KeeperError("not_found", "there is no such ask")
 
-    async def _attended(self, fields: Mapping[str, Any], _: list[int]) -> dict[str, Any]:
+    async def _attended(self, fields: Mapping[str, Any], _: list[int]) -> None:
         self._asks.attend(fields["on"] is True)
-        return {}
 
     async def _state(self, _: Mapping[str, Any], __: list[int]) -> dict[str, Any]:
-        cages = {
-            name: {"connections": cage.connections, "names": len(cage.names)}
-            for name, (cage, _task) in self._cages.items()
-        }
-        return {"cages": cages}
+        cages = [cage for cage, _task in self._cages.values()]
+        return {"cages": {cage.id: {"connections": cage.connections, "names": len(cage.names)} for cage in cages}}
 
 
-_OPS = {
+_OPS: Mapping[str, Callable[[Gate, Mapping[str, Any], list[int]], Awaitable[dict[str, Any] | None]]] = {
     "authority": Gate._authority, "open": Gate._open, "policy": Gate._put_policy, "close": Gate._close,
     "answer": Gate._verdict, "attended": Gate._attended, "state": Gate._state,
 }  # fmt: skip
@@ -156,11 +146,3 @@ def _make_authority() -> "tuple[Authority, dict[str, str]]":
 
     authority = Authority()
     return authority, authority.files()
-
-
-def _policy(fields: Mapping[str, Any]) -> Policy:
-    return parse(fields["policy"], fields.get("secrets") or {})
-
-
-def _missing(what: str) -> Any:
-    raise KeeperError("not_found", f"there is no such {what}")

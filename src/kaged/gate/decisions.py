@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,21 +10,12 @@ from typing import Any
 from kaged.core import clock
 
 WINDOW_S = 10.0
-SINGLES = {"denied": 1, "allowed": 100}
-"""Events alike that a window tells one by one; the rest is one more, at its end."""
-
-ALONE = {"denied": 100, "allowed": 500}
-"""Events that a window tells one by one in all."""
-
-DIFFERENT = {"denied": 100, "allowed": 1000}
-"""Events unlike that a window tells at all; the rest is one more, without a host."""
-
+MOST = {"denied": 100, "allowed": 500}
+"""Events that a window tells one by one; a denial like an earlier one is never among them."""
 MAX_PATH = 512
-LONG_S = 1.0
-"""Connections that last longer are told when they begin, too."""
-
+LONG_S = 1.0  # connections that last longer are told when they begin, too
 Event = dict[str, Any]
-_ALIKE = ("verdict", "state", "host", "port", "via", "rule", "reason")
+_ALIKE = ("host", "port", "via", "rule", "reason")
 _numbers = itertools.count(1)
 
 
@@ -54,29 +46,26 @@ class Account:
 
 
 class Window:
-    """Folds the events of some seconds: `add` says what to tell now, `drain` what at the end. Pure."""
+    """Folds the events of some seconds: `add` says what to tell now, `drain` what at the end. Pure. Denials alike
+    are one more event at the end. So is, without a host, what came when there were too many."""
 
     def __init__(self) -> None:
-        self._told: dict[tuple[Any, ...], int] = {}
-        self._different = dict.fromkeys(DIFFERENT, 0)
-        self._alone = dict.fromkeys(ALONE, 0)
+        self._told: Counter[str] = Counter()
+        self._denied: set[tuple[Any, ...]] = set()
         self._rest: dict[tuple[Any, ...], Event] = {}
 
     def add(self, event: Event) -> Event | None:
         """Take an event; returns it when it is to be told by itself."""
         verdict = event["verdict"]
         key = tuple(event[name] for name in _ALIKE)
-        if key not in self._told:
-            if self._different[verdict] >= DIFFERENT[verdict]:
-                key, event = (verdict,), {**event, "host": "", "port": 0, "rule": "", "reason": "more"}
-                event = {name: value for name, value in event.items() if name not in ("method", "path")}
-            else:
-                self._different[verdict] += 1
-                self._told[key] = 0
-        if self._told.get(key, SINGLES[verdict]) < SINGLES[verdict] and self._alone[verdict] < ALONE[verdict]:
-            self._told[key] += 1
-            self._alone[verdict] += 1
-            return event
+        if key not in self._denied:
+            if self._told[verdict] < MOST[verdict]:
+                self._told[verdict] += 1
+                self._denied.update([key] if verdict == "denied" else ())
+                return event
+            key = (verdict,)
+            kept = {name: value for name, value in event.items() if name not in ("method", "path")}
+            event = {**kept, "host": "", "port": 0, "rule": "", "reason": "more"}
         before = self._rest.setdefault(key, event)
         if before is not event:
             for name in ("up", "down", "count"):
@@ -85,16 +74,14 @@ class Window:
 
     def drain(self) -> list[Event]:
         """What was folded."""
-        rest, self._rest = list(self._rest.values()), {}
-        return rest
+        return list(self._rest.values())
 
 
 class Decisions:
     """Tells one cage's decisions to `emit`."""
 
     def __init__(self, cage: str, emit: Callable[[Event], None]) -> None:
-        self._cage = cage
-        self._emit = emit
+        self._cage, self._emit = cage, emit
         self._window: Window | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -102,13 +89,9 @@ class Decisions:
         """Something may not be."""
         self._add(account.event(self._cage, "denied", "closed", reason))
 
-    def opened(self, account: Account) -> None:
-        """A connection lasts."""
-        self._add(account.event(self._cage, "allowed", "open"))
-
-    def closed(self, account: Account) -> None:
-        """An allowed connection has ended."""
-        self._add(account.event(self._cage, "allowed", "closed"))
+    def allowed(self, account: Account, state: str) -> None:
+        """An allowed connection lasts (`open`) or has ended (`closed`)."""
+        self._add(account.event(self._cage, "allowed", state))
 
     def _add(self, event: Event) -> None:
         if self._window is None:

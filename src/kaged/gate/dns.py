@@ -9,8 +9,7 @@ CLASS_IN = 1
 TTL_S = 5
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP = 0, 1, 2, 3, 4
 _HEADER = struct.Struct("!6H")
-_RESPONSE, _OPCODE, _RECURSION = 0x8000, 0x7800, 0x0100
-_AVAILABLE = 0x0080
+_RESPONSE, _OPCODE, _RECURSION, _AVAILABLE = 0x8000, 0x7800, 0x0100, 0x0080
 _COMPRESSED = b"\xc0\x0c"  # the name at offset 12, which is the question's
 
 

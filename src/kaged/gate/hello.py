@@ -10,8 +10,8 @@ _HTTP_LINE = re.compile(rb"[^\n]*[ \t]HTTP/[0-9]")
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a connection is: `tls` (with the server name, None without exactly one), `http`, `other`,
-    `silent`, or `unclear`."""
+    """What a connection is: `tls` (with the server name, None without exactly one), `http`, `other`, `silent`, or
+    `unclear`."""
 
     kind: str
     sni: str | None = None
@@ -32,18 +32,15 @@ class _Bytes:
         return self._at < len(self._data)
 
     def take(self, count: int) -> bytes:
-        """The next bytes."""
         self._at += count
         if self._at > len(self._data):
             raise _MoreError
         return self._data[self._at - count : self._at]
 
     def number(self, size: int) -> int:
-        """The next number of `size` bytes."""
         return int.from_bytes(self.take(size), "big")
 
     def piece(self, size: int) -> "_Bytes":
-        """What comes behind its own length of `size` bytes."""
         return _Bytes(self.take(self.number(size)))
 
 

@@ -1,8 +1,5 @@
-"""One HTTP request of a cage: read, checked, sent anew, and its answer.
-
-Both sides are h11's. What leaves is serialised again from what was understood, so a request that a server
-would read otherwise than we did cannot exist.
-"""
+"""One HTTP request of a cage: read, checked, sent anew, and its answer. Both sides are h11's. What leaves is
+serialised again from what was understood, so a request that a server would read otherwise than we did cannot exist."""
 
 import asyncio
 import contextlib
@@ -22,10 +19,8 @@ from kaged.gate.policy import Denied, Policy
 from kaged.gate.relay import PIECE, count, reset
 from kaged.gate.upstream import Upstream
 
-HEAD_LIMIT = 32 * 1024
-ANSWER_HEAD_LIMIT = 128 * 1024
-REQUEST_LIMIT_S = 30.0
-SWALLOW_S = 1.0
+HEAD_LIMIT, ANSWER_HEAD_LIMIT = 32 * 1024, 128 * 1024
+REQUEST_LIMIT_S, SWALLOW_S = 30.0, 1.0
 LIMITS = {"ssl_handshake_timeout": 10.0, "ssl_shutdown_timeout": 1.0}
 
 
@@ -110,10 +105,7 @@ class Exchange:
     """Serves one request on a connection whose host and port are settled."""
 
     def __init__(self, policy: Policy, upstream: Upstream, account: Account, client: Pair, scheme: str) -> None:
-        self._policy = policy
-        self._upstream = upstream
-        self._account = account
-        self._client = client
+        self._policy, self._upstream, self._account, self._client = policy, upstream, account, client
         self._scheme = scheme
         self._down = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
         self._up = h11.Connection(h11.CLIENT, max_incomplete_event_size=ANSWER_HEAD_LIMIT)
@@ -133,10 +125,8 @@ class Exchange:
             return None
         account = self._account
         account.method, account.path = event.method.decode(), event.target.decode().partition("?")[0]
-        goes = outgoing(
-            self._policy, self._scheme, account.host, account.port,
-            account.method, event.target.decode(), list(event.headers.raw_items()),
-        )  # fmt: skip
+        place, headers = (account.host, account.port), list(event.headers.raw_items())
+        goes = outgoing(self._policy, self._scheme, *place, account.method, event.target.decode(), headers)
         account.path, account.rule = goes.path, goes.rule or account.rule
         return goes
 
@@ -215,14 +205,12 @@ class Exchange:
             event = self._up.next_event()
             if event is h11.NEED_DATA:
                 self._up.receive_data(await server.reader.read(PIECE))
-            elif isinstance(event, h11.InformationalResponse):
-                await self._client.send(self._down.send(self._head(event, event.status_code == 101)))
+            elif isinstance(event, h11.InformationalResponse | h11.Response):
+                await self._client.send(self._down.send(self._head(event)))
                 if event.status_code == 101:
                     await body
                     await self._websocket(server)
                     return
-            elif isinstance(event, h11.Response):
-                await self._client.send(self._down.send(self._head(event, False)))
             elif isinstance(event, h11.Data):
                 await self._data(self._mask.feed(bytes(event.data)))
             else:
@@ -230,11 +218,11 @@ class Exchange:
                 await self._client.send(self._down.send(h11.EndOfMessage()))
                 return
 
-    def _head(self, event: h11.Response | h11.InformationalResponse, switching: bool) -> h11.Event:
+    def _head(self, event: h11.Response | h11.InformationalResponse) -> h11.Event:
         dropped = HOP_BY_HOP | {b"transfer-encoding"}
         once = self._mask.once
         headers = [(once(k), once(v)) for k, v in event.headers.raw_items() if k.lower() not in dropped]
-        if switching:
+        if event.status_code == 101:
             headers += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
         elif isinstance(event, h11.Response):
             headers.append((b"Connection", b"close"))
@@ -246,7 +234,6 @@ class Exchange:
             await self._client.send(self._down.send(h11.Data(data=data)))
 
     async def _websocket(self, server: Pair) -> None:
-        """After the host agreed to switch: frames, until either side ends."""
         up = self._frames(self._client, server, self._down.trailing_data[0], Mask(()), "up")
         down = self._frames(server, self._client, self._up.trailing_data[0], self._mask, "down")
         async with first_of(asyncio.create_task(up), asyncio.create_task(down)):

@@ -1,8 +1,5 @@
-"""Start of the gate: `python -I -S …/kaged/gate/main.py --fd N --wire VERSION --site DIR`.
-
-The descriptor is a socket of the keeper; the gate ends when it closes. The folder is where h11 and
-cryptography are.
-"""
+"""Start of the gate: `python -I -S …/kaged/gate/main.py --fd N --wire VERSION --site DIR`. The descriptor is a
+socket of the keeper; the gate ends when it closes. The folder is where h11 and cryptography are."""
 
 import ctypes
 import getopt
@@ -14,8 +11,7 @@ import sys
 from collections.abc import Sequence
 
 _PR_SET_DUMPABLE = 4
-RESOLVERS = 64
-"""Names that are looked up at the same time; the system's resolver takes a thread for each."""
+RESOLVERS = 64  # names that are looked up at the same time; the system's resolver takes a thread for each
 
 
 def main(argv: Sequence[str]) -> int:

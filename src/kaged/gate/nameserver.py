@@ -1,14 +1,17 @@
-"""The cage's name server, on the sockets that were made in its network namespace."""
+"""The cage's name server, on the sockets that were made in its network namespace, and the addresses it gives out:
+each name a cage asks for gets one of 198.18.0.0/15, which later says what was meant."""
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 import struct
 from collections.abc import Callable
 
 Answer = Callable[[bytes], bytes | None]
-
+MAX_NAMES = 4096
 TCP_IDLE_S = 5.0
+_FIRST = int(ipaddress.IPv4Address("198.18.0.1"))
 _BURST = 64
 _PKTINFO = {
     socket.AF_INET: (socket.IPPROTO_IP, 8, 8),  # IP_PKTINFO
@@ -16,39 +19,60 @@ _PKTINFO = {
 }
 
 
-class UdpServer:
-    """Answers datagrams, each from the address it was sent to, whichever resolver that was meant for."""
+class Names:
+    """The names of one cage. Addresses are unique and stay the same as long as it lives."""
 
-    def __init__(self, sock: socket.socket, answer: Answer) -> None:
-        self._sock = sock
-        self._answer = answer
-        level, option, self._kind = _PKTINFO[sock.family]
-        sock.setsockopt(level, option, 1)
-        asyncio.get_running_loop().add_reader(sock, self._readable)
+    def __init__(self) -> None:
+        self._hosts: list[str] = []
+        self._places: dict[str, int] = {}
 
-    def _readable(self) -> None:
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def address(self, host: str) -> str | None:
+        """The name's address; None when the cage has used up its names."""
+        if host not in self._places:
+            if len(self._hosts) >= MAX_NAMES:
+                return None
+            self._places[host] = len(self._hosts)
+            self._hosts.append(host)
+        return str(ipaddress.IPv4Address(_FIRST + self._places[host]))
+
+    def host(self, address: str) -> str | None:
+        """The name that was given this address."""
+        try:
+            place = int(ipaddress.IPv4Address(address)) - _FIRST
+        except ValueError:
+            return None
+        return self._hosts[place] if 0 <= place < len(self._hosts) else None
+
+
+def serve_datagrams(sock: socket.socket, answer: Answer) -> None:
+    """Answer datagrams, each from the address it was sent to, whichever resolver that was meant for; until the
+    loop's `remove_reader(sock)`."""
+    level, option, kind = _PKTINFO[sock.family]
+    sock.setsockopt(level, option, 1)
+
+    def readable() -> None:
         with contextlib.suppress(BlockingIOError):
             for _ in range(_BURST):  # then others have their turn
-                self._one()
+                _answer_one(sock, kind, answer)
 
-    def _one(self) -> None:
-        data, ancillary, _, sender = self._sock.recvmsg(4096, 128)
-        reply = self._answer(data)
-        if reply is None:
-            return
-        source = [(level, kind, _as_source(raw)) for level, kind, raw in ancillary if kind == self._kind]
+    asyncio.get_running_loop().add_reader(sock, readable)
+
+
+def _answer_one(sock: socket.socket, kind: int, answer: Answer) -> None:
+    data, ancillary, _, sender = sock.recvmsg(4096, 128)
+    reply = answer(data)
+    if reply is not None:
+        source = [(level, found, _as_source(raw)) for level, found, raw in ancillary if found == kind]
         with contextlib.suppress(OSError):  # who does not read loses the answer
-            self._sock.sendmsg([reply], source, 0, sender)
-
-    def close(self) -> None:
-        """Stop; the socket stays the caller's."""
-        asyncio.get_running_loop().remove_reader(self._sock)
+            sock.sendmsg([reply], source, 0, sender)
 
 
 def _as_source(raw: bytes) -> bytes:
-    if len(raw) != 12:
-        return raw
-    return struct.pack("=I4s4s", 0, raw[8:12], bytes(4))  # the header's destination, through any interface
+    # For IPv4 the header's destination, through any interface.
+    return struct.pack("=I4s4s", 0, raw[8:12], bytes(4)) if len(raw) == 12 else raw
 
 
 async def serve_stream(sock: socket.socket, answer: Answer) -> None:

@@ -1,11 +1,14 @@
 """What a cage may reach: the policy as it crosses the wire, and the decisions that need no I/O."""
 
 import ipaddress
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
+
+from kaged.core.keeper_wire import KeeperError
 
 MODES = ("enforce", "ask", "learn")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -15,8 +18,11 @@ _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _AMBIGUOUS = re.compile(r"\\|%(?:2f|5c|[01].|7f|c[01])", re.IGNORECASE)
 
 
-class PolicyError(ValueError):
+class PolicyError(KeeperError):
     """A policy that cannot be put in force; the sentence says which part of it."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__("bad_request", sentence)
 
 
 class Denied(Exception):
@@ -24,8 +30,7 @@ class Denied(Exception):
 
     def __init__(self, reason: str, status: int = 403) -> None:
         super().__init__(reason)
-        self.reason = reason
-        self.status = status
+        self.reason, self.status = reason, status
 
 
 def valid_name(name: str) -> bool:
@@ -45,10 +50,8 @@ def matches(pattern: str, host: str) -> bool:
 
 
 def plain_path(path: str) -> str:
-    """The path as rules see it, percent-decoded once.
-
-    Raises `Denied` for one that servers may read in several ways, so that no rule could be sure of it.
-    """
+    """The path as rules see it, percent-decoded once. Raises `Denied` for one that servers may read in several ways,
+    so that no rule could be sure of it."""
     decoded = unquote(path, "latin-1")
     dots = any(part.split(";")[0] in (".", "..") for part in decoded.split("/"))
     if path[:1] != "/" or path[:2] == "//" or "#" in path or dots:
@@ -142,13 +145,14 @@ def parse(raw: Mapping[str, Any], values: Mapping[str, str]) -> Policy:
             tuple(ipaddress.ip_network(it) for it in raw.get("private", ())),
             float(raw.get("ask_timeout_s", 120.0)),
         )
-    except PolicyError:
-        raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise PolicyError(f"the network policy is malformed: {error!r}") from error
     if policy.mode not in MODES or not 0 < policy.ask_timeout_s <= 86_400:
         raise PolicyError("the network policy's mode or ask_timeout_s is none that exists")
-    _no_rivals(policy.secrets)
+    for one, other in itertools.combinations(policy.secrets, 2):
+        overlap = matches(one.host, other.host) or matches(other.host, one.host)
+        if overlap and (one.header, one.port) == (other.header, other.port):
+            raise PolicyError(f"{one.name} and {other.name} set the same header on {other.host}")
     return policy
 
 
@@ -173,9 +177,8 @@ def _rule(raw: Mapping[str, Any]) -> Rule:
 
 def _http(raw: Mapping[str, Any]) -> HttpRule:
     host, port = _place(raw)
-    paths = raw.get("paths") or ["/*"]
-    methods = frozenset(raw.get("methods") or ())
-    return HttpRule(host, port, f"http {host}", methods - {"*"}, tuple(map(_pattern, paths)))
+    methods, paths = frozenset(raw.get("methods") or ()) - {"*"}, raw.get("paths") or ["/*"]
+    return HttpRule(host, port, f"http {host}", methods, tuple(map(_pattern, paths)))
 
 
 def _pattern(path: str) -> re.Pattern[str]:
@@ -201,11 +204,3 @@ def _secret(raw: Mapping[str, Any], values: Mapping[str, str]) -> Secret:
     if not (content.isascii() and content.isprintable() and content == content.strip()):
         raise PolicyError(f"the secret {name} holds characters that no header can carry")
     return Secret(host, port, f"secret {name}", header, content, value)
-
-
-def _no_rivals(secrets: tuple[Secret, ...]) -> None:
-    for place, one in enumerate(secrets):
-        for other in secrets[:place]:
-            same = one.header == other.header and one.port == other.port
-            if same and (matches(one.host, other.host) or matches(other.host, one.host)):
-                raise PolicyError(f"{other.name} and {one.name} set the same header on {one.host}")

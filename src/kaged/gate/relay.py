@@ -12,10 +12,8 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 async def relay(client: socket.socket, upstream: socket.socket, account: Account) -> None:
-    """Relay; the end of one direction is passed on while the other goes on. The account counts bytes.
-
-    Both sockets stay the caller's. An error of either ends both with a reset.
-    """
+    """Relay; the end of one direction is passed on while the other goes on. The account counts bytes. Both sockets
+    stay the caller's. An error of either ends both with a reset."""
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(_pump(client, upstream, account, "up"))

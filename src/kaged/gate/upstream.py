@@ -1,6 +1,7 @@
 """The way out: real addresses of a name, which of them may be reached, and the connection."""
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 import socket
@@ -10,11 +11,8 @@ from kaged.gate.policy import Denied, Policy
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]
-
 RESOLVE_LIMIT_S = 10.0
-CONNECT_LIMIT_S = 5.0
-"""Of one address; the next one is tried then."""
-
+CONNECT_LIMIT_S = 5.0  # of one address; the next one is tried then
 MAX_TRIED = 4
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
@@ -31,22 +29,19 @@ def inner(address: Address) -> Address:
     """The IPv4 address inside an IPv6 one that stands for it, else the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
-    if address.ipv4_mapped or address.sixtofour:
-        return address.ipv4_mapped or address.sixtofour or address
     if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def own(address: Address) -> bool:
     """Whether the address belongs to this machine: only then can a socket be bound to it."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        try:
+        with contextlib.suppress(OSError):
             probe.bind((str(address), 0))
-        except OSError:
-            return False
-    return True
+            return True
+    return False
 
 
 def acceptable(policy: Policy, text: str) -> bool:
@@ -74,16 +69,15 @@ class Upstream:
             try:
                 async with asyncio.timeout(CONNECT_LIMIT_S):
                     await asyncio.get_running_loop().sock_connect(sock, (address, port))
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                return sock
             except OSError as error:
                 sock.close()
                 last = os.strerror(error.errno) if error.errno else "no answer in time"
             except BaseException:
                 sock.close()
                 raise
-            else:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                return sock
         raise Denied(f"the host cannot be reached ({last})", 502)
 
     async def _addresses(self, policy: Policy, host: str, port: int) -> list[str]:

@@ -1,10 +1,7 @@
-"""Process 1 of a cage: starts commands, reaps them, signals them, reads and writes files for the keeper.
-
-This one file is bound into the cage and run by the cage's own Python (3.9 or newer), so it imports the
-standard library only and nothing of kaged. It speaks `keeper_wire`'s frames over an inherited socket and
-ends, and the whole cage with it, when that socket closes. The keeper uses its process functions for the
-processes it starts itself.
-"""
+"""Process 1 of a cage: starts commands, reaps them, signals them, reads and writes files for the keeper. This one
+file is bound into the cage and run by the cage's own Python (3.9 or newer), so it imports the standard library only
+and nothing of kaged. It speaks `keeper_wire`'s frames over an inherited socket and ends, and the whole cage with it,
+when that socket closes. The keeper uses its process functions for the processes it starts itself."""
 
 from __future__ import annotations
 
@@ -30,10 +27,7 @@ if TYPE_CHECKING:  # Python 3.9 cannot evaluate it
 
 RLIMIT_LOCKS = 10
 """Ignored by Linux since 2.4, but inherited by every descendant: it labels the processes of one command."""
-
-FILE_LIMIT = 32 * 1024 * 1024
-"""Largest file, in bytes, that is hashed and handed over whole."""
-
+FILE_LIMIT = 32 * 1024 * 1024  # largest file, in bytes, that is hashed and handed over whole
 _PREFIX = struct.Struct("!II")
 _PR_SET_DUMPABLE = 4
 RESET_SIGNALS = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD, signal.SIGTERM]
@@ -72,9 +66,6 @@ def refusal(error: OSError | ValueError, subject: str) -> Refused:
     return Refused(code, text.format(subject))
 
 
-# ---- processes ---------------------------------------------------------------------------------------
-
-
 def find_program(name: str, env: Mapping[str, str]) -> str:
     """The path `execvp` would take, with the PATH of the command's own environment."""
     if "/" in name:
@@ -87,24 +78,14 @@ def find_program(name: str, env: Mapping[str, str]) -> str:
 
 
 def spawn(
-    argv: Sequence[str],
-    env: Mapping[str, str],
-    cwd: str,
-    tag: int,
-    *,
-    out: int | None,
-    stdin: int | None,
-    pty: Sequence[int] | None,
+    argv: Sequence[str], env: Mapping[str, str], cwd: str, tag: int, fds: Sequence[int], pty: Sequence[int] | None
 ) -> tuple[int, int | None]:
-    """Start a command in a session of its own; returns its pid and, with `pty`, the PTY's master.
-
-    Without `pty` it writes both its streams to `out` and reads `stdin` (nothing when None). The caller
-    must be single-threaded: working directory and label go through this process.
-    """
+    """Start a command in a session of its own; returns its pid and, with `pty`, the PTY's master. Without `pty` it
+    writes both its streams to `fds[0]` and reads `fds[1]`, if there is one. The caller must be single-threaded:
+    working directory and label go through this process."""
     if not argv or not argv[0]:
         raise Refused("bad_request", "the command is empty")
-    master: int | None = None
-    slave: int | None = None
+    master = slave = None
     unlabelled = resource.getrlimit(RLIMIT_LOCKS)
     try:
         os.chdir(cwd)
@@ -119,7 +100,7 @@ def spawn(
             actions: list[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.ttyname(slave), os.O_RDWR, 0)]
             actions += [(os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, 0, 2)]
         else:
-            actions = _pipes(out, stdin)
+            actions = _pipes(fds)
         pid = os.posix_spawn(program, list(argv), dict(env), file_actions=actions, setsid=True, setsigdef=RESET_SIGNALS)
     except (OSError, ValueError) as error:
         if master is not None:
@@ -133,13 +114,13 @@ def spawn(
     return pid, master
 
 
-def _pipes(out: int | None, stdin: int | None) -> list[Any]:
-    if out is None:
+def _pipes(fds: Sequence[int]) -> list[Any]:
+    if not fds:
         raise Refused("bad_request", "a command without a terminal needs an output pipe")
     first: Any = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
-    if stdin is not None:
-        first = (os.POSIX_SPAWN_DUP2, stdin, 0)
-    return [first, (os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, out, 2)]
+    if len(fds) > 1:
+        first = (os.POSIX_SPAWN_DUP2, fds[1], 0)
+    return [first, (os.POSIX_SPAWN_DUP2, fds[0], 1), (os.POSIX_SPAWN_DUP2, fds[0], 2)]
 
 
 def set_size(master: int, cols: int, rows: int) -> None:
@@ -185,15 +166,11 @@ def label(pid: int) -> int | None:
 
 
 def tree(root: int | None, tag: int) -> set[int]:
-    """All live processes of one command: its label, its session, and all that descend from these.
-
-    `root` is None once the command itself has been reaped (its number may be somebody else's by then).
-    """
+    """All live processes of one command: its label, its session, and all that descend from these. `root` is None
+    once the command itself has been reaped (its number may be somebody else's by then)."""
     table = processes()
     table.pop(os.getpid(), None)
-    members = {
-        pid for pid, (_, session) in table.items() if (root is not None and root in (pid, session)) or label(pid) == tag
-    }
+    members = {pid for pid, (_, session) in table.items() if root in (pid, session) or label(pid) == tag}
     while more := {pid for pid, (parent, _) in table.items() if parent in members} - members:
         members |= more
     return members
@@ -203,15 +180,12 @@ def signal_tree(find: Callable[[], set[int]], number: int) -> int:
     """Send a signal to a whole tree; returns how many got it. SIGKILL first freezes it, so none escapes."""
     members = find()
     if number == signal.SIGKILL:
-        frozen: set[int] = set()
-        for _ in range(64):
-            fresh = find() - frozen
-            if not fresh:
-                break
+        members, fresh, looks = set(), find(), 64
+        while fresh and looks:
             for pid in fresh:
                 send_signal(pid, signal.SIGSTOP)
-            frozen |= fresh
-        members = frozen
+            members |= fresh
+            fresh, looks = find() - members, looks - 1
     return sum(send_signal(pid, number) for pid in members)
 
 
@@ -222,9 +196,6 @@ def send_signal(pid: int, number: int, *, group: bool = False) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
-
-
-# ---- files -------------------------------------------------------------------------------------------
 
 
 def kind_of(mode: int) -> str:
@@ -259,8 +230,8 @@ def _contents(file: BinaryIO, found: os.stat_result, limit: int) -> tuple[dict[s
 
 
 def _facts(found: os.stat_result) -> dict[str, Any]:
-    facts = {"kind": kind_of(found.st_mode), "size": found.st_size, "sha256": ""}
-    return dict(facts, mtime_ns=found.st_mtime_ns, mode=stat.S_IMODE(found.st_mode))
+    mode, kind = stat.S_IMODE(found.st_mode), kind_of(found.st_mode)
+    return {"kind": kind, "size": found.st_size, "sha256": "", "mtime_ns": found.st_mtime_ns, "mode": mode}
 
 
 def write_file(path: str, data: bytes, expect: Any, parents: bool) -> dict[str, Any]:
@@ -336,9 +307,6 @@ def list_dir(path: str, limit: int) -> dict[str, Any]:
     return {"entries": entries}
 
 
-# ---- the keeper's requests ---------------------------------------------------------------------------
-
-
 class Channel:
     """The socket to the keeper: blocking frames, as in `kaged.core.keeper_wire`."""
 
@@ -349,7 +317,7 @@ class Channel:
 
     def receive(self) -> Iterator[tuple[dict[str, Any], bytes, list[int]]]:
         """The frames that one read completes. Raises EOFError when the keeper is gone."""
-        size = array.array("i").itemsize
+        size = array.array("i").itemsize  # `socket.recv_fds` would drop the flag, and commands inherit the descriptors
         data, extra, _, _ = self.sock.recvmsg(65536, socket.CMSG_LEN(64 * size), socket.MSG_CMSG_CLOEXEC)
         if not data:
             raise EOFError
@@ -375,8 +343,7 @@ class Channel:
         text = json.dumps(header, separators=(",", ":")).encode("ascii")
         view = memoryview(_PREFIX.pack(len(text), len(payload)) + text + payload)
         if fd is not None:
-            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))
-            view = view[self.sock.sendmsg([view], [rights]) :]
+            view = view[socket.send_fds(self.sock, [view], [fd]) :]
         self.sock.sendall(view)
 
 
@@ -390,11 +357,9 @@ class Init:
     def handle(self, header: dict[str, Any], payload: bytes, fds: list[int]) -> None:
         """Do one request and answer it."""
         answer: dict[str, Any] = {"n": header["n"]}
-        body = b""
-        passed: int | None = None
+        body, passed = b"", None
         try:
-            fields, body, passed = self._do(header, payload, fds)
-            answer["ok"] = fields
+            answer["ok"], body, passed = self._do(header, payload, fds)
         except Refused as error:
             answer["error"] = {"code": error.code, "message": error.message}
         except MemoryError:
@@ -410,7 +375,10 @@ class Init:
     def _do(self, header: dict[str, Any], payload: bytes, fds: list[int]) -> Answer:
         op, path = header["op"], header.get("path", "")
         if op == "spawn":
-            return self._spawn(header, fds)
+            command = header["argv"], header["env"], header["cwd"], header["tag"]
+            pid, master = spawn(*command, fds, header["pty"])
+            self._tags[pid] = header["tag"]
+            return {"pid": pid}, b"", master
         if op == "read":
             return (*read_file(path, header["limit"]), None)
         if op == "write":
@@ -418,25 +386,17 @@ class Init:
         if op == "list":
             return list_dir(path, header["limit"]), b"", None
         if op == "signal":
-            return {"count": self._signal(header)}, b"", None
+            return {"count": self._signal(header["tag"], header["sig"], header["tree"])}, b"", None
         if op == "setup":
             set_limits(header["limits"])
             return {"pid": os.getpid()}, b"", None
         raise Refused("bad_request", f"the cage's init knows no {op!r}")
 
-    def _spawn(self, header: dict[str, Any], fds: list[int]) -> Answer:
-        out, stdin = (*fds, None, None)[:2]
-        command = header["argv"], header["env"], header["cwd"], header["tag"]
-        pid, master = spawn(*command, out=out, stdin=stdin, pty=header["pty"])
-        self._tags[pid] = header["tag"]
-        return {"pid": pid}, b"", master
-
-    def _signal(self, header: dict[str, Any]) -> int:
-        tag = header["tag"]
+    def _signal(self, tag: int, number: int, whole: bool) -> int:
         root = next((pid for pid, owner in self._tags.items() if owner == tag), None)
-        if header["tree"]:
-            return signal_tree(lambda: tree(root, tag), header["sig"])
-        return int(root is not None and send_signal(root, header["sig"], group=True))
+        if whole:
+            return signal_tree(lambda: tree(root, tag), number)
+        return int(root is not None and send_signal(root, number, group=True))
 
     def reap(self) -> None:
         """Collect every ended child and report those that are commands."""
@@ -448,15 +408,10 @@ class Init:
 
 def set_limits(limits: Mapping[str, Any]) -> None:
     """Limits for this process and thereby for all commands; never above what the kernel allows now."""
-    wanted = [
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, limits.get("nofile")),
-        (resource.RLIMIT_FSIZE, limits.get("fsize_bytes")),
-        (resource.RLIMIT_DATA, limits.get("memory_bytes")),
-        (resource.RLIMIT_NPROC, limits.get("pids")),
-    ]
-    for number, value in wanted:
-        if value is not None:
+    numbers = {"nofile": resource.RLIMIT_NOFILE, "fsize_bytes": resource.RLIMIT_FSIZE}
+    numbers.update(memory_bytes=resource.RLIMIT_DATA, pids=resource.RLIMIT_NPROC, core=resource.RLIMIT_CORE)
+    for name, number in numbers.items():
+        if (value := 0 if name == "core" else limits.get(name)) is not None:
             hard = resource.getrlimit(number)[1]
             bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(number, (bound, bound))
@@ -477,8 +432,8 @@ def main(argv: Sequence[str]) -> None:
     channel = Channel(socket.socket(fileno=number))
     init = Init(channel)
     poll = select.poll()
-    poll.register(number, select.POLLIN)
-    poll.register(wake, select.POLLIN)
+    for fd in (number, wake):
+        poll.register(fd, select.POLLIN)
     while True:
         ready = dict(poll.poll())
         if wake in ready:

@@ -1,10 +1,8 @@
-"""The listeners of a cage's network, made inside its network namespace by a child that leaves again.
-
-A socket stays in the namespace it was made in, so the gate serves the cage from outside. Only a child may
-enter: whoever enters a user namespace has no way back, and only there may it change the cage's network.
-Every address is made local to the cage, so whatever a program connects to arrives at our listeners: at
-a listener for each port, or with nft at one for all.
-"""
+"""The listeners of a cage's network, made inside its network namespace by a child that leaves again. A socket stays
+in the namespace it was made in, so the gate serves the cage from outside. Only a child may enter: whoever enters a
+user namespace has no way back, and only there may it change the cage's network. Every address is made local to the
+cage, so whatever a program connects to arrives at our listeners: at a listener for each port, or with nft at one for
+all."""
 
 import ctypes
 import errno
@@ -24,7 +22,6 @@ LIMIT_S = 10
 MAX_PORTS = (wire.MAX_FDS - 4) // 2
 ADDRESS = "198.19.255.254"
 """Of the cage itself: without one beside 127.0.0.1 programs do not look up IPv4 addresses at all."""
-
 _NS_GET_USERNS = 0xB701
 _SIOCGIFFLAGS = 0x8913
 _IFF_UP = 1
@@ -33,7 +30,6 @@ _PR_SET_PDEATHSIG, _PR_CAP_AMBIENT, _RAISE = 1, 47, 2
 _CAPABILITY_VERSION_3 = 0x20080522
 _NEWADDR, _NEWROUTE = 20, 24
 _REQUEST_CREATE_REPLACE_ACK = 0x1 | 0x400 | 0x100 | 0x4
-_IPV6_RECVPKTINFO = 49
 _RULES = """\
 table inet kaged {}
 delete table inet kaged
@@ -59,10 +55,8 @@ table inet kaged {
 
 
 def serve(channel: socket.socket, pid: int, nft: str, ports: Sequence[int]) -> NoReturn:
-    """Answer number 1 on `channel`: `{nft, kinds}` with the listeners in the network of process `pid`.
-
-    For a child just forked: nothing of its parent goes on in here. `nft` is its path, or empty.
-    """
+    """Answer number 1 on `channel`: `{nft, kinds}` with the listeners in the network of process `pid`. For a child
+    just forked: nothing of its parent goes on in here. `nft` is its path, or empty."""
     try:
         _forget_the_keeper(channel)
         try:
@@ -101,7 +95,6 @@ def _work(pid: int, nft: str, ports: Sequence[int]) -> tuple[dict[str, Any], lis
 
 
 def _enter(pid: int) -> None:
-    """Into the namespaces; the kernel lets in whoever made the user namespace."""
     net = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     user = fcntl.ioctl(net, _NS_GET_USERNS)
     libc = ctypes.CDLL(None, use_errno=True)
@@ -191,7 +184,7 @@ def _listener(family: int, kind: str, port: int, filtered: bool) -> socket.socke
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if udp:  # whoever answers must know what was asked: it may be any resolver's address
-        option = (socket.IPPROTO_IP, 8) if family == socket.AF_INET else (socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO)
+        option = (socket.IPPROTO_IP, 8) if family == socket.AF_INET else (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO)
         sock.setsockopt(*option, 1)
     sock.bind((loopback if filtered and kind == "tcp" else any_, port))
     if not udp:

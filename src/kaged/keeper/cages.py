@@ -1,9 +1,6 @@
-"""A cage: a bwrap with our init as its first process, from the spawn to its last trace.
-
-STARTING → READY → ENDING → GONE; `kill` leads from any of the first two to ENDING, the end of bwrap from
-everywhere to GONE. What the init says is not believed: it is checked for form and size, and nonsense
-ends the cage.
-"""
+"""A cage: a bwrap with our init as its first process, from the spawn to its last trace. STARTING → READY → ENDING →
+GONE; `kill` leads from any of the first two to ENDING, the end of bwrap from everywhere to GONE. What the init says
+is not believed: it is checked for form and size, and nonsense ends the cage."""
 
 import contextlib
 import enum
@@ -12,6 +9,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from kaged.core import clock
@@ -20,53 +18,38 @@ from kaged.keeper import door
 from kaged.keeper.cgroups import Group
 from kaged.keeper.gate import Gate
 from kaged.keeper.guard import Guard
-from kaged.keeper.link import Answer, Calls, Link
-from kaged.keeper.loop import Loop, Timer
+from kaged.keeper.link import Answer, Calls, Link, close_all
+from kaged.keeper.loop import Loop
 from kaged.keeper.plan import Plan
 
-START_LIMIT_S = 20.0
-END_LIMIT_S = 3.0
-_KEPT_ERRORS = 8192
-_MAX_INFO = 65536
+START_LIMIT_S, END_LIMIT_S = 20.0, 3.0
+_KEPT_ERRORS, _MAX_INFO = 8192, 65536
 
 
 class State(enum.Enum):
     """Where a cage is in its life."""
 
-    STARTING = "starting"
-    READY = "ready"
-    ENDING = "ending"
-    GONE = "gone"
+    STARTING, READY, ENDING, GONE = range(4)
 
 
 class Cage:
-    """One cage. `on_exit(tag, code, signal)` and `on_gone()` are told what happens in it.
-
-    It starts with `begin`; `group` is its control group, if there is one.
-    """
+    """One cage. `on_exit(tag, code, signal)` and `on_gone(cage)` are told what happens in it. It starts with
+    `begin`; `group` is its control group, if there is one."""
 
     def __init__(
-        self,
-        loop: Loop,
-        cage_id: str,
-        plan: Plan,
-        group: Group | None,
-        on_exit: Callable[[int, int | None, int | None], None],
-        on_gone: Callable[[], None],
-    ) -> None:
+        self, loop: Loop, cage_id: str, plan: Plan, group: Group | None,
+        on_exit: Callable[[int, int | None, int | None], None], on_gone: Callable[["Cage"], None],
+    ) -> None:  # fmt: skip
         self.id = cage_id
-        self.plan = plan
-        self.group = group
+        self.plan, self.group = plan, group
         self.state = State.STARTING
         self.started_at = clock.now()
         self.bwrap_pid: int | None = None
-        self.init_pid: int | None = None
-        """The init's number outside the cage, once bwrap has told it."""
+        self.init_pid: int | None = None  # the init's number outside the cage, once bwrap has told it
         self.end_reason = "cage_lost"
         self._loop = loop
         self._gate: Gate | None = None
-        self._on_exit = on_exit
-        self._on_gone = on_gone
+        self._on_exit, self._on_gone = on_exit, on_gone
         self._started: door.Started | None = None
         self._pidfd: int | None = None
         self._info = bytearray()
@@ -80,9 +63,8 @@ class Cage:
         self._open: set[int] = set()
         self._link: Link | None = None
         self._guard: Guard | None = None
-        self._timer: Timer | None = loop.later(START_LIMIT_S, self._too_slow)
-
-    # -- start ----------------------------------------------------------------------------------------
+        late = f"it was not ready after {START_LIMIT_S:.0f} seconds"
+        self._timer = loop.later(START_LIMIT_S, lambda: self._fail(late))
 
     def begin(self, gate: Gate, secrets: Mapping[str, str]) -> None:
         """Start it; with a network the gate comes first."""
@@ -90,38 +72,31 @@ class Cage:
             self._spawn({})
         else:
             self._gate = gate
-            gate.prepare(self.id, self.plan.net, secrets, self._prepared)
+            gate.prepare(self.id, self.plan.net, secrets, self._spawn)
 
-    def _prepared(self, files: Mapping[str, bytes] | KeeperError) -> None:
+    def _spawn(self, files: Mapping[str, bytes] | KeeperError) -> None:
         if self.state is not State.STARTING:
             return
-        if isinstance(files, KeeperError):
-            self._gone(files)
-        else:
-            self._spawn(files)
-
-    def _spawn(self, files: Mapping[str, bytes]) -> None:
         try:
+            if isinstance(files, KeeperError):
+                raise files
             started = door.start_cage(self.plan, files)
         except KeeperError as error:
             self._gone(error)
             return
         self._started, self.bwrap_pid = started, started.pid
         self._open = {started.info, started.block, started.errors}
-        self._loop.add_reader(started.info, self._read_info)
-        self._loop.add_reader(started.errors, self._read_errors)
+        self._loop.add_reader(started.info, partial(self._read_info, started.info))
+        self._loop.add_reader(started.errors, partial(self._read_errors, started.errors))
 
-    def _read_info(self) -> None:
-        assert self._started is not None
-        piece = _read(self._started.info)
-        if piece is None:
-            return
-        self._info += piece
-        if b"}" in self._info:
-            self._close(self._started.info)
-            self._take_hold()
-        elif not piece or len(self._info) > _MAX_INFO:
-            self._close(self._started.info)  # bwrap gave up: its end and its words come next
+    def _read_info(self, fd: int) -> None:
+        piece = _read(fd)
+        if piece is not None:
+            self._info += piece
+            if not piece or b"}" in self._info or len(self._info) > _MAX_INFO:
+                self._close(fd)
+                if b"}" in self._info:  # else bwrap gave up: its end and its words come next
+                    self._take_hold()
 
     def _take_hold(self) -> None:
         """Nothing of the agent runs before the init is let go: hold it, limit it, let the gate serve it."""
@@ -129,6 +104,7 @@ class Cage:
         try:
             self.init_pid = int(json.loads(self._info)["child-pid"])
             self._pidfd = os.pidfd_open(self.init_pid)
+            self._open.add(self._pidfd)
             if self.group is not None:
                 self.group.add([self.bwrap_pid, self.init_pid])
         except ProcessLookupError:
@@ -161,32 +137,24 @@ class Cage:
         self.kill()
 
     def _set_up(self, answer: Frame | KeeperError) -> None:
+        assert self.init_pid is not None
         if isinstance(answer, KeeperError):
             self._fail(answer.message)
             return
-        self._stop_timer()
-        self._watch_mounts()
-        if self.state is not State.STARTING:
-            return
-        self.state = State.READY
-        self._was_ready = True
-        self._settle(None)
-
-    def _watch_mounts(self) -> None:
-        """From here on: bwrap tells its child's number before it mounts, the init answers after that."""
-        assert self.init_pid is not None
-        try:
+        self._timer.cancel()
+        try:  # not sooner: bwrap tells its child's number before it mounts, the init answers after that
             self._guard = Guard(self._loop, self.init_pid, self.plan.guards, self._uncovered)
         except OSError as error:
             self._fail(f"its mounts cannot be watched: {error.strerror}")
             return
         self._guard.check()
+        if self.state is State.STARTING:
+            self.state = State.READY
+            self._was_ready = True
+            self._settle(None)
 
     def _uncovered(self, path: str) -> None:
         self._fail(f"{path} was replaced outside while the cage had it covered")
-
-    def _too_slow(self) -> None:
-        self._fail(f"it was not ready after {START_LIMIT_S:.0f} seconds")
 
     def when_ready(self, done: Callable[[KeeperError | None], None]) -> None:
         """Call `done` once the cage can run commands, or with why it cannot."""
@@ -200,42 +168,34 @@ class Cage:
         for done in waiting:
             done(error)
 
-    # -- the init -------------------------------------------------------------------------------------
-
     def call(self, header: dict[str, Any], payload: bytes = b"", fds: Sequence[int] = (), *, done: Answer) -> None:
         """Ask the init; `done` gets its frame or the refusal, also when the cage ends meanwhile."""
         if self._link is None or not self._link.open:
             done(self.gone_error())
-            return
-        self._calls.ask(self._link, header, done, payload=payload, fds=fds)
+        else:
+            self._calls.ask(self._link, header, done, payload=payload, fds=fds)
 
     def _frame(self, frame: Frame) -> None:
+        header = frame.header
         try:
-            self._take(frame)
+            if header.get("ev") != "exit":
+                self._calls.settle(frame)
+            elif frame.fds:
+                raise ValueError("an exit with a descriptor")
+            else:
+                self._on_exit(int(header["tag"]), _small(header["code"]), _small(header["signal"]))
         except (KeyError, TypeError, ValueError) as error:
-            for fd in frame.fds:
-                os.close(fd)
+            close_all(frame.fds)
             self._fail(f"the cage's init sent nonsense: {error!r}")
 
-    def _take(self, frame: Frame) -> None:
-        header = frame.header
-        if header.get("ev") == "exit":
-            if frame.fds:
-                raise ValueError("an exit with a descriptor")
-            self._on_exit(int(header["tag"]), _small(header["code"]), _small(header["signal"]))
-            return
-        self._calls.settle(frame)
-
     def _lost(self, reason: str) -> None:
-        if self.state is not State.ENDING:
-            self._errors += f"{reason}\n".encode() if self.state is State.READY else b""
+        if self.state is State.READY:
+            self._errors += f"{reason}\n".encode()
         self.kill()
 
     def when_gone(self, done: Callable[[], None]) -> None:
         """Call `done` once nothing of the cage is left."""
         self._mourners.append(done)
-
-    # -- end ------------------------------------------------------------------------------------------
 
     def kill(self, reason: str = "cage_lost") -> None:
         """End it and all that runs in it; `reason` is what its processes will have ended for."""
@@ -243,7 +203,7 @@ class Cage:
             return
         self.end_reason = reason
         self.state = State.ENDING
-        self._stop_timer()
+        self._timer.cancel()
         if self.group is not None:
             self.group.release()
         if self.bwrap_pid is None:  # the gate was not ready for it yet
@@ -263,33 +223,26 @@ class Cage:
     def reaped(self, code: int | None, number: int | None) -> None:
         """bwrap has ended; nothing of the cage is left."""
         assert self._started is not None
-        self._read_errors()
+        self._read_errors(self._started.errors)
         if self.end_reason == "cage_lost" and self.starved(self._oom_told):
             self.end_reason = "memory"
             self._errors += b"it took more memory than its limit"
-        for fd in list(self._open):
+        for held in (self._link or self._started.channel, self._guard):
+            if held is not None:
+                held.close()
+        for fd in list(self._open):  # only now: the end of the link may still use the init's pidfd
             self._close(fd)
-        if self._link is not None:
-            self._link.close("the cage has ended")
-        else:
-            self._started.channel.close()
-        if self._guard is not None:
-            self._guard.close()
-        if self._pidfd is not None:
-            os.close(self._pidfd)
-            self._pidfd = None
         self._gone(self.gone_error() if self._was_ready else self._start_error(code, number))
 
     def _gone(self, error: KeeperError) -> None:
-        """Tell everybody who waits for something of it."""
         self.state = State.GONE
-        self._stop_timer()
+        self._timer.cancel()
         self._end = error
         if self._gate is not None:
             self._gate.close(self.id)
         self._settle(error)
         self._calls.fail(error)
-        self._on_gone()
+        self._on_gone(self)
         for mourn in self._mourners:
             mourn()
 
@@ -303,8 +256,7 @@ class Cage:
         return self._oom_told > since
 
     def _start_error(self, code: int | None, number: int | None) -> KeeperError:
-        words = self.words()
-        how = f"exit code {code}" if number is None else f"signal {number}"
+        words, how = self.words(), f"exit code {code}" if number is None else f"signal {number}"
         text = f"the cage could not be made: {words or 'bubblewrap said nothing'} ({how})"
         return KeeperError("unavailable", text, {"stderr": words, "exit": code, "signal": number})
 
@@ -320,27 +272,18 @@ class Cage:
         """The last words of bwrap and of the init, and what went wrong here."""
         return self._errors.decode("utf-8", "replace").strip()
 
-    # -- small change ---------------------------------------------------------------------------------
-
-    def _read_errors(self) -> None:
-        """Keep the last words of bwrap and of the init."""
-        assert self._started is not None
-        while self._started.errors in self._open and (piece := _read(self._started.errors)) is not None:
+    def _read_errors(self, fd: int) -> None:
+        while fd in self._open and (piece := _read(fd)) is not None:
             self._errors += piece
             del self._errors[:-_KEPT_ERRORS]
             if not piece:
-                self._close(self._started.errors)
+                self._close(fd)
 
     def _close(self, fd: int) -> None:
         if fd in self._open:
             self._loop.remove_reader(fd)
             self._open.discard(fd)
             os.close(fd)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def describe(self) -> dict[str, Any]:
         """What `state` and the answer to `ensure_cage` say about it."""
@@ -355,9 +298,6 @@ def _read(fd: int) -> bytes | None:
 
 
 def _small(value: object) -> int | None:
-    """An exit code or signal number, or None."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 255:
-        raise ValueError("a number out of range")
-    return value
+    if value is None or (type(value) is int and 0 <= value <= 255):
+        return value
+    raise ValueError("a number out of range")

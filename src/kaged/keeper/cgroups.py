@@ -1,8 +1,6 @@
-"""Limits of a cage held by the kernel: one control group each, where this account may make some.
-
-Version 2 needs a cgroup that was delegated to us (`Delegate=yes`); version 1 needs writable hierarchies
-(containers, root). Without either, resource limits and the watch have to do.
-"""
+"""Limits of a cage held by the kernel: one control group each, where this account may make some. Version 2 needs a
+cgroup that was delegated to us (`Delegate=yes`); version 1 needs writable hierarchies (containers, root). Without
+either, resource limits and the watch have to do."""
 
 import contextlib
 import os
@@ -11,15 +9,13 @@ import signal
 from collections.abc import Iterable, Mapping
 
 from kaged.inside import init
-from kaged.keeper.loop import Loop
+from kaged.keeper.loop import Loop, Timer
 from kaged.keeper.plan import Limits
 
 ROOT = "/sys/fs/cgroup"
 WITHOUT = "rlimits and a look four times a second"
 PERIOD_US = 100_000
-OURS = 2
-"""Tasks that are not the agent's: bwrap and the init."""
-
+OURS = 2  # tasks that are not the agent's: bwrap and the init
 _NEEDED = ("memory", "pids", "cpu")
 _OURS = re.compile(r"kaged-(\d+)-(\d+)-\d+")
 _AGAIN_S = 0.02
@@ -29,23 +25,20 @@ class Group:
     """The control group of one cage: its folder for each controller (with version 2 one for all)."""
 
     def __init__(self, folders: Mapping[str, str], *, unified: bool) -> None:
-        self._folders = folders
-        self._unified = unified
+        self._folders, self._unified = folders, unified
+        self._places = frozenset(folders.values())
 
     def make(self, limits: Limits) -> None:
         """Make it, with its limits; raises OSError."""
-        for folder in self._all():
+        for folder in self._places:
             os.mkdir(folder)
         for controller, name, value, needed in settings(limits, unified=self._unified):
             with contextlib.nullcontext() if needed else contextlib.suppress(OSError):
                 _write(f"{self._folders[controller]}/{name}", value)
 
-    def _all(self) -> frozenset[str]:
-        return frozenset(self._folders.values())
-
     def add(self, pids: Iterable[int]) -> None:
         """Put processes in; what they start from now on is in it as well."""
-        for folder in self._all():
+        for folder in self._places:
             for pid in pids:
                 _write(f"{folder}/cgroup.procs", str(pid))
 
@@ -66,7 +59,7 @@ class Group:
 
     def remove(self) -> bool:
         """End what is left in it and remove it; whether it is gone."""
-        return sum(_remove(folder) for folder in self._all()) == len(self._all())
+        return sum(_remove(folder) for folder in self._places) == len(self._places)
 
 
 class Groups:
@@ -77,7 +70,7 @@ class Groups:
         self._prefix = f"kaged-{os.getpid()}-{_started(str(os.getpid()))}"
         self._numbers = 0
         self._leaving: list[Group] = []
-        self._waits = False
+        self._again: Timer | None = None
         self._unified = False
         self._bases: dict[str, str] = {}
         if enabled:
@@ -115,14 +108,10 @@ class Groups:
     def sweep(self) -> bool:
         """Remove what is to be removed; whether nothing is left."""
         self._leaving = [group for group in self._leaving if not group.remove()]
-        if self._leaving and not self._waits:
-            self._waits = True
-            self._loop.later(_AGAIN_S, self._again)
+        if self._again is not None:
+            self._again.cancel()
+        self._again = self._loop.later(_AGAIN_S, self.sweep) if self._leaving else None
         return not self._leaving
-
-    def _again(self) -> None:
-        self._waits = False
-        self.sweep()
 
     def _remove_stale(self) -> None:
         """Of keepers that were killed: a group's name says whose it is."""
@@ -147,10 +136,8 @@ def settings(limits: Limits, *, unified: bool) -> list[tuple[str, str, str, bool
         found.append(("pids.max", str(limits.pids + OURS), True))
     if limits.cpu is not None:
         quota = str(max(1000, round(limits.cpu * PERIOD_US)))
-        if unified:
-            found.append(("cpu.max", f"{quota} {PERIOD_US}", True))
-        else:
-            found += [("cpu.cfs_period_us", str(PERIOD_US), True), ("cpu.cfs_quota_us", quota, True)]
+        legacy = [("cpu.cfs_period_us", str(PERIOD_US), True), ("cpu.cfs_quota_us", quota, True)]
+        found += [("cpu.max", f"{quota} {PERIOD_US}", True)] if unified else legacy
     return [(name.split(".")[0], name, value, needed) for name, value, needed in found]
 
 

@@ -1,7 +1,5 @@
-"""The one spawn door: every process of the keeper starts here, a cage or a named uncaged kind.
-
-Runs on the main thread only: `--die-with-parent` follows the thread that started the cage.
-"""
+"""The one spawn door: every process of the keeper starts here, a cage or a named uncaged kind. Runs on the main
+thread only: `--die-with-parent` follows the thread that started the cage."""
 
 import contextlib
 import ctypes
@@ -17,7 +15,8 @@ from typing import Any
 from kaged.core.gate_wire import GATE_VERSION
 from kaged.core.keeper_wire import KeeperError
 from kaged.inside import init
-from kaged.keeper.plan import DataArg, Plan
+from kaged.keeper.plan import Plan
+from kaged.keeper.processes import Command
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SYSTEM_PATH = "/usr/bin:/bin:/usr/local/bin:/usr/sbin:/sbin"
@@ -63,9 +62,9 @@ def start_cage(plan: Plan, files: Mapping[str, bytes]) -> Started:
         words = []
         inherited = [info[1], block[0], theirs.fileno()]
         for arg in plan.args:
-            if isinstance(arg, DataArg):
-                data = plan.data.get(arg.name, files.get(arg.name))
-                inherited.append(_memory_file(data, arg.name, given))
+            if isinstance(arg, dict):
+                name = arg.get("data", "")
+                inherited.append(_memory_file(plan.data.get(name, files.get(name)), name, given))
                 words.append(str(inherited[-1]))
             else:
                 words.append(arg)
@@ -82,10 +81,8 @@ def start_cage(plan: Plan, files: Mapping[str, bytes]) -> Started:
 
 
 def start_gate(main: str, site: str) -> tuple[int, socket.socket]:
-    """Start the gate, an uncaged process of ours: its pid, and our end of its socket.
-
-    Its environment says which authorities the operator trusts, and no more; its words go where ours go.
-    """
+    """Start the gate, an uncaged process of ours: its pid, and our end of its socket. Its environment says which
+    authorities the operator trusts, and no more; its words go where ours go."""
     ours, theirs = socket.socketpair()
     with theirs:
         theirs.set_inheritable(True)
@@ -134,22 +131,12 @@ class HostDoor:
     def __init__(self) -> None:
         self._nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
 
-    def start(
-        self,
-        argv: Sequence[str],
-        env: Mapping[str, str],
-        cwd: str,
-        tag: int,
-        *,
-        out: int | None,
-        stdin: int | None,
-        pty: Sequence[int] | None,
-    ) -> tuple[int, int | None]:
+    def start(self, command: Command, tag: int, fds: Sequence[int]) -> tuple[int, int | None]:
         """As `init.spawn`, from a clean environment and with the limits this process began with."""
         ours = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, self._nofile)
         try:
-            return init.spawn(argv, {**host_env(), **env}, cwd, tag, out=out, stdin=stdin, pty=pty)
+            return init.spawn(command.argv, {**host_env(), **command.env}, command.cwd, tag, fds, command.pty)
         except init.Refused as error:
             raise KeeperError(error.code, error.message) from error
         finally:
@@ -163,17 +150,14 @@ def host_env() -> dict[str, str]:
         account = pwd.getpwuid(os.geteuid())
     except KeyError:  # an account without a name: containers do that
         return env
-    return {"HOME": account.pw_dir, **env, "USER": account.pw_name, "LOGNAME": account.pw_name} | {
-        "SHELL": account.pw_shell or "/bin/sh"
-    }
+    names = {"USER": account.pw_name, "LOGNAME": account.pw_name, "SHELL": account.pw_shell or "/bin/sh"}
+    return {"HOME": account.pw_dir, **env, **names}
 
 
 def prepare() -> HostDoor:
-    """Make this process the keeper of its descendants; called once, before anything is started.
-
-    Orphans come to us instead of to the system's init, so that an end leaves no process; the limit of
-    open files is raised, because each process with its ring takes up to five.
-    """
+    """Make this process the keeper of its descendants; called once, before anything is started. Orphans come to us
+    instead of to the system's init, so that an end leaves no process; the limit of open files is raised, because
+    each process with its ring takes up to five."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "the keeper could not become the reaper of its descendants")
     door = HostDoor()

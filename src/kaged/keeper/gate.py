@@ -1,8 +1,6 @@
-"""The gate as the keeper holds it: started with the first cage that has a network, and again when it ends.
-
-Also what it reports on the way to the daemon: numbered, and kept until the daemon has stored it. Secrets
-are held for another start of the gate and go nowhere else.
-"""
+"""The gate as the keeper holds it: started with the first cage that has a network, and again when it ends. Also what
+it reports on the way to the daemon: numbered, and kept until the daemon has stored it. Secrets are held for another
+start of the gate and go nowhere else."""
 
 import base64
 import os
@@ -18,7 +16,7 @@ from kaged.core import clock
 from kaged.core.keeper_wire import Frame, KeeperError
 from kaged.inside import netns
 from kaged.keeper import door
-from kaged.keeper.link import Answer, Calls, Link
+from kaged.keeper.link import Answer, Calls, Link, close_all
 from kaged.keeper.loop import Loop, Timer
 from kaged.keeper.plan import Net
 
@@ -27,7 +25,6 @@ ANSWER_LIMIT_S = 10.0
 PAUSE_S = 10.0
 ENDED = "the gate has ended: this cage has no network until it runs again"
 BACK = "the gate runs again"
-
 Done = Callable[[KeeperError | None], None]
 Files = Callable[[Mapping[str, bytes] | KeeperError], None]
 
@@ -47,8 +44,7 @@ class Log:
     """Network events: each gets a number, which grows also from one keeper to the next."""
 
     def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
-        self.lost = 0
-        """How many were dropped because no daemon took them."""
+        self.lost = 0  # how many were dropped because no daemon took them
         self._tell = tell
         self._number = int(clock.now() * 1000)
         self._kept: deque[dict[str, Any]] = deque(maxlen=MAX_KEPT)
@@ -90,8 +86,7 @@ class Gate:
         self.log = Log(tell)
         self._loop = loop
         self._program = program, site
-        self._nft = nft
-        self._tell = tell
+        self._nft, self._tell = nft, tell
         self._pid: int | None = None
         self._link: Link | None = None
         self._calls = Calls()
@@ -102,18 +97,14 @@ class Gate:
         self._ended_at = -PAUSE_S
         self._pause: Timer | None = None
 
-    # -- cages ----------------------------------------------------------------------------------------
-
     def prepare(self, cage_id: str, net: Net, secrets: Mapping[str, str], done: Files) -> None:
         """Before a cage is started: `done` gets the files of its authority, none when it wants none."""
         self._served[cage_id] = Served(net, secrets)
 
         def made(answer: Frame | KeeperError) -> None:
-            if isinstance(answer, KeeperError):
-                done(answer)
-                return
-            files = answer.header["ok"].get("files", {})
-            done({name: base64.b64decode(text, validate=True) for name, text in files.items()})
+            files = {} if isinstance(answer, KeeperError) else answer.header["ok"].get("files", {})
+            decoded = {name: base64.b64decode(text, validate=True) for name, text in files.items()}
+            done(answer if isinstance(answer, KeeperError) else decoded)
 
         self._call({"op": "authority", "cage": cage_id} if net.intercepts else {"op": "state"}, made)
 
@@ -122,17 +113,14 @@ class Gate:
         served = self._served.get(cage_id)
         if served is None:
             done(KeeperError("unavailable", "the gate ended while the cage was made: start the cage again"))
-            return
-        served.pid = pid
-        self._listen(cage_id, served, done)
+        else:
+            served.pid = pid
+            self._listen(cage_id, served, pid, done)
 
-    def _listen(self, cage_id: str, served: Served, done: Done) -> None:
-        assert served.pid is not None
-        made = partial(self._hand_over, cage_id, served, done)
-        listen_in(self._loop, served.pid, self._nft, served.net.ports, made)
+    def _listen(self, cage_id: str, served: Served, pid: int, done: Done) -> None:
+        listen_in(self._loop, pid, self._nft, served.net.ports, partial(self._hand_over, cage_id, served, done))
 
     def _hand_over(self, cage_id: str, served: Served, done: Done, made: Frame | KeeperError) -> None:
-        """The listeners are there: the gate gets them."""
         if isinstance(made, KeeperError):
             done(made)
             return
@@ -149,23 +137,19 @@ class Gate:
             sockets = {"nft": served.nft, "sockets": made.header["ok"]["kinds"]}
             self._call({"op": "open", **_rules(cage_id, served), **sockets}, opened, made.fds)
         finally:
-            for fd in made.fds:
-                os.close(fd)
+            close_all(made.fds)
 
     def policy(self, cage_id: str, net: Net, secrets: Mapping[str, str] | None, done: Done) -> None:
         """Put other rules in force in a cage that is served; None: its secrets stay."""
         served = self._served[cage_id]
         before = served.net, served.secrets
-        secrets = served.secrets if secrets is None else secrets
+        after = net, served.secrets if secrets is None else secrets
         fresh = set(net.ports) - set(served.net.ports)
-        if (net, secrets) == before:
-            done(None)
-            return
         if fresh and not served.nft:
             text = f"without nftables a running cage gets no new port ({min(fresh)}): end what runs in it"
             done(KeeperError("conflict", text))
             return
-        served.net, served.secrets = net, secrets
+        served.net, served.secrets = after
 
         def answered(answer: Frame | KeeperError) -> None:
             if isinstance(answer, KeeperError) and self._link is not None:  # refused: the old ones hold
@@ -174,7 +158,7 @@ class Gate:
             else:
                 done(None)
 
-        if served.open:
+        if served.open and after != before:
             self._call({"op": "policy", **_rules(cage_id, served)}, answered)
         else:
             done(None)  # in force as soon as the gate is back
@@ -183,8 +167,6 @@ class Gate:
         """The cage has ended; unknown ones are fine."""
         if self._served.pop(cage_id, None) is not None and self._link is not None:
             self._call({"op": "close", "cage": cage_id}, lambda answer: None)
-
-    # -- the daemon -----------------------------------------------------------------------------------
 
     def attended(self, on: bool) -> None:
         """A daemon has attached (it is told everything it does not have) or left."""
@@ -198,32 +180,27 @@ class Gate:
 
     def answer(self, ask: str, verdict: str, done: Done) -> None:
         """Hand the operator's word to whoever waits for it."""
-        event = self._asks.get(ask)
-        if event is None:
+        if ask in self._asks:
+            request = {"op": "answer", "ask": self._asks[ask]["ask"], "verdict": verdict}
+            self._call(request, lambda answer: done(_error(answer)))
+        else:
             done(KeeperError("not_found", "nobody waits for this answer any more"))
-            return
-        request = {"op": "answer", "ask": event["ask"], "verdict": verdict}
-        self._call(request, lambda answer: done(_error(answer)))
-
-    # -- the process ----------------------------------------------------------------------------------
 
     def _call(self, request: Mapping[str, Any], done: Answer, fds: Sequence[int] = ()) -> None:
-        if self._link is None:
-            try:
-                self._start()
-            except KeeperError as error:
-                done(error)
-                return
-        assert self._link is not None
-        timer = self._loop.later(ANSWER_LIMIT_S, self._hung)
+        try:
+            link = self._link or self._start()
+        except KeeperError as error:
+            done(error)
+            return
+        timer = self._loop.later(ANSWER_LIMIT_S, lambda: link.close("the gate does not answer"))
 
         def answered(answer: Frame | KeeperError) -> None:
             timer.cancel()
             done(answer)
 
-        self._calls.ask(self._link, request, answered, fds=fds)
+        self._calls.ask(link, request, answered, fds=fds)
 
-    def _start(self) -> None:
+    def _start(self) -> Link:
         if self._pause is not None or self._pid is not None:
             text = "the gate has ended (see keeper.log) and is not back yet: try again in a moment"
             raise KeeperError("unavailable", text)
@@ -231,41 +208,33 @@ class Gate:
         self._born = int(clock.now() * 1000)
         self._link = Link(self._loop, sock, self._frame, self._lost, max_fds=0)
         self._call({"op": "attended", "on": self._attended}, lambda answer: None)
-
-    def _hung(self) -> None:
-        if self._link is not None:
-            self._link.close("the gate does not answer")
+        return self._link
 
     def _frame(self, frame: Frame) -> None:
+        event = frame.header
         try:
-            self._take(frame)
+            if "ev" not in event:
+                self._calls.settle(frame)
+            elif event["ev"] == "network":
+                self.log.add(event)
+            else:
+                # Another gate may count from the start again: an old answer must not meet a new question.
+                ask = f"{self._born}.{event['ask']}"
+                self._asks[ask] = event
+                if event["ev"] != "ask":
+                    del self._asks[ask]
+                self._tell({**event, "ask": ask})
         except (KeyError, TypeError, ValueError) as error:
             if self._link is not None:
                 self._link.close(f"the gate sent nonsense: {error!r}")
-
-    def _take(self, frame: Frame) -> None:
-        event = frame.header
-        kind = event.get("ev")
-        if kind is None:
-            self._calls.settle(frame)
-        elif kind == "network":
-            self.log.add(event)
-        else:
-            # Another gate may count from the start again: an old answer must not meet a new question.
-            ask = f"{self._born}.{event['ask']}"
-            if kind == "ask":
-                self._asks[ask] = event
-            else:
-                self._asks.pop(ask, None)
-            self._tell({**event, "ask": ask})
 
     def _lost(self, reason: str) -> None:
         if self._pid is not None:
             os.kill(self._pid, signal.SIGKILL)  # not reaped yet: the number is still its own
         self._link = None
-        for ask, event in self._asks.items():
+        while self._asks:
+            ask, event = self._asks.popitem()
             self._tell({"ev": "ask_done", "ask": ask, "cage": event["cage"], "verdict": "deny", "by": "end"})
-        self._asks = {}
         for cage_id, served in list(self._served.items()):
             if served.pid is None:
                 del self._served[cage_id]  # its authority is gone before the cage began
@@ -278,15 +247,15 @@ class Gate:
 
     def _restart(self) -> None:
         """Only now that it was reaped are its listeners closed as well, and can be made anew."""
-        now = clock.monotonic()
-        self._pause = self._loop.later(PAUSE_S if now - self._ended_at < PAUSE_S else 0, self._again)
-        self._ended_at = now
+        soon = clock.monotonic() - self._ended_at < PAUSE_S
+        self._ended_at = clock.monotonic()
+        self._pause = self._loop.later(PAUSE_S if soon else 0, self._again)
 
     def _again(self) -> None:
         self._pause = None
         for cage_id, served in list(self._served.items()):
             if served.pid is not None and not served.open:
-                self._listen(cage_id, served, partial(self._back, cage_id))
+                self._listen(cage_id, served, served.pid, partial(self._back, cage_id))
 
     def _back(self, cage_id: str, error: KeeperError | None) -> None:
         if cage_id in self._served:

@@ -1,9 +1,6 @@
-"""Keeps an eye on a cage's mounts: what covers a protected path must stay there.
-
-When the file under a mount point is replaced or removed outside (an editor's save, `git config`), the
-kernel takes the mount away in every namespace, and the path would be writable inside from then on. The
-kernel tells about it; a cage that lost a cover is ended.
-"""
+"""Keeps an eye on a cage's mounts: what covers a protected path must stay there. When the file under a mount point
+is replaced or removed outside (an editor's save, `git config`), the kernel takes the mount away in every namespace,
+and the path would be writable inside from then on. The kernel tells about it; a cage that lost a cover is ended."""
 
 import os
 import re
@@ -24,14 +21,11 @@ class Guard:
         # An epoll of its own: the file is always readable, and only its exceptional state says "changed".
         self._poll = select.epoll()
         self._poll.register(self._file, select.EPOLLPRI)
-        loop.add_reader(self._poll.fileno(), self._changed)
-
-    def _changed(self) -> None:
-        self._poll.poll(0)
-        self.check()
+        loop.add_reader(self._poll.fileno(), self.check)
 
     def check(self) -> None:
         """Compare with what is mounted now."""
+        self._poll.poll(0)
         lost = sorted(self._paths - mount_points(self._file))
         if lost:
             self.close()

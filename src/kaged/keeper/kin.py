@@ -1,9 +1,11 @@
 """Who descends from a process, and how much memory each one takes, as the keeper sees it from outside."""
 
+import contextlib
 import os
 
 from kaged.inside import init
 
+_GONE = contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError)
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _HAS_CHILDREN = os.path.exists("/proc/thread-self/children")
 
@@ -19,14 +21,12 @@ def by_children(root: int) -> dict[int, int]:
     queue = [root]
     while queue:
         pid = queue.pop()
-        try:
+        with _GONE:
             threads = os.listdir(f"/proc/{pid}/task")
             found[pid] = len(threads)
             for thread in threads:
                 with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
                     queue += [int(child) for child in file.read().split()]
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
     found.pop(root, None)
     return found
 
@@ -41,28 +41,22 @@ def by_table(root: int) -> dict[int, int]:
 
 
 def _threads(pid: int) -> int:
-    try:
+    with _GONE:
         return len(os.listdir(f"/proc/{pid}/task"))
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return 0
+    return 0
 
 
 def resident(pid: int) -> int:
     """Resident bytes of a process, shared pages included."""
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[1]) * _PAGE
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return 0
+    with _GONE, open(f"/proc/{pid}/statm", "rb") as file:
+        return int(file.read().split()[1]) * _PAGE
+    return 0
 
 
 def proportional(pid: int) -> int:
     """Resident bytes with each shared page divided among its users; `resident` where that is hidden."""
-    try:
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-            for line in file:
-                if line[:4] == b"Pss:":
-                    return int(line.split()[1]) * 1024
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return resident(pid)
+    with _GONE, open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+        for line in file:
+            if line[:4] == b"Pss:":
+                return int(line.split()[1]) * 1024
     return resident(pid)

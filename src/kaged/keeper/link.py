@@ -9,33 +9,22 @@ from typing import Any
 from kaged.core import keeper_wire as wire
 from kaged.keeper.loop import Loop
 
-MAX_QUEUED = 128 * 1024 * 1024
-"""Bytes that may wait for a slow peer before the connection is given up."""
-
+MAX_QUEUED = 128 * 1024 * 1024  # bytes that may wait for a slow peer before the connection is given up
 _CODES = frozenset({"bad_request", "forbidden", "not_found", "conflict", "unavailable", "payload_too_large"})
 Answer = Callable[[wire.Frame | wire.KeeperError], None]
 
 
 class Link:
-    """Sends and receives frames. `on_close` is called once, with the reason, when the peer is gone.
-
-    Owns its socket. Descriptors given to `send` stay the caller's; received ones are `on_frame`'s.
-    """
+    """Sends and receives frames. `on_close` is called once, with the reason, when the peer is gone. Owns its socket.
+    Descriptors given to `send` stay the caller's; received ones are `on_frame`'s."""
 
     def __init__(
-        self,
-        loop: Loop,
-        sock: socket.socket,
-        on_frame: Callable[[wire.Frame], None],
-        on_close: Callable[[str], None],
-        *,
-        max_fds: int = wire.MAX_FDS,
-    ) -> None:
-        self._loop = loop
-        self._sock = sock
+        self, loop: Loop, sock: socket.socket, on_frame: Callable[[wire.Frame], None],
+        on_close: Callable[[str], None], *, max_fds: int = wire.MAX_FDS,
+    ) -> None:  # fmt: skip
+        self._loop, self._sock = loop, sock
         self._fd = sock.fileno()
-        self._on_frame = on_frame
-        self._on_close = on_close
+        self._on_frame, self._on_close = on_frame, on_close
         self._reader = wire.FrameReader(max_fds=max_fds)
         self._queue: deque[tuple[memoryview, list[int]]] = deque()
         self._queued = 0
@@ -46,33 +35,30 @@ class Link:
     def _readable(self) -> None:
         try:
             data, fds = wire.receive(self._sock)
+            frames = self._reader.feed(data, fds)
         except BlockingIOError:
             return
         except OSError as error:
             self.close(f"the connection broke: {error}")
             return
-        if not data:
-            self.close("the other end closed the connection")
-            return
-        try:
-            frames = self._reader.feed(data, fds)
         except wire.WireError as error:
             self.close(str(error))
             return
-        for number, frame in enumerate(frames):
-            if not self.open:
-                for rest in frames[number:]:
-                    _close_all(rest.fds)
-                return
-            self._on_frame(frame)
+        if not data:
+            self.close("the other end closed the connection")
+            return
+        for frame in frames:
+            if self.open:
+                self._on_frame(frame)
+            else:
+                close_all(frame.fds)
 
     def send(self, header: Mapping[str, Any], payload: bytes = b"", fds: Sequence[int] = ()) -> None:
         """Send a frame now or as soon as the peer takes it; does nothing on a closed link."""
         if not self.open:
             return
         view = memoryview(wire.encode(header, payload, len(fds)))
-        # Queued descriptors are copies: the caller may close its own at once.
-        self._queue.append((view, [os.dup(fd) for fd in fds]))
+        self._queue.append((view, [os.dup(fd) for fd in fds]))  # the caller may close its own at once
         self._queued += len(view)
         if self._queued > MAX_QUEUED:
             self.close("the other end does not read")
@@ -91,7 +77,7 @@ class Link:
             except OSError as error:
                 self.close(f"the connection broke: {error}")
                 return
-            _close_all(fds)
+            close_all(fds)
             self._queued -= sent
             if sent == len(view):
                 self._queue.popleft()
@@ -99,7 +85,7 @@ class Link:
                 self._queue[0] = (view[sent:], [])
         self._loop.remove_writer(self._fd)
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str = "it has ended") -> None:
         """Close at once; what was not sent is dropped."""
         if not self.open:
             return
@@ -107,10 +93,8 @@ class Link:
         self._loop.remove_reader(self._fd)
         self._loop.remove_writer(self._fd)
         self._sock.close()
-        for _, fds in self._queue:
-            _close_all(fds)
+        close_all([*self._reader.orphans(), *(fd for _, fds in self._queue for fd in fds)])
         self._queue.clear()
-        _close_all(self._reader.orphans())
         self._on_close(reason)
 
 
@@ -152,6 +136,7 @@ class Calls:
             done(error)
 
 
-def _close_all(fds: Sequence[int]) -> None:
+def close_all(fds: Sequence[int]) -> None:
+    """Close these descriptors."""
     for fd in fds:
         os.close(fd)

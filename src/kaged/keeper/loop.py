@@ -5,20 +5,19 @@ import os
 import selectors
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from kaged.core import clock
 
-Callback = Callable[[], None]
+Callback = Callable[[], object]
 
 
+@dataclass(slots=True)
 class Timer:
     """A call that is still to come; `cancel` may be called at any time."""
 
-    __slots__ = ("call", "due")
-
-    def __init__(self, due: float, call: Callback) -> None:
-        self.due = due
-        self.call: Callback | None = call
+    due: float
+    call: Callback | None
 
     def cancel(self) -> None:
         """Forget the call."""
@@ -62,9 +61,9 @@ class Loop:
         self._writers[fd] = call
         self._register(fd)
 
-    def remove_reader(self, fd: int) -> None:
-        """Stop watching for input; unknown descriptors are ignored."""
-        if self._readers.pop(fd, None) is not None:
+    def remove_reader(self, fd: int | None) -> None:
+        """Stop watching for input; unknown descriptors and None are ignored."""
+        if fd is not None and self._readers.pop(fd, None) is not None:
             self._register(fd)
 
     def remove_writer(self, fd: int) -> None:
@@ -97,11 +96,9 @@ class Loop:
         self._running = True
         while self._running:
             for key, events in self._selector.select(self._pause()):
-                fd = key.fd
-                if events & selectors.EVENT_READ and (read := self._readers.get(fd)):
-                    read()
-                if events & selectors.EVENT_WRITE and (write := self._writers.get(fd)):
-                    write()
+                for event, calls in ((selectors.EVENT_READ, self._readers), (selectors.EVENT_WRITE, self._writers)):
+                    if events & event and (call := calls.get(key.fd)):
+                        call()
             self._fire()
 
     def _pause(self) -> float | None:

@@ -1,11 +1,7 @@
-"""Start of the keeper: `python -I -S …/kaged/keeper/main.py --socket PATH --grace SECONDS --site DIR`.
-
-`--site` is where the gate finds its libraries. Tests also give `--gate FILE` (another gate), `--nft PATH`
-(empty: do without) and `--limits rlimits` (no control groups).
-
-Detaches from whoever started it. On standard output comes one line, `ready PID`, once the socket takes
-connections, or `running` when another keeper holds it already; then standard output is closed.
-"""
+"""Start of the keeper: `python -I -S …/kaged/keeper/main.py --socket PATH --grace SECONDS --site DIR`. `--site` is
+where the gate finds its libraries. Tests also give `--gate FILE` (another gate), `--nft PATH` (empty: do without)
+and `--limits rlimits` (no control groups). Detaches from its starter. On standard output comes `ready PID`,
+once the socket takes connections, or `running` when another keeper holds it; then that is closed."""
 
 import contextlib
 import fcntl
@@ -46,14 +42,12 @@ def main(argv: Sequence[str]) -> int:
 def _alone(lock: int, path: str) -> bool:
     """Take the lock, waiting for a keeper that is ending; False when one is there that listens."""
     while True:
-        try:
+        with contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with socket.socket(socket.AF_UNIX) as probe:
-                if probe.connect_ex(path) == 0:
-                    return False
-        else:
             return True
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(path) == 0:
+                return False
         time.sleep(_LOOK_AGAIN_S)
 
 
@@ -62,17 +56,12 @@ def serve(path: str, grace: float, given: Mapping[str, str]) -> None:
     from kaged.keeper import door
     from kaged.keeper.loop import Loop
     from kaged.keeper.requests import handle
-    from kaged.keeper.server import Options, Server
+    from kaged.keeper.server import Server
 
     gate = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "gate", "main.py")
-    options = Options(
-        gate=given.get("--gate", gate),
-        site=given.get("--site", ""),
-        nft=given.get("--nft", door.find("nft")),
-        groups=given.get("--limits") != "rlimits",
-    )
+    program = given.get("--gate", gate), given.get("--site", ""), given.get("--nft", door.find("nft"))
     loop = Loop()
-    Server(loop, path, grace, handle, options)
+    Server(loop, path, grace, handle, program, groups=given.get("--limits") != "rlimits")
     _say(f"ready {os.getpid()}")
     loop.run()
 

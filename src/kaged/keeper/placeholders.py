@@ -1,29 +1,23 @@
-"""Empty mount points that plans had to create in a project, and their removal once no cage needs them.
+"""Empty mount points that plans had to create in a project, and their removal once no cage needs them. A protected
+path that does not exist (`.envrc`, say) can only be covered by a mount when something is there to mount on. Removing
+it while another cage has it covered would uncover it, so it stays until the last such cage is gone. The list
+survives the keeper in a file."""
 
-A protected path that does not exist (`.envrc`, say) can only be covered by a mount when something is
-there to mount on. Removing it while another cage has it covered would uncover it, so it stays until the
-last such cage is gone. The list survives the keeper in a file.
-"""
-
+import contextlib
 import os
 import stat
 from collections.abc import Iterable
 
 
 class Placeholders:
-    """What is to be removed some day. The paths are absolute and free of symbolic links."""
+    """What is to be removed some day, at first what an earlier keeper left. Absolute paths, free of symbolic links."""
 
     def __init__(self, record: str) -> None:
         self._record = record
         self._paths: set[str] = set()
-
-    def load(self) -> None:
-        """Take over what an earlier keeper could not remove."""
-        try:
+        with contextlib.suppress(FileNotFoundError):
             with open(self._record, encoding="utf-8", errors="surrogateescape") as file:
                 self._paths = {path for path in file.read().split("\0") if path}
-        except FileNotFoundError:
-            return
 
     def add(self, paths: Iterable[str]) -> None:
         """Remember paths that a new cage's plan created."""
@@ -44,7 +38,8 @@ class Placeholders:
 
     def _save(self) -> None:
         if not self._paths:
-            _unlink(self._record)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._record)
             return
         temporary = self._record + ".new"
         with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
@@ -53,10 +48,8 @@ class Placeholders:
 
 
 def remove_empty(path: str) -> bool:
-    """Remove a placeholder, file or directory, without following any link on the way; False when it stays.
-
-    The agent owns the project: a folder of the path may have become a link to somewhere else.
-    """
+    """Remove a placeholder, file or directory, without following any link on the way; False when it stays. The agent
+    owns the project: a folder of the path may have become a link to somewhere else."""
     *folders, name = [part for part in path.split("/") if part]
     flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     here = os.open("/", flags)
@@ -83,10 +76,3 @@ def _says_nothing(name: str, folder: int) -> bool:
     """Whether a file is still as bwrap made it: empty, or the `.` of a `.git/commondir`."""
     with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb") as file:
         return file.read(3) in (b"", b".\n")
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return

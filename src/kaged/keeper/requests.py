@@ -10,20 +10,20 @@ from kaged.core.keeper_wire import MAX_PAYLOAD, Frame, KeeperError
 from kaged.keeper import plan as plans
 from kaged.keeper import watch
 from kaged.keeper.cages import Cage, State
-from kaged.keeper.plan import Plan, expect
+from kaged.keeper.plan import Plan, check, require
 from kaged.keeper.processes import Command, Process
 from kaged.keeper.server import Request, Server
 
-_MAX_LISTED = 100_000
-_MAX_SIDE = 10_000
+_MAX_LISTED, _MAX_SIDE = 100_000, 10_000
 
 
 def handle(server: Server, request: Request) -> None:
     """Do one request, or raise `KeeperError`."""
     op = request.fields.get("op")
-    do = OPS.get(op) if isinstance(op, str) else None
+    do, shape = OPS.get(op, (None, {})) if isinstance(op, str) else (None, {})
     if do is None:
         raise KeeperError("bad_request", f"the keeper knows no request {op!r}")
+    check(request.fields, shape)
     do(server, request)
 
 
@@ -33,36 +33,25 @@ def _state(server: Server, request: Request) -> None:
     request.reply({**facts, "cages": cages, "processes": [p.describe() for p in server.table]})
 
 
-# ---- cages -------------------------------------------------------------------------------------------
-
-
 def _ensure_cage(server: Server, request: Request) -> None:
-    cage_id = expect(request.fields.get("id"), str, "id")
-    plan = plans.parse(request.fields.get("plan"))
-    given = request.fields.get("secrets")
-    secrets = None if given is None else plans.texts(given, "secrets")
-    _ensure(server, request, cage_id, plan, secrets)
+    _ensure(server, request, plans.parse(request.fields.get("plan")))
 
 
-def _ensure(server: Server, request: Request, cage_id: str, plan: Plan, secrets: Mapping[str, str] | None) -> None:
-    again = partial(_ensure, server, request, cage_id, plan, secrets)
-    cage = server.cages.get(cage_id)
-    if cage is None:
-        cage = _make(server, cage_id, plan, secrets)
-    elif cage.state is State.ENDING:
-        cage.when_gone(partial(_guarded, again, request))
-        return
-    elif cage.plan.hash != plan.hash or (cage.plan.net is None) != (plan.net is None):
+def _ensure(server: Server, request: Request, plan: Plan) -> None:
+    cage_id, secrets = request.fields["id"], request.fields.get("secrets")
+    cage = server.cages.get(cage_id) or _make(server, cage_id, plan, secrets or {})
+    stale = cage.plan.hash != plan.hash or (cage.plan.net is None) != (plan.net is None)
+    if stale and cage.state is not State.ENDING:
         if cage.state is State.STARTING or server.table.running_in(cage_id) or watch.tasks_of(cage):
             text = f"something still runs in cage {cage_id}, so its new rules cannot be put in force: end it"
             raise KeeperError("conflict", text)
         cage.kill("killed")
-        cage.when_gone(partial(_guarded, again, request))
+    if cage.state is State.ENDING:
+        cage.when_gone(lambda: request.attempt(lambda: _ensure(server, request, plan)))
         return
-    made = cage
 
     def answer(error: KeeperError | None) -> None:
-        request.reply(made.describe()) if error is None else request.fail(error)
+        request.reply(cage.describe()) if error is None else request.fail(error)
 
     def ready(error: KeeperError | None) -> None:
         if error is None and plan.net is not None:
@@ -70,35 +59,24 @@ def _ensure(server: Server, request: Request, cage_id: str, plan: Plan, secrets:
         else:
             answer(error)
 
-    made.when_ready(ready)
+    cage.when_ready(ready)
 
 
-def _make(server: Server, cage_id: str, plan: Plan, secrets: Mapping[str, str] | None) -> Cage:
-    cage: Cage
-
-    def gone() -> None:
-        server.cage_gone(cage)
-
+def _make(server: Server, cage_id: str, plan: Plan, secrets: Mapping[str, str]) -> Cage:
     try:
         group = server.groups.make(plan.limits)
     except OSError as error:
         text = f"the cage's control group could not be made: {error.strerror}"
         raise KeeperError("unavailable", text) from error
     server.placeholders.add(plan.placeholders)
-    server.cages[cage_id] = cage = Cage(server.loop, cage_id, plan, group, server.table.exited, gone)
-    cage.begin(server.gate, secrets or {})
+    cage = Cage(server.loop, cage_id, plan, group, server.table.exited, server.cage_gone)
+    server.cages[cage_id] = cage
+    cage.begin(server.gate, secrets)
     return cage
 
 
-def _guarded(work: Callable[[], None], request: Request) -> None:
-    try:
-        work()
-    except KeeperError as error:
-        request.fail(error)
-
-
 def _drop_cage(server: Server, request: Request) -> None:
-    cage = server.cages.get(expect(request.fields.get("id"), str, "id"))
+    cage = server.cages.get(request.fields["id"])
     if cage is None:
         request.reply({})
         return
@@ -107,45 +85,31 @@ def _drop_cage(server: Server, request: Request) -> None:
 
 
 def _cage(server: Server, request: Request) -> Cage:
-    cage_id = expect(request.fields.get("cage"), str, "cage")
+    cage_id = request.fields["cage"]
     cage = server.cages.get(cage_id)
     if cage is None or cage.state is not State.READY:
         raise KeeperError("not_found", f"there is no cage {cage_id}: it has ended or was never made")
     return cage
 
 
-# ---- processes ---------------------------------------------------------------------------------------
-
-
 def _run(server: Server, request: Request) -> None:
-    cage = _cage(server, request)
-    command = _command(request.fields, cage.plan.workdir)
-    if command.walltime_s is None and command.pty is None:
-        command = _command({**request.fields, "walltime_s": cage.plan.limits.walltime_s}, cage.plan.workdir)
+    fields, cage = request.fields, None
+    if fields["op"] == "run":
+        cage = _cage(server, request)
+        if fields.get("walltime_s") is None and fields.get("pty") is None:
+            fields = {**fields, "walltime_s": cage.plan.limits.walltime_s}
+    command = _command(fields, cage.plan.workdir if cage else "/")
     server.table.start(cage, command, partial(_hand_over, server, request))
 
 
-def _run_host(server: Server, request: Request) -> None:
-    server.table.start(None, _command(request.fields, "/"), partial(_hand_over, server, request))
-
-
 def _command(fields: Mapping[str, Any], workdir: str) -> Command:
-    pty = fields.get("pty")
-    return Command(
-        id=expect(fields.get("id"), str, "id"),
-        argv=plans.strings(fields.get("argv"), "argv"),
-        cwd=expect(fields.get("cwd") or workdir, str, "cwd"),
-        env=plans.environment(fields.get("env") or {}, "env"),
-        stdin=fields.get("stdin") is True,
-        pty=None if pty is None else (_side(pty[0]), _side(pty[1])),
-        walltime_s=plans.amount(fields.get("walltime_s"), "walltime_s"),
-    )
-
-
-def _side(value: object) -> int:
-    if not 1 <= expect(value, int, "pty") <= _MAX_SIDE:
-        raise KeeperError("bad_request", f"a terminal has between 1 and {_MAX_SIDE} columns and rows")
-    return int(str(value))
+    pty, env = fields.get("pty"), fields.get("env") or {}
+    fits = pty is None or (len(pty) == 2 and all(1 <= side <= _MAX_SIDE for side in pty))
+    require(fits, f"a terminal has between 1 and {_MAX_SIDE} columns and rows")
+    plans.clean(env)
+    cwd, stdin, walltime_s = fields.get("cwd") or workdir, fields.get("stdin") is True, fields.get("walltime_s")
+    require(walltime_s is None or walltime_s > 0, "`walltime_s` must be positive")
+    return Command(fields["id"], fields["argv"], cwd, env, stdin, pty, walltime_s)
 
 
 def _hand_over(server: Server, request: Request, process: Process | KeeperError) -> None:
@@ -153,71 +117,24 @@ def _hand_over(server: Server, request: Request, process: Process | KeeperError)
         request.fail(process)
         return
     server.watch.wake()
-    if not request.alive:
-        return
-    names, fds = process.hand_over()
-    request.reply({**process.describe(), "names": names, "capacity": process.stream.capacity}, fds=fds)
-
-
-def _attach(server: Server, request: Request) -> None:
-    process_id = expect(request.fields.get("id"), str, "id")
-    server.table.attach(process_id, partial(_hand_over, server, request))
-
-
-def _process(server: Server, request: Request) -> Process:
-    return server.table.get(expect(request.fields.get("id"), str, "id"))
-
-
-def _forget(server: Server, request: Request) -> None:
-    server.table.forget(expect(request.fields.get("id"), str, "id"))
-    request.reply({})
+    if request.link.open:
+        names, fds = process.hand_over()
+        request.reply({**process.describe(), "names": names, "capacity": process.stream.capacity}, fds=fds)
 
 
 def _signal(server: Server, request: Request) -> None:
-    number = expect(request.fields.get("sig"), int, "sig")
-    if number not in signal.valid_signals():
-        raise KeeperError("bad_request", f"there is no signal {number}")
-    process = _process(server, request)
-    process.signal(number, request.fields.get("tree") is True)
+    number = request.fields["sig"]
+    require(number in signal.valid_signals(), f"there is no signal {number}")
+    server.table.get(request.fields["id"]).signal(number, request.fields.get("tree") is True)
     request.reply({})
 
 
-def _close_stdin(server: Server, request: Request) -> None:
-    _process(server, request).close_stdin()
-    request.reply({})
-
-
-def _drained(server: Server, request: Request) -> None:
-    _process(server, request).close_source()
-    request.reply({})
-
-
-# ---- files -------------------------------------------------------------------------------------------
-
-
-def _read(server: Server, request: Request) -> None:
-    limit = min(max(0, expect(request.fields.get("limit"), int, "limit")), MAX_PAYLOAD)
-    _forward(server, request, {"limit": limit})
-
-
-def _write(server: Server, request: Request) -> None:
-    wanted = request.fields.get("expect")
-    if wanted is not None:
-        expect(wanted, str, "expect")
-    fields = {"expect": wanted, "parents": request.fields.get("parents") is True}
-    _forward(server, request, fields, request.payload)
-
-
-def _list(server: Server, request: Request) -> None:
-    limit = min(max(0, expect(request.fields.get("limit"), int, "limit")), _MAX_LISTED)
-    _forward(server, request, {"limit": limit})
-
-
-def _forward(server: Server, request: Request, fields: dict[str, Any], payload: bytes = b"") -> None:
+def _file(server: Server, request: Request) -> None:
     """Let the cage's init do it: this process never opens a file of a project."""
-    cage = _cage(server, request)
-    path = expect(request.fields.get("path"), str, "path")
-    absolute = path if path[:1] == "/" else f"{cage.plan.workdir}/{path}"
+    cage, fields, op = _cage(server, request), request.fields, request.fields["op"]
+    how = {"expect": fields.get("expect"), "parents": fields.get("parents") is True}
+    if op != "write":
+        how = {"limit": min(max(0, fields.get("limit") or 0), MAX_PAYLOAD if op == "read" else _MAX_LISTED)}
 
     def done(answer: Frame | KeeperError) -> None:
         if isinstance(answer, KeeperError):
@@ -228,42 +145,49 @@ def _forward(server: Server, request: Request, fields: dict[str, Any], payload: 
         else:
             request.reply(answer.header["ok"], answer.payload)
 
-    cage.call({"op": request.fields["op"], "path": absolute, **fields}, payload, done=done)
-
-
-# ---- network -----------------------------------------------------------------------------------------
+    path = os.path.join(cage.plan.workdir, fields["path"])
+    cage.call({"op": op, "path": path, **how}, request.payload, done=done)
 
 
 def _answer_ask(server: Server, request: Request) -> None:
-    ask = expect(request.fields.get("ask"), str, "ask")
-    verdict = expect(request.fields.get("verdict"), str, "verdict")
+    ask, verdict = request.fields["ask"], request.fields["verdict"]
     server.gate.answer(ask, verdict, lambda error: request.fail(error) if error else request.reply({}))
 
 
-def _network_taken(server: Server, request: Request) -> None:
-    server.gate.log.taken(expect(request.fields.get("upto"), int, "upto"))
+_ID = {"id": str}
+_FILE = {"cage": str, "path": str}
+_COMMAND = {
+    **_ID, "argv": list[str], "cwd": str | None, "env": dict[str, str] | None, "pty": list[int] | None,
+    "walltime_s": float | None,
+}  # fmt: skip
+_AT_ONCE: Mapping[str, Callable[[Server, Mapping[str, Any]], None]] = {
+    "forget": lambda server, fields: server.table.forget(fields["id"]),
+    "close_stdin": lambda server, fields: server.table.get(fields["id"]).close_stdin(),
+    "drained": lambda server, fields: server.table.get(fields["id"]).close_source(),
+    "network_taken": lambda server, fields: server.gate.log.taken(fields["upto"]),
+}
+
+
+def _at_once(server: Server, request: Request) -> None:
+    _AT_ONCE[request.fields["op"]](server, request.fields)
     request.reply({})
 
 
-def _shutdown(server: Server, request: Request) -> None:
-    server.end(request)
-
-
-OPS: Mapping[str, Callable[[Server, Request], None]] = {
-    "state": _state,
-    "ensure_cage": _ensure_cage,
-    "drop_cage": _drop_cage,
-    "run": _run,
-    "run_host": _run_host,
-    "attach": _attach,
-    "forget": _forget,
-    "signal": _signal,
-    "close_stdin": _close_stdin,
-    "drained": _drained,
-    "read": _read,
-    "write": _write,
-    "list": _list,
-    "answer_ask": _answer_ask,
-    "network_taken": _network_taken,
-    "shutdown": _shutdown,
+OPS: Mapping[str, tuple[Callable[[Server, Request], None], Mapping[str, Any]]] = {
+    "state": (_state, {}),
+    "ensure_cage": (_ensure_cage, {**_ID, "secrets": dict[str, str] | None}),
+    "drop_cage": (_drop_cage, _ID),
+    "run": (_run, {**_COMMAND, "cage": str}),
+    "run_host": (_run, _COMMAND),
+    "attach": (lambda server, it: server.table.attach(it.fields["id"], partial(_hand_over, server, it)), _ID),
+    "forget": (_at_once, _ID),
+    "signal": (_signal, {**_ID, "sig": int}),
+    "close_stdin": (_at_once, _ID),
+    "drained": (_at_once, _ID),
+    "read": (_file, {**_FILE, "limit": int}),
+    "write": (_file, {**_FILE, "expect": str | None}),
+    "list": (_file, {**_FILE, "limit": int}),
+    "answer_ask": (_answer_ask, {"ask": str, "verdict": str}),
+    "network_taken": (_at_once, {"upto": int}),
+    "shutdown": (Server.end, {}),
 }

@@ -7,7 +7,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from kaged.core import clock
@@ -20,83 +20,72 @@ from kaged.keeper.cgroups import Groups
 from kaged.keeper.gate import Gate
 from kaged.keeper.kin import descendants
 from kaged.keeper.link import Link
-from kaged.keeper.loop import Loop, Timer
+from kaged.keeper.loop import Callback, Loop
 from kaged.keeper.placeholders import Placeholders
 from kaged.keeper.processes import Process
 from kaged.keeper.table import Table
 
-GREETING_LIMIT_S = 10.0
-TAKEOVER_LIMIT_S = 2.0
-END_LIMIT_S = 8.0
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What belongs to the machine: the gate's program and its libraries, nft (empty: without)."""
-
-    gate: str
-    site: str
-    nft: str
-    groups: bool = True
-    """Whether control groups are used where there are any."""
+GREETING_LIMIT_S, TAKEOVER_LIMIT_S, END_LIMIT_S = 10.0, 2.0, 8.0
+_LOOK_AGAIN_S = 0.05
 
 
 class Request:
     """One request of the daemon; answered exactly once, now or later."""
 
     def __init__(self, link: Link, frame: Frame) -> None:
-        self._link = link
+        self.link = link
         self._number = frame.header.get("n")
         self.fields = frame.header
         self.payload = frame.payload
 
     def reply(self, fields: dict[str, Any], payload: bytes = b"", fds: Sequence[int] = ()) -> None:
         """Answer with what was asked for."""
-        self._link.send({"n": self._number, "ok": fields}, payload, fds)
+        self.link.send({"n": self._number, "ok": fields}, payload, fds)
 
     def fail(self, error: KeeperError) -> None:
         """Answer with a refusal."""
-        self._link.send({"n": self._number, "error": error.to_wire()})
+        self.link.send({"n": self._number, "error": error.to_wire()})
 
-    @property
-    def alive(self) -> bool:
-        """Whether anybody waits for the answer."""
-        return self._link.open
+    def attempt(self, work: Callable[[], None]) -> None:
+        """Do the work; what it raises is the answer."""
+        try:
+            work()
+        except KeeperError as error:
+            self.fail(error)
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            # A defect here must not end every cage; it is written down and told to the caller.
+            traceback.print_exc()
+            self.fail(KeeperError("internal", f"the keeper failed: {error!r} (see keeper.log)"))
 
 
 class Server:
-    """Holds everything the keeper holds; `handle` does the requests of the attached daemon."""
+    """Holds everything the keeper holds; `handle` does the requests of the attached daemon. `gate` is the gate's
+    program, the folder of its libraries, and nft's path (empty: without); `groups` says whether control groups are
+    used where there are any."""
 
     def __init__(
-        self, loop: Loop, path: str, grace_s: float, handle: Callable[["Server", Request], None], options: Options
-    ) -> None:
+        self, loop: Loop, path: str, grace_s: float, handle: Callable[["Server", Request], None],
+        gate: tuple[str, str, str], *, groups: bool,
+    ) -> None:  # fmt: skip
         self.loop = loop
-        self.groups = Groups(loop, enabled=options.groups)
-        self.gate = Gate(loop, options.gate, options.site, options.nft, self.event)
+        self.groups = Groups(loop, enabled=groups)
+        self.gate = Gate(loop, *gate, self.event)
         self.started_at = clock.now()
         self.cages: dict[str, Cage] = {}
         self.table = Table(loop, door.prepare(), self._exited)
         self.watch = watch.Watch(loop, self.table, lambda: list(self.cages.values()))
         self.placeholders = Placeholders(path + ".placeholders")
-        self.placeholders.load()
         self.placeholders.sweep([])
-        self._path = path
-        self._grace_s = grace_s
-        self._handle = handle
+        self._path, self._grace_s, self._handle = path, grace_s, handle
         self._attached: Link | None = None
         self._attached_pid = 0
-        self._held: tuple[Link, int, Request] | None = None
         self._ending = False
         self._enders: list[Request] = []
-        self._grace: Timer | None = None
         self._listener = _listen(path)
         loop.add_reader(self._listener.fileno(), self._accept)
-        loop.on_signals(
-            {signal.SIGTERM: self.end, signal.SIGINT: self.end, signal.SIGHUP: self.end, signal.SIGCHLD: self._reap}
-        )
-        self._begin_grace()
-
-    # -- connections ----------------------------------------------------------------------------------
+        ends: dict[int, Callback] = dict.fromkeys((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), self.end)
+        loop.on_signals({**ends, signal.SIGCHLD: self._reap})
+        self._grace = loop.later(grace_s, self.end)
 
     def _accept(self) -> None:
         try:
@@ -109,105 +98,66 @@ class Server:
             sys.stderr.write(f"a connection from uid {uid} was refused\n")
             sock.close()
             return
-        timer: Timer | None = None
+        link: Link
+        link = Link(self.loop, sock, lambda frame: self._frame(link, pid, frame), lambda reason: self._closed(link))
+        self.loop.later(GREETING_LIMIT_S, lambda: self._expect_greeting(link))
 
-        def on_frame(frame: Frame) -> None:
-            if timer is not None:
-                timer.cancel()
-            self._frame(link, pid, frame)
-
-        def on_close(reason: str) -> None:
-            if timer is not None:
-                timer.cancel()
-            self._closed(link)
-
-        link = Link(self.loop, sock, on_frame, on_close)
-        timer = self.loop.later(GREETING_LIMIT_S, lambda: link.close("no greeting"))
+    def _expect_greeting(self, link: Link) -> None:
+        if link is not self._attached:
+            link.close("no greeting")
 
     def _frame(self, link: Link, pid: int, frame: Frame) -> None:
         for fd in frame.fds:  # the daemon never sends any
             os.close(fd)
         request = Request(link, frame)
-        try:
-            if link is self._attached:
-                self._handle(self, request)
-            else:
-                self._greet(link, pid, request)
-        except KeeperError as error:
-            request.fail(error)
-        except (KeyError, TypeError, ValueError, OSError) as error:
-            # A defect here must not end every cage; it is written down and told to the caller.
-            traceback.print_exc()
-            request.fail(KeeperError("internal", f"the keeper failed: {error!r} (see keeper.log)"))
+        attached = link is self._attached
+        request.attempt(lambda: self._handle(self, request) if attached else self._greet(link, pid, request))
 
-    def _greet(self, link: Link, pid: int, request: Request) -> None:
+    def _greet(self, link: Link, pid: int, request: Request, waited_s: float = 0.0) -> None:
         if request.fields.get("op") != "hello":
             raise KeeperError("bad_request", "the first request must be a greeting")
         version = request.fields.get("version")
         if version != wire.WIRE_VERSION:
-            raise KeeperError(
-                "conflict",
-                f"the running keeper (pid {os.getpid()}) speaks version {wire.WIRE_VERSION} of its protocol "
-                f"and this kaged speaks {version}: run `kaged stop`, which ends what runs, then start again",
-            )
+            text = f"the running keeper (pid {os.getpid()}) speaks version {wire.WIRE_VERSION} of its protocol"
+            text += f" and this kaged speaks {version}: run `kaged stop`, which ends what runs, then start again"
+            raise KeeperError("conflict", text)
         if self._ending:
             raise KeeperError("unavailable", "the keeper is ending: start again in a moment")
+        if not request.link.open:
+            return
         if self._attached is None:
             self._attach(link, pid, request)
-        elif self._held is not None:
-            raise self._busy()
+        elif waited_s < TAKEOVER_LIMIT_S:  # a daemon that was killed a moment ago may not be quite gone
+            again = partial(self._greet, link, pid, request, waited_s + _LOOK_AGAIN_S)
+            self.loop.later(_LOOK_AGAIN_S, lambda: request.attempt(again))
         else:
-            # A daemon that was killed a moment ago may not be quite gone.
-            self._held = (link, pid, request)
-            self.loop.later(TAKEOVER_LIMIT_S, lambda: self._refuse_held(link))
+            text = f"another daemon (pid {self._attached_pid}) is attached to the keeper: stop it first"
+            raise KeeperError("conflict", text)
 
     def _attach(self, link: Link, pid: int, request: Request) -> None:
         grace = request.fields.get("grace")
         if isinstance(grace, int | float) and grace > 0:
             self._grace_s = float(grace)
         self._attached, self._attached_pid = link, pid
-        if self._grace is not None:
-            self._grace.cancel()
+        self._grace.cancel()
         facts = {"version": wire.WIRE_VERSION, "pid": os.getpid(), "started_at": self.started_at}
         request.reply({**facts, "limits": self.groups.words})
         self.gate.attended(True)
 
-    def _busy(self) -> KeeperError:
-        text = f"another daemon (pid {self._attached_pid}) is attached to the keeper: stop it first"
-        return KeeperError("conflict", text)
-
-    def _refuse_held(self, link: Link) -> None:
-        if self._held is not None and self._held[0] is link:
-            request, self._held = self._held[2], None
-            request.fail(self._busy())
-
     def _closed(self, link: Link) -> None:
-        if self._held is not None and self._held[0] is link:
-            self._held = None
-        if link is not self._attached:
-            return
-        self._attached = None
-        self.table.detach()
-        self.gate.attended(False)
-        if self._held is not None:
-            held, self._held = self._held, None
-            self._attach(*held)
-        else:
-            self._begin_grace()
-
-    def _begin_grace(self) -> None:
-        self._grace = self.loop.later(self._grace_s, self.end)
+        if link is self._attached:
+            self._attached = None
+            self.table.detach()
+            self.gate.attended(False)
+            self._grace = self.loop.later(self._grace_s, self.end)
 
     def event(self, fields: dict[str, Any]) -> None:
         """Tell the daemon, if there is one."""
         if self._attached is not None:
             self._attached.send(fields)
 
-    # -- what ends ------------------------------------------------------------------------------------
-
     def _exited(self, process: Process) -> None:
-        assert process.exit is not None
-        self.event({"ev": "exit", "id": process.command.id, "exit": process.exit.to_wire()})
+        self.event({"ev": "exit", "id": process.command.id, "exit": process.describe()["exit"]})
 
     def cage_gone(self, cage: Cage) -> None:
         """A cage has left its last trace."""
@@ -215,12 +165,8 @@ class Server:
             del self.cages[cage.id]
         self.table.cage_gone(cage)
         self.groups.leave(cage.group)
-        self.sweep()
-        self.event({"ev": "cage_gone", "id": cage.id, "reason": cage.end_reason, "words": cage.words()})
-
-    def sweep(self) -> None:
-        """Remove the mount points that no cage needs any more."""
         self.placeholders.sweep(cage.plan.paths() for cage in self.cages.values())
+        self.event({"ev": "cage_gone", "id": cage.id, "reason": cage.end_reason, "words": cage.words()})
 
     def _reap(self) -> None:
         for pid, code, number in init.reap():
@@ -245,7 +191,7 @@ class Server:
             os.unlink(self._path)
         for cage in list(self.cages.values()):
             cage.kill("killed")
-        for process in self.table.host_running():
+        for process in list(self.table.host.values()):
             process.doom("killed", gently=False)
         self.loop.later(END_LIMIT_S, self._leave)
         self._finish()

@@ -1,8 +1,6 @@
-"""The limits of a cage as a whole where no control group holds them, looked at four times a second.
-
-Resource limits hold for one process (and root is exempt from the one on processes), so the sum is
-counted here, from outside, while anything runs in a cage.
-"""
+"""The limits of a cage as a whole where no control group holds them, looked at four times a second. Resource limits
+hold for one process (and root is exempt from the one on processes), so the sum is counted here, from outside, while
+anything runs in a cage."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,20 +12,15 @@ from kaged.keeper.loop import Loop
 from kaged.keeper.table import Table
 
 INTERVAL_S = 0.25
-STRIKES = 8
-"""Looks in a row at which a cage may be over a limit before it is ended as a whole."""
-
-BOMB = 4
-"""How many times the limit of tasks may be reached before that."""
+STRIKES = 8  # looks in a row at which a cage may be over a limit before it is ended as a whole
+BOMB = 4  # how many times the limit of tasks may be reached before that
 
 
 class Watch:
     """Looks at all cages while something runs in one of them; sleeps otherwise."""
 
     def __init__(self, loop: Loop, table: Table, cages: Callable[[], Iterable[Cage]]) -> None:
-        self._loop = loop
-        self._table = table
-        self._cages = cages
+        self._loop, self._table, self._cages = loop, table, cages
         self._awake = False
         self._strikes: Counter[str] = Counter()
 
