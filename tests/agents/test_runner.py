@@ -295,7 +295,7 @@ async def test_after_an_interrupt_the_model_sees_what_it_had_said(house: House) 
 async def test_a_cage_that_cannot_be_made_fails_the_run_with_the_reason(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(*args: Any) -> None:
+    async def refuse(*args: Any, **more: Any) -> None:
         raise KagedError("unavailable", "no user namespaces here")
 
     monkeypatch.setattr(house.keeper, "ensure_cage", refuse)
@@ -307,7 +307,7 @@ async def test_a_cage_that_cannot_be_made_fails_the_run_with_the_reason(
 async def test_interrupt_while_the_cage_is_made(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = asyncio.Event()
 
-    async def slow(*args: Any) -> None:
+    async def slow(*args: Any, **more: Any) -> None:
         begun.set()
         await asyncio.Event().wait()
 

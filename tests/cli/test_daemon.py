@@ -107,11 +107,12 @@ def test_status_of_a_running_daemon(run: Any, daemon: Any) -> None:
         "kaged 9.9 runs since 2026-11-23T22:38:06.123Z (pid 1)",
         "  mode      user, on http://127.0.0.1:7777",
         "  keeper    pid 2: 1 cages, 3 processes",
+        "  limits    of cages are held by cgroup v1",
         "  projects  2",
     ]
     data = json.loads(run("status", "--json").out)
     assert (data["running"], data["processes"], data["projects"]) == (True, 3, 2)
-    assert data["keeper"] == {"pid": 2, "version": "1"}
+    assert data["keeper"] == {"pid": 2, "version": "1", "limits": "cgroup v1"}
     daemon.routes["GET /system"] = {**SYSTEM, "checks": [FAILED]}
     assert "  PROBLEM   userns: refused; do this" in run("status").out
 

@@ -183,7 +183,7 @@ class Daemon:
         if base in (entry / "environ").read_bytes():
             return True
         mounts = (entry / "mountinfo").read_bytes() if (entry / "ns" / "mnt").readlink() != ours else b""
-        return b"/" + os.fsencode(self.base.name) in mounts
+        return b"/" + os.fsencode(self.base.name) + b"/" in mounts
 
 
 @contextlib.contextmanager

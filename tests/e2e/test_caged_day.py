@@ -32,7 +32,7 @@ def project(folder: Path, allow: list[str], **cage: str) -> Path:
 
 @pytest.fixture
 def kaged(short_tmp: Path) -> Iterator[Daemon]:
-    with daemon(short_tmp / "k") as it:
+    with daemon(short_tmp) as it:
         yield it
 
 

@@ -26,7 +26,7 @@ def world(short_tmp: Path) -> TestAuthority:
 
 @pytest.fixture
 def kaged(short_tmp: Path, world: TestAuthority) -> Iterator[Daemon]:
-    with daemon(short_tmp / "k", extra={"SSL_CERT_FILE": str(world.file)}) as it:
+    with daemon(short_tmp, extra={"SSL_CERT_FILE": str(world.file)}) as it:
         yield it
 
 

@@ -65,7 +65,8 @@ async def test_one_gate_serves_all_cages_and_goes_with_the_keeper(short_tmp: Pat
             assert "served" in await curl(client, "http://api.example.com/", f"c{number}")
         await client.drop_cage("c1")
         await until(lambda: [request["cage"] for request in asked(short_tmp, "close")] == ["c1"])
-        assert Path(f"/proc/{pid}/environ").read_bytes() == b"PATH=/usr/bin:/bin\0"
+        names = {line.partition(b"=")[0] for line in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")}
+        assert names <= {b"PATH", b"SSL_CERT_FILE", b"SSL_CERT_DIR", b""}
     assert not alive(pid)
 
 

@@ -147,7 +147,7 @@ async def test_children_get_nothing_of_the_daemons_environment(short_tmp: Path) 
     daemon = Daemon(short_tmp, "pipe", "exec sleep 1000")
     try:
         names = {line.partition(b"=")[0] for line in Path(f"/proc/{daemon.keeper}/environ").read_bytes().split(b"\0")}
-        assert names <= {b"PATH", b"LANG", b"HOME", b"TERM", b"LC_CTYPE", b""}
+        assert names <= {b"PATH", b"LANG", b"HOME", b"TERM", b"LC_CTYPE", b"SSL_CERT_FILE", b"SSL_CERT_DIR", b""}
     finally:
         daemon.kill()
         client = await connect(short_tmp, start=False)

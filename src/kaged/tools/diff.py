@@ -1,5 +1,6 @@
 """Unified diffs for people: bounded in time and size, whatever the file. Pure."""
 
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 CONTEXT = 3
@@ -14,14 +15,9 @@ def unified(old: str | None, new: str, path: str) -> str:
         return ""
     before = [] if old is None else _lines(old)
     after = _lines(new)
-    first = _same(before, after)
-    last = _same(before[first:][::-1], after[first:][::-1])
-    start = max(0, first - CONTEXT)
-    a = before[start : max(start, len(before) - max(0, last - CONTEXT))]
-    b = after[start : max(start, len(after) - max(0, last - CONTEXT))]
     out = [f"--- {'/dev/null' if old is None else 'a/' + path}", f"+++ b/{path}"]
-    for group in _groups(a, b):
-        out += _hunk(group, a, b, start)
+    for group in _groups(before, after):
+        out += _hunk(group, before, after)
     text = "\n".join(out) + "\n"
     if len(text) > MAX_CHARS:
         text = text[:MAX_CHARS] + f"\n… {len(text) - MAX_CHARS} characters of this difference are not shown\n"
@@ -52,15 +48,25 @@ Opcode = tuple[str, int, int, int, int]
 
 
 def _groups(a: list[str], b: list[str]) -> list[list[Opcode]]:
-    if max(len(a), len(b)) <= MAX_LINES:
-        matcher = SequenceMatcher(None, a, b, autojunk=False)
-        return [list(group) for group in matcher.get_grouped_opcodes(CONTEXT)]
-    return [[("replace", 0, len(a), 0, len(b))]]
+    """The changes with what surrounds them; only what is between the same beginning and the same end is compared."""
+    first = _same(a, b)
+    last = _same(a[first:][::-1], b[first:][::-1])
+    middle_a, middle_b = a[first : len(a) - last], b[first : len(b) - last]
+    codes: Sequence[Opcode] = [("replace", 0, len(middle_a), 0, len(middle_b))]
+    if max(len(middle_a), len(middle_b)) <= MAX_LINES:
+        codes = SequenceMatcher(None, middle_a, middle_b, autojunk=False).get_opcodes()
+    around = SequenceMatcher[str]()
+    around.opcodes = [  # type: ignore[attr-defined]
+        ("equal", 0, first, 0, first),
+        *((kind, i + first, j + first, m + first, n + first) for kind, i, j, m, n in codes),
+        ("equal", len(a) - last, len(a), len(b) - last, len(b)),
+    ]
+    return [list(group) for group in around.get_grouped_opcodes(CONTEXT)]
 
 
-def _hunk(group: list[Opcode], a: list[str], b: list[str], start: int) -> list[str]:
+def _hunk(group: list[Opcode], a: list[str], b: list[str]) -> list[str]:
     a1, a2, b1, b2 = group[0][1], group[-1][2], group[0][3], group[-1][4]
-    out = [f"@@ -{_span(a1 + start, a2 - a1)} +{_span(b1 + start, b2 - b1)} @@"]
+    out = [f"@@ -{_span(a1, a2 - a1)} +{_span(b1, b2 - b1)} @@"]
     for tag, i1, i2, j1, j2 in group:
         if tag == "equal":
             out += [f" {line}" for line in a[i1:i2]]
