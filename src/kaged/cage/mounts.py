@@ -1,5 +1,6 @@
 """How rules and protected paths are carried out on the file system as it is found. Changes nothing there."""
 
+import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,10 +28,17 @@ def _kind(path: Path) -> Kind:
         raise KagedError("unavailable", f"{path} cannot be looked at: {error.strerror}") from error
     if stat.S_ISLNK(mode):
         return "link"
+    if stat.S_ISREG(mode):
+        return "missing" if path.parent.name == ".git" and path.name in KEPT and _says_nothing(path) else "file"
     if not stat.S_ISDIR(mode):
-        return "file" if stat.S_ISREG(mode) else "other"
+        return "other"
     placeholder = stat.S_IMODE(mode) == PLACEHOLDER_MODE and next(path.iterdir(), None) is None
     return "missing" if placeholder else "dir"
+
+
+def _says_nothing(path: Path) -> bool:
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        return file.read(64) == KEPT[path.name]
 
 
 class Mounts:

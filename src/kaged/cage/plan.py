@@ -18,7 +18,7 @@ UID = GID = 1000
 PLACEHOLDER_MODE = 0o1755
 """The sticky bit on a folder that only its owner writes means nothing, so nobody sets it."""
 
-KEPT = {"commondir": b".\n", "config.worktree": b""}
+KEPT = {"commondir": b".\n", "config.worktree": b"# kaged\n"}
 """Files of .git that git obeys and would stumble over as folders, by name, with what says nothing to it."""
 
 Mode = Literal["rw", "ro", "hidden"]

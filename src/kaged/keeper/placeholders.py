@@ -73,6 +73,6 @@ def remove_empty(path: str) -> bool:
 
 
 def _says_nothing(name: str, folder: int) -> bool:
-    """Whether a file is still as bwrap made it: empty, or the `.` of a `.git/commondir`."""
+    """Whether a file is still as bwrap made it: empty, or one of the two in `.git` that must not be."""
     with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb") as file:
-        return file.read(3) in (b"", b".\n")
+        return file.read(64) in (b"", b".\n", b"# kaged\n")
