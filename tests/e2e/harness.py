@@ -204,7 +204,10 @@ def end_keeper(it: Daemon) -> None:
         if "keeper" in line:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(line.split()[0]), signal.SIGTERM)
-    until(lambda: not it.processes(), "the keeper's end")
+    try:
+        until(lambda: not it.processes(), "the keeper's end")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {it.processes()}") from None
 
 
 def until(check: Any, what: str, *, seconds: float = 60.0) -> Any:

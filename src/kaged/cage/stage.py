@@ -110,7 +110,9 @@ def stage(place: Path | None, keeper: int) -> Iterator[Stage]:
             _listen(cleanup, socket.AF_UNIX, socket.SOCK_STREAM, address)
         mark = str(secrets.randbelow(10**8) + 10**8)
         null = subprocess.DEVNULL
-        victim = cleanup.enter_context(subprocess.Popen(["sleep", mark], stdin=null, stdout=null))
+        # It waits at a pipe, so that it ends with us even when we are killed; a shell, so that its mark can be seen.
+        waits = ["sh", "-c", "read _ || :", "victim", mark]
+        victim = cleanup.enter_context(subprocess.Popen(waits, stdin=subprocess.PIPE, stdout=null))
         cleanup.callback(victim.kill)
         kinds = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
         machine = os.uname().machine
