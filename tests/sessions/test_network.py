@@ -8,6 +8,7 @@ import pytest
 
 from kaged.core.errors import KagedError
 from kaged.core.events import Event
+from kaged.sessions import network
 from kaged.sessions.network import ALWAYS, DENY, ONCE, OPTIONS, SESSION
 from sessions.house import ME, House, calls, says
 
@@ -173,3 +174,44 @@ async def test_stopping_a_run_refuses_what_it_asked(house: House, gate: Gate) ->
     await question(house, session)
     await house.sessions.interrupt(session, actor=ME)
     assert await gate.answers.get() == ("1", "deny")
+
+
+async def test_a_journal_that_refuses_makes_no_second_audit_record(
+    house: House, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await house.session()
+    journal = house.sessions._ports.journal
+    store, refusals = journal.append, 3
+
+    async def append(*args: Any, **more: Any) -> Any:
+        nonlocal refusals
+        refusals -= 1
+        if refusals >= 0:
+            raise KagedError("unavailable", "the disk is full")
+        return await store(*args, **more)
+
+    monkeypatch.setattr(network, "AGAIN_S", 0.0)
+    monkeypatch.setattr(journal, "append", append)
+    gate.decides(session)
+    gate.decides(session)
+    while await gate.taken.get() < 2:
+        pass
+    assert len(await house.events(session, "network.allowed")) == 2
+    assert len(house.audit.records) == 2
+
+
+async def test_always_said_to_several_questions_at_once_is_written_for_each(house: House, gate: Gate) -> None:
+    session = await house.session()
+    hosts = [f"h{number}.example.com" for number in range(5)]
+    for host in hosts:
+        gate.asks(session, host, host)
+    await question(house, session, len(hosts))
+    asked = [event.data["attention_id"] for event in await house.events(session, "attention.required")]
+    answers = (house.sessions.answer_attention(session, item, ALWAYS, actor=ME) for item in asked)
+    await asyncio.gather(*answers)
+    for _ in hosts:
+        assert (await gate.answers.get())[1] == "session"
+    project = await house.projects.get("demo")
+    assert project.trust == "trusted"
+    assert project.spec is not None
+    assert {f"{host}:443" for host in hosts} <= set(project.spec.primary.cage.net.allow)

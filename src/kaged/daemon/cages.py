@@ -1,8 +1,10 @@
 """A project's cage as this daemon makes it: its plan, the home it keeps, the values of its secrets."""
 
 import asyncio
+import contextlib
+import logging
 import os
-import shutil
+from asyncio.subprocess import DEVNULL
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from kaged.projects.cage_spec import CageSpec
 from kaged.projects.service import Project
 from kaged.settings.config import Loaded
 from kaged.settings.local import LocalFile
+
+log = logging.getLogger(__name__)
 
 
 class Cages:
@@ -50,7 +54,15 @@ class Cages:
 
     async def forget_home(self, session: str) -> None:
         """Remove the home that only this session had."""
-        await asyncio.to_thread(shutil.rmtree, self._homes / "sessions" / session, ignore_errors=True)
+        home = self._homes / "sessions" / session
+        if not home.is_dir():
+            return
+        # What an agent nested a thousand deep, or closed against its own account, goes too.
+        for command in (("chmod", "-R", "u+rwX"), ("rm", "-rf")):
+            process = await asyncio.create_subprocess_exec(*command, "--", home, stdin=DEVNULL, stderr=DEVNULL)
+            await process.wait()
+        if home.exists():
+            log.warning("%s could not be removed: remove it", home)
 
     def _home(self, spec: CageSpec, slug: str, session: str) -> Path | None:
         if spec.home == "ephemeral":
@@ -71,12 +83,23 @@ def _spec(project: Project) -> CageSpec:
 
 
 def _used(folder: Path) -> int:
-    """Bytes on disk of all that is in `folder`, links not followed."""
-    total = 0
-    for here, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(f"{here}/{name}").st_blocks * 512
-            except FileNotFoundError:
-                continue
+    """Bytes on disk of all that is in `folder`, links not followed. KagedError conflict if it hides something."""
+    total, left = 0, [str(folder)]
+    try:
+        while left:
+            with contextlib.suppress(FileNotFoundError), os.scandir(left.pop()) as entries:
+                for entry in entries:
+                    total += _size(entry)
+                    if entry.is_dir(follow_symlinks=False):
+                        left.append(entry.path)
+    except OSError as error:
+        text = f"{error.filename} in the agent's home cannot be measured ({error.strerror})"
+        raise KagedError("conflict", f"{text}: make it readable, or remove it.") from error
     return total
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_blocks * 512
+    except FileNotFoundError:
+        return 0

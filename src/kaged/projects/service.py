@@ -51,6 +51,7 @@ class Projects:
         self._loaded = loaded
         self._rules = RootRules.of(loaded)
         self._audit = audit
+        self._editing = asyncio.Lock()
 
     async def load(self, path: str | Path, *, actor: Actor, trust: bool = False, create: bool = False) -> Project:
         """Load the folder at `path` (absolute); loading it again is allowed and changes nothing but trust.
@@ -91,19 +92,24 @@ class Projects:
 
     async def allow_host(self, slug: str, host: str, port: int, actor: Actor) -> None:
         """Add a host to what the project's agent may reach, in its overlay."""
-        spec = (await self.get(slug)).spec
-        allowed = spec.primary.cage.net.allow if spec is not None else ()
-        await self.set_network(slug, {"allow": [*dict.fromkeys((*allowed, f"{host}:{port}"))]}, actor)
+        async with self._editing:
+            spec = (await self.get(slug)).spec
+            allowed = spec.primary.cage.net.allow if spec is not None else ()
+            await self._set_network(slug, {"allow": [*dict.fromkeys((*allowed, f"{host}:{port}"))]}, actor)
 
     async def set_network(self, slug: str, net: Mapping[str, Any], actor: Actor) -> Project:
         """Set keys of the agent's `cage.net` in the project's overlay. What was trusted stays so. KagedError:
         `conflict` or `dsl_invalid` when the overlay cannot be edited; then nothing is changed."""
+        async with self._editing:
+            return await self._set_network(slug, net, actor)
+
+    async def _set_network(self, slug: str, net: Mapping[str, Any], actor: Actor) -> Project:
         row = await self._row(slug)
         before = await self._look(row)
-        await asyncio.to_thread(overlay.set_network, row.path, net)
-        content = await asyncio.to_thread(self._content, row)
+        content = await asyncio.to_thread(overlay.set_network, row.path, net)
         await self._record(actor, "project.network", slug, {"hash": content.hash, **net})
-        if before.trust == "trusted" and content.spec is not None:
+        # An agent may have swapped its prompt meanwhile, which nobody has seen.
+        if before.trust == "trusted" and _beside_overlay(before.reviewed) == _beside_overlay(content.reviewed):
             row = await self._trust(row, content, actor)
         return self._project(row, content)
 
@@ -182,3 +188,7 @@ class Projects:
             prompts=content.prompts, agents_md=content.agents_md, reviewed=content.reviewed,
             sample=row.path == self._rules.own / sample.SLUG,
         )  # fmt: skip
+
+
+def _beside_overlay(reviewed: Sequence[Reviewed]) -> Sequence[Reviewed]:
+    return [file for file in reviewed if file.path != templates.OVERLAY]

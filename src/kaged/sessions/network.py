@@ -40,8 +40,6 @@ _LATE = {
 }
 _STALE = "kaged was away when this was asked, so the connection was refused."
 
-_ALLOWED = ("connection", "state", "up", "down", "ms")
-_DENIED = ("reason", "count")
 _OPTIONAL = ("method", "path")
 
 Frame = Mapping[str, Any]
@@ -58,6 +56,7 @@ class NetworkDesk:
         self._keeper.on_network = self._keeper.on_ask = self._keeper.on_ask_done = self._news.put_nowait
         self._asked: dict[str, Attention] = {}
         self._over: dict[str, str] = {}
+        self._audited: dict[str, int] = {}
 
     async def serve(self) -> None:
         """Work until cancelled; open questions are refused by the gate itself when this ends."""
@@ -98,15 +97,19 @@ class NetworkDesk:
             raise _NoSession
         fresh = [frame for _, frame in sorted({f["n"]: f for f in frames if f["n"] > mark}.items())]
         for frame in fresh:
+            if frame["n"] <= self._audited.get(session, mark):
+                continue  # only the journal refused it
             data = event_data(frame)
             verdict = frame["verdict"]
             target = f"{data['host'] or 'several hosts'}:{data['port']}"
             details = {"session": session, **data}
             await self._ports.audit.record(DAEMON, f"network.{verdict}", target, verdict, details)
+            self._audited[session] = frame["n"]
         events = [NewEvent(f"network.{frame['verdict']}", event_data(frame)) for frame in fresh]
         if events:
             last = int(fresh[-1]["n"])
             await self._ports.journal.append(session, events, also=lambda c: rows.set_network_mark(c, session, last))
+            self._audited.pop(session, None)
 
     # -- questions ------------------------------------------------------------------------------------
 
