@@ -134,3 +134,9 @@ def test_a_cage_runs_what_it_borrowed_and_changes_nothing(home: Path, tmp_path: 
     wrong = sh(plan, f"cd {home} && ls -A . .cargo .rustup .nvm/versions/node/v20.1.0; touch .cargo/bin/x .nvm/nvm.sh")
     assert not {"credentials.toml", "config.toml", ".ssh", ".netrc", "etc", "go"} & set(wrong.stdout.split())
     assert wrong.stderr.count("Read-only file system") == 2
+
+
+def test_go_lends_no_neighbour(tmp_path: Path) -> None:
+    for name in ("go1.22", "google-cloud-sdk"):
+        (tmp_path / "sdk" / name / "bin").mkdir(parents=True)
+    assert [Path(path).name for path in lend(["go"], tmp_path).shown] == ["go1.22"]

@@ -37,7 +37,7 @@ def _kind(path: Path) -> Kind:
 
 
 def _says_nothing(path: Path) -> bool:
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
         return file.read(64) == KEPT[path.name]
 
 

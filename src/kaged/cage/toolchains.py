@@ -31,7 +31,7 @@ PRESETS: Mapping[Toolchain, tuple[str, str, Mapping[str, str]]] = {
     # cargo's home (registry, credentials) stays the agent's own; rustup insists on `update-hashes`.
     "rustup": (".cargo/bin .rustup/{toolchains,settings.toml,update-hashes}", ".cargo/bin", {"RUSTUP_HOME": ".rustup"}),
     # GOPATH stays the agent's own.
-    "go": ("sdk/go* go/bin", "sdk/go*/bin go/bin", {}),
+    "go": ("sdk/go[0-9]* sdk/gotip go/bin", "sdk/go[0-9]*/bin sdk/gotip/bin go/bin", {}),
     # `conf` of Maven can hold passwords, that of Java does not.
     "sdkman": (".sdkman/candidates/*/*/{bin,lib,boot} .sdkman/candidates/java/*/{conf,jmods,release}",
                ".sdkman/candidates/*/current/bin", {}),

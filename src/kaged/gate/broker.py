@@ -18,6 +18,12 @@ CREDENTIALS = frozenset(
 """Headers that only the operator's own secrets may fill on a host that has any."""
 
 _KEYS_IN_QUERIES = frozenset(("access_token", "api_key", "apikey", "private_token", "x-amz-credential"))
+_OVERRIDES = frozenset(
+    b"x-original-url x-rewrite-url x-http-method x-http-method-override x-method-override x-forwarded-host "
+    b"x-forwarded-prefix x-original-host".split()
+)
+"""What some servers obey instead of the request line that the rules have seen."""
+
 _HIDING = frozenset((b"accept-encoding", b"range", b"if-range", b"sec-websocket-extensions"))
 """What would let a server send a secret in a form that the mask does not know."""
 
@@ -81,7 +87,10 @@ def outgoing(
         dropped = dropped | CREDENTIALS | _HIDING | {secret.header.encode() for secret in secrets}
     upgrades = [value.strip().lower() for name, value in lower if name == b"upgrade"]
     websocket = upgrades == [b"websocket"] and method == "GET"
-    kept = [pair for pair in headers if pair[0].lower() not in dropped]
+    if any(name.replace(b"_", b"-") in _OVERRIDES for name in names) and policy.inspected(host):
+        raise Denied("a header asks for another path, method or host", 400)
+    # Servers that hand headers to programs as variables take `X_Api_Key` for `X-Api-Key`.
+    kept = [pair for pair in headers if pair[0].lower().replace(b"_", b"-") not in dropped]
     kept.append((b"Connection", b"Upgrade" if websocket else b"close"))
     if websocket:
         kept.append((b"Upgrade", b"websocket"))
@@ -103,6 +112,12 @@ class Mask:
         for value in self._values:
             data = data.replace(value, b"*" * len(value))
         return data
+
+    def check(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Raises `Denied` for an answer in a form that the mask cannot read, which nobody had asked for."""
+        coded = any(k.lower() == b"content-encoding" and v.strip().lower() != b"identity" for k, v in headers)
+        if self._values and coded:
+            raise Denied("the host's answer is compressed, so a secret in it could not be masked", 502)
 
     def feed(self, data: bytes) -> bytes:
         """Mask the next piece; an end that may begin a value waits for what follows."""

@@ -99,8 +99,9 @@ async def _exchange(cage: "Cage", account: Account, sock: socket.socket, *, tls:
     try:
         goes = await exchange.prepare()
         if goes is not None:
+            server = await exchange.dial()
             with _told(cage.decisions, account):
-                await exchange.carry(goes)
+                await exchange.carry(goes, server)
     except Denied as denied:
         cage.decisions.denied(account, denied.reason)
         await exchange.refuse(denied)

@@ -30,7 +30,7 @@ class Gate:
 
     def __init__(self, *, original: Original | None = None, upstream: Upstream | None = None) -> None:
         self._original = original
-        self._upstream = upstream or Upstream()
+        self._upstream = upstream
         self._cages: dict[str, tuple[Cage, asyncio.Task[None]]] = {}
         self._authorities: dict[str, Authority] = {}
         self._unsent: asyncio.Queue[bytes] = asyncio.Queue(MAX_UNSENT)
@@ -99,7 +99,7 @@ class Gate:
         if len(kinds) != len(fds) or not set(kinds) <= set(SOCKETS):
             raise KeeperError("bad_request", "the kinds of sockets do not fit the sockets that came")
         original = self._original or (from_nft if fields["nft"] else from_name)
-        means = self._authorities.get(name), self._asks, self._upstream, Decisions(name, self._send)
+        means = self._authorities.get(name), self._asks, self._upstream or Upstream(), Decisions(name, self._send)
         cage = Cage(name, policy, *means, original)
         sockets = [(kind, socket.socket(fileno=fd)) for kind, fd in zip(kinds, fds, strict=True)]
         fds.clear()

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+MAX_RECORDS = 64
 _HANDSHAKE, _CLIENT_HELLO, _SERVER_NAME = 22, 1, 0
 _HTTP_START = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}(?:[ \t]|\Z)")
 _HTTP_LINE = re.compile(rb"[^\n]*[ \t]HTTP/[0-9]")
@@ -70,11 +71,13 @@ def classify(data: bytes) -> Sight | None:
 
 def _handshake(data: bytes) -> _Bytes:
     """The body of the first handshake message, which may be cut into several records."""
-    records, message = _Bytes(data), b""
+    records, message, pieces = _Bytes(data), b"", 0
     while len(message) < 4 or len(message) < 4 + int.from_bytes(message[1:4], "big"):
         kind, version, size = records.number(1), records.number(2), records.number(2)
         if kind != _HANDSHAKE or version >> 8 != 3 or not 0 < size <= 16_384:
             raise ValueError("no TLS record")
+        if (pieces := pieces + 1) > MAX_RECORDS:
+            raise ValueError("a greeting in more records than any program sends")
         message += records.take(size)
     if message[0] != _CLIENT_HELLO:
         raise ValueError("no ClientHello")

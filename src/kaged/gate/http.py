@@ -155,9 +155,12 @@ class Exchange:
                 while await self._client.reader.read(PIECE):
                     pass
 
-    async def carry(self, goes: Outgoing) -> None:
+    async def dial(self) -> Pair:
+        """The connection to the host, which `carry` closes. Raises `Denied`."""
+        return await _dial(self._upstream, self._policy, self._account, tls=self._scheme == "https")
+
+    async def carry(self, goes: Outgoing, server: Pair) -> None:
         """Send the request and bring its answer back. Raises `Denied` as long as nothing was answered."""
-        server = await _dial(self._upstream, self._policy, self._account, tls=self._scheme == "https")
         try:
             head = h11.Request(method=goes.method, target=goes.target, headers=goes.headers)
             await server.send(self._up.send(head))
@@ -185,6 +188,7 @@ class Exchange:
             elif isinstance(event, h11.Data):
                 self._account.up += len(event.data)
                 data = self._up.send(h11.Data(data=bytes(event.data)))
+                await asyncio.sleep(0)  # a thousand small chunks may be here already: others have their turn
                 with contextlib.suppress(ConnectionError):  # its answer may be there already, and says why
                     await server.send(data)
         with contextlib.suppress(ConnectionError):
@@ -206,6 +210,8 @@ class Exchange:
             if event is h11.NEED_DATA:
                 self._up.receive_data(await server.reader.read(PIECE))
             elif isinstance(event, h11.InformationalResponse | h11.Response):
+                if isinstance(event, h11.Response):
+                    self._mask.check(event.headers.raw_items())
                 await self._client.send(self._down.send(self._head(event)))
                 if event.status_code == 101:
                     await body
@@ -213,6 +219,7 @@ class Exchange:
                     return
             elif isinstance(event, h11.Data):
                 await self._data(self._mask.feed(bytes(event.data)))
+                await asyncio.sleep(0)
             else:
                 await self._data(self._mask.rest())
                 await self._client.send(self._down.send(h11.EndOfMessage()))

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 
 _PR_SET_DUMPABLE = 4
-RESOLVERS = 64  # names that are looked up at the same time; the system's resolver takes a thread for each
 
 
 def main(argv: Sequence[str]) -> int:
@@ -44,12 +43,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _serve(sock: socket.socket) -> None:
     import asyncio
-    from concurrent.futures import ThreadPoolExecutor
 
     from kaged.gate.control import Gate
 
     loop = asyncio.new_event_loop()
-    loop.set_default_executor(ThreadPoolExecutor(RESOLVERS))
     loop.run_until_complete(Gate().serve(sock))
     sys.stderr.flush()
     os._exit(0)  # a thread may hang in the resolver

@@ -87,6 +87,7 @@ async def serve_stream(sock: socket.socket, answer: Answer) -> None:
                     return
                 writer.write(len(reply).to_bytes(2, "big") + reply)
                 await writer.drain()
+                await asyncio.sleep(0)  # neither of the above waits when more is there already
     except (TimeoutError, asyncio.IncompleteReadError):
         return
     finally:

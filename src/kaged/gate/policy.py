@@ -187,7 +187,10 @@ def _pattern(path: str) -> re.Pattern[str]:
         raise PolicyError(f"the path {path!r} does not begin with a slash")
     decoded = unquote(path, "latin-1")
     head, rest = (decoded[:-1], ".*") if decoded[-1] == "*" else (decoded, "")
-    return re.compile("[^/]+".join(map(re.escape, head.split("*"))) + rest, re.DOTALL)
+    first, *others = map(re.escape, head.split("*"))
+    # Each star but the last takes the nearest fit for good, or a long path could be tried in a million ways.
+    stars = [f"(?>[^/]+?{part})" for part in others[:-1]] + [f"[^/]+{part}" for part in others[-1:]]
+    return re.compile("".join((first, *stars, rest)), re.DOTALL)
 
 
 def _secret(raw: Mapping[str, Any], values: Mapping[str, str]) -> Secret:

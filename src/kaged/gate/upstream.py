@@ -6,6 +6,8 @@ import ipaddress
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 
 from kaged.gate.policy import Denied, Policy
 
@@ -14,14 +16,20 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 RESOLVE_LIMIT_S = 10.0
 CONNECT_LIMIT_S = 5.0  # of one address; the next one is tried then
 MAX_TRIED = 4
+LOOKUPS = 8
+"""Names of one cage that are looked up at the same time."""
+
+_NEVER = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24", "fec0::/10")))
+"""Of clouds' own services and of sites, which the standard library's tables take for public."""
+
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
 
 
-async def resolve(host: str, port: int) -> list[str]:
+async def resolve(host: str, port: int, pool: Executor | None = None) -> list[str]:
     """What the system's resolver says. Raises OSError."""
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = await loop.run_in_executor(pool, partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM))
     return list(dict.fromkeys(str(place[0]) for *_, place in found))
 
 
@@ -50,15 +58,20 @@ def acceptable(policy: Policy, text: str) -> bool:
     real = inner(address)
     if any(real in network for network in policy.private):
         return True
-    reach = real.is_global and not (real.is_multicast or real.is_reserved or real.is_link_local)
+    reach = (
+        not any(real in network for network in _NEVER)
+        and real.is_global
+        and not (real.is_multicast or real.is_reserved or real.is_link_local)
+    )
     return reach and not own(real) and (real is address or not own(address))
 
 
 class Upstream:
     """Connects to real hosts. The addresses that are checked are exactly those that are connected to."""
 
-    def __init__(self, lookup: Resolve = resolve) -> None:
-        self._lookup = lookup
+    def __init__(self, lookup: Resolve | None = None) -> None:
+        # The system's resolver may hang: a cage that names such hosts has only its own threads to lose.
+        self._lookup = lookup or partial(resolve, pool=ThreadPoolExecutor(LOOKUPS))
 
     async def connect(self, policy: Policy, host: str, port: int) -> socket.socket:
         """A connected, non-blocking socket that the caller owns. Raises `Denied`."""
