@@ -27,20 +27,30 @@ def main(arguments: list[str]) -> int:
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     if not (ROOT / "ui" / "node_modules").exists():
         subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=ROOT / "ui", env=env, check=True)
-    pytest = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", *rest]
-    if quick:
-        pytest += ["-m", "not browser"]
-    commands = [([npm, "run", "check"], ROOT / "ui"), ([npm, "test"], ROOT / "ui"), (pytest, ROOT)]
+    runner = [sys.executable, "-m", "pytest", "-q"]
+    beside = [
+        *runner,
+        "-n",
+        "2",
+        "--dist",
+        "loadfile",
+        "-m",
+        "not wild and not browser" if quick else "not wild",
+        *rest,
+    ]
+    wild = [*runner, "-m", "wild", *rest]
+    commands = [([npm, "run", "check"], ROOT / "ui"), ([npm, "test"], ROOT / "ui"), (beside, ROOT)]
+    commands += [] if quick else [(wild, ROOT)]
     worst = 0
     for command, folder in commands:
         since = time.monotonic()
         sys.stdout.write(f"\n── {' '.join(Path(c).name if i == 0 else c for i, c in enumerate(command))}\n")
         sys.stdout.flush()
         code = subprocess.run(command, cwd=folder, env=env, check=False).returncode
-        if command is pytest and code == _TESTS_FAILED:
+        if command is beside and code == _TESTS_FAILED:
             sys.stdout.write("\n── the tests that failed, once more and alone\n")
             sys.stdout.flush()
-            alone = [sys.executable, "-m", "pytest", "-q", "--last-failed", "--last-failed-no-failures=none", *rest]
+            alone = [*runner, "--last-failed", "--last-failed-no-failures=none", *rest]
             code = subprocess.run(alone, cwd=folder, env=env, check=False).returncode
         sys.stdout.write(f"── {'ok' if code == 0 else f'failed ({code})'} in {time.monotonic() - since:.0f} s\n")
         worst = worst or code

@@ -99,6 +99,7 @@ async def test_a_kill_of_another_kind_is_no_want_of_memory(client: KeeperClient,
 
 
 @pytest.mark.cage
+@pytest.mark.wild
 async def test_a_fork_bomb_never_has_more_than_its_number(client: KeeperClient, short_tmp: Path) -> None:
     await client.ensure_cage("c", LiteralPlan(project(short_tmp), pids=60, cpu=1))
     name = mark()

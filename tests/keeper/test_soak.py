@@ -12,7 +12,7 @@ from keeper.netted import options
 from keeper.soak import groups, soak
 from real_keeper import LiteralPlan, alive, keeper, mark, marked, project, until
 
-pytestmark = pytest.mark.cage
+pytestmark = [pytest.mark.cage, pytest.mark.wild]
 MIB = 1024 * 1024
 
 

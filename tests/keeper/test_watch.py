@@ -63,6 +63,7 @@ async def test_a_command_of_too_many_processes_is_ended_alone(client: KeeperClie
 
 
 @pytest.mark.cage
+@pytest.mark.wild
 async def test_a_fork_bomb_is_ended(client: KeeperClient, short_tmp: Path) -> None:
     await client.ensure_cage("c", LiteralPlan(project(short_tmp), pids=60))
     name = mark()

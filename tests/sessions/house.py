@@ -247,6 +247,6 @@ async def house_in(tmp_path: Path, runtime: Path) -> AsyncIterator[House]:
                 await house.keeper.shutdown()
                 pid = None
     finally:
-        if pid is not None:
+        if pid is not None and not house.keeper.closed.is_set():  # else its number may be somebody else's by now
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
