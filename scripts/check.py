@@ -2,7 +2,7 @@
 
 Tests of real processes run side by side and can starve each other on a small machine: what failed there is
 run once more, alone, and both summaries are printed. A test that fails alone fails the whole.
-`--quick` leaves out the browser stories. Further arguments go to pytest.
+`--quick` leaves out the browser stories and the wild ones. Further arguments go to pytest.
 """
 
 import os
@@ -28,16 +28,8 @@ def main(arguments: list[str]) -> int:
     if not (ROOT / "ui" / "node_modules").exists():
         subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=ROOT / "ui", env=env, check=True)
     runner = [sys.executable, "-m", "pytest", "-q"]
-    beside = [
-        *runner,
-        "-n",
-        "2",
-        "--dist",
-        "loadfile",
-        "-m",
-        "not wild and not browser" if quick else "not wild",
-        *rest,
-    ]
+    chosen = "not wild and not browser" if quick else "not wild"
+    beside = [*runner, "-n", "2", "--dist", "loadfile", "-m", chosen, *rest]
     wild = [*runner, "-m", "wild", *rest]
     commands = [([npm, "run", "check"], ROOT / "ui"), ([npm, "test"], ROOT / "ui"), (beside, ROOT)]
     commands += [] if quick else [(wild, ROOT)]
