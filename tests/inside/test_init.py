@@ -1,14 +1,18 @@
 """The cage's init as a module: what needs no cage to be tried."""
 
 import ast
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kaged.inside import init
 from real_keeper import INIT, mark, marked, until
@@ -126,3 +130,14 @@ def test_limits_never_ask_for_more_than_there_is() -> None:
         [sys.executable, "-I", "-S", "-c", script, str(INIT.parent)], capture_output=True, text=True, check=True
     )
     assert done.stdout == "(100, 100) (0, 0)\n"
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text() | st.floats(0, 1e9),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    )
+)
+def test_its_json_is_json(value: Any) -> None:
+    assert json.loads(init._dumps(value)) == value
+    assert init._loads(json.dumps(value)) == value

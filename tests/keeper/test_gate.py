@@ -207,7 +207,8 @@ async def test_decisions_are_kept_until_the_daemon_has_them(client: KeeperClient
     last = await connect(short_tmp, start=False)
     await last.state()
     assert Heard(last).events == []
-    assert [request["on"] for request in asked(short_tmp, "attended")] == [True, False] * 3 + [True]
+    whole = [True, False] * 3 + [True]
+    await until(lambda: [request["on"] for request in asked(short_tmp, "attended")] == whole)
     await last.shutdown()
 
 

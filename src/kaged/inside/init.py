@@ -9,21 +9,25 @@ import array
 import ctypes
 import errno
 import fcntl
-import json
 import os
 import resource
 import select
-import signal
-import socket
 import stat
 import struct
 import sys
 import termios
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
 
-if TYPE_CHECKING:  # Python 3.9 cannot evaluate it
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    import socket
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any, BinaryIO
+
     Answer = tuple[dict[str, Any], bytes, int | None]
+else:  # what stands behind these modules, without `enum` and `re`, which take longer than all the rest of a start
+    import _signal as signal
+    import _socket as socket
 
 RLIMIT_LOCKS = 10
 """Ignored by Linux since 2.4, but inherited by every descendant: it labels the processes of one command."""
@@ -31,6 +35,30 @@ FILE_LIMIT = 32 * 1024 * 1024  # largest file, in bytes, that is hashed and hand
 _PREFIX = struct.Struct("!II")
 _PR_SET_DUMPABLE = 4
 RESET_SIGNALS = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD, signal.SIGTERM]
+
+
+def _json_codec() -> tuple[Callable[[str], Any], Callable[[Any], str]]:
+    """Reading and writing JSON as `json` does it, from the same C functions, for the same reason."""
+    try:
+        import _json
+
+        fast: Any = _json
+        scan = fast.make_scanner(_Scanning)
+        encode = fast.make_encoder(None, None, fast.encode_basestring_ascii, None, ":", ",", False, False, False)
+    except (ImportError, AttributeError, TypeError):  # another Python than those it was tried with
+        import json
+
+        return json.loads, json.dumps
+    return lambda text: scan(text, 0)[0], lambda value: "".join(encode(value, 0))
+
+
+class _Scanning:
+    strict = True
+    parse_float, parse_int = float, int
+    object_hook = object_pairs_hook = parse_constant = None
+
+
+_loads, _dumps = _json_codec()
 
 
 class Refused(Exception):
@@ -329,7 +357,7 @@ class Channel:
             end = _PREFIX.size + head + body
             if len(self._buffer) < end:
                 return
-            header = json.loads(bytes(self._buffer[_PREFIX.size : _PREFIX.size + head]))
+            header = _loads(self._buffer[_PREFIX.size : _PREFIX.size + head].decode())
             payload = bytes(self._buffer[_PREFIX.size + head : end])
             del self._buffer[:end]
             count = header.get("fds", 0)
@@ -340,10 +368,11 @@ class Channel:
         """Send one frame, waiting until the keeper has taken it."""
         if fd is not None:
             header = dict(header, fds=1)
-        text = json.dumps(header, separators=(",", ":")).encode("ascii")
+        text = _dumps(header).encode("ascii")
         view = memoryview(_PREFIX.pack(len(text), len(payload)) + text + payload)
         if fd is not None:
-            view = view[socket.send_fds(self.sock, [view], [fd]) :]
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))
+            view = view[self.sock.sendmsg([view], [rights]) :]
         self.sock.sendall(view)
 
 
