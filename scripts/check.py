@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write(f"\n── {' '.join(Path(c).name if i == 0 else c for i, c in enumerate(command))}\n")
         sys.stdout.flush()
         code = subprocess.run(command, cwd=folder, env=env, check=False).returncode
-        if command is beside and code == _TESTS_FAILED:
+        if command in (beside, wild) and code == _TESTS_FAILED:
             sys.stdout.write("\n── the tests that failed, once more and alone\n")
             sys.stdout.flush()
             alone = [*runner, "--last-failed", "--last-failed-no-failures=none", *rest]

@@ -43,10 +43,12 @@ async def wild(client: KeeperClient, argv: Sequence[str]) -> Process:
     return await client.run("c", "wild", argv, walltime_s=4)
 
 
-async def test_a_fork_bomb(client: KeeperClient, short_tmp: Path) -> None:
+async def test_a_fork_bomb(client: KeeperClient, short_tmp: Path, request: pytest.FixtureRequest) -> None:
     await client.ensure_cage("c", LiteralPlan(project(short_tmp), pids=60, cpu=1))
     name = mark()
     script = f"trap '' TERM; bomb() {{ sleep {name} & bomb | bomb & }}; bomb; sleep {name}"
+    if "rlimits" in request.node.name and os.geteuid() == 0:  # the kernel counts none of root's, so it grows slowly
+        script = f"trap '' TERM; for n in $(seq 1000); do sleep {name} & done; sleep {name}"
     bomb = await wild(client, ["bash", "-c", script])
     await answers(client, short_tmp)
     assert (await bomb.wait()).reason in ("pids", "walltime")
