@@ -103,6 +103,8 @@ async def probe(client: KeeperClient, *, attacks: bool = False, place: Path | No
             plan = trial.plan()
             before = _snapshot(trial.project)
             told = await _try(client, trial, CAGE, rows)
+            if ended := [row for row in rows if told[ATTACKS[row].name].get("ended")]:
+                told |= await _try(client, trial, CAGE, ended)  # something outside ended it: once more is fair
             changed = {path for path, _ in before.items() ^ _snapshot(trial.project).items()}
             controls = await _controls(client, place) if attacks else None
             outcomes = [_outcome(ATTACKS[row], told, controls) for row in rows]
@@ -172,7 +174,7 @@ async def _try(client: KeeperClient, trial: Stage, where: str, rows: Sequence[in
         ended, output = None, await trial.run_outside(where, argv, plan)
     else:
         ended, output = await _run(client, plan if where == CAGE else Weakened(plan, where), argv)
-    lost = {"outcome": "broken", "words": f"it ended before that: {ended}"}
+    lost = {"outcome": "broken", "words": f"it ended before that: {ended}", "ended": "early"}
     try:
         told = {told["attack"]: told for told in map(json.loads, output.splitlines())}
         return {**{ATTACKS[row].name: lost for row in rows}, **told}
