@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from kaged.core.errors import KagedError
@@ -22,9 +22,9 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-def _open(folder: int, name: str, flags: int, *, mode: int = 0, links: bool) -> int:
+def _open(folder: int, name: str, flags: int, *, links: bool) -> int:
     resolve = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS | (0 if links else _RESOLVE_NO_SYMLINKS)
-    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
     call, size = ctypes.c_long(_OPENAT2), ctypes.c_size_t(ctypes.sizeof(how))
     result: int = _libc.syscall(call, ctypes.c_int(folder), os.fsencode(name), ctypes.byref(how), size)
     if result < 0:
@@ -75,50 +75,45 @@ def create_text(root: Path, name: str, text: str) -> bool:
     """Write a new file `name` below `root`, making its folders; False when it exists already. Follows no link. Raises
     KagedError bad_request with a sentence."""
     try:
-        with _folder(root) as folder:
-            parts = name.split("/")
-            for end in range(1, len(parts)):
-                _make_folder(folder, "/".join(parts[:end]))
-            descriptor = _open(folder, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o644, links=False)
+        with _parent(root, name) as folder:
+            _write(folder, name.rpartition("/")[2], text)
     except FileExistsError:
         return False
-    except OSError as error:
-        raise KagedError("bad_request", f"{root / name}: cannot be written: {_reason(error)}") from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
     return True
 
 
 def replace_text(root: Path, name: str, text: str) -> None:
-    """Put a file in the place of `name` below `root`, in one step; its folder is there already. Follows no link. Raises
-    KagedError bad_request with a sentence."""
-    above, _, last = name.rpartition("/")
+    """Put a file in the place of `name` below `root`, in one step. Follows no link. Raises KagedError bad_request with
+    a sentence."""
     temporary = f".{os.urandom(8).hex()}.tmp"
+    with _parent(root, name) as folder:
+        _write(folder, temporary, text)
+        os.rename(temporary, name.rpartition("/")[2], src_dir_fd=folder, dst_dir_fd=folder)
+
+
+@contextmanager
+def _parent(root: Path, name: str) -> Iterator[int]:
+    """The folder of `name`, made if need be; errors of the system in the block are refusals, except that it exists."""
     try:
-        with _folder(root) as folder:
-            parent = _open(folder, above or ".", os.O_PATH | os.O_DIRECTORY, links=False)
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=parent)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(descriptor)
-            os.rename(temporary, last, src_dir_fd=parent, dst_dir_fd=parent)
-        finally:
-            os.close(parent)
+        with _folder(root) as folder, ExitStack() as opened:
+            for part in name.split("/")[:-1]:
+                with suppress(FileExistsError):
+                    os.mkdir(part, 0o755, dir_fd=folder)
+                folder = _open(folder, part, os.O_PATH | os.O_DIRECTORY, links=False)
+                opened.callback(os.close, folder)
+            yield folder
+    except FileExistsError:
+        raise
     except OSError as error:
         raise KagedError("bad_request", f"{root / name}: cannot be written: {_reason(error)}") from None
 
 
-def _make_folder(root: int, name: str) -> None:
-    above, _, last = name.rpartition("/")
-    parent = _open(root, above or ".", os.O_PATH | os.O_DIRECTORY, links=False)
-    try:
-        os.mkdir(last, 0o755, dir_fd=parent)
-    except FileExistsError:
-        return
-    finally:
-        os.close(parent)
+def _write(folder: int, name: str, text: str) -> None:
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=folder)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
 
 
 def _reason(error: OSError) -> str:

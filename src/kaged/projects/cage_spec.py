@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from kaged.projects.net_spec import NetSpec, SecretSpec
 from kaged.projects.parts import GIB, Bytes, Names, Part, Seconds, env_name, once
+from kaged.settings.problems import matching
 
 PROJECT = "project:/"
 MIB = 1024**2
@@ -23,6 +24,7 @@ PROTECTED: tuple[str, ...] = (
 
 ALWAYS_PROTECTED = ".kaged/**"
 
+_NO_NUL = matching(r"[^\0]*", "a value holds no NUL")
 _SECRET_NAME = re.compile(r"(?i)(^|_)(api_?key|key|token|secret|password|passwd|credentials?|cookie|nonce)(_|$)")
 
 
@@ -61,12 +63,6 @@ def _passed_name(name: str) -> str:
     if _SECRET_NAME.search(name):
         raise ValueError(f"{name} looks like a secret, and secrets do not enter a cage through `env.pass`")
     return name
-
-
-def _env_value(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("a value holds no NUL")
-    return value
 
 
 def _not_policy(remove: tuple[str, ...]) -> tuple[str, ...]:
@@ -121,7 +117,7 @@ class EnvSpec(Part):
     """The environment of commands: names taken over from the daemon's, and fixed values."""
 
     pass_: Annotated[tuple[Annotated[str, AfterValidator(_passed_name)], ...], Names, Field(alias="pass")] = ()
-    set: dict[Annotated[str, AfterValidator(env_name)], Annotated[str, AfterValidator(_env_value)]] = {}
+    set: dict[Annotated[str, AfterValidator(env_name)], Annotated[str, _NO_NUL]] = {}
 
 
 class CageSpec(Part):

@@ -9,7 +9,7 @@ from kaged.projects import templates
 from kaged.projects.beneath import read_text
 from kaged.projects.errors import ProjectError
 from kaged.projects.model import ProjectFile
-from kaged.projects.parse import Parsed, parse_full, trust_hash
+from kaged.projects.parse import Parsed, overlay_name, parse_full, trust_hash
 
 MAX_FILE, MAX_PROMPT, MAX_AGENTS_MD = 1024 * 1024, 256 * 1024, 64 * 1024
 AGENTS_MD = "AGENTS.md"
@@ -77,7 +77,4 @@ def prompt_names(reference: str) -> list[str]:
     prefix, _, name = reference.partition(":/")
     if prefix == "project":
         return [name]
-    folder, slash, last = name.rpartition("/")
-    stem, dot, suffix = last.rpartition(".")
-    local = f"{stem}.local.{suffix}" if dot and stem else f"{last}.local"
-    return [f".kaged/{folder}{slash}{local}", f".kaged/{name}"]
+    return [f".kaged/{overlay_name(name)}", f".kaged/{name}"]

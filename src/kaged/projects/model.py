@@ -1,6 +1,5 @@
 """The shape of a project file: what may be written in `.kaged/project.yaml`."""
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -8,6 +7,7 @@ from pydantic import AfterValidator, Field
 from kaged.core.nearest import did_you_mean
 from kaged.projects.cage_spec import CageSpec
 from kaged.projects.parts import Part
+from kaged.settings.problems import matching
 
 BUILT_IN_TOOLS = ("shell", "file.read", "file.write", "file.edit", "search.grep", "search.find", "ask")
 """The tools that every agent has unless its `tools` say otherwise."""
@@ -15,7 +15,7 @@ BUILT_IN_TOOLS = ("shell", "file.read", "file.write", "file.edit", "search.grep"
 PREFIXES = ("project:/", "config:/")
 SLUG = r"^[a-z0-9][a-z0-9-]{0,62}[a-z0-9]$"
 
-_MODEL = re.compile(r"[!-~]{1,200}")
+_MODEL = matching("[!-~]{1,200}", 'expected an alias such as "default", or "provider:model"')
 
 
 def _prompt_path(text: str) -> str:
@@ -26,12 +26,6 @@ def _prompt_path(text: str) -> str:
         raise ValueError("expected project:/PATH (below the project) or config:/PATH (below .kaged)")
     if not rest or any(part in ("", ".", "..") for part in rest.split("/")) or "\0" in rest:
         raise ValueError("expected one plain path after the prefix, without `.`, `..` or `//`")
-    return text
-
-
-def _model(text: str) -> str:
-    if not _MODEL.fullmatch(text):
-        raise ValueError('expected an alias such as "default", or "provider:model"')
     return text
 
 
@@ -53,7 +47,7 @@ class ToolSetting(Part):
 class AgentSpec(Part):
     """One agent: its model, its instructions, its tools and its cage."""
 
-    model: Annotated[str, AfterValidator(_model)] = "default"
+    model: Annotated[str, _MODEL] = "default"
     """An alias of local.toml, `provider:model`, `default` or `offline`."""
     system_prompt: Annotated[str, AfterValidator(_prompt_path)]
     """The file with the instructions: `config:/prompts/default.md` in `.kaged`, or `project:/…` elsewhere."""
@@ -93,9 +87,9 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "kaged project file"}
 
 
-LATER: dict[str, tuple[str, ...]] = {
-    "": ("plugins", "workflows", "tasks"),
-    "primary": ("subagents", "budget", "compaction", "plugins", "mcp", "parameters"),
-    "primary.tools.*": ("approval", "description", "parameters"),
-}
-"""Keys of the public design that this version refuses by name, by the path of the object they are in."""
+LATER = (
+    "plugins", "workflows", "tasks", "primary.subagents", "primary.budget", "primary.compaction", "primary.plugins",
+    "primary.mcp", "primary.parameters", "primary.tools.*.approval", "primary.tools.*.description",
+    "primary.tools.*.parameters",
+)  # fmt: skip
+"""Keys of the public design that this version refuses by name."""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from kaged.projects.parts import Names, Part, Seconds, env_name, once
+from kaged.settings.problems import matching
 
 HTTPS = 443
 
@@ -98,14 +99,7 @@ def _network(text: str) -> str:
 
 
 def _like(pattern: str, expected: str) -> AfterValidator:
-    form = re.compile(pattern)
-
-    def check(text: str) -> str:
-        if form.fullmatch(text) is None:
-            raise ValueError(f"{text!r} is not allowed; expected {expected}")
-        return text
-
-    return AfterValidator(check)
+    return matching(pattern, f"{{!r}} is not allowed; expected {expected.replace('{}', '{{}}')}")
 
 
 Host = Annotated[str, AfterValidator(_host), Field(examples=["api.example.com:443"])]

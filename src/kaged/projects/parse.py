@@ -1,10 +1,11 @@
 """From text to a checked project file; every problem at once, each with file, line, column and key."""
 
-import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,11 +19,11 @@ from kaged.settings.problems import sentence
 
 LOCKED = ("version", "project")
 _UNSUPPORTED = "is not supported by this version of kaged"
-_LATER_VALUES: Mapping[Path, tuple[Callable[[object], bool], str]] = {
-    ("primary", "model"): (
+_LATER_VALUES: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "primary.model": (
         lambda given: isinstance(given, list), f"a list of fallback models {_UNSUPPORTED}; name one model"
     ),
-    ("primary", "cage"): (
+    "primary.cage": (
         lambda given: given == "disabled", f"an agent without a cage {_UNSUPPORTED}; remove the key or write a cage"
     ),
 }  # fmt: skip
@@ -49,30 +50,23 @@ def parse(text: str, *, name: str = "project.yaml", overlay: str | None = None) 
 def parse_full(text: str, *, name: str = "project.yaml", overlay: str | None = None) -> Parsed:
     """`parse`, with the canonical form."""
     document = _mapping(text, name)
-    problems: list[Problem] = []
     if overlay is not None:
         over = _mapping(overlay, overlay_name(name))
         what = f"cannot be changed by the overlay; it belongs to {name}"
-        problems += [(over.keys[(key,)], f"{key}: {what}") for key in LOCKED if key in over.value]
-        if problems:
+        if problems := [(over.keys[(key,)], f"{key}: {what}") for key in LOCKED if key in over.value]:
             raise _all(problems, name)
         document = yaml_core.overlay(document, over)
-    value = copy.deepcopy(document.value)
-    problems += _later(value, document)
     try:
-        spec = ProjectFile.model_validate(value)
+        spec = ProjectFile.model_validate(document.value)
     except ValidationError as error:
-        problems += [_problem(details, document) for details in error.errors(include_url=False)]
-        raise _all(problems, name) from None
-    if problems:
-        raise _all(problems, name)
+        raise _all([_problem(details, document) for details in error.errors(include_url=False)], name) from None
     return Parsed(spec, canonical_json(document.value), _place(document, ("primary", "system_prompt"), key=False))
 
 
 def overlay_name(name: str) -> str:
     """`project.local.yaml` for `project.yaml`."""
-    stem, dot, suffix = name.rpartition(".")
-    return f"{stem}.local.{suffix}" if dot else f"{name}.local"
+    path = PurePosixPath(name)
+    return str(path.with_name(f"{path.stem}.local{path.suffix}"))
 
 
 def canonical_json(value: Any) -> str:
@@ -109,38 +103,10 @@ def _place(document: Document, path: Path, *, key: bool) -> Mark:
 
 def _problem(details: ErrorDetails, document: Document) -> Problem:
     path: Path = tuple(part for part in details["loc"] if part != "[key]")
-    at_key = details["type"] == "extra_forbidden" or path != details["loc"]
-    return _place(document, path, key=at_key), f"{_dotted(path)}: {sentence(details, ProjectFile)}"
-
-
-def _dotted(path: Path) -> str:
-    return ".".join(str(part) for part in path)
-
-
-def _later(value: dict[str, Any], document: Document) -> Iterator[Problem]:
-    """Refuse keys of later versions by name, and take them out so that nothing else is said about them."""
-    for where, keys in LATER.items():
-        for path in _expand(value, tuple(where.split(".")) if where else ()):
-            table = _table_at(value, path) or {}
-            for key in filter(table.__contains__, keys):
-                del table[key]
-                at = (*path, key)
-                yield _place(document, at, key=True), f"{_dotted(at)}: {_UNSUPPORTED}; remove it"
-    for path, (refused, refusal) in _LATER_VALUES.items():
-        holder = _table_at(value, path[:-1])
-        if holder is not None and refused(holder.get(str(path[-1]))):
-            del holder[str(path[-1])]
-            yield _place(document, path, key=False), f"{_dotted(path)}: {refusal}"
-
-
-def _expand(value: dict[str, Any], pattern: Path) -> list[Path]:
-    """The paths that a pattern stands for, which ends with `*` or has none."""
-    if pattern[-1:] != ("*",):
-        return [pattern]
-    return [(*pattern[:-1], name) for name in _table_at(value, pattern[:-1]) or ()]
-
-
-def _table_at(value: Any, path: Path) -> dict[str, Any] | None:
-    for part in path:
-        value = value.get(part) if isinstance(value, dict) else None
-    return value if isinstance(value, dict) else None
+    dotted, unknown = ".".join(map(str, path)), details["type"] == "extra_forbidden"
+    refused, words = _LATER_VALUES.get(dotted, (None, ""))
+    if unknown and any(fnmatchcase(dotted, pattern) for pattern in LATER):
+        words = f"{_UNSUPPORTED}; remove it"
+    elif refused is None or not refused(details["input"]):
+        words = sentence(details, ProjectFile)
+    return _place(document, path, key=unknown or path != details["loc"]), f"{dotted}: {words}"

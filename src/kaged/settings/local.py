@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from kaged.core.errors import ConfigError, KagedError
 from kaged.settings.locate import parse, read_text
-from kaged.settings.model import Section, matching
+from kaged.settings.model import Section
 from kaged.settings.paths import write_private
-from kaged.settings.problems import collect
+from kaged.settings.problems import collect, matching
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument

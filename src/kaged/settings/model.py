@@ -16,17 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from kaged.settings.bind import Bind, parse_bind
-
-
-def matching(pattern: str, problem: str) -> AfterValidator:
-    """Takes texts of this pattern; `problem` may show the given one as `{!r}`."""
-
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(problem.format(text))
-        return text
-
-    return AfterValidator(check)
+from kaged.settings.problems import matching
 
 
 def _no_plugins(names: list[str]) -> list[str]:

@@ -1,9 +1,10 @@
 """Turn pydantic's errors into sentences that say what is wrong and what is allowed."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from kaged.core.nearest import did_you_mean
@@ -27,6 +28,17 @@ _BOUNDS: Mapping[str, str] = {
     "min_length": "at least {}",
     "max_length": "at most {} characters",
 }
+
+
+def matching(pattern: str, problem: str) -> AfterValidator:
+    """Takes texts of this pattern; `problem` may show the given one as `{!r}`."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(problem.format(text))
+        return text
+
+    return AfterValidator(check)
 
 
 def sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
