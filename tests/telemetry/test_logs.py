@@ -44,20 +44,12 @@ def written(level: str = "info", stream: io.StringIO | None = None) -> Any:
     return finish
 
 
-def test_json_lines_with_extra_fields() -> None:
+def test_json_lines() -> None:
     finish = written()
-    log.info("run %s ended", "01J", extra={"session": "s1", "steps": 3, "ok": True, "parts": ["a", {"b": None}]})
+    log.info("run %s ended", "01J")
     (line,) = finish()
     assert line.pop("at")[-1] == "Z"
-    assert line == {
-        "level": "info",
-        "logger": "kaged.test",
-        "message": "run 01J ended",
-        "session": "s1",
-        "steps": 3,
-        "ok": True,
-        "parts": ["a", {"b": None}],
-    }
+    assert line == {"level": "info", "logger": "kaged.test", "message": "run 01J ended"}
 
 
 def test_one_event_is_one_line_whatever_is_in_it() -> None:
@@ -71,11 +63,11 @@ def test_one_event_is_one_line_whatever_is_in_it() -> None:
 def test_a_terminal_gets_short_lines_without_control_characters() -> None:
     out = Tty()
     telemetry = configure("stderr", "info", stream=out)
-    log.info("ready", extra={"port": 7777})
+    log.info("ready")
     log.error("bad \x1b[2J thing")
     telemetry.close()
     first, second = out.getvalue().splitlines()
-    assert first[8:] == " info  ready port=7777"
+    assert first[8:] == " info  ready"
     assert second.count("\x1b") in (0, 2)
     assert "bad \\x1b[2J thing" in second
 
@@ -133,11 +125,7 @@ def test_secrets_are_scrubbed_from_every_part() -> None:
     try:
         raise ValueError('the"nonce\\value')
     except ValueError:
-        log.exception(
-            "got %s",
-            'the"nonce\\value',
-            extra={"where": 'the"nonce\\value', "k": {'the"nonce\\value': 'the"nonce\\value'}},
-        )
+        log.exception("got %s", 'the"nonce\\value')
     assert "nonce" not in json.dumps(finish())
 
 
@@ -207,4 +195,4 @@ def test_a_slow_log_never_blocks_its_callers_and_counts_what_it_drops() -> None:
     telemetry.close()
     messages = [record.getMessage() for record in slow.seen]
     assert messages[:4] == ["first", "0", "1", "2"]
-    assert vars(slow.seen[-1])["dropped"] == 7
+    assert messages[-1][:28] == "7 log lines were dropped bec"

@@ -95,7 +95,8 @@ def replace_text(root: Path, name: str, text: str) -> None:
 def _parent(root: Path, name: str) -> Iterator[int]:
     """The folder of `name`, made if need be; errors of the system in the block are refusals, except that it exists."""
     try:
-        with _folder(root) as folder, ExitStack() as opened:
+        with _folder(root) as top, ExitStack() as opened:
+            folder = top
             for part in name.split("/")[:-1]:
                 with suppress(FileExistsError):
                     os.mkdir(part, 0o755, dir_fd=folder)

@@ -17,10 +17,6 @@ from kaged.telemetry.scrub import clean
 QUEUE_LINES = 10_000  # Lines that may wait for a slow disk; further ones are counted and dropped, never waited for
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _NOISY = ("uvicorn.error", "uvicorn.access", "httpx2", "httpcore2", "httpx", "httpcore", "asyncio")
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
-    "message", "asctime", "taskName", "kaged_error", "color_message",
-}  # fmt: skip
-_LEVELS = {"DEBUG": "debug", "INFO": "info", "WARNING": "warn", "ERROR": "error", "CRITICAL": "error"}
 _COLOURS = {"debug": "2", "warn": "33", "error": "31"}
 
 
@@ -96,7 +92,18 @@ class _Door(logging.handlers.QueueHandler):
         self.dropped = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        return digest(record, traces=self._traces)
+        """The record with message and error as text: arguments may change or be unprintable later."""
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError, KeyError):
+            message = f"{record.msg} {record.args!r}"
+        error = ""
+        if record.exc_info and record.exc_info[1] is not None:
+            error = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}".rstrip(": ")
+            if self._traces:
+                error = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        kept = {key: getattr(record, key) for key in ("name", "levelname", "levelno", "created")}
+        return logging.makeLogRecord({**kept, "msg": message, "exc_text": error})
 
     def enqueue(self, record: logging.LogRecord) -> None:
         try:
@@ -109,82 +116,45 @@ class _Door(logging.handlers.QueueHandler):
 
 
 class _Writer(logging.handlers.QueueListener):
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        record.msg, record.exc_text = clean(record.msg), clean(record.exc_text or "")
+        return record
+
     def enqueue_sentinel(self) -> None:
         self.queue.put(None)  # type: ignore[attr-defined]  # waits for room, unlike the original
 
 
 def _dropped(count: int) -> logging.LogRecord:
-    text = "log lines were dropped because the log could not be written fast enough"
-    level = {"levelname": "WARNING", "levelno": logging.WARNING}
-    return logging.makeLogRecord({"name": __name__, **level, "msg": text, "dropped": count})
-
-
-def digest(record: logging.LogRecord, *, traces: bool) -> logging.LogRecord:
-    """The record with its message and error already made into text, in the caller's thread. Done there because
-    arguments may change or be unprintable later."""
-    error = ""
-    if record.exc_info and record.exc_info[1] is not None:
-        kind, value, _ = record.exc_info
-        error = f"{kind.__name__ if kind else 'Error'}: {value}".rstrip(": ")
-        if traces:
-            error = "".join(traceback.format_exception(*record.exc_info)).rstrip()
-    extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
-    kept = {key: getattr(record, key) for key in ("name", "levelname", "levelno", "created")}
-    return logging.makeLogRecord({**extra, **kept, "msg": _message(record), "kaged_error": error})
-
-
-def _message(record: logging.LogRecord) -> str:
-    try:
-        return record.getMessage()
-    except (TypeError, ValueError, KeyError):
-        return f"{record.msg} {record.args!r}"
-
-
-def fields(record: logging.LogRecord) -> dict[str, Any]:
-    """The extra fields of a record, as scrubbed JSON values."""
-    return {key: _plain(value) for key, value in vars(record).items() if key not in _STANDARD}
-
-
-def _plain(value: object) -> Any:
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {clean(str(key)): _plain(item) for key, item in value.items()}
-    return clean(str(value))
+    text = f"{count} log lines were dropped because the log could not be written fast enough"
+    return logging.makeLogRecord({"name": __name__, "levelname": "WARNING", "levelno": logging.WARNING, "msg": text})
 
 
 class JsonForm(logging.Formatter):
-    """One JSON object a line: at, level, logger, message, error, and the extra fields."""
+    """One JSON object a line: at, level, logger, message, error."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "at": clock.iso(record.created),
-            "level": _LEVELS.get(record.levelname, record.levelname.lower()),
-            "logger": record.name,
-            "message": clean(record.getMessage()),
-        }
-        if error := getattr(record, "kaged_error", ""):
-            line["error"] = clean(error)
-        return json.dumps({**fields(record), **line}, ensure_ascii=False).replace("\u2028", "\\u2028")
+        head = {"at": clock.iso(record.created), "level": _level(record), "logger": record.name}
+        error = {"error": record.exc_text} if record.exc_text else {}
+        return json.dumps({**head, "message": record.msg, **error}, ensure_ascii=False).replace("\u2028", "\\u2028")
 
 
 class ShortForm(logging.Formatter):
-    """`HH:MM:SS level message key=value` for a terminal; control characters are shown, not obeyed."""
+    """`HH:MM:SS level message` for a terminal; control characters are shown, not obeyed."""
 
     def __init__(self, *, colour: bool) -> None:
         super().__init__()
         self._colour = colour
 
     def format(self, record: logging.LogRecord) -> str:
-        level = _LEVELS.get(record.levelname, record.levelname.lower())
-        words = [clean(record.getMessage())]
-        words += [f"{key}={value}" for key, value in fields(record).items()]
-        if error := getattr(record, "kaged_error", ""):
-            words.append(f"({clean(error)})" if "\n" not in error else "\n" + clean(error))
-        text = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in " ".join(words))
+        level, words, error = _level(record), str(record.msg), record.exc_text
+        if error:
+            words += f"\n{error}" if "\n" in error else f" ({error})"
+        text = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in words)
         tag = f"{level:<5}"
         if self._colour and level in _COLOURS:
             tag = f"\x1b[{_COLOURS[level]}m{tag}\x1b[0m"
         return f"{clock.iso(record.created)[11:19]} {tag} {text}"
+
+
+def _level(record: logging.LogRecord) -> str:
+    return next((name for name, least in reversed(LEVELS.items()) if record.levelno >= least), "debug")
