@@ -34,7 +34,7 @@ from kaged.models.openai import OpenAIReader
 from kaged.models.provider import WireProvider
 from kaged.models.reader import Reader
 from kaged.models.sse import SSEParser
-from kaged.models.types import Finished, ModelRequest, TextDelta, UserMessage
+from kaged.models.types import Delta, Finished, ModelRequest, UserMessage
 
 REQUEST = ModelRequest("fake", "", [UserMessage("go")])
 PATHS = {"openai": "/chat/completions", "anthropic": "/v1/messages"}
@@ -105,7 +105,7 @@ async def ours(provider: WireProvider) -> tuple[int, int]:
     events = 0
     async with aclosing(provider.stream(REQUEST)) as stream:
         async for event in stream:
-            if isinstance(event, TextDelta):
+            if isinstance(event, Delta):
                 events += 1
             elif isinstance(event, Finished):
                 return event.parts[0].text.count(" "), events  # type: ignore[union-attr]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kaged.agents.deltas import CUT, FLUSH_S, DeltaBuffer, partial_parts
 from kaged.core.events import TextPart, ThinkingPart, ToolCallPart
-from kaged.models.types import TextDelta, ThinkingDelta, ToolArgsDelta, ToolStart
+from kaged.models.types import Delta
 
 
 def buffer() -> DeltaBuffer:
@@ -18,9 +18,14 @@ def buffer() -> DeltaBuffer:
 
 def test_neighbours_of_one_part_become_one_event() -> None:
     into = buffer()
-    for delta in (ThinkingDelta(0, "hm"), TextDelta(1, "a"), TextDelta(1, "b"), ToolStart(2, "c0", "shell")):
+    for delta in (
+        Delta(0, "thinking", "hm"),
+        Delta(1, "text", "a"),
+        Delta(1, "text", "b"),
+        Delta(2, "tool_args", "", "shell"),
+    ):
         into.add(delta)
-    into.add(ToolArgsDelta(2, "c0", "{}"))
+    into.add(Delta(2, "tool_args", "{}"))
     base = {"run_id": "R", "message_id": "M"}
     assert [event.data for event in into.take(0.0)] == [
         base | {"part": 0, "kind": "thinking", "text": "hm"},
@@ -45,7 +50,7 @@ def test_no_character_is_lost_or_moved(deltas: list[tuple[int, str, bool]]) -> N
     sent: dict[int, str] = {}
     seen: dict[int, str] = {}
     for part, text, flush in deltas:
-        into.add(TextDelta(part, text))
+        into.add(Delta(part, "text", text))
         sent[part] = sent.get(part, "") + text
         if flush:
             for event in into.take(0.0):
@@ -58,7 +63,7 @@ def test_no_character_is_lost_or_moved(deltas: list[tuple[int, str, bool]]) -> N
 
 def test_finished_calls_get_the_ids_their_deltas_had() -> None:
     into = buffer()
-    into.add(ToolStart(0, "call_0", "shell"))
+    into.add(Delta(0, "tool_args", "", "shell"))
     parts = into.own([ToolCallPart("call_0", "shell", {"a": 1}), ToolCallPart("call_0", "ask", {})])
     assert [part.call_id for part in parts if isinstance(part, ToolCallPart)] == ["own0", "own1"]
 

@@ -13,14 +13,11 @@ from kaged.core.events import TextPart, ThinkingPart, ToolCallPart
 from kaged.models.errors import ModelError
 from kaged.models.types import (
     AssistantMessage,
+    Delta,
     Finished,
     ModelEvent,
     ModelRequest,
-    TextDelta,
-    ThinkingDelta,
-    ToolArgsDelta,
     ToolMessage,
-    ToolStart,
     Usage,
     UserMessage,
 )
@@ -35,12 +32,9 @@ def fails(kind: Any, *, after: str = "", retryable: bool = True, wait: float | N
 
     async def answer(request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         if after:
-            yield TextDelta(0, after)
-        error = ModelError(kind, f"It was {kind}.", retryable=retryable, retry_after_s=wait)
-        if after:
-            error.partial = [TextPart(after)]
-            error.usage = Usage(3, 1, estimated=True)
-        raise error
+            yield Delta(0, "text", after)
+            yield Usage(3, 1, estimated=True)
+        raise ModelError(kind, f"It was {kind}.", retryable=retryable, retry_after_s=wait)
 
     return answer
 
@@ -57,12 +51,12 @@ async def test_thinking_text_and_calls_stream_and_are_stored(house: House) -> No
     session = await house.session()
     part = ToolCallPart("call_0", "shell", {"command": "true"})
     answer = yields(
-        ThinkingDelta(0, "hm"),
-        TextDelta(1, "I "),
-        TextDelta(1, "run"),
-        ToolStart(2, "call_0", "shell"),
-        ToolArgsDelta(2, "call_0", '{"command":'),
-        ToolArgsDelta(2, "call_0", '"true"}'),
+        Delta(0, "thinking", "hm"),
+        Delta(1, "text", "I "),
+        Delta(1, "text", "run"),
+        Delta(2, "tool_args", "", "shell"),
+        Delta(2, "tool_args", '{"command":'),
+        Delta(2, "tool_args", '"true"}'),
         Usage(5, 6, 7, 8),
         Finished([ThinkingPart("hm", signature="sig"), TextPart("I run"), part], "tools"),
     )
@@ -178,7 +172,7 @@ async def test_answers_that_are_none_end_with_a_sentence(house: House, answer: A
 
 async def test_a_stream_that_just_stops_is_garbage(house: House) -> None:
     session = await house.session()
-    end = await house.say(session, "go", yields(TextDelta(0, "x")), says("ok"))
+    end = await house.say(session, "go", yields(Delta(0, "text", "x")), says("ok"))
     assert end.data["outcome"] == "success"
     assert (await house.events(session, "error"))[0].data["code"] == "garbage"
 
@@ -187,7 +181,7 @@ async def test_an_unexpected_exception_is_an_internal_error_and_not_the_end_of_t
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        yield TextDelta(0, "x")
+        yield Delta(0, "text", "x")
         raise ZeroDivisionError("bug")
 
     session = await house.session()
@@ -215,7 +209,7 @@ async def test_unknown_and_switched_off_tools_are_denied(house: House) -> None:
 async def test_arguments_that_do_not_fit_are_told_to_the_model(house: House) -> None:
     session = await house.session()
     garbled = ToolCallPart("c", "shell", {}, '{"comm', "not valid JSON")
-    answer = yields(ToolStart(0, "c", "shell"), Usage(1, 1), Finished([garbled], "tools"))
+    answer = yields(Delta(0, "tool_args", "", "shell"), Usage(1, 1), Finished([garbled], "tools"))
     await house.say(session, "go", answer, calls(("shell", {"cmd": "ls"})), says("ok"))
     first, second = [e.data["output"] for e in await house.events(session, "tool.result")]
     assert first == "The arguments could not be read: not valid JSON. Nothing was done."
@@ -392,7 +386,7 @@ async def test_a_full_disk_interrupts_the_run_and_it_can_be_resumed(
 
     async def filling(request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         full.set()
-        yield TextDelta(0, "lost")
+        yield Delta(0, "text", "lost")
 
     monkeypatch.setattr(house.journal, "append", refuse)
     monkeypatch.setattr(house.sessions._executor, "_sleep", sleep)

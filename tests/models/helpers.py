@@ -11,18 +11,17 @@ from kaged.models.catalogue import Connection
 from kaged.models.errors import ModelError
 from kaged.models.http import HttpClient
 from kaged.models.provider import WireProvider
+from kaged.models.reader import Reader
+from kaged.models.sse import SSEParser
 from kaged.models.types import (
     AssistantMessage,
     ChatMessage,
+    Delta,
     Finished,
     ModelEvent,
     ModelRequest,
     Provider,
-    TextDelta,
-    ThinkingDelta,
-    ToolArgsDelta,
     ToolMessage,
-    ToolStart,
     Usage,
     UserMessage,
 )
@@ -66,14 +65,24 @@ async def fail(source: Provider, request: ModelRequest) -> tuple[list[ModelEvent
     raise AssertionError(f"no failure after {seen}")
 
 
+def feed(reader: Reader, chunks: list[bytes]) -> list[ModelEvent]:
+    """Run a whole stream through parser and reader, draining after each chunk."""
+    parser = SSEParser()
+    out: list[ModelEvent] = []
+    for chunk in chunks:
+        for event in parser.feed(chunk):
+            reader.feed(event)
+        out += reader.drain()
+    reader.feed_rest(parser.finish())
+    return out + reader.finish()
+
+
 def rebuilt(events: list[ModelEvent]) -> dict[int, str]:
     """What a consumer has from the deltas alone: text by part number."""
     parts: dict[int, str] = {}
     for event in events:
-        if isinstance(event, TextDelta | ThinkingDelta | ToolArgsDelta):
+        if isinstance(event, Delta):
             parts[event.part] = parts.get(event.part, "") + event.text
-        elif isinstance(event, ToolStart):
-            parts.setdefault(event.part, "")
     return parts
 
 

@@ -8,15 +8,7 @@ from pathlib import Path
 
 from kaged.core.events import ToolCallPart, ToolSpec
 from kaged.models.offline import OfflineProvider
-from kaged.models.types import (
-    AssistantMessage,
-    ChatMessage,
-    Finished,
-    ModelRequest,
-    TextDelta,
-    ToolMessage,
-    UserMessage,
-)
+from kaged.models.types import AssistantMessage, ChatMessage, Delta, Finished, ModelRequest, ToolMessage, UserMessage
 
 TOOLS = ("shell", "file.read", "file.write", "file.edit", "search.grep", "search.find", "ask")
 
@@ -76,7 +68,7 @@ class Loop:
         model = OfflineProvider(sleep=no_sleep)
         async with aclosing(model.stream(request(*self.messages))) as events:
             async for event in events:
-                if isinstance(event, TextDelta):
+                if isinstance(event, Delta) and event.kind == "text":
                     self.said += event.text
         assert isinstance(event, Finished)
         return event

@@ -15,9 +15,8 @@ from kaged.models import anthropic
 from kaged.models.anthropic import AnthropicReader, generation
 from kaged.models.errors import ModelError
 from kaged.models.provider import WireProvider
-from kaged.models.sse import SSEParser
-from kaged.models.types import AssistantMessage, Finished, ModelEvent, TextDelta, ToolStart, Usage, UserMessage
-from models.helpers import GOLDEN, SITE, ask, collect, conversation, fail, finished, rebuilt, usage, written
+from kaged.models.types import AssistantMessage, Delta, Finished, ModelEvent, Usage, UserMessage
+from models.helpers import GOLDEN, SITE, ask, collect, conversation, fail, feed, finished, rebuilt, usage, written
 
 WHOLE = FakeAnthropic.reply(
     wire.thinking("Let me ", "see … 🦊"),
@@ -31,14 +30,7 @@ WHOLE = FakeAnthropic.reply(
 
 def read(chunks: list[bytes], request: Any = None) -> list[ModelEvent]:
     """Run a stream through parser and reader, draining after each chunk."""
-    parser, reader = SSEParser(), AnthropicReader(request or ask(), SITE)
-    out: list[ModelEvent] = []
-    for chunk in chunks:
-        for event in parser.feed(chunk):
-            reader.feed(event)
-        out += reader.drain()
-    reader.feed_rest(parser.finish())
-    return out + reader.finish()
+    return feed(AnthropicReader(request or ask(), SITE), chunks)
 
 
 @pytest.mark.parametrize(
@@ -96,18 +88,18 @@ def test_a_whole_answer() -> None:
         "tools",
     )
     assert usage(events) == Usage(25, 12, 3, 4)
-    assert [(e.part, e.call_id, e.tool) for e in events if isinstance(e, ToolStart)] == [
-        (3, "toolu_1", "file.read"),
-        (4, "toolu_2", "shell"),
-    ]
+    assert [(e.part, e.tool) for e in events if isinstance(e, Delta) and e.tool] == [(3, "file.read"), (4, "shell")]
 
 
 def test_deltas_of_one_read_are_merged_per_part() -> None:
-    kinds = [type(event).__name__ for event in read([WHOLE.body])]
-    assert kinds == [
-        "ThinkingDelta", "TextDelta", "ToolStart", "ToolArgsDelta", "ToolStart", "ToolArgsDelta",
-        "Usage", "Finished",
-    ]  # fmt: skip
+    events = read([WHOLE.body])
+    assert [event.kind for event in events if isinstance(event, Delta)] == [
+        "thinking",
+        "text",
+        "tool_args",
+        "tool_args",
+    ]
+    assert [type(event) for event in events[4:]] == [Usage, Finished]
 
 
 @given(st.lists(st.integers(0, len(WHOLE.body)), max_size=30))
@@ -128,16 +120,13 @@ def test_a_stream_that_ends_early_is_never_taken_for_whole(length: int) -> None:
     # Up to the last event's data the answer is not complete; with it, only a line end is missing.
     if WHOLE.body[:length].rstrip().endswith(b'{"type": "message_stop"}'):
         return
+    reader = AnthropicReader(ask(), SITE)
     with pytest.raises(ModelError) as caught:
-        read([WHOLE.body[:length]])
-    error = caught.value
-    assert (error.kind, error.retryable) == ("truncated", True)
-    for part in error.partial:
-        assert not isinstance(part, ToolCallPart) or part.args_error
-    assert (error.usage is not None) == bool(error.partial)
-    if error.usage:
-        assert error.usage.estimated
-        assert error.usage.input == 25
+        feed(reader, [WHOLE.body[:length]])
+    assert (caught.value.kind, caught.value.retryable) == ("truncated", True)
+    if reader.drafts:
+        assert reader.usage().estimated
+        assert reader.usage().input == 25
 
 
 @pytest.mark.parametrize(
@@ -163,7 +152,7 @@ def test_empty_blocks_and_unknown_blocks_take_no_number() -> None:
     )
     events = read([FakeAnthropic.reply(wire.text(), unknown, wire.text("hi")).body])
     assert finished(events).parts == [TextPart("hi")]
-    assert events[0] == TextDelta(0, "hi")
+    assert events[0] == Delta(0, "text", "hi")
 
 
 def test_thinking_that_is_not_shown_keeps_its_signature() -> None:
@@ -204,8 +193,8 @@ async def test_an_error_in_the_stream(fake_anthropic: FakeAnthropic, anthropic_m
     begun = FakeAnthropic.reply(wire.text("Half an ", "answer")).pieces[:4]
     fake_anthropic.will(WHOLE.but(pieces=[*begun, wire.error_event("overloaded_error", "Overloaded")]))
     seen, error = await fail(anthropic_model, ask())
-    assert seen == [TextDelta(0, "Half an ")]
+    assert seen[0] == Delta(0, "text", "Half an ")
     assert (error.kind, error.retryable, error.status) == ("overloaded", True, 529)
-    assert error.partial == [TextPart("Half an ")]
-    assert error.usage is not None
-    assert error.usage.estimated
+    (told,) = seen[1:]
+    assert isinstance(told, Usage)
+    assert told.estimated

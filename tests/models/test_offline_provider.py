@@ -6,7 +6,7 @@ import pytest
 
 from kaged.core.events import TextPart, ToolCallPart
 from kaged.models.offline import PACE_S, OfflineProvider
-from kaged.models.types import Finished, TextDelta, ToolArgsDelta, ToolStart, Usage, UserMessage
+from kaged.models.types import Delta, Finished, Usage, UserMessage
 from models.helpers import finished, rebuilt, written
 from models.offline_driver import no_sleep, request
 
@@ -35,7 +35,7 @@ async def test_what_it_says_without_tools(text: str, words: str) -> None:
 
 async def test_text_comes_in_small_words_and_adds_up() -> None:
     events = await events_of("say: one two  three\nsay: four")
-    texts = [event.text for event in events if isinstance(event, TextDelta)]
+    texts = [event.text for event in events if isinstance(event, Delta)]
     assert max(map(len, texts)) < 12
     (part,) = finished(events).parts  # type: ignore[arg-type]
     assert "".join(texts) == written(part)
@@ -44,10 +44,10 @@ async def test_text_comes_in_small_words_and_adds_up() -> None:
 
 async def test_a_call_is_streamed_like_any_other() -> None:
     events = await events_of("run: echo 'a rather long command to be cut in pieces'")
-    kinds = [type(event) for event in events]
-    assert kinds.count(ToolStart) == 1
-    assert kinds.count(ToolArgsDelta) > 1
-    assert kinds[-2:] == [Usage, Finished]
+    deltas = [event for event in events if isinstance(event, Delta) and event.kind == "tool_args"]
+    assert [delta.tool for delta in deltas if delta.tool] == [deltas[0].tool] == ["shell"]
+    assert len(deltas) > 2
+    assert [type(event) for event in events[-2:]] == [Usage, Finished]
     end = finished(events)  # type: ignore[arg-type]
     assert end.stop_reason == "tools"
     call = end.parts[-1]
@@ -68,7 +68,7 @@ async def test_the_pace_is_small_and_stream_has_none() -> None:
 
     model = OfflineProvider(sleep=sleep)
     events = [event async for event in model.stream(request(UserMessage("stream: 1000")))]
-    assert sum(isinstance(event, TextDelta) for event in events) >= 1000
+    assert sum(isinstance(event, Delta) for event in events) >= 1000
     assert len(slept) < 10
     slept.clear()
     async for _ in model.stream(request(UserMessage("wait: 2.5\nsay: a b c"))):

@@ -16,18 +16,8 @@ from kaged.models import openai
 from kaged.models.errors import ModelError
 from kaged.models.openai import OpenAIReader
 from kaged.models.provider import WireProvider
-from kaged.models.sse import SSEParser
-from kaged.models.types import (
-    AssistantMessage,
-    Finished,
-    ModelEvent,
-    TextDelta,
-    ToolMessage,
-    ToolStart,
-    Usage,
-    UserMessage,
-)
-from models.helpers import GOLDEN, SITE, ask, collect, conversation, fail, finished, rebuilt, usage, written
+from kaged.models.types import AssistantMessage, Delta, Finished, ModelEvent, ToolMessage, Usage, UserMessage
+from models.helpers import GOLDEN, SITE, ask, collect, conversation, fail, feed, finished, rebuilt, usage, written
 
 A, B = "call_aaaaaaaaaaaa", "call_bbbbbbbbbbbb"
 WHOLE = FakeOpenAI.reply(
@@ -43,14 +33,7 @@ WHOLE = FakeOpenAI.reply(
 
 def read(chunks: list[bytes], request: Any = None, **more: Any) -> list[ModelEvent]:
     """Run a stream through parser and reader, draining after each chunk."""
-    parser, reader = SSEParser(), OpenAIReader(request or ask(), msgspec.structs.replace(SITE, **more))
-    out: list[ModelEvent] = []
-    for chunk in chunks:
-        for event in parser.feed(chunk):
-            reader.feed(event)
-        out += reader.drain()
-    reader.feed_rest(parser.finish())
-    return out + reader.finish()
+    return feed(OpenAIReader(request or ask(), msgspec.structs.replace(SITE, **more)), chunks)
 
 
 def calls_of(events: list[ModelEvent]) -> list[ToolCallPart]:
@@ -101,7 +84,7 @@ def test_a_whole_answer() -> None:
         "tools",
     )
     assert usage(events) == Usage(25, 12, 5, 0)
-    assert [e.tool for e in events if isinstance(e, ToolStart)] == ["file.read", "shell"]
+    assert [e.tool for e in events if isinstance(e, Delta) and e.tool] == ["file.read", "shell"]
 
 
 @given(st.lists(st.integers(0, len(WHOLE.body)), max_size=30))
@@ -121,13 +104,11 @@ USAGE_END = WHOLE.body.index(b"}}", WHOLE.body.index(b'"usage"')) + 3
 
 @given(st.integers(0, USAGE_END - 1))
 def test_a_stream_that_ends_before_its_usage_is_never_taken_for_whole(length: int) -> None:
+    reader = OpenAIReader(ask(), SITE)
     with pytest.raises(ModelError) as caught:
-        read([WHOLE.body[:length]])
-    error = caught.value
-    assert (error.kind, error.retryable) == ("truncated", True)
-    for part in error.partial:
-        assert not isinstance(part, ToolCallPart) or part.args_error
-    assert error.usage is None or error.usage.estimated
+        feed(reader, [WHOLE.body[:length]])
+    assert (caught.value.kind, caught.value.retryable) == ("truncated", True)
+    assert reader.usage().estimated
 
 
 @pytest.mark.parametrize(
@@ -303,9 +284,9 @@ async def test_errors_in_the_stream(
 ) -> None:
     fake_openai.will(WHOLE.but(pieces=[*wire.text("Half"), piece]))
     seen, error = await fail(openai_model, ask())
-    assert seen == [TextDelta(0, "Half")]
+    assert seen[0] == Delta(0, "text", "Half")
+    assert [event.estimated for event in seen[1:] if isinstance(event, Usage)] == [True]
     assert (error.kind, error.retryable) == (kind, retryable)
-    assert error.partial == [TextPart("Half")]
 
 
 async def test_through_a_real_server(fake_openai: FakeOpenAI, openai_model: WireProvider) -> None:

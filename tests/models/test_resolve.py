@@ -8,7 +8,7 @@ from kaged.core.errors import ConfigError, KagedError
 from kaged.models.catalogue import ANTHROPIC_MODEL, OPENAI_MODEL
 from kaged.models.provider import WireProvider
 from kaged.models.resolve import Models
-from kaged.models.types import Route, TextDelta
+from kaged.models.types import Delta, Route
 from kaged.settings.local import Local, Provider, parse_local
 from kaged.telemetry.scrub import clean, forget_secrets
 from models.helpers import KEY, ask, collect, finished
@@ -155,7 +155,7 @@ async def test_offline_is_always_there() -> None:
     result = await made.test("offline")
     assert result.ok
     events = await collect(made.provider("offline"), ask())
-    assert isinstance(events[0], TextDelta)
+    assert isinstance(events[0], Delta)
 
 
 async def test_testing_a_provider(fake_anthropic: FakeAnthropic) -> None:

@@ -16,7 +16,7 @@ from kaged.core.events import SHAPES, Event, Part, TextPart, ToolCallPart
 from kaged.daemon.cages import Cages
 from kaged.journal.journal import Journal
 from kaged.models.resolve import Models
-from kaged.models.types import Finished, ModelEvent, ModelRequest, TextDelta, ToolArgsDelta, ToolStart, Usage
+from kaged.models.types import Delta, Finished, ModelEvent, ModelRequest, Usage
 from kaged.projects.service import Project, Projects
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.service import Sessions
@@ -42,7 +42,7 @@ def says(*pieces: str, stop: Any = "end") -> Answer:
 
     async def answer(request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         for piece in pieces:
-            yield TextDelta(0, piece)
+            yield Delta(0, "text", piece)
             await asyncio.sleep(0)
         yield Usage(10, len(pieces))
         yield Finished([TextPart("".join(pieces))], stop)
@@ -56,11 +56,11 @@ def calls(*wanted: tuple[str, dict[str, Any]], text: str = "", ids: Sequence[str
     async def answer(request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         parts: list[Part] = [TextPart(text)] if text else []
         if text:
-            yield TextDelta(0, text)
+            yield Delta(0, "text", text)
         for number, (tool, args) in enumerate(wanted):
             call_id = ids[number] if ids else f"call_{number}"
-            yield ToolStart(len(parts), call_id, tool)
-            yield ToolArgsDelta(len(parts), call_id, "{}")
+            yield Delta(len(parts), "tool_args", "", tool)
+            yield Delta(len(parts), "tool_args", "{}")
             parts.append(ToolCallPart(call_id, tool, args))
         yield Usage(10, 5)
         yield Finished(parts, "tools")
@@ -73,7 +73,7 @@ def streams(started: asyncio.Event, *pieces: str) -> Answer:
 
     async def answer(request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         for piece in pieces:
-            yield TextDelta(0, piece)
+            yield Delta(0, "text", piece)
         started.set()
         await asyncio.Event().wait()
 

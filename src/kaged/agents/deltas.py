@@ -6,12 +6,11 @@ from typing import Any
 import msgspec
 
 from kaged.core.events import NewEvent, Part, TextPart, ThinkingPart, ToolCallPart
-from kaged.models.types import TextDelta, ThinkingDelta, ToolArgsDelta, ToolStart
+from kaged.models.types import Delta
 
 FLUSH_S = 0.010
 """Least time between two stored flushes of one message."""
 CUT = "the answer broke off before this call was whole"
-Delta = TextDelta | ThinkingDelta | ToolStart | ToolArgsDelta
 
 
 def partial_parts(deltas: Iterable[Mapping[str, Any]]) -> list[Part]:
@@ -46,24 +45,17 @@ class DeltaBuffer:
 
     def add(self, delta: Delta) -> None:
         """Take one delta of the model."""
-        match delta:
-            case TextDelta(part, text):
-                self._put(part, "text", text)
-            case ThinkingDelta(part, text):
-                self._put(part, "thinking", text)
-            case ToolStart(part, _, tool):
-                self._ids[part] = self._new_id()
-                self._put(part, "tool_args", "", tool=tool)
-            case ToolArgsDelta(part, _, text):
-                self._put(part, "tool_args", text)
-
-    def _put(self, part: int, kind: str, text: str, **more: str) -> None:
+        part, kind = delta.part, delta.kind
         if self._waiting and (last := self._waiting[-1][0])["part"] == part and last["kind"] == kind:
-            self._waiting[-1][1].append(text)
+            self._waiting[-1][1].append(delta.text)
             return
-        if kind == "tool_args" and part in self._ids:
-            more["call_id"] = self._ids[part]
-        self._waiting.append(({**self._message, "part": part, "kind": kind, "text": "", **more}, [text]))
+        data = {**self._message, "part": part, "kind": kind, "text": ""}
+        if delta.tool is not None:
+            self._ids[part] = self._new_id()
+            data["tool"] = delta.tool
+        if part in self._ids:
+            data["call_id"] = self._ids[part]
+        self._waiting.append((data, [delta.text]))
 
     @property
     def empty(self) -> bool:

@@ -35,25 +35,19 @@ class AnswerStream:
         self._finished: Finished | None = None
         self._begun = False
 
-    async def relay(self, provider: Provider) -> Finished:
-        """Ask, store, and return the whole answer as stored. Raises `ModelError` or `Interrupted` after what had come
-        was stored and closed. Cancelling leaves the message open in the journal, for the next start to close."""
+    async def relay(self, provider: Provider) -> None:
+        """Ask, and store the whole answer. Raises `ModelError` or `Interrupted` after what had come was stored and
+        closed. Cancelling leaves the message open in the journal, for the next start to close."""
         try:
             await self._pump(provider.stream(self._request))
-        except ModelError as error:
-            parts = self._buffer.own(error.partial)
-            await self._close(parts, "error", error.usage or self._usage, interrupted=True)
+            if (answer := self._finished) is None:
+                text = f"{provider.name} ended its answer without saying that it was whole."
+                raise ModelError("garbage", text, retryable=True)
+        except (ModelError, Interrupted) as stop:
+            why, cost = ("error", self._usage) if isinstance(stop, ModelError) else ("interrupted", self._cost())
+            await self._close(self._buffer.partial(), why, cost, interrupted=True)
             raise
-        except Interrupted:
-            await self._close(self._buffer.partial(), "interrupted", self._cost(), interrupted=True)
-            raise
-        if self._finished is None:
-            await self._close(self._buffer.partial(), "error", self._usage, interrupted=True)
-            text = f"{provider.name} ended its answer without saying that it was whole."
-            raise ModelError("garbage", text, retryable=True)
-        answer = Finished(self._buffer.own(self._finished.parts), self._finished.stop_reason)
-        await self._close(answer.parts, answer.stop_reason, self._cost(), interrupted=False)
-        return answer
+        await self._close(self._buffer.own(answer.parts), answer.stop_reason, self._cost(), interrupted=False)
 
     async def _pump(self, stream: AsyncGenerator[ModelEvent, None]) -> None:
         """Read the stream in one task, flush in this one, until the end or the interrupt."""

@@ -135,7 +135,7 @@ class AnthropicReader(Reader):
         try:
             message = _decoder.decode(event.data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self.failed(garbage(self.connection, f"an event that cannot be read: {error}")) from None
+            raise garbage(self.connection, f"an event that cannot be read: {error}") from None
         if message.type == "content_block_delta":
             self._delta(message.index, message.delta or _NOTHING)
         elif message.type == "content_block_start":
@@ -152,20 +152,20 @@ class AnthropicReader(Reader):
 
     def finish(self) -> list[ModelEvent]:
         if not self.complete:
-            raise self.failed(truncated(self.connection, "no message_stop with a stop reason"))
+            raise truncated(self.connection, "no message_stop with a stop reason")
         return self._ending(_STOP.get(self._stop or "", "end"))
 
     def usage(self) -> Usage:
         seen = self._tokens
         told = self.complete and {"input_tokens", "output_tokens"} <= seen.keys()
-        guess = Usage(0, 0) if told else estimate(self.request, self.parts(whole=False))
+        guess = Usage(0, 0) if told else estimate(self.request, self.parts())
         read, written = seen.get("cache_read_input_tokens", 0), seen.get("cache_creation_input_tokens", 0)
         output = max(guess.output, seen.get("output_tokens", 0))
         return Usage(seen.get("input_tokens", guess.input), output, read, written, estimated=not told)
 
     def _start(self, index: int, block: _Piece) -> None:
         if block.type == "tool_use":
-            draft = self._show(Draft("tool", block.id or "", canonical_name(block.name or "")))
+            draft = self._show(Draft("tool_args", block.id or "", canonical_name(block.name or ""), chunks=[""]))
             if block.input:
                 self._grow(draft, msgspec.json.encode(block.input).decode())
         elif block.type == "redacted_thinking":

@@ -8,9 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from kaged.core import clock
-from kaged.core.events import Part
 from kaged.models.catalogue import Connection
-from kaged.models.types import Usage
 
 Kind = Literal[
     "auth", "rate_limit", "overloaded", "bad_request", "unreachable", "truncated", "garbage", "server", "context"
@@ -19,8 +17,7 @@ Kind = Literal[
 
 class ModelError(Exception):
     """A model call that did not end in `Finished`. `retryable`: the same request may succeed later; `retry_after_s` is
-    the provider's wish. `partial`: the parts received before, numbered as the deltas; a call among them carries
-    `args_error` and must not be run. `usage`: what they cost, perhaps an estimate."""
+    the provider's wish."""
 
     def __init__(
         self, kind: Kind, message: str, *, retryable: bool = False, retry_after_s: float | None = None,
@@ -33,8 +30,6 @@ class ModelError(Exception):
         self.retryable = retryable
         self.retry_after_s = retry_after_s
         self.status = status
-        self.partial: list[Part] = []
-        self.usage: Usage | None = None
 
 
 _PAGE = "<web page>"

@@ -76,8 +76,14 @@ async def stream(
             over = task.done()
             for event in reader.drain():
                 yield event
-        task.result()
-        for event in reader.finish():
+        try:
+            task.result()
+            ending = reader.finish()
+        except ModelError:
+            if reader.drafts:
+                yield reader.usage()
+            raise
+        for event in ending:
             yield event
 
 
@@ -98,9 +104,9 @@ async def _pump(
             begun = True
             await _read(response, reader, wake)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise reader.failed(translate(error, reader.connection, begun=begun)) from error
+        raise translate(error, reader.connection, begun=begun) from error
     except SSEOverflow as error:
-        raise reader.failed(garbage(reader.connection, str(error))) from error
+        raise garbage(reader.connection, str(error)) from error
 
 
 async def _read(response: "httpx2.Response", reader: Reader, wake: asyncio.Event) -> None:

@@ -134,7 +134,7 @@ class OpenAIReader(Reader):
         try:
             chunk = _decoder.decode(event.data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self.failed(garbage(self.connection, f"a chunk that cannot be read: {error}")) from None
+            raise garbage(self.connection, f"a chunk that cannot be read: {error}") from None
         if chunk.error or chunk.object == "error" or event.event == "error":
             raise self.told({"error": chunk.error or {"message": chunk.message}})
         if chunk.usage is not None:
@@ -146,7 +146,7 @@ class OpenAIReader(Reader):
     def finish(self) -> list[ModelEvent]:
         if not self._whole():
             why = "no finish_reason" if self._stop is None else "neither usage nor [DONE] after finish_reason"
-            raise self.failed(truncated(self.connection, why))
+            raise truncated(self.connection, why)
         self.complete = True
         return self._ending("refusal" if self._refused else _STOP.get(self._stop or "", "end"))
 
@@ -154,7 +154,7 @@ class OpenAIReader(Reader):
         seen = self._tokens or {}
         asked, answered = seen.get("prompt_tokens"), seen.get("completion_tokens")
         if not isinstance(asked, int) or not isinstance(answered, int):
-            return estimate(self.request, self.parts(whole=False))
+            return estimate(self.request, self.parts())
         details = seen.get("prompt_tokens_details")
         read, written = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
         return Usage(max(0, asked - read - written), answered, read, written, estimated=self._stop is None)
@@ -200,7 +200,7 @@ class OpenAIReader(Reader):
             if not function.name:
                 return  # an empty keep-alive entry of some servers
             call_id = delta.id or f"call_{ids.new_ulid()}"
-            draft = self._show(Draft("tool", call_id, canonical_name(function.name)))
+            draft = self._show(Draft("tool_args", call_id, canonical_name(function.name), chunks=[""]))
         # None is where a delta belongs that does not say it.
         self._calls |= {None: draft, delta.index: draft, delta.id or None: draft}
         args = function.arguments

@@ -1,8 +1,8 @@
-"""What the two wire readers share: parts under construction, merged deltas, and the partial answer."""
+"""What the two wire readers share: parts under construction, and merged deltas."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -13,20 +13,18 @@ from kaged.models.errors import ModelError, from_stream
 from kaged.models.history import call_part
 from kaged.models.sse import ServerEvent
 
-BROKEN_OFF = "the answer broke off before the arguments were complete"
-
 
 class Draft(msgspec.Struct):
-    """A part that is still growing. Its number is -1 until there is something in it."""
+    """A part that is still growing. Its number is -1 until there is something in it. Calls begin with an empty chunk,
+    so that they are told of before their arguments come."""
 
-    kind: Literal["text", "thinking", "tool"]
+    kind: types.PartKind
     call_id: str = ""
-    tool: str = ""
+    tool: str | None = None
     number: int = -1
     chunks: list[str] = []
     told: int = 0
     """How many of the chunks have been handed on."""
-    announced: bool = False
     signature: str | None = None
     redacted: str | None = None
 
@@ -35,27 +33,21 @@ class Draft(msgspec.Struct):
         """All of it so far."""
         return "".join(self.chunks)
 
-    def news(self) -> Iterator[types.ModelEvent]:
-        """What has come since the last call: the start of a call, and the text as one delta."""
-        if self.kind == "tool" and not self.announced:
-            self.announced = True
-            yield types.ToolStart(self.number, self.call_id, self.tool)
-        text = "".join(self.chunks[self.told :])
-        self.told = len(self.chunks)
-        if text and self.kind == "tool":
-            yield types.ToolArgsDelta(self.number, self.call_id, text)
-        elif text:
-            yield (types.TextDelta if self.kind == "text" else types.ThinkingDelta)(self.number, text)
+    def news(self) -> Iterator[types.Delta]:
+        """What has come since the last call, as one delta."""
+        if fresh := self.chunks[self.told :]:
+            tool = None if self.told else self.tool
+            self.told = len(self.chunks)
+            yield types.Delta(self.number, self.kind, "".join(fresh), tool)
 
-    def part(self, *, whole: bool) -> Part:
-        """The part as it goes into the answer, or, when the stream broke off, as far as it came."""
+    def part(self) -> Part:
+        """The part as it goes into the answer."""
         if self.kind == "text":
             return TextPart(self.text)
         if self.kind == "thinking":
             return ThinkingPart(self.text, self.signature, self.redacted)
-        if whole:
-            return call_part(self.call_id, self.tool, self.text)
-        return ToolCallPart(self.call_id, self.tool, {}, self.text, BROKEN_OFF)
+        assert self.tool is not None
+        return call_part(self.call_id, self.tool, self.text)
 
 
 class Reader(ABC):
@@ -91,25 +83,18 @@ class Reader(ABC):
         """What the provider told so far, completed by an estimate."""
 
     def drain(self) -> list[types.ModelEvent]:
-        """What has come since the last call: per part at most one start and one delta."""
-        out = [event for draft in self._touched.values() for event in draft.news()]
+        """What has come since the last call: per part at most one delta."""
+        out: list[types.ModelEvent] = [delta for draft in self._touched.values() for delta in draft.news()]
         self._touched.clear()
         return out
 
-    def parts(self, *, whole: bool) -> list[Part]:
+    def parts(self) -> list[Part]:
         """All parts so far."""
-        return [draft.part(whole=whole) for draft in self.drafts]
-
-    def failed(self, error: ModelError) -> ModelError:
-        """`error` with what had been received."""
-        error.partial = self.parts(whole=False)
-        if error.partial:
-            error.usage = self.usage()
-        return error
+        return [draft.part() for draft in self.drafts]
 
     def told(self, body: dict[str, Any]) -> ModelError:
         """The error that the server told inside the stream."""
-        return self.failed(from_stream(self.connection, self.request.model, body))
+        return from_stream(self.connection, self.request.model, body)
 
     def _show(self, draft: Draft) -> Draft:
         """Give the draft its number, the next one: from now on it is part of the answer."""
@@ -125,7 +110,7 @@ class Reader(ABC):
 
     def _ending(self, stop: types.StopReason) -> list[types.ModelEvent]:
         """The end of a whole answer. Several servers say "stop" after a tool call, or the reverse."""
-        parts = self.parts(whole=True)
+        parts = self.parts()
         if stop in ("end", "tools"):
             stop = "tools" if any(isinstance(part, ToolCallPart) for part in parts) else "end"
         return [*self.drain(), self.usage(), types.Finished(parts, stop)]

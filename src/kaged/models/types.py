@@ -8,6 +8,7 @@ import msgspec
 from kaged.core.events import Part, ToolCallPart, ToolSpec
 
 StopReason = Literal["end", "tools", "length", "refusal"]
+PartKind = Literal["text", "thinking", "tool_args"]
 
 
 class UserMessage(msgspec.Struct, frozen=True):
@@ -44,34 +45,14 @@ class ModelRequest(msgspec.Struct, frozen=True):
     max_output_tokens: int | None = None
 
 
-class TextDelta(msgspec.Struct, frozen=True):
-    """More text of part number `part` (its index in `Finished.parts`)."""
+class Delta(msgspec.Struct, frozen=True):
+    """More of part number `part` (its index in `Finished.parts`). The first one of a tool call names the `tool`; a
+    call's text is JSON that is whole only at the end."""
 
     part: int
+    kind: PartKind
     text: str
-
-
-class ThinkingDelta(msgspec.Struct, frozen=True):
-    """More thinking of part number `part`."""
-
-    part: int
-    text: str
-
-
-class ToolStart(msgspec.Struct, frozen=True):
-    """The model begins a tool call; `call_id` is the provider's, and unique only in this answer."""
-
-    part: int
-    call_id: str
-    tool: str
-
-
-class ToolArgsDelta(msgspec.Struct, frozen=True):
-    """More of a call's arguments, as JSON text that is whole only at the end."""
-
-    part: int
-    call_id: str
-    text: str
+    tool: str | None = None
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -85,7 +66,8 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """The answer is whole. Always the last event, and only after `Usage`."""
+    """The answer is whole. Always the last event, and only after `Usage`. Ids of calls are the provider's, and unique
+    only in this answer."""
 
     parts: list[Part]
     stop_reason: StopReason
@@ -96,7 +78,7 @@ class Finished(msgspec.Struct, frozen=True):
         return [part for part in self.parts if isinstance(part, ToolCallPart)]
 
 
-ModelEvent = TextDelta | ThinkingDelta | ToolStart | ToolArgsDelta | Usage | Finished
+ModelEvent = Delta | Usage | Finished
 
 
 class Provider(Protocol):
@@ -107,8 +89,9 @@ class Provider(Protocol):
         """The name used in `provider:model`."""
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Ask once and yield events until `Finished`; raises `ModelError` for anything else. Closing the generator
-        closes the connection at once. What one read of the socket brought is merged."""
+        """Ask once and yield events until `Finished`; raises `ModelError` for anything else, after a `Usage` when
+        something had come. Closing the generator closes the connection at once. What one read of the socket brought is
+        merged."""
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from kaged.core import ids
 from kaged.core.events import Part, TextPart, ToolCallPart
 from kaged.models.offline import offers, script
 from kaged.models.offline.script import Call, Plan, Say, Step, Task, Tokens, Wait, replay, task_of
-from kaged.models.types import Finished, ModelEvent, ModelRequest, TextDelta, ToolArgsDelta, ToolStart
+from kaged.models.types import Delta, Finished, ModelEvent, ModelRequest
 from kaged.models.usage import estimate
 
 WHO_I_AM = """\
@@ -93,16 +93,16 @@ class OfflineProvider:
         for step in steps:
             async for text in self._text(step):
                 spoken.append(text)
-                yield TextDelta(0, text)
+                yield Delta(0, "text", text)
         if spoken:
             parts.append(TextPart("".join(spoken)))
         if isinstance(last, Call):
             number, call = len(parts), ToolCallPart(f"call_{ids.new_ulid()}", last.tool, dict(last.args))
-            yield ToolStart(number, call.call_id, call.tool)
+            yield Delta(number, "tool_args", "", call.tool)
             raw = msgspec.json.encode(call.args).decode()
             for start in range(0, len(raw), 24):
                 await self._sleep(PACE_S)
-                yield ToolArgsDelta(number, call.call_id, raw[start : start + 24])
+                yield Delta(number, "tool_args", raw[start : start + 24])
             parts.append(call)
         yield estimate(request, parts)
         yield Finished(parts, "tools" if last else "end")
