@@ -1,122 +1,146 @@
-"""Questions of a run to the operator: stored, waited for, answered once, taken back."""
+"""Questions to the operator: stored, waited for, answered once, taken back."""
 
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import apsw
 
 from kaged.core import clock, ids
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
-from kaged.journal.rows import Fence
+from kaged.journal.journal import Journal
+from kaged.journal.rows import Also, Fence
 from kaged.sessions import rows
-from kaged.sessions.ports import SessionPorts
 from kaged.sessions.types import Attention
+from kaged.storage.database import Database
 from kaged.tools.base import NotStored, Withdrawn
 
 QUESTION_WORDS = 80
 
 
-class Bells(dict[str, asyncio.Event]):
-    """Wakes whoever waits for a question, by its id. A waiter hangs its bell before it looks at the state."""
+class Questions:
+    """All questions of this daemon, whoever asks them. State and event of each are stored together."""
 
-    def ring(self, attention: str) -> None:
-        """The question was resolved."""
-        if attention in self:
-            self[attention].set()
+    def __init__(self, db: Database, journal: Journal) -> None:
+        self._db = db
+        self._journal = journal
+        self._bells: dict[str, asyncio.Event] = {}
+
+    async def open(self, item: Attention, *, fence: Fence | None = None, **more: Any) -> None:
+        """Put a question to the operator; its run, if that is at work, waits. `more` goes into the event."""
+        about = {"kind": item.kind, "question": item.question, "options": [*item.options]}
+        event = NewEvent("attention.required", _ids(item) | about | more)
+        also = partial(rows.insert_attention, item=item)
+        await self._journal.append(item.session, [event], fence=fence, also=also)
+
+    async def open_again(self, item: Attention, fence: Fence) -> None:
+        """A resumed run has come back to its question: it waits, if that is still open."""
+
+        def also(connection: apsw.Connection) -> None:
+            rows.require_open(connection, item)
+            rows.start_waiting(connection, item.run_id)
+
+        event = NewEvent("session.updated", {"state": "waiting"})
+        with contextlib.suppress(rows.NotOpen):
+            await self._journal.append(item.session, [event], fence=fence, also=also)
+
+    async def get(self, session: str, attention: str) -> Attention:
+        """One question. KagedError not_found."""
+        return await self._db.read(lambda c: rows.get_attention(c, session, attention))
+
+    async def of_call(self, session: str, call_id: str) -> Attention | None:
+        """The question that a call asked, if it came so far."""
+        return await self._db.read(lambda c: rows.attention_of_call(c, session, call_id))
+
+    async def list_open(self, session: str) -> list[Attention]:
+        """The session's open questions."""
+        return await self._db.read(lambda c: rows.list_attention(c, session, only_open=True))
+
+    async def closed(self, item: Attention) -> Attention:
+        """The question once it is open no more. Cancelling leaves it open."""
+        bell = self._bells.setdefault(item.id, asyncio.Event())  # hung before the look at the state
+        try:
+            while (now := await self.get(item.session, item.id)).state == "open":
+                await bell.wait()
+                bell.clear()
+            return now
+        finally:
+            self._bells.pop(item.id, None)
+
+    async def answer(self, item: Attention, answer: str, actor: str) -> None:
+        """Answer a question. Raises `NotOpen`."""
+        event = NewEvent("attention.resolved", _ids(item) | {"answer": answer, "actor": actor})
+        also = partial(rows.resolve_attention, item=item, state="answered", answer=answer, actor=actor)
+        await self._journal.append(item.session, [event], also=also)
+        self.ring([item])
+
+    async def withdraw(self, item: Attention, reason: str, *, actor: str = "kaged", fence: Fence | None = None) -> bool:
+        """Take a question back; false when it was closed before. `reason` is a sentence for whoever asked."""
+        events, also = withdrawal([item], reason, actor)
+        try:
+            await self._journal.append(item.session, events, fence=fence, also=also)
+        except rows.NotOpen:
+            return False
+        finally:
+            self.ring([item])
+        return True
+
+    def ring(self, items: Sequence[Attention]) -> None:
+        """Wake whoever waits for these."""
+        for item in items:
+            if item.id in self._bells:
+                self._bells[item.id].set()
 
 
-def resolved_event(item: Attention, answer: str | None, actor: str) -> NewEvent:
-    """The event that closes a question; None as its answer withdraws it."""
-    closed = {"answer": answer, "actor": actor} | ({"withdrawn": True} if answer is None else {})
-    return NewEvent("attention.resolved", _ids(item) | closed)
+def withdrawal(items: Sequence[Attention], reason: str, actor: str) -> tuple[list[NewEvent], Also]:
+    """What takes questions back: the events, and their part in storage, which raises `NotOpen`."""
+
+    def also(connection: apsw.Connection) -> None:
+        for item in items:
+            rows.resolve_attention(connection, item, "withdrawn", reason, actor)
+
+    closed = {"answer": None, "actor": actor, "withdrawn": True}
+    return [NewEvent("attention.resolved", _ids(item) | closed) for item in items], also
 
 
-def _ids(item: Attention) -> dict[str, object]:
+def _ids(item: Attention) -> dict[str, Any]:
     return {"attention_id": item.id, "run_id": item.run_id, "call_id": item.call_id}
 
 
+@dataclass(frozen=True, slots=True)
 class RunQuestions:
     """The questions of one run: what its `ask` tool calls."""
 
-    def __init__(self, ports: SessionPorts, bells: Bells, *, session: str, project: str, fence: Fence) -> None:
-        self._db = ports.db
-        self._journal = ports.journal
-        self._bells = bells
-        self._session = session
-        self._project = project
-        self._fence = fence
+    questions: Questions
+    session: str
+    project: str
+    fence: Fence
 
     async def ask(self, call_id: str, question: str, options: Sequence[str]) -> str:
         """See `kaged.tools.base.AttentionPort.ask`."""
         try:
-            item = await self._answered(call_id, question, options)
+            item = await self.questions.of_call(self.session, call_id)
+            if item is None:
+                origin = (ids.new_ulid(), self.session, self.project, self.fence.run_id, call_id)
+                item = Attention(*origin, "ask", question, tuple(options), "open", clock.iso())
+                await self.questions.open(item, fence=self.fence)
+            else:
+                await self.questions.open_again(item, self.fence)
+            item = await self.questions.closed(item)
         except KagedError as error:
             raise NotStored(error) from error
         if item.state == "withdrawn":
             raise Withdrawn(item.answer or "The question was withdrawn.")
         return item.answer or ""
 
-    async def _answered(self, call_id: str, question: str, options: Sequence[str]) -> Attention:
-        known = await self._db.read(lambda c: rows.attention_of_call(c, self._session, call_id))
-        attention = ids.new_ulid() if known is None else known.id
-        bell = self._bells.setdefault(attention, asyncio.Event())
-        try:
-            if known is None:
-                await self._open(attention, call_id, question, options)
-            else:
-                await self._wait_again(known)
-            while True:
-                item = await self._db.read(lambda c: rows.get_attention(c, self._session, attention))
-                if item.state != "open":
-                    return item
-                await bell.wait()
-                bell.clear()
-        finally:
-            self._bells.pop(attention, None)
-
-    async def _open(self, attention: str, call_id: str, question: str, options: Sequence[str]) -> None:
-        origin = (attention, self._session, self._project, self._fence.run_id, call_id)
-        item = Attention(*origin, "ask", question, tuple(options), "open", clock.iso())
-        event = NewEvent(
-            "attention.required", _ids(item) | {"kind": "ask", "question": question, "options": [*options]}
-        )
-
-        def also(connection: apsw.Connection) -> None:
-            rows.insert_attention(connection, item)
-            rows.start_waiting(connection, self._fence.run_id)
-
-        await self._journal.append(self._session, [event], fence=self._fence, also=also)
-
-    async def _wait_again(self, item: Attention) -> None:
-        """A resumed run has come back to its question: it waits, if that is still open."""
-
-        def also(connection: apsw.Connection) -> None:
-            rows.require_open(connection, item)
-            rows.start_waiting(connection, self._fence.run_id)
-
-        event = NewEvent("session.updated", {"state": "waiting"})
-        with contextlib.suppress(rows.NotOpen):
-            await self._journal.append(self._session, [event], fence=self._fence, also=also)
-
     async def withdraw(self, reason: str) -> list[str]:
         """See `kaged.agents.ports.RunAttention.withdraw`."""
-        words = []
-        for item in await self._db.read(lambda c: rows.list_attention(c, self._session, only_open=True)):
-            with contextlib.suppress(rows.NotOpen):
-                await self._withdraw(item, reason)
-                words.append(question_words(item))
-            self._bells.ring(item.id)
-        return words
-
-    async def _withdraw(self, item: Attention, reason: str) -> None:
-        def also(connection: apsw.Connection) -> None:
-            rows.resolve_attention(connection, item, "withdrawn", reason, "kaged")
-            rows.stop_waiting(connection, self._fence.run_id)
-
-        event = resolved_event(item, None, "kaged")
-        await self._journal.append(self._session, [event], fence=self._fence, also=also)
+        items = await self.questions.list_open(self.session)
+        return [question_words(it) for it in items if await self.questions.withdraw(it, reason, fence=self.fence)]
 
 
 def question_words(item: Attention) -> str:

@@ -13,7 +13,7 @@ from kaged.core.events import NewEvent
 from kaged.core.tasks import until
 from kaged.journal.rows import Also, Fence, StaleEpoch
 from kaged.sessions import rows
-from kaged.sessions.attention import Bells, RunQuestions
+from kaged.sessions.attention import Questions, RunQuestions
 from kaged.sessions.machine import RunInput
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import Prepared
@@ -66,10 +66,10 @@ class Executor:
     """Runs runs. An async context manager; leaving it detaches from them and stops none of their commands."""
 
     def __init__(
-        self, ports: SessionPorts, bells: Bells, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self, ports: SessionPorts, questions: Questions, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
         self._ports = ports
-        self._bells = bells
+        self._questions = questions
         self._sleep = sleep
         self._tasks = asyncio.TaskGroup()
         self._all: set[asyncio.Task[None]] = set()
@@ -199,8 +199,7 @@ class Executor:
 
     def questions(self, ticket: Ticket) -> RunQuestions:
         """The run's questions."""
-        slug = ticket.prepared.project.slug
-        return RunQuestions(self._ports, self._bells, session=ticket.session, project=slug, fence=ticket.fence)
+        return RunQuestions(self._questions, ticket.session, ticket.prepared.project.slug, ticket.fence)
 
     async def _stored(self, ticket: Ticket, store: Callable[[], Awaitable[None]]) -> None:
         """Store how the run stands; on a disk that refuses, as interrupted, as soon as that is possible."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 from kaged.core.errors import KagedError
 
@@ -52,20 +53,19 @@ class RunInput(StrEnum):
     GIVE_UP = "give up"
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """What goes with a transition, in the same transaction: the session's input and the event."""
+S = TypeVar("S", SessionState, RunState)
+I = TypeVar("I", SessionInput, RunInput)  # noqa: E741
 
+
+@dataclass(frozen=True, slots=True)
+class Move(Generic[S]):
+    """Where an input leads, and from which states. With an input of a run go, in the same transaction, the session's
+    input and the event."""
+
+    sources: frozenset[S]
+    state: S
     session: SessionInput | None = None
     event: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """The outcome of one input."""
-
-    state: RunState
-    effect: Effect
 
 
 class IllegalTransition(KagedError):
@@ -75,81 +75,59 @@ class IllegalTransition(KagedError):
         super().__init__("conflict", f"A {what} that is {state} cannot {given}.", {"state": state})
 
 
-_S, _I = SessionState, SessionInput
-SESSION: Mapping[tuple[SessionState, SessionInput], SessionState] = {
-    (_S.IDLE, _I.START): _S.RUNNING,
-    (_S.RUNNING, _I.ASK): _S.WAITING,
-    (_S.WAITING, _I.GO_ON): _S.RUNNING,
-    (_S.RUNNING, _I.STOP): _S.IDLE,
-    (_S.WAITING, _I.STOP): _S.IDLE,
-    (_S.IDLE, _I.ARCHIVE): _S.ARCHIVED,
+_S, _I, _R, _N = SessionState, SessionInput, RunState, RunInput
+ENDED = frozenset({_R.SUCCEEDED, _R.FAILED, _R.CANCELLED})
+ACTIVE = frozenset({_R.PENDING, _R.RUNNING, _R.WAITING})
+SESSION: Mapping[SessionInput, Move[SessionState]] = {
+    _I.START: Move(frozenset({_S.IDLE}), _S.RUNNING),
+    _I.ASK: Move(frozenset({_S.RUNNING}), _S.WAITING),
+    _I.GO_ON: Move(frozenset({_S.WAITING}), _S.RUNNING),
+    _I.STOP: Move(frozenset({_S.RUNNING, _S.WAITING}), _S.IDLE),
+    _I.ARCHIVE: Move(frozenset({_S.IDLE}), _S.ARCHIVED),
 }
 """Every legal transition of a session."""
-
-_R, _N = RunState, RunInput
-RUN: Mapping[tuple[RunState, RunInput], RunState] = {
-    (_R.PENDING, _N.BEGIN): _R.RUNNING,
-    (_R.PENDING, _N.FAIL): _R.FAILED,
-    (_R.PENDING, _N.CANCEL): _R.CANCELLED,
-    (_R.PENDING, _N.CRASH): _R.INTERRUPTED,
-    (_R.RUNNING, _N.ASK): _R.WAITING,
-    (_R.RUNNING, _N.SUCCEED): _R.SUCCEEDED,
-    (_R.RUNNING, _N.FAIL): _R.FAILED,
-    (_R.RUNNING, _N.CANCEL): _R.CANCELLED,
-    (_R.RUNNING, _N.CRASH): _R.INTERRUPTED,
-    (_R.WAITING, _N.RESOLVE): _R.RUNNING,
-    (_R.WAITING, _N.FAIL): _R.FAILED,
-    (_R.WAITING, _N.CANCEL): _R.CANCELLED,
-    (_R.WAITING, _N.CRASH): _R.INTERRUPTED,
-    (_R.INTERRUPTED, _N.RESUME): _R.RUNNING,
-    (_R.INTERRUPTED, _N.GIVE_UP): _R.CANCELLED,
+RUN: Mapping[RunInput, Move[RunState]] = {
+    _N.BEGIN: Move(frozenset({_R.PENDING}), _R.RUNNING),
+    _N.ASK: Move(frozenset({_R.RUNNING}), _R.WAITING, _I.ASK, "attention.required"),
+    _N.RESOLVE: Move(frozenset({_R.WAITING}), _R.RUNNING, _I.GO_ON, "attention.resolved"),
+    _N.SUCCEED: Move(frozenset({_R.RUNNING}), _R.SUCCEEDED, _I.STOP, "run.ended"),
+    _N.FAIL: Move(ACTIVE, _R.FAILED, _I.STOP, "run.ended"),
+    _N.CANCEL: Move(ACTIVE, _R.CANCELLED, _I.STOP, "run.ended"),
+    _N.CRASH: Move(ACTIVE, _R.INTERRUPTED, _I.STOP, "run.interrupted"),
+    _N.RESUME: Move(frozenset({_R.INTERRUPTED}), _R.RUNNING, _I.START, "run.recovered"),
+    _N.GIVE_UP: Move(frozenset({_R.INTERRUPTED}), _R.CANCELLED, None, "run.ended"),
 }
 """Every legal transition of a run."""
-
-EFFECTS: Mapping[RunInput, Effect] = {
-    _N.BEGIN: Effect(),
-    _N.ASK: Effect(_I.ASK, "attention.required"),
-    _N.RESOLVE: Effect(_I.GO_ON, "attention.resolved"),
-    _N.SUCCEED: Effect(_I.STOP, "run.ended"),
-    _N.FAIL: Effect(_I.STOP, "run.ended"),
-    _N.CANCEL: Effect(_I.STOP, "run.ended"),
-    _N.CRASH: Effect(_I.STOP, "run.interrupted"),
-    _N.RESUME: Effect(_I.START, "run.recovered"),
-    _N.GIVE_UP: Effect(None, "run.ended"),
-}
-"""What goes with each input of a run."""
-
-ENDED: frozenset[RunState] = frozenset({_R.SUCCEEDED, _R.FAILED, _R.CANCELLED})
-ACTIVE: frozenset[RunState] = frozenset({_R.PENDING, _R.RUNNING, _R.WAITING})
 
 
 def next_session(state: SessionState, given: SessionInput) -> SessionState:
     """The session's next state. Raises `IllegalTransition`."""
-    try:
-        return SESSION[state, given]
-    except KeyError:
-        raise IllegalTransition("session", state, given) from None
+    return _move("session", SESSION, state, given).state
 
 
-def next_run(state: RunState, given: RunInput) -> Step:
+def next_run(state: RunState, given: RunInput) -> Move[RunState]:
     """The run's next state and what goes with it. Raises `IllegalTransition`."""
-    try:
-        return Step(RUN[state, given], EFFECTS[given])
-    except KeyError:
-        raise IllegalTransition("run", state, given) from None
+    return _move("run", RUN, state, given)
+
+
+def _move(what: str, table: Mapping[I, Move[S]], state: S, given: I) -> Move[S]:
+    if state not in table[given].sources:
+        raise IllegalTransition(what, state, given)
+    return table[given]
 
 
 def picture() -> str:
     """Both machines as one Mermaid block each, for the documentation."""
-    sessions = ["stateDiagram-v2", "    [*] --> idle: create"]
-    sessions += [f"    {a} --> {b}: {given}" for (a, given), b in SESSION.items()]
-    runs = ["stateDiagram-v2", "    [*] --> pending: message"]
-    for (before, given), after in RUN.items():
-        event = EFFECTS[given].event
-        runs.append(f"    {before} --> {after}: {given}" + (f" / {event}" if event else ""))
-    runs += [f"    {state} --> [*]" for state in RunState if state in ENDED]
-    blocks = [
-        "\n".join([f"### {title}", "", "```mermaid", *lines, "```"])
-        for title, lines in (("Sessions", sessions), ("Runs", runs))
-    ]
-    return "\n\n".join(blocks) + "\n"
+    ends = [f"    {state} --> [*]" for state in RunState if state in ENDED]
+    return (
+        f"### Sessions\n\n{_diagram('idle: create', SessionState, SESSION, [])}\n"
+        f"### Runs\n\n{_diagram('pending: message', RunState, RUN, ends)}"
+    )
+
+
+def _diagram(begin: str, states: type[S], table: Mapping[I, Move[S]], ends: list[str]) -> str:
+    lines: list[str] = ["```mermaid", "stateDiagram-v2", f"    [*] --> {begin}"]
+    for given, move in table.items():
+        event = f" / {move.event}" if move.event else ""
+        lines += [f"    {state} --> {move.state}: {given}{event}" for state in states if state in move.sources]
+    return "\n".join([*lines, *ends, "```\n"])

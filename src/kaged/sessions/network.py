@@ -7,15 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, Literal
 
-import apsw
-
 from kaged.agents.ports import AGENT
 from kaged.core import clock, ids
 from kaged.core.actors import DAEMON, Actor, Role
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.sessions import rows
-from kaged.sessions.attention import Bells, resolved_event
+from kaged.sessions.attention import Questions
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.types import Attention
 
@@ -48,14 +46,13 @@ Frame = Mapping[str, Any]
 class NetworkDesk:
     """Stores what the gate tells, once, and carries its questions to the operator and back."""
 
-    def __init__(self, ports: SessionPorts, bells: Bells) -> None:
+    def __init__(self, ports: SessionPorts, questions: Questions) -> None:
         self._ports = ports
-        self._bells = bells
+        self._questions = questions
         self._keeper = ports.keeper
         self._news: asyncio.Queue[Frame] = asyncio.Queue()
         self._keeper.on_network = self._keeper.on_ask = self._keeper.on_ask_done = self._news.put_nowait
         self._asked: dict[str, Attention] = {}
-        self._over: dict[str, str] = {}
         self._audited: dict[str, int] = {}
 
     async def serve(self) -> None:
@@ -69,15 +66,16 @@ class NetworkDesk:
                 if told := [frame for frame in frames if frame["ev"] == "network"]:
                     await self._patiently(lambda told=told: self._store(told))  # type: ignore[misc]
                 for frame in frames:
-                    if frame["ev"] == "ask":
-                        tasks.create_task(self._question(frame))
+                    if frame["ev"] == "ask" and (item := await self._open(frame)) is not None:
+                        tasks.create_task(self._question(frame, item))
                     elif frame["ev"] == "ask_done":
                         await self._settled(frame)
 
-    async def _patiently(self, store: Callable[[], Awaitable[None]]) -> None:
+    async def _patiently(self, store: Callable[[], Awaitable[object]]) -> None:
         while True:
             try:
-                return await store()
+                await store()
+                return
             except KagedError as error:
                 log.warning("the network's decisions cannot be stored: %s", error.message)
                 await asyncio.sleep(AGAIN_S)
@@ -115,71 +113,35 @@ class NetworkDesk:
 
     async def _withdraw_stale(self) -> None:
         for item in await self._ports.db.read(rows.open_network_questions):
-            await self._withdraw(item, _STALE)
+            await self._questions.withdraw(item, _STALE)
 
-    async def _question(self, frame: Frame) -> None:
-        ask = str(frame["ask"])
+    async def _open(self, frame: Frame) -> Attention | None:
+        """Store the gate's question; None when it is refused at once because that is not possible."""
+        ask, host, port = str(frame["ask"]), frame["host"], frame["port"]
         try:
-            item = await self._open(frame)
+            found = await self._ports.db.read(lambda c: rows.get_session(c, str(frame["cage"])))
+            run = "" if found.run is None else found.run.id
+            origin = (ids.new_ulid(), found.id, found.project, run, f"{rows.NETWORK_CALL}{ask}")
+            question = f"May this cage connect to {host}, port {port}? Its policy does not say."
+            item = Attention(*origin, "approval_gate", question, OPTIONS, "open", clock.iso())
+            await self._questions.open(item, network={"host": host, "port": port})
         except KagedError as error:
             log.warning("the gate's question could not be stored, so it is refused: %s", error.message)
             await self._answer(ask, "deny")
-            return
-        bell = self._bells.setdefault(item.id, asyncio.Event())
+            return None
         self._asked[ask] = item
+        return item
+
+    async def _question(self, frame: Frame, item: Attention) -> None:
         try:
-            if (reason := self._over.get(ask)) is not None:
-                await self._patiently(lambda: self._withdraw(item, reason))
-            while (now := await self._read(item)).state == "open":
-                await bell.wait()
-                bell.clear()
+            now = await self._questions.closed(item)
         finally:
-            self._bells.pop(item.id, None)
-            self._asked.pop(ask, None)
-            self._over.pop(ask, None)
+            del self._asked[str(frame["ask"])]
         answer = now.answer if now.state == "answered" else DENY
         actor = Actor(now.resolved_by or DAEMON.id, "attention", Role.ADMIN)
         if answer == ALWAYS:
             await self._always(item, str(frame["host"]), int(frame["port"]), actor)
-        await self._answer(ask, VERDICTS.get(answer or DENY, "deny"))
-
-    async def _open(self, frame: Frame) -> Attention:
-        found = await self._ports.db.read(lambda c: rows.get_session(c, str(frame["cage"])))
-        host, port = frame["host"], frame["port"]
-        item = Attention(
-            id=ids.new_ulid(),
-            session=found.id,
-            project=found.project,
-            run_id=found.run.id if found.run is not None else "",
-            call_id=f"{rows.NETWORK_CALL}{frame['ask']}",
-            kind="approval_gate",
-            question=f"May this cage connect to {host}, port {port}? Its policy does not say.",
-            options=OPTIONS,
-            state="open",
-            answer=None,
-            created_at=clock.iso(),
-            resolved_at=None,
-            resolved_by=None,
-        )
-        data = {
-            "attention_id": item.id,
-            "run_id": item.run_id,
-            "call_id": item.call_id,
-            "kind": item.kind,
-            "question": item.question,
-            "options": list(OPTIONS),
-            "network": {"host": host, "port": port},
-        }
-
-        def also(connection: apsw.Connection) -> None:
-            rows.insert_attention(connection, item)
-            rows.start_waiting(connection, item.run_id)
-
-        await self._ports.journal.append(item.session, [NewEvent("attention.required", data)], also=also)
-        return item
-
-    async def _read(self, item: Attention) -> Attention:
-        return await self._ports.db.read(lambda c: rows.get_attention(c, item.session, item.id))
+        await self._answer(str(frame["ask"]), VERDICTS.get(answer or DENY, "deny"))
 
     async def _answer(self, ask: str, verdict: Verdict) -> None:
         """The gate may have settled it by itself meanwhile, or be gone with the keeper."""
@@ -199,22 +161,9 @@ class NetworkDesk:
     async def _settled(self, frame: Frame) -> None:
         """The gate has answered by itself: whoever is asked need not answer any more."""
         ask, reason = str(frame["ask"]), _LATE.get(str(frame["by"]))
-        if reason is None:
-            return
-        if (item := self._asked.get(ask)) is None:
-            self._over[ask] = reason  # it is being stored just now
-            return
-        await self._patiently(lambda: self._withdraw(item, reason))
-        self._bells.ring(item.id)
-
-    async def _withdraw(self, item: Attention, reason: str) -> None:
-        def also(connection: apsw.Connection) -> None:
-            rows.resolve_attention(connection, item, "withdrawn", reason, DAEMON.id)
-            rows.stop_waiting(connection, item.run_id)
-
-        event = resolved_event(item, None, DAEMON.id)
-        with contextlib.suppress(rows.NotOpen):
-            await self._ports.journal.append(item.session, [event], also=also)
+        item = self._asked.get(ask)
+        if reason is not None and item is not None:
+            await self._patiently(lambda: self._questions.withdraw(item, reason))
 
 
 class _NoSession(Exception):

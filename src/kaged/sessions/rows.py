@@ -103,8 +103,8 @@ def move_run(connection: apsw.Connection, run: str, given: RunInput, *, reason: 
         raise KagedError("not_found", f"There is no run {run}.", {"run": run})
     session, state = row
     step = next_run(RunState(state), given)
-    if step.effect.session is not None:
-        move_session(connection, session, step.effect.session)
+    if step.session is not None:
+        move_session(connection, session, step.session)
     bump = int(given in (RunInput.CRASH, RunInput.RESUME))
     connection.execute("UPDATE runs SET state = ?2, epoch = epoch + ?3 WHERE id = ?1", (run, step.state, bump))
     if step.state in ENDED:
@@ -113,9 +113,10 @@ def move_run(connection: apsw.Connection, run: str, given: RunInput, *, reason: 
 
 
 def insert_attention(connection: apsw.Connection, item: Attention) -> None:
-    """A new open question."""
+    """A new open question: its run, if that is at work, waits for it."""
     row = {name: getattr(item, name) for name in _ASKED}
     _insert(connection, "attention", **row, run=item.run_id, options=json.dumps(item.options))
+    start_waiting(connection, item.run_id)
 
 
 def get_attention(connection: apsw.Connection, session: str, attention: str) -> Attention:
@@ -184,23 +185,20 @@ def start_waiting(connection: apsw.Connection, run: str) -> None:
         move_run(connection, run, RunInput.ASK)
 
 
-def stop_waiting(connection: apsw.Connection, run: str) -> None:
-    """A question is resolved: the run that waited for it goes on, unless it waits for another one."""
-    query = "SELECT 1 FROM attention WHERE run = ? AND state = 'open'"
-    if _run_state(connection, run) == RunState.WAITING and not connection.execute(query, (run,)).fetchone():
-        move_run(connection, run, RunInput.RESOLVE)
-
-
 def _run_state(connection: apsw.Connection, run: str) -> str | None:
     row = connection.execute("SELECT state FROM runs WHERE id = ?", (run,)).fetchone()
     return None if row is None else str(row[0])
 
 
 def resolve_attention(connection: apsw.Connection, item: Attention, state: str, answer: str, actor: str) -> None:
-    """Close an open question. Raises `NotOpen`."""
+    """Close an open question: the run that waited for it goes on, unless it waits for another one. Raises `NotOpen`."""
     require_open(connection, item)
     closed = {"state": state, "answer": answer, "resolved_at": clock.iso(), "resolved_by": actor}
     _update(connection, "attention", item.id, **closed)
+    query = "SELECT 1 FROM attention WHERE run = ? AND state = 'open'"
+    run = item.run_id
+    if _run_state(connection, run) == RunState.WAITING and not connection.execute(query, (run,)).fetchone():
+        move_run(connection, run, RunInput.RESOLVE)
 
 
 def _attention(row: Sequence[Any]) -> Attention:

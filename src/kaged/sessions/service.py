@@ -14,7 +14,7 @@ from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.journal.rows import Also
 from kaged.sessions import rows
-from kaged.sessions.attention import Bells, question_words, resolved_event
+from kaged.sessions.attention import Questions, question_words, withdrawal
 from kaged.sessions.executor import Executor, Ticket
 from kaged.sessions.machine import ACTIVE, RunInput, SessionInput, SessionState
 from kaged.sessions.network import NetworkDesk
@@ -41,9 +41,9 @@ class Sessions:
 
     def __init__(self, ports: SessionPorts) -> None:
         self._ports = ports
-        self._bells = Bells()
-        self._executor = Executor(self._ports, self._bells)
-        self._desk = NetworkDesk(ports, self._bells)
+        self._questions = Questions(ports.db, ports.journal)
+        self._executor = Executor(ports, self._questions)
+        self._desk = NetworkDesk(ports, self._questions)
 
     async def __aenter__(self) -> Self:
         await self._executor.__aenter__()
@@ -185,25 +185,18 @@ class Sessions:
         """
         if not answer.strip():
             raise _invalid("answer", "An answer needs at least one visible character.")
-        item = await self._ports.db.read(lambda c: rows.get_attention(c, session, attention))
+        item = await self._questions.get(session, attention)
         if item.kind == "approval_gate" and answer not in item.options:
             raise KagedError(
                 "validation_failed", f"Answer with one of: {', '.join(item.options)}.", {"field": "answer"}
             )
-
-        def also(connection: apsw.Connection) -> None:
-            rows.resolve_attention(connection, item, "answered", answer, actor.id)
-            rows.stop_waiting(connection, item.run_id)
-
-        event = resolved_event(item, answer, actor.id)
-        await self._ports.journal.append(session, [event], also=also)
-        self._bells.ring(attention)
+        await self._questions.answer(item, answer, actor.id)
         details = {"session": session, "run": item.run_id}
         await self._ports.audit.record(actor, "attention.answer", attention, "ok", details)
         interrupted = (await self.get(session)).interrupted
         if interrupted is not None and interrupted.id == item.run_id:
             await self.resume(session, actor=actor)
-        return await self._ports.db.read(lambda c: rows.get_attention(c, session, attention))
+        return await self._questions.get(session, attention)
 
     def _check_text(self, text: str) -> None:
         try:
@@ -225,7 +218,7 @@ class Sessions:
     ) -> None:
         """The message, the run, and the end of an interrupted one before it, in one transaction."""
         session = found.id
-        asked = await self._ports.db.read(lambda c: rows.list_attention(c, session, only_open=True))
+        asked = await self._questions.list_open(session)
         told = "The operator wrote a new message."
         events, close = _closing(asked, told, found.interrupted, SUPERSEDED, (), actor)
         title = _one_line(text) if found.title == UNTITLED else None
@@ -242,26 +235,22 @@ class Sessions:
             rows.insert_run(connection, session, started, prepared.route)
 
         await self._ports.journal.append(session, events, also=also)
-        self._ring(asked)
+        self._questions.ring(asked)
 
     async def _give_up(self, found: Session, run: RunInfo, actor: Actor) -> tuple[str, ...]:
         """End an interrupted run for good, with what of it still runs."""
         session = found.id
         await self._executor.stop_following(session)
         stopped = await kill_commands(self._ports.keeper, session)
-        asked = await self._ports.db.read(lambda c: rows.list_attention(c, session, only_open=True))
+        asked = await self._questions.list_open(session)
         stopped += [question_words(item) for item in asked]
         reason = "Stopped by the operator after an interruption."
         events, also = _closing(asked, "The operator stopped the run.", run, reason, stopped, actor)
         details = {"session": session, "stopped": stopped}
         await self._ports.audit.record(actor, "run.end", run.id, "ok", details)
         await self._ports.journal.append(session, events, also=also)
-        self._ring(asked)
+        self._questions.ring(asked)
         return tuple(stopped)
-
-    def _ring(self, asked: Sequence[Attention]) -> None:
-        for item in asked:
-            self._bells.ring(item.id)
 
     async def _audit_start(self, actor: Actor, action: str, run: str, found: Session, prepared: Prepared) -> None:
         hashes = {"project_hash": prepared.project.hash, "cage_hash": prepared.plan.hash()}
@@ -300,14 +289,13 @@ def _closing(
     asked: Sequence[Attention], told: str, run: RunInfo | None, reason: str, stopped: Sequence[str], actor: Actor
 ) -> tuple[list[NewEvent], Also]:
     """What ends an interrupted run with its open questions: the events, and their part in storage."""
-    events = [resolved_event(item, None, actor.id) for item in asked]
+    events, close = withdrawal(asked, told, actor.id)
     if run is not None:
         end = {"outcome": "cancelled", "reason": reason, "actor": actor.id, "stopped": [*stopped]}
         events.append(NewEvent("run.ended", {"run_id": run.id, **end}))
 
     def also(connection: apsw.Connection) -> None:
-        for item in asked:
-            rows.resolve_attention(connection, item, "withdrawn", told, actor.id)
+        close(connection)
         if run is not None:
             rows.move_run(connection, run.id, RunInput.GIVE_UP, reason=reason)
 
