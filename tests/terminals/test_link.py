@@ -11,8 +11,7 @@ from kaged.core.keeper_wire import Exit
 from kaged.storage.database import Database
 from kaged.terminals import link as link_module
 from kaged.terminals.flow import CHUNK, WINDOW
-from kaged.terminals.link import TerminalLink
-from kaged.terminals.live import Live
+from kaged.terminals.link import Live, TerminalLink
 from kaged.terminals.store import Terminal, TerminalStore
 
 from .sockets import Client, FakeRing

@@ -19,7 +19,7 @@ def test_any_bytes_are_an_order_or_a_sentence(frame: bytes) -> None:
     except KagedError as error:
         assert error.code == "bad_request" and error.message.endswith(".")
     else:
-        assert isinstance(order, bytes | wire.Resize | wire.Ack | wire.Retitle)
+        assert isinstance(order, bytes | wire.Resize | wire.Control)
 
 
 @given(st.binary())
@@ -35,14 +35,14 @@ def test_sizes_are_big_endian_and_bounded(cols: int, rows: int) -> None:
 
 @given(st.integers(0, 2**62))
 def test_acknowledgements(offset: int) -> None:
-    assert wire.read(b"\x02" + json.dumps({"ack": offset}).encode()) == wire.Ack(offset)
+    assert wire.read(b"\x02" + json.dumps({"ack": offset}).encode()) == wire.Control(ack=offset)
 
 
 @given(st.text(max_size=300))
 def test_titles_are_one_bounded_printable_line(title: str) -> None:
-    order = wire.read(b"\x02" + json.dumps({"title": title}).encode())
-    assert isinstance(order, wire.Retitle)
-    assert len(order.title) <= 200 and (order.title.isprintable() or not order.title)
+    assert wire.read(b"\x02" + json.dumps({"title": title}).encode()) == wire.Control(title=title)
+    clean = wire.clean_title(title)
+    assert len(clean) <= 200 and (clean.isprintable() or not clean)
 
 
 @pytest.mark.parametrize(

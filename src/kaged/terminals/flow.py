@@ -53,16 +53,11 @@ class Flow:
         self.sent = self.acked = self.first.start
         self._flushed = float("-inf")
 
-    @property
-    def room(self) -> int:
-        """Bytes that may be sent before the next acknowledgement."""
-        return WINDOW - (self.sent - self.acked)
-
     def next(self, start: int, head: int, now: float, *, over: bool) -> Step:
         """What to do now; `over` says that `head` is final. Times in seconds."""
         if self.sent < start:
             return Jump(start, start - self.sent)
-        ready = min(head - self.sent, self.room, CHUNK)
+        ready = min(head - self.sent, WINDOW - (self.sent - self.acked), CHUNK)
         if ready == 0:
             return Finish() if over and self.sent == head else Wait(None)
         due = self._flushed + GATHER_S - now

@@ -18,8 +18,7 @@ from kaged.core.actors import DAEMON, Actor
 from kaged.core.errors import KagedError
 from kaged.core.keeper_wire import Exit
 from kaged.storage.database import Database
-from kaged.terminals.link import TerminalLink
-from kaged.terminals.live import Live
+from kaged.terminals.link import Live, TerminalLink
 from kaged.terminals.store import Kind, Terminal, TerminalStore
 from kaged.terminals.wire import clean_title
 

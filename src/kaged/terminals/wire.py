@@ -1,7 +1,7 @@
 """The frames of `kaged.tty.v1`: one type byte, then bytes, a size, or JSON. Pure."""
 
 import struct
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -23,28 +23,16 @@ class Resize(msgspec.Struct, frozen=True):
     rows: int
 
 
-class Ack(msgspec.Struct, frozen=True):
-    """Every output byte before `offset` is on the client's screen."""
+class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Either: every output byte before `ack` is on the client's screen; or another `title` for the terminal."""
 
-    offset: int
-
-
-class Retitle(msgspec.Struct, frozen=True):
-    """The client gives the terminal another title."""
-
-    title: str
-
-
-Incoming = bytes | Resize | Ack | Retitle
-"""Bytes are what was typed or pasted."""
-
-
-class _Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    ack: int | None = None
+    ack: Annotated[int, msgspec.Meta(ge=0)] | None = None
     title: str | None = None
 
 
-_decode = msgspec.json.Decoder(_Control).decode
+Incoming = bytes | Resize | Control
+"""Bytes are what was typed or pasted."""
+_decode = msgspec.json.Decoder(Control).decode
 
 
 def read(frame: bytes) -> Incoming:
@@ -68,11 +56,9 @@ def _read_control(frame: bytes) -> Incoming:
         control = _decode(frame[1:])
     except msgspec.MsgspecError as error:
         raise KagedError("bad_request", f"This control frame is none kaged knows: {error}.") from error
-    if control.ack is not None and control.title is None and control.ack >= 0:
-        return Ack(control.ack)
-    if control.title is not None and control.ack is None:
-        return Retitle(clean_title(control.title))
-    raise KagedError("bad_request", 'A control frame is {"ack": offset} or {"title": text}.')
+    if (control.ack is None) == (control.title is None):
+        raise KagedError("bad_request", 'A control frame is {"ack": offset} or {"title": text}.')
+    return control
 
 
 def clean_title(title: str) -> str:
