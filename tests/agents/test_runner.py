@@ -396,7 +396,7 @@ async def test_a_full_disk_interrupts_the_run_and_it_can_be_resumed(
     assert "is full" in paused.data["reason"]
     assert tries == 3
     house.script.add(says("ok"))
-    while house.sessions.running:  # noqa: ASYNC110
+    while house.sessions._executor.active(session):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     await house.sessions.resume(session, actor=ME)
     assert (await house.ended(session, started.run_id)).data["outcome"] == "success"

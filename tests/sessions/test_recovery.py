@@ -310,7 +310,7 @@ async def test_an_older_hand_on_the_run_cannot_write(house: House) -> None:
     await house.sessions.recover()
     active = house.sessions._executor.active(session)
     assert active is not None
-    active.interrupt.set()
+    active.run.interrupt.set()
     assert active.task is not None
     await asyncio.wait({active.task})
     types = [event.type for event in await house.events(session)]

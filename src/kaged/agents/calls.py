@@ -36,7 +36,7 @@ class Calls:
         self._toolbox = toolbox
         self._audit = audit
         self._output_chars = output_chars
-        self._enabled = frozenset(run.agent.enabled_tools())
+        self._enabled = frozenset(run.prepared.agent.enabled_tools())
 
     async def settle(self, call: Call) -> list[str]:
         """Give a call its result. Says in words what an interrupt stopped on the way; empty otherwise. A call whose
@@ -143,7 +143,12 @@ class Calls:
 
     async def _audited(self, call: Call, action: str, outcome: Any, more: dict[str, Any]) -> None:
         run = self._run
-        place = {"project": run.project, "session": run.session, "run": run.run_id, "tool": call.part.tool}
+        place = {
+            "project": run.prepared.project.slug,
+            "session": run.session,
+            "run": run.run_id,
+            "tool": call.part.tool,
+        }
         await self._audit.record(run.actor, action, call.id, outcome, place | more)
 
 

@@ -1,13 +1,16 @@
 """What a run needs from above and is told: its context, its end, and the port it calls."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from kaged.cage.plan import CagePlan
 from kaged.core.actors import Actor
 from kaged.core.events import Outcome
+from kaged.journal.rows import Fence
 from kaged.models.types import Route
 from kaged.projects.model import AgentSpec
+from kaged.projects.service import Project
 from kaged.tools.base import AttentionPort, CageSession
 
 STOPPED = "Stopped by the operator."
@@ -24,21 +27,34 @@ class RunAttention(AttentionPort, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything of a project that a run needs, checked before anything of the run is stored."""
+
+    project: Project
+    agent: AgentSpec
+    prompt: str
+    route: Route
+    plan: CagePlan
+    secrets: dict[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class RunContext:
-    """One run. `agents_md` is the text of the project's AGENTS.md; `interrupt` is set to stop the run."""
+    """A stored run that is to be carried out. `interrupt` is set to stop it."""
 
     session: str
-    project: str
     run_id: str
     epoch: int
     actor: Actor
-    agent: AgentSpec
-    prompt: str
-    agents_md: str | None
-    route: Route
+    prepared: Prepared
     cage: CageSession
-    interrupt: asyncio.Event
     attention: RunAttention
+    interrupt: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def fence(self) -> Fence:
+        """What keeps an older hand on this run from writing."""
+        return Fence(self.run_id, self.epoch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.core.tasks import until
 from kaged.journal.journal import Journal
-from kaged.journal.rows import Fence
 from kaged.models.errors import ModelError
 from kaged.models.resolve import Models
 from kaged.models.types import ModelRequest
@@ -69,7 +68,7 @@ class AgentRunner:
 
     async def _log(self, run: RunContext) -> RunLog:
         conversation = await read_conversation(self.journal, run.session)
-        return RunLog(self.journal, run.session, Fence(run.run_id, run.epoch), conversation)
+        return RunLog(self.journal, run.session, run.fence, conversation)
 
 
 class _Loop:
@@ -85,10 +84,11 @@ class _Loop:
     async def go(self) -> RunEnd:
         await self._close_broken_message()
         run = self._run
+        agent, agents_md = run.prepared.agent, run.prepared.project.agents_md
         words = run.cage.plan.words()
-        system = system_prompt(run.prompt, root=run.cage.root, cage_words=words, agents_file=run.agents_md)
+        system = system_prompt(run.prepared.prompt, root=run.cage.root, cage_words=words, agents_file=agents_md)
         conversation = self._log.conversation
-        tools = self._runner.toolbox.specs(run.agent.enabled_tools())
+        tools = self._runner.toolbox.specs(agent.enabled_tools())
         while True:
             for call in conversation.open_calls():
                 self._raise_if_interrupted()
@@ -97,11 +97,11 @@ class _Loop:
             answer = conversation.last_answer
             if answer is not None and not answer.calls:
                 return _end_of(answer)
-            if (steps := conversation.steps(run.run_id)) >= run.agent.max_steps:
+            if (steps := conversation.steps(run.run_id)) >= agent.max_steps:
                 limit = f"Ended after {steps} model calls, the limit `max_steps` of this project's agent"
                 return RunEnd("failed", f"{limit}; send another message to go on.")
-            most = run.agent.max_output_tokens
-            question = ModelRequest(run.route.model, system, conversation.messages(), tools, most)
+            model, most = run.prepared.route.model, agent.max_output_tokens
+            question = ModelRequest(model, system, conversation.messages(), tools, most)
             if (failed := await self._ask(question)) is not None:
                 return failed
 
@@ -131,7 +131,7 @@ class _Loop:
             attempt += 1
             stream = AnswerStream(self._run, self._log, question)
             try:
-                await stream.relay(self._runner.models.provider(self._run.route.provider))
+                await stream.relay(self._runner.models.provider(self._run.prepared.route.provider))
                 return None
             except ModelError as error:
                 decision = retry.decide(error, attempt, self._runner.jitter())

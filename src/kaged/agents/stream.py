@@ -96,7 +96,8 @@ class AnswerStream:
         if self._begun or not self._buffer.empty or not interrupted:
             events += [*self._begin(), *self._buffer.take(clock.monotonic())]
         if usage is not None:
-            call = {"run_id": self._run.run_id, "provider": self._run.route.provider, "model": self._run.route.model}
+            route = self._run.prepared.route
+            call = {"run_id": self._run.run_id, "provider": route.provider, "model": route.model}
             counts = {f"{kind}_tokens": getattr(usage, kind) for kind in _COUNTS}
             events.append(NewEvent("usage.recorded", {**call, **counts, "estimated": usage.estimated}))
         if self._begun:

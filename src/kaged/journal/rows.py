@@ -11,7 +11,7 @@ from kaged.core import clock
 from kaged.core.errors import KagedError
 from kaged.core.events import LIFECYCLE, Event
 
-Also = Callable[[apsw.Connection], None]
+Also = Callable[[apsw.Connection], object]
 
 _INSERT = "INSERT INTO events (commit_no, session, seq, at, type, data) VALUES (?, ?, ?, ?, ?, ?)"
 _PLACES = (

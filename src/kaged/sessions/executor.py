@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from kaged.agents.ports import STOPPED, RunContext, RunEnd
+from kaged.agents.ports import STOPPED, Prepared, RunContext, RunEnd
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
@@ -16,7 +16,6 @@ from kaged.sessions import rows
 from kaged.sessions.attention import Questions, RunQuestions
 from kaged.sessions.machine import RunInput
 from kaged.sessions.ports import SessionPorts
-from kaged.sessions.prepare import Prepared
 from kaged.tools.base import CageSession, NotStored
 
 log = logging.getLogger(__name__)
@@ -25,23 +24,6 @@ STORE_AGAIN_S = 2.0
 """Time between two tries to store a run's end on a disk that refuses."""
 
 _OUTCOME = {"success": RunInput.SUCCEED, "failed": RunInput.FAIL, "cancelled": RunInput.CANCEL}
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """A stored run that is to be carried out. `fresh` is false for one that is resumed."""
-
-    session: str
-    run_id: str
-    epoch: int
-    actor: Actor
-    prepared: Prepared
-    fresh: bool
-
-    @property
-    def fence(self) -> Fence:
-        """What keeps an older hand on this run from writing."""
-        return Fence(self.run_id, self.epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +37,8 @@ class _Paused:
 class ActiveRun:
     """A run in this process. `ended` is done once its end is stored; cancelled when the daemon goes."""
 
-    ticket: Ticket
+    run: RunContext
     ended: asyncio.Future[RunEnd]
-    interrupt: asyncio.Event = field(default_factory=asyncio.Event)
     interrupted_by: Actor | None = None
     task: asyncio.Task[None] | None = None
 
@@ -90,22 +71,21 @@ class Executor:
         """The session's run in this process."""
         return self._active.get(session)
 
-    @property
-    def count(self) -> int:
-        """How many runs are going on."""
-        return len(self._active)
+    def run(self, session: str, run_id: str, epoch: int, actor: Actor, prepared: Prepared) -> RunContext:
+        """A stored run, to be started or followed."""
+        questions = RunQuestions(self._questions, session, prepared.project.slug, Fence(run_id, epoch))
+        return RunContext(session, run_id, epoch, actor, prepared, self._cage(session, prepared), questions)
 
-    def start(self, ticket: Ticket) -> ActiveRun:
-        """Carry out a stored run in a task of its own."""
-        active = ActiveRun(ticket, asyncio.get_running_loop().create_future())
-        self._active[ticket.session] = active
-        active.task = self.spawn(self._drive(active))
-        return active
+    def start(self, run: RunContext, *, fresh: bool) -> None:
+        """Carry out a stored run in a task of its own; `fresh` is false for one that is resumed."""
+        active = ActiveRun(run, asyncio.get_running_loop().create_future())
+        self._active[run.session] = active
+        active.task = self.spawn(self._drive(active, fresh))
 
-    def follow(self, ticket: Ticket) -> None:
+    def follow(self, run: RunContext) -> None:
         """Record what commands that outlived a crash still print, until they end or the run goes on."""
-        if ticket.session not in self._followers:
-            self._followers[ticket.session] = self.spawn(self._follow(ticket))
+        if run.session not in self._followers:
+            self._followers[run.session] = self.spawn(self._follow(run))
 
     async def stop_following(self, session: str) -> None:
         """Detach from the commands of an interrupted run; they go on."""
@@ -113,7 +93,7 @@ class Executor:
             task.cancel()
             await asyncio.wait({task})
 
-    def cage(self, session: str, prepared: Prepared) -> CageSession:
+    def _cage(self, session: str, prepared: Prepared) -> CageSession:
         """The session's cage, made or not; its id is the session's."""
         return CageSession(session, self._ports.keeper, prepared.plan.root, prepared.plan)
 
@@ -127,7 +107,7 @@ class Executor:
                 raise
             text = f"The cage cannot be made: {error.message}"
             raise KagedError("conflict", text, error.details) from error
-        return self.cage(session, prepared)
+        return self._cage(session, prepared)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task of the executor's own, cancelled when it is left."""
@@ -136,132 +116,105 @@ class Executor:
         task.add_done_callback(self._all.discard)
         return task
 
-    async def _drive(self, active: ActiveRun) -> None:
-        ticket = active.ticket
+    async def _drive(self, active: ActiveRun, fresh: bool) -> None:
+        run = active.run
         try:
-            end = await self._work(active)
+            end = await self._work(run, fresh)
             if isinstance(end, _Paused):
-                await self._stored(ticket, lambda: self._pause(ticket, end.reason))
+                await self._stored(run, lambda: self._pause(run, end.reason))
                 active.ended.set_result(RunEnd("failed", end.reason))
             else:
-                await self._stored(ticket, lambda: self._finish(active, end))
+                await self._stored(run, lambda: self._finish(active, end))
                 active.ended.set_result(end)
-                await self._fold(ticket)
+                await self._fold(run)
         except StaleEpoch:
-            log.info("run %s is carried on by another start of kaged", ticket.run_id)
+            log.info("run %s is carried on by another start of kaged", run.run_id)
         except KagedError as error:
             # The next start finds the run as it was stored; the other runs have nothing to do with it.
-            log.error("the end of run %s could not be stored: %s", ticket.run_id, error.message)
+            log.error("the end of run %s could not be stored: %s", run.run_id, error.message)
         except Exception as crash:
             # Whatever it is, the other runs go on; this one shows as running until it is stopped.
-            log.exception("the end of run %s was not stored: %r", ticket.run_id, crash)
+            log.exception("the end of run %s was not stored: %r", run.run_id, crash)
         finally:
             active.ended.cancel()
-            if self._active.get(ticket.session) is active:
-                del self._active[ticket.session]
+            if self._active.get(run.session) is active:
+                del self._active[run.session]
 
-    async def _work(self, active: ActiveRun) -> RunEnd | _Paused:
-        ticket = active.ticket
+    async def _work(self, run: RunContext, fresh: bool) -> RunEnd | _Paused:
         try:
-            start = self.ensure_cage(ticket.session, ticket.prepared)
-            async with until(active.interrupt, start) as cage:
+            start = self.ensure_cage(run.session, run.prepared)
+            async with until(run.interrupt, start) as cage:
                 if not cage.done():
                     return RunEnd("cancelled", STOPPED, ("the start of the cage",))
                 cage.result()
-            if ticket.fresh:
-                await self._ports.db.write(lambda c: rows.move_run(c, ticket.run_id, RunInput.BEGIN))
-            return await self._ports.runner.run(self._context(ticket, active.interrupt))
+            if fresh:
+                await self._ports.db.write(lambda c: rows.move_run(c, run.run_id, RunInput.BEGIN))
+            return await self._ports.runner.run(run)
         except NotStored as error:
             return _judge(error.error)
         except KagedError as error:
             return _judge(error)
         except Exception as crash:
-            log.exception("run %s crashed: %r", ticket.run_id, crash)
+            log.exception("run %s crashed: %r", run.run_id, crash)
             text = "Internal error: this run ended in a way that kaged did not expect; see its log."
             return RunEnd("failed", text)
 
-    def _context(self, ticket: Ticket, interrupt: asyncio.Event) -> RunContext:
-        prepared = ticket.prepared
-        return RunContext(
-            session=ticket.session,
-            project=prepared.project.slug,
-            run_id=ticket.run_id,
-            epoch=ticket.epoch,
-            actor=ticket.actor,
-            agent=prepared.agent,
-            prompt=prepared.prompt,
-            agents_md=prepared.project.agents_md,
-            route=prepared.route,
-            cage=self.cage(ticket.session, prepared),
-            interrupt=interrupt,
-            attention=self.questions(ticket),
-        )
-
-    def questions(self, ticket: Ticket) -> RunQuestions:
-        """The run's questions."""
-        return RunQuestions(self._questions, ticket.session, ticket.prepared.project.slug, ticket.fence)
-
-    async def _stored(self, ticket: Ticket, store: Callable[[], Awaitable[None]]) -> None:
+    async def _stored(self, run: RunContext, store: Callable[[], Awaitable[None]]) -> None:
         """Store how the run stands; on a disk that refuses, as interrupted, as soon as that is possible."""
         try:
             return await store()
         except KagedError as error:
             problem = error
         while problem.code == "unavailable":
-            log.warning("the end of run %s cannot be stored: %s", ticket.run_id, problem.message)
+            log.warning("the end of run %s cannot be stored: %s", run.run_id, problem.message)
             await self._sleep(STORE_AGAIN_S)
             try:
-                return await self._pause(ticket, problem.message)
+                return await self._pause(run, problem.message)
             except KagedError as error:
                 problem = error
         raise problem
 
-    async def _pause(self, ticket: Ticket, reason: str) -> None:
-        event = NewEvent("run.interrupted", {"run_id": ticket.run_id, "reason": reason})
-        await self._append(ticket, event, lambda c: rows.move_run(c, ticket.run_id, RunInput.CRASH))
+    async def _pause(self, run: RunContext, reason: str) -> None:
+        event = NewEvent("run.interrupted", {"run_id": run.run_id, "reason": reason})
+        await self._append(run, event, lambda c: rows.move_run(c, run.run_id, RunInput.CRASH))
 
-    async def _append(self, ticket: Ticket, event: NewEvent, also: Also) -> None:
-        await self._ports.journal.append(ticket.session, [event], fence=ticket.fence, also=also)
+    async def _append(self, run: RunContext, event: NewEvent, also: Also) -> None:
+        await self._ports.journal.append(run.session, [event], fence=run.fence, also=also)
 
     async def _finish(self, active: ActiveRun, end: RunEnd) -> None:
-        ticket = active.ticket
-        await self.questions(ticket).withdraw("The run has ended.")
-        data: dict[str, Any] = {"run_id": ticket.run_id, "outcome": end.outcome, "reason": end.reason}
+        run = active.run
+        await run.attention.withdraw("The run has ended.")
+        data: dict[str, Any] = {"run_id": run.run_id, "outcome": end.outcome, "reason": end.reason}
         if end.outcome == "cancelled":
             data["stopped"] = list(end.stopped)
             if active.interrupted_by is not None:
                 data["actor"] = active.interrupted_by.id
-
-        await self._ports.audit.record(
-            active.interrupted_by or ticket.actor,
-            "run.end",
-            ticket.run_id,
-            "failed" if end.outcome == "failed" else "ok",
-            {"session": ticket.session, "outcome": end.outcome, "stopped": list(end.stopped)},
-        )
+        outcome: Literal["failed", "ok"] = "failed" if end.outcome == "failed" else "ok"
+        details = {"session": run.session, "outcome": end.outcome, "stopped": list(end.stopped)}
+        await self._ports.audit.record(active.interrupted_by or run.actor, "run.end", run.run_id, outcome, details)
         given = _OUTCOME[end.outcome]
         event = NewEvent("run.ended", data)
-        await self._append(ticket, event, lambda c: rows.move_run(c, ticket.run_id, given, reason=end.reason))
+        await self._append(run, event, lambda c: rows.move_run(c, run.run_id, given, reason=end.reason))
 
-    async def _fold(self, ticket: Ticket) -> None:
+    async def _fold(self, run: RunContext) -> None:
         """Give back the space of the run's deltas; their text is in the finished messages."""
         try:
-            found = await self._ports.db.read(lambda c: rows.ended_messages(c, ticket.session, ticket.run_id))
+            found = await self._ports.db.read(lambda c: rows.ended_messages(c, run.session, run.run_id))
             for message in found:
-                await self._ports.journal.fold_deltas(ticket.session, message)
+                await self._ports.journal.fold_deltas(run.session, message)
         except KagedError as error:
-            log.info("the deltas of run %s stay unfolded: %s", ticket.run_id, error.message)
+            log.info("the deltas of run %s stay unfolded: %s", run.run_id, error.message)
 
-    async def _follow(self, ticket: Ticket) -> None:
+    async def _follow(self, run: RunContext) -> None:
         try:
-            await self._ports.runner.follow(self._context(ticket, asyncio.Event()))
+            await self._ports.runner.follow(run)
         except (KagedError, NotStored) as error:
-            log.info("the commands of run %s are not followed any more: %s", ticket.run_id, error)
+            log.info("the commands of run %s are not followed any more: %s", run.run_id, error)
         except Exception as crash:
-            log.exception("following the commands of run %s failed: %r", ticket.run_id, crash)
+            log.exception("following the commands of run %s failed: %r", run.run_id, crash)
         finally:
-            if self._followers.get(ticket.session) is asyncio.current_task():
-                del self._followers[ticket.session]
+            if self._followers.get(run.session) is asyncio.current_task():
+                del self._followers[run.session]
 
 
 def _judge(error: KagedError) -> RunEnd | _Paused:

@@ -1,36 +1,13 @@
 """What must be true of a project before one of its agents runs, and what a run is made of then."""
 
-from dataclasses import dataclass, field
-
-from kaged.cage.plan import CagePlan
+from kaged.agents.ports import Prepared
 from kaged.core.errors import KagedError
-from kaged.models.types import Route
-from kaged.projects.model import AgentSpec
-from kaged.projects.service import Project
 from kaged.sessions.ports import SessionPorts
 
 _TRUST = {
     "untrusted": "has not been trusted yet: look at what its agent may do and trust it, then send this again",
     "changed": "has changed since it was trusted: look at the change and trust it, then send this again",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Everything a run needs that is checked before anything is stored."""
-
-    project: Project
-    agent: AgentSpec
-    prompt: str
-    route: Route
-    plan: CagePlan
-    secrets: dict[str, str] = field(repr=False)
-
-    @property
-    def instructions(self) -> list[str]:
-        """What of the project's folder goes into the context unasked, in words."""
-        text = self.project.agents_md
-        return [f"AGENTS.md ({len(text):,} characters)"] if text else []
 
 
 async def prepare(ports: SessionPorts, slug: str, session: str) -> Prepared:
@@ -42,9 +19,8 @@ async def prepare(ports: SessionPorts, slug: str, session: str) -> Prepared:
     project = await ports.projects.get(slug)
     if project.spec is None:
         problems = "; ".join(project.problems)
-        raise KagedError(
-            "dsl_invalid", f"The project {slug} cannot be used: {problems}", {"problems": project.problems}
-        )
+        text = f"The project {slug} cannot be used: {problems}"
+        raise KagedError("dsl_invalid", text, {"problems": project.problems})
     if (why := _TRUST.get(project.trust)) is not None:
         raise KagedError("conflict", f"The project {slug} {why}.", {"trust": project.trust, "hash": project.hash})
     await ports.models.reload()

@@ -11,7 +11,7 @@ from kaged.core.actors import DAEMON
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.sessions import rows
-from kaged.sessions.executor import Executor, Ticket
+from kaged.sessions.executor import Executor
 from kaged.sessions.machine import ACTIVE, RunInput
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import prepare
@@ -78,4 +78,4 @@ async def _follow(ports: SessionPorts, executor: Executor, session_id: str) -> N
     except KagedError as error:
         log.info("the commands of session %s are not followed: %s", session_id, error.message)
         return
-    executor.follow(Ticket(session_id, session.run.id, session.run.epoch, DAEMON, prepared, fresh=False))
+    executor.follow(executor.run(session_id, session.run.id, session.run.epoch, DAEMON, prepared))

@@ -93,23 +93,22 @@ def insert_run(connection: apsw.Connection, session: str, started: Started, rout
     _update(connection, "sessions", session, run_id=run, run_state=state, model=model)
 
 
-def move_run(connection: apsw.Connection, run: str, given: RunInput, *, reason: str = "") -> None:
-    """Take a run, and its session as far as it is concerned, to the next state. Raises `IllegalTransition`.
-
-    A crash and a resumption raise the epoch: whatever the earlier one still wanted to write is refused.
-    """
-    row = connection.execute("SELECT session, state FROM runs WHERE id = ?", (run,)).fetchone()
+def move_run(connection: apsw.Connection, run: str, given: RunInput, *, reason: str = "") -> int:
+    """Take a run, and its session as far as it is concerned, to the next state; its epoch. A crash and a resumption
+    raise that: whatever the earlier one still wanted to write is refused. Raises `IllegalTransition`."""
+    row = connection.execute("SELECT session, state, epoch FROM runs WHERE id = ?", (run,)).fetchone()
     if row is None:
         raise KagedError("not_found", f"There is no run {run}.", {"run": run})
-    session, state = row
+    session, state, epoch = row
     step = next_run(RunState(state), given)
     if step.session is not None:
         move_session(connection, session, step.session)
-    bump = int(given in (RunInput.CRASH, RunInput.RESUME))
-    connection.execute("UPDATE runs SET state = ?2, epoch = epoch + ?3 WHERE id = ?1", (run, step.state, bump))
+    epoch += given in (RunInput.CRASH, RunInput.RESUME)
+    _update(connection, "runs", run, state=step.state, epoch=epoch)
     if step.state in ENDED:
         _update(connection, "runs", run, ended_at=clock.iso(), outcome=step.state, reason=reason)
     connection.execute("UPDATE sessions SET run_state = ?2 WHERE id = ?1 AND run_id = ?3", (session, step.state, run))
+    return int(epoch)
 
 
 def insert_attention(connection: apsw.Connection, item: Attention) -> None:

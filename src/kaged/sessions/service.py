@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import apsw
 
-from kaged.agents.ports import AGENT
+from kaged.agents.ports import AGENT, Prepared
 from kaged.agents.stopping import kill_commands
 from kaged.core import ids
 from kaged.core.actors import Actor
@@ -15,11 +15,11 @@ from kaged.core.events import NewEvent
 from kaged.journal.rows import Also
 from kaged.sessions import rows
 from kaged.sessions.attention import Questions, question_words, withdrawal
-from kaged.sessions.executor import Executor, Ticket
+from kaged.sessions.executor import Executor
 from kaged.sessions.machine import ACTIVE, RunInput, SessionInput, SessionState
 from kaged.sessions.network import NetworkDesk
 from kaged.sessions.ports import SessionPorts
-from kaged.sessions.prepare import Prepared, prepare
+from kaged.sessions.prepare import prepare
 from kaged.sessions.recovery import mark, recover
 from kaged.sessions.types import UNTITLED, Attention, RunInfo, Session, Started, Stopped
 from kaged.tools.base import CageSession
@@ -56,11 +56,6 @@ class Sessions:
     async def recover(self) -> list[str]:
         """Once at start: mark runs that an earlier daemon left as interrupted; their ids."""
         return await recover(self._ports, self._executor)
-
-    @property
-    def running(self) -> int:
-        """How many runs are going on."""
-        return self._executor.count
 
     async def create(self, project: str, *, title: str | None = None, actor: Actor) -> Session:
         """A new session of a project that exists."""
@@ -119,7 +114,7 @@ class Sessions:
         started = Started(ids.new_ulid(), ids.new_ulid())
         await self._audit_start(actor, "run.start", started.run_id, found, prepared)
         await self._store_message(found, started, text, prepared, actor)
-        self._executor.start(Ticket(session, started.run_id, 1, actor, prepared, fresh=True))
+        self._executor.start(self._executor.run(session, started.run_id, 1, actor, prepared), fresh=True)
         return started
 
     async def interrupt(self, session: str, *, actor: Actor) -> Stopped:
@@ -131,12 +126,12 @@ class Sessions:
         active = self._executor.active(session)
         if active is not None:
             active.interrupted_by = active.interrupted_by or actor
-            active.interrupt.set()
+            active.run.interrupt.set()
             await asyncio.wait({active.ended}, timeout=STOP_LIMIT_S)
             if not active.ended.done() or active.ended.cancelled():
                 text = "It is being stopped, but that could not be stored yet; look again."
                 raise KagedError("unavailable", text)
-            return Stopped(active.ticket.run_id, active.ended.result().stopped)
+            return Stopped(active.run.run_id, active.ended.result().stopped)
         found = await self.get(session)
         if found.run is not None and found.run.state in ACTIVE:
             await mark(self._ports, session, found.run, "kaged lost sight of this.")
@@ -153,17 +148,12 @@ class Sessions:
         prepared = await prepare(self._ports, found.project, session)
         await self._executor.stop_following(session)
         await self._audit_start(actor, "run.resume", run.id, found, prepared)
-        epoch = 0
-
-        def also(connection: apsw.Connection) -> None:
-            nonlocal epoch
-            rows.move_run(connection, run.id, RunInput.RESUME)
-            now = rows.get_session(connection, session).run
-            epoch = now.epoch if now is not None else 0
-
+        epochs: list[int] = []
         event = NewEvent("run.recovered", {"run_id": run.id, "actor": actor.id})
-        await self._ports.journal.append(session, [event], also=also)
-        self._executor.start(Ticket(session, run.id, epoch, actor, prepared, fresh=False))
+        await self._ports.journal.append(
+            session, [event], also=lambda c: epochs.append(rows.move_run(c, run.id, RunInput.RESUME))
+        )
+        self._executor.start(self._executor.run(session, run.id, epochs[-1], actor, prepared), fresh=False)
         return run.id
 
     async def ensure_cage(self, session: str) -> CageSession:
@@ -280,8 +270,8 @@ def _started_event(started: Started, prepared: Prepared) -> NewEvent:
     route = {"model": prepared.route.model, "provider": prepared.route.provider}
     data: dict[str, Any] = {"run_id": started.run_id, "message_id": started.message_id, "agent": AGENT}
     data |= {**route, "cage": prepared.plan.words()}
-    if prepared.instructions:
-        data["instructions"] = prepared.instructions
+    if text := prepared.project.agents_md:
+        data["instructions"] = [f"AGENTS.md ({len(text):,} characters)"]
     return NewEvent("run.started", data)
 
 
