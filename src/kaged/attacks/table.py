@@ -25,16 +25,9 @@ _network, _kernel, _rights, _limits = (partial(Attack, g) for g in ("Network and
 
 _POLICY, _CONFIG, _HOOK = ".kaged/project.yaml", ".git/config", ".git/hooks/sample"
 _MISSING = (
-    ".envrc",
-    ".gitmodules",
-    ".vscode/x",
-    ".idea/x",
-    ".git/hooks/x",
-    ".kaged/x",
-    ".git/info/attributes",
-    ".git/commondir",
-    ".git/config.worktree",
-)
+    ".envrc", ".gitmodules", ".vscode/x", ".idea/x", ".git/hooks/x", ".kaged/x", ".git/info/attributes",
+    ".git/commondir", ".git/config.worktree",
+)  # fmt: skip
 _SWITCHES = (
     "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/vm/drop_caches", "/proc/sysrq-trigger",
     "/proc/sys/user/max_user_namespaces", "/sys/kernel/uevent_helper", "/sys/fs/cgroup/cgroup.procs",

@@ -53,15 +53,10 @@ def path(target: Target, as_json: bool) -> None:
     loaded = _load(target)
     places = loaded.paths
     folders = {
-        "config": places.config_file,
-        "local": places.local_file,
-        "home": places.home,
-        "database": places.database,
-        "audit": places.audit_log,
-        "projects": places.projects_dir,
-        "runtime": places.runtime,
+        "config": places.config_file, "local": places.local_file, "home": places.home, "database": places.database,
+        "audit": places.audit_log, "projects": places.projects_dir, "runtime": places.runtime,
         "control": places.control_socket,
-    }
+    }  # fmt: skip
     named = {"mode": loaded.mode, **{name: str(folder) for name, folder in folders.items()}}
     output.show(named, as_json, (f"{name:<9} {value}" for name, value in named.items()))
 

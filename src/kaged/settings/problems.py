@@ -10,24 +10,15 @@ from pydantic_core import ErrorDetails
 from kaged.core.nearest import did_you_mean
 
 _TYPES: Mapping[str, str] = {
-    "bool_type": "true or false",
-    "int_type": "a whole number",
-    "string_type": 'text in quotes, such as "…"',
-    "path_type": 'a path in quotes, such as "/var/lib/kaged"',
-    "list_type": "a list, such as []",
-    "tuple_type": "a list, such as []",
-    "float_type": "a number",
-    "model_type": "a table of keys",
+    "bool_type": "true or false", "int_type": "a whole number", "string_type": 'text in quotes, such as "…"',
+    "path_type": 'a path in quotes, such as "/var/lib/kaged"', "list_type": "a list, such as []",
+    "tuple_type": "a list, such as []", "float_type": "a number", "model_type": "a table of keys",
     "dict_type": "a table of keys",
-}
-
+}  # fmt: skip
 _BOUNDS: Mapping[str, str] = {
-    "ge": "at least {}",
-    "le": "at most {}",
-    "gt": "more than {}",
-    "min_length": "at least {}",
+    "ge": "at least {}", "le": "at most {}", "gt": "more than {}", "min_length": "at least {}",
     "max_length": "at most {} characters",
-}
+}  # fmt: skip
 
 
 def matching(pattern: str, problem: str) -> AfterValidator:
@@ -104,11 +95,9 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def collect(
-    error: ValidationError,
-    model: type[BaseModel],
-    place: Callable[[tuple[int | str, ...]], str],
+    error: ValidationError, model: type[BaseModel], place: Callable[[tuple[int | str, ...]], str],
     later: Mapping[tuple[int | str, ...], str] = {},
-) -> list[str]:
+) -> list[str]:  # fmt: skip
     """One line per problem: `place(loc)` gives its beginning, `file:line: key`. `later` has the keys of the public
     design that this version refuses, with what they stand for."""
     lines = []

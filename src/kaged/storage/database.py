@@ -54,9 +54,7 @@ class Database:
         work that was queued: it may still be written. Raises `KagedError("unavailable")` when the disk is full or fails
         or another program holds the lock; then nothing of this work was written, and later calls work again once the
         cause is gone. `work` must not commit, roll back or touch the loop's objects."""
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._writer.submit(Job(future, on_commit, work=work))
-        return await future
+        return await self.write_batched(lambda connection, _: [work(connection)], None, on_commit=on_commit)
 
     def write_batched(
         self, batch: BatchWork[I, T], item: I, *, on_commit: Callable[[T], None] | None = None
@@ -65,7 +63,7 @@ class Database:
         one outcome an item; a `KagedError` among them is raised at that item's caller and must stand for no change at
         all. When `batch` raises, all is undone and each item is tried alone."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._writer.submit(Job(future, on_commit, batch=batch, item=item))
+        self._writer.submit(Job(future, on_commit, batch, item))
         return future
 
     async def read(self, work: Work[T]) -> T:

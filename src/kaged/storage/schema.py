@@ -2,8 +2,10 @@
 `migrations/NNNN_name.sql`; the number of the last one applied is the file's `PRAGMA user_version`. A migration and its
 number are committed together."""
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -17,12 +19,9 @@ from kaged.storage.failures import sentence
 GATE = "database"
 APPLICATION_ID = 0x6B616765  # `kage` in ASCII: marks the file as ours
 WRITER_PRAGMAS = (
-    ("journal_mode", "wal"),
-    ("synchronous", "full"),
-    ("foreign_keys", "on"),
-    ("temp_store", "memory"),
+    ("journal_mode", "wal"), ("synchronous", "full"), ("foreign_keys", "on"), ("temp_store", "memory"),
     ("journal_size_limit", 64 * 1024 * 1024),
-)
+)  # fmt: skip
 READER_PRAGMAS = (("query_only", "on"), ("temp_store", "memory"), ("wal_autocheckpoint", 0))
 _FILE = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -52,38 +51,36 @@ def open_writer(path: Path, *, vfs: str | None, busy_timeout_s: float) -> apsw.C
     """Open the connection that writes, after checking and migrating the file. Raises `GateError` with one sentence and
     its fix for anything that keeps the file from being used."""
     _prepare_file(path)
-    try:
+    with _refusals(path), contextlib.ExitStack() as undo:
         connection = apsw.Connection(str(path), vfs=vfs)
-        try:
-            connection.set_busy_timeout(round(busy_timeout_s * 1000))
-            _check_ours(connection, path)
-            for name, value in WRITER_PRAGMAS:
-                connection.pragma(name, value)
-            _migrate(connection)
-        except BaseException:
-            connection.close()
-            raise
-    except apsw.Error as error:
-        raise _gate(error, path) from error
+        undo.callback(connection.close)
+        connection.set_busy_timeout(round(busy_timeout_s * 1000))
+        _check_ours(connection, path)
+        for name, value in WRITER_PRAGMAS:
+            connection.pragma(name, value)
+        _migrate(connection)
+        undo.pop_all()
     sync_folder(path.parent)
     return connection
 
 
 def open_reader(path: Path, *, vfs: str | None, busy_timeout_s: float) -> apsw.Connection:
     """Open a connection that only reads and never checkpoints. The file must have its schema already."""
-    try:
+    with _refusals(path):
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
         connection.set_busy_timeout(round(busy_timeout_s * 1000))
         for name, value in READER_PRAGMAS:
             connection.pragma(name, value)
-    except apsw.Error as error:
-        raise _gate(error, path) from error
     return connection
 
 
-def _gate(error: apsw.Error, path: Path) -> GateError:
-    problem, fix = sentence(error, path) or (f"{path} cannot be used ({error})", "restore it from a backup")
-    return GateError(GATE, problem, fix)
+@contextlib.contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except apsw.Error as error:
+        problem, fix = sentence(error, path) or (f"{path} cannot be used ({error})", "restore it from a backup")
+        raise GateError(GATE, problem, fix) from error
 
 
 def _prepare_file(path: Path) -> None:

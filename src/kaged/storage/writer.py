@@ -5,9 +5,10 @@ submitted, each undone alone when it fails."""
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,12 +34,11 @@ class Failure:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """Something to write, and who waits for it. Exactly one of `work` and `batch` is set."""
+    """Something to write, and who waits for it. Neighbours with the same `batch` are done in one go."""
 
     future: asyncio.Future[Any]
     on_commit: Callable[[Any], None] | None
-    work: Work[Any] | None = None
-    batch: BatchWork[Any, Any] | None = None
+    batch: BatchWork[Any, Any]
     item: Any = None
 
 
@@ -105,8 +105,8 @@ class Writer:
         outcomes: list[Any] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            for unit in _units(group):
-                outcomes.extend(self._run_unit(unit))
+            for _, unit in groupby(group, attrgetter("batch")):
+                outcomes.extend(self._run_unit(list(unit)))
             self._connection.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001 - handed to everyone who waits
             if self._connection.in_transaction:
@@ -121,7 +121,8 @@ class Writer:
         connection = self._connection
         connection.execute("SAVEPOINT unit")
         try:
-            outcomes = _perform(connection, unit)
+            results = unit[0].batch(connection, [job.item for job in unit])
+            outcomes = [Failure(each) if isinstance(each, KagedError) else each for each in results]
         except BaseException as error:
             if not connection.in_transaction:
                 raise  # SQLite gave the whole transaction up (disk full, I/O error).
@@ -132,20 +133,6 @@ class Writer:
             return [outcome for job in unit for outcome in self._run_unit([job])]
         connection.execute("RELEASE unit")
         return outcomes
-
-
-def _units(group: Sequence[Job]) -> Iterator[list[Job]]:
-    for _, jobs in groupby(group, lambda job: job.batch if job.batch is not None else job):
-        yield list(jobs)
-
-
-def _perform(connection: apsw.Connection, unit: Sequence[Job]) -> list[Any]:
-    first = unit[0]
-    if first.batch is not None:
-        results = first.batch(connection, [job.item for job in unit])
-        return [Failure(each) if isinstance(each, KagedError) else each for each in results]
-    assert first.work is not None
-    return [first.work(connection)]
 
 
 def _deliver(loop: asyncio.AbstractEventLoop, group: Sequence[Job], outcomes: Sequence[Any]) -> None:

@@ -7,17 +7,12 @@ REDACTED = "[redacted]"
 SHORTEST = 8  # A registered value shorter than this is ignored: replacing it would garble ordinary words
 _secrets: set[str] = set()
 
+_NAMES = r"nonce|token|secret|passw(?:or)?d|api[_-]?key|x-api-key|x-kaged-client|cookie|kaged_session\w*"
 _LOOKS = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), r"\1 " + REDACTED),
     (re.compile(r"\b(?:sk-[\w-]{16,}|gh[pousr]_\w{20,}|xox[abpr]-[\w-]{10,}|AKIA[0-9A-Z]{16})"), REDACTED),
     (re.compile(r"\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*"), REDACTED),
-    (
-        re.compile(
-            r"(?i)((?:nonce|token|secret|passw(?:or)?d|api[_-]?key|x-api-key|x-kaged-client|cookie|kaged_session\w*)"
-            r"['\"]?\s*[=:]\s*['\"]?)[^\s'\",;&]{4,}"
-        ),
-        r"\1" + REDACTED,
-    ),
+    (re.compile(rf"(?i)((?:{_NAMES})['\"]?\s*[=:]\s*['\"]?)[^\s'\",;&]{{4,}}"), r"\1" + REDACTED),
     (re.compile(r"(://)[^/\s:@]+:[^/\s@]+@"), r"\1" + REDACTED + "@"),
 )
 
