@@ -11,11 +11,8 @@ _TRUST = {
 
 
 async def prepare(ports: SessionPorts, slug: str, session: str) -> Prepared:
-    """Read the project anew and resolve its model and the session's cage.
-
-    Raises KagedError: `not_found`, `dsl_invalid` with the problems, `conflict` when the content is not
-    trusted, `validation_failed` for a model that is not known.
-    """
+    """Read the project anew and resolve its model and the session's cage. Raises KagedError: `not_found`, `dsl_invalid`
+    with the problems, `conflict` when the content is not trusted, `validation_failed` for a model that is not known."""
     project = await ports.projects.get(slug)
     if project.spec is None:
         problems = "; ".join(project.problems)

@@ -23,11 +23,9 @@ REASON = "kaged stopped while this ran."
 
 
 async def recover(ports: SessionPorts, executor: Executor) -> list[str]:
-    """Mark every run that was going on as interrupted, and follow its commands that still live.
-
-    Returns the ids of the runs that were marked. To be called once, before anything else starts runs. Open
-    questions stay open: answering one resumes its run.
-    """
+    """Mark every run that was going on as interrupted, and follow its commands that still live. Returns the ids of the
+    runs that were marked. To be called once, before anything else starts runs. Open questions stay open: answering one
+    resumes its run."""
     marked = []
     state = await ports.keeper.state()
     alive = {process.id: process.running for process in state.processes}

@@ -33,11 +33,9 @@ FROM told WHERE host != '' GROUP BY host, port ORDER BY allowed > 0 DESC, last D
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One host and port; `allowed` and `denied` count connections or, of an inspected host, requests.
-
-    `up` and `down` are bytes; `last_at`, `via`, `rule` and `reason` those of the newest decision. `learned`
-    is how often only learn mode let something through.
-    """
+    """One host and port; `allowed` and `denied` count connections or, of an inspected host, requests. `up` and `down`
+    are bytes; `last_at`, `via`, `rule` and `reason` those of the newest decision. `learned` is how often only learn
+    mode let something through."""
 
     host: str
     port: int

@@ -34,10 +34,8 @@ SUPERSEDED = "A new message was sent instead of resuming this."
 
 
 class Sessions:
-    """All sessions of this daemon. An async context manager that owns the tasks of all runs.
-
-    Leaving it detaches from what runs: commands go on in the keeper, and the next start finds the runs.
-    """
+    """All sessions of this daemon. An async context manager that owns the tasks of all runs. Leaving it detaches from
+    what runs: commands go on in the keeper, and the next start finds the runs."""
 
     def __init__(self, ports: SessionPorts) -> None:
         self._ports = ports
@@ -100,12 +98,9 @@ class Sessions:
         await self._ports.cages.forget_home(session)
 
     async def post_message(self, session: str, text: str, *, actor: Actor) -> Started:
-        """Say something to the agent, which starts a run.
-
-        Everything is checked before anything is stored. KagedError: `validation_failed` or
-        `payload_too_large` for the text, `conflict` while a run is going or when the project is not trusted,
-        and what `prepare` raises.
-        """
+        """Say something to the agent, which starts a run. Everything is checked before anything is stored. KagedError:
+        `validation_failed` or `payload_too_large` for the text, `conflict` while a run is going or when the project is
+        not trusted, and what `prepare` raises."""
         self._check_text(text)
         found = await self.get(session)
         _require_idle(found)
@@ -118,11 +113,8 @@ class Sessions:
         return started
 
     async def interrupt(self, session: str, *, actor: Actor) -> Stopped:
-        """Stop the run: model, tools and questions, within a second. Returns once that is stored.
-
-        An interrupted run is given up, and commands of it that still run are stopped. KagedError conflict
-        when there is nothing to stop.
-        """
+        """Stop the run: model, tools and questions, within a second. Returns once that is stored. An interrupted run is
+        given up, and commands of it that still run are stopped. KagedError conflict when there is nothing to stop."""
         active = self._executor.active(session)
         if active is not None:
             active.interrupted_by = active.interrupted_by or actor
@@ -168,11 +160,9 @@ class Sessions:
         return await self._ports.db.read(lambda c: rows.list_attention(c, session))
 
     async def answer_attention(self, session: str, attention: str, answer: str, *, actor: Actor) -> Attention:
-        """Answer a question, once. On an interrupted run this resumes it.
-
-        KagedError: `not_found` for a question that this session does not have, `conflict` when it was
-        answered or withdrawn, `validation_failed` for an empty answer.
-        """
+        """Answer a question, once. On an interrupted run this resumes it. KagedError: `not_found` for a question that
+        this session does not have, `conflict` when it was answered or withdrawn, `validation_failed` for an empty
+        answer."""
         if not answer.strip():
             raise _invalid("answer", "An answer needs at least one visible character.")
         item = await self._questions.get(session, attention)

@@ -42,10 +42,8 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """A question to the operator; `state` is `open`, `answered` or `withdrawn`.
-
-    Of a withdrawn one `answer` holds the reason that the agent was told.
-    """
+    """A question to the operator; `state` is `open`, `answered` or `withdrawn`. Of a withdrawn one `answer` holds the
+    reason that the agent was told."""
 
     id: str
     session: str
