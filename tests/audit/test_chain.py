@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from kaged.audit import chain
 from kaged.audit.chain import EMPTY, GENESIS, ChainError, Head, Record
 from kaged.audit.log import Audit
-from kaged.audit.scrub import scrub
 from kaged.core.actors import DAEMON
+from kaged.telemetry.scrub import scrub
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -83,6 +83,7 @@ def test_each_value_and_key_has_its_place() -> None:
         ("a: 1\r\n", "f:1:5: has Windows line ends"),
         ("a: 1\nb: \0", "f:2:4: a NUL character"),
         ("a: 'x\x07'", "f:1:6: a character that YAML does not allow"),
+        ("é: 'x\x07'", "f:1:6: a character that YAML does not allow"),
         ("a: \ud800", "f:1:4: half a character"),
         ("a: .inf", "f:1:4: .inf is not a usable number"),
         ("a: -.INF", "f:1:4: -.INF is not a usable number"),

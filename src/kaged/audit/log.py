@@ -17,12 +17,12 @@ from typing import Any, Self
 
 from kaged.audit import chain
 from kaged.audit.chain import EMPTY, ChainError, Head, Outcome, Record, VerifyReport
-from kaged.audit.scrub import scrub
 from kaged.core import clock
 from kaged.core.actors import DAEMON, Actor
 from kaged.core.errors import GateError, KagedError
 from kaged.core.ids import new_ulid
 from kaged.storage.schema import sync_folder
+from kaged.telemetry.scrub import scrub
 
 log = logging.getLogger(__name__)
 

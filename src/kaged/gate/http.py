@@ -71,20 +71,6 @@ async def accept(sock: socket.socket, context: ssl.SSLContext | None) -> Pair:
     return Pair(reader, asyncio.StreamWriter(transport, protocol, reader, loop), sock)
 
 
-async def _dial(upstream: Upstream, policy: Policy, account: Account, *, tls: bool) -> Pair:
-    sock = await upstream.connect(policy, account.host, account.port)
-    options: dict[str, Any] = {"ssl": client_context(), "server_hostname": account.host, **LIMITS} if tls else {}
-    try:
-        return Pair(*await asyncio.open_connection(sock=sock, limit=PIECE, **options), sock)
-    except ssl.SSLCertVerificationError as error:
-        raise Denied(f"the host's certificate is not valid ({error.verify_message})", 502) from error
-    except OSError as error:
-        raise Denied("the host does not speak TLS as it should", 502) from error
-    except BaseException:
-        sock.close()
-        raise
-
-
 class GoneError(Exception):
     """The program has left before its answer was complete."""
 
@@ -115,10 +101,8 @@ class Exchange:
         """Read the request and check it; None when the program goes without one. Raises `Denied`."""
         try:
             async with asyncio.timeout(REQUEST_LIMIT_S):
-                while (event := self._down.next_event()) is h11.NEED_DATA:
+                while (event := self._next()) is h11.NEED_DATA:
                     self._down.receive_data(await self._client.reader.read(PIECE))
-        except h11.RemoteProtocolError as error:
-            raise Denied("the request is malformed", 400) from error
         except TimeoutError:
             return None
         if not isinstance(event, h11.Request):
@@ -157,7 +141,18 @@ class Exchange:
 
     async def dial(self) -> Pair:
         """The connection to the host, which `carry` closes. Raises `Denied`."""
-        return await _dial(self._upstream, self._policy, self._account, tls=self._scheme == "https")
+        host, tls = self._account.host, self._scheme == "https"
+        sock = await self._upstream.connect(self._policy, host, self._account.port)
+        options: dict[str, Any] = {"ssl": client_context(), "server_hostname": host, **LIMITS} if tls else {}
+        try:
+            return Pair(*await asyncio.open_connection(sock=sock, limit=PIECE, **options), sock)
+        except ssl.SSLCertVerificationError as error:
+            raise Denied(f"the host's certificate is not valid ({error.verify_message})", 502) from error
+        except OSError as error:
+            raise Denied("the host does not speak TLS as it should", 502) from error
+        except BaseException:
+            sock.close()
+            raise
 
     async def carry(self, goes: Outgoing, server: Pair) -> None:
         """Send the request and bring its answer back. Raises `Denied` as long as nothing was answered."""
@@ -179,7 +174,7 @@ class Exchange:
 
     async def _send_body(self, server: Pair, websocket: bool) -> None:
         """The rest of the request; then watch the program. Raises `GoneError` when it has left."""
-        while not isinstance(event := self._next_of_body(), h11.EndOfMessage):
+        while not isinstance(event := self._next(), h11.EndOfMessage):
             if event is h11.NEED_DATA:
                 data = await self._client.reader.read(PIECE)
                 if not data:
@@ -198,7 +193,7 @@ class Exchange:
         if not websocket and self._scheme == "https":  # in plain text a program may close its side only
             raise GoneError
 
-    def _next_of_body(self) -> object:
+    def _next(self) -> object:
         try:
             return self._down.next_event()
         except h11.RemoteProtocolError as error:

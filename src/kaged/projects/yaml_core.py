@@ -28,6 +28,7 @@ _UNREADABLE = {
     "\r": "has Windows line ends; save it with line feeds only",
     "[\ud800-\udfff]": "half a character (surrogate)",
     "\0": "a NUL character",
+    "[^\t\n -~\x85\xa0-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]": "a character that YAML does not allow",
 }
 
 
@@ -44,22 +45,17 @@ def load(text: str, name: str) -> Document:
     """Read one document; `name` is the file in messages. Raises ProjectError."""
     for pattern, sentence in _UNREADABLE.items():
         if (found := re.search(pattern, text)) is not None:
-            raise _problem(_position(text, found.start(), name), sentence)
+            at = found.start()
+            mark = Mark(name, text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+            raise _problem(mark, sentence)
     if len(text) > MAX_CHARS:
         raise _problem(Mark(name, 1, 1), f"is longer than {MAX_CHARS} characters")
     document = Document()
     try:
         document.value = _Reader(iter(yaml.parse(text, yaml.CSafeLoader)), name, document).document()
-    except yaml.reader.ReaderError as error:
-        mark = _position(text, error.position, name)
-        raise _problem(mark, "a character that YAML does not allow") from None
     except yaml.MarkedYAMLError as error:
         raise _problem(_mark(error.problem_mark, name), str(error.problem or "is not YAML")) from None
     return document
-
-
-def _position(text: str, at: int, name: str) -> Mark:
-    return Mark(name, text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
 
 
 def _mark(mark: Any, name: str) -> Mark:
@@ -133,7 +129,7 @@ class _Reader:
             return text[0] in "tT"
         for pattern, base in _INTEGERS:
             if re.fullmatch(pattern, text):
-                return int(text.removeprefix("0o").removeprefix("0x"), base)
+                return int(text, base)
         if _NO_NUMBER.fullmatch(text):
             raise self._refuse(event, f"{text} is not a usable number; quote it if it is text")
         if _FLOAT.fullmatch(text):

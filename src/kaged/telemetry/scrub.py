@@ -1,13 +1,22 @@
-"""Keeps secrets out of log lines: the values that were registered, and whatever looks like a credential."""
+"""Keeps secrets out of log lines and records: registered values, what looks like a credential, what a key calls one."""
 
 import json
+import math
 import re
+from collections.abc import Mapping
+from typing import Any
 
 REDACTED = "[redacted]"
 SHORTEST = 8  # A registered value shorter than this is ignored: replacing it would garble ordinary words
 _secrets: set[str] = set()
 
 _NAMES = r"nonce|token|secret|passw(?:or)?d|api[_-]?key|x-api-key|x-kaged-client|cookie|kaged_session\w*"
+_SECRET_KEY = re.compile(
+    r"(?i)(^|[_\-.\s])(api[_-]?key|token|secret|password|passwd|passphrase|nonce|authorization|cookie"
+    r"|credentials?|private[_-]?key)$"
+)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_ASSIGNED = re.compile(r"(?i)\b((?:token|key|secret|password)=)[\w.~%+-]+")
 _LOOKS = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), r"\1 " + REDACTED),
     (re.compile(r"\b(?:sk-[\w-]{16,}|gh[pousr]_\w{20,}|xox[abpr]-[\w-]{10,}|AKIA[0-9A-Z]{16})"), REDACTED),
@@ -37,3 +46,26 @@ def clean(text: str) -> str:
     for pattern, replacement in _LOOKS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def _text(value: str) -> str:
+    return clean(_ASSIGNED.sub(r"\1" + REDACTED, value))
+
+
+def scrub(value: Any) -> Any:
+    """A copy made of plain JSON values only, without secrets; other types become their text."""
+    if isinstance(value, Mapping):
+        return {
+            _text(str(key)): REDACTED if _is_secret(str(key)) and item is not None else scrub(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [scrub(item) for item in value]
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return _text(str(value))
+
+
+def _is_secret(name: str) -> bool:
+    """Whether a key of this name holds a secret (`api_key`, `X-Auth-Nonce`; not `api_key_env`)."""
+    return _SECRET_KEY.search(_CAMEL.sub("_", name)) is not None
