@@ -1,7 +1,6 @@
 """The SQL of sessions, runs and questions. Runs on the storage room's threads, inside its transactions."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import apsw
@@ -43,31 +42,28 @@ def insert_session(connection: apsw.Connection, session: str, project: str, titl
 
 def get_session(connection: apsw.Connection, session: str) -> Session:
     """One session with its newest run. Raises KagedError not_found."""
-    row = connection.execute(f"{_SESSION} WHERE s.id = ?", (session,)).fetchone()
-    if row is None:
-        raise KagedError("not_found", f"There is no session {session}.", {"session": session})
-    return _session(row)
+    for found in _sessions(connection, "WHERE s.id = ?", session):
+        return found
+    raise KagedError("not_found", f"There is no session {session}.", {"session": session})
 
 
 def list_sessions(connection: apsw.Connection, project: str, offset: int, limit: int) -> list[Session]:
     """A project's sessions that are not archived, newest first."""
-    rows = connection.execute(
-        f"{_SESSION} WHERE s.project = ? AND s.state != ? ORDER BY s.id DESC LIMIT ? OFFSET ?",
-        (project, SessionState.ARCHIVED, limit, offset),
-    )
-    return [_session(row) for row in rows]
+    where = "WHERE s.project = ? AND s.state != ? ORDER BY s.id DESC LIMIT ? OFFSET ?"
+    return _sessions(connection, where, project, SessionState.ARCHIVED, limit, offset)
 
 
 def open_runs(connection: apsw.Connection) -> list[Session]:
     """Sessions whose newest run has not ended, oldest first."""
     marks = ", ".join("?" * len(ENDED))
-    rows = connection.execute(
-        f"{_SESSION} WHERE s.run_state IS NOT NULL AND s.run_state NOT IN ({marks}) ORDER BY s.id", tuple(ENDED)
-    )
-    return [_session(row) for row in rows]
+    return _sessions(connection, f"WHERE s.run_state NOT IN ({marks}) ORDER BY s.id", *ENDED)
 
 
-def _session(row: Sequence[Any]) -> Session:
+def _sessions(connection: apsw.Connection, where: str, *values: str | int) -> list[Session]:
+    return [_session(*row) for row in connection.execute(f"{_SESSION} {where}", values)]
+
+
+def _session(*row: Any) -> Session:
     run_id, run_state, *of_run, session, project, title, state, head, made, changed, made_by = row
     run = None if run_id is None else RunInfo(run_id, RunState(run_state), *of_run)
     return Session(session, project, title, SessionState(state), run, head, made, changed, made_by)
@@ -120,23 +116,20 @@ def insert_attention(connection: apsw.Connection, item: Attention) -> None:
 
 def get_attention(connection: apsw.Connection, session: str, attention: str) -> Attention:
     """One question. Raises KagedError not_found."""
-    row = connection.execute(f"{_ATTENTION} WHERE session = ? AND id = ?", (session, attention)).fetchone()
-    if row is None:
-        raise KagedError("not_found", f"This session has no question {attention}.", {"attention": attention})
-    return _attention(row)
+    for found in _attentions(connection, "session = ? AND id = ?", session, attention):
+        return found
+    raise KagedError("not_found", f"This session has no question {attention}.", {"attention": attention})
 
 
 def attention_of_call(connection: apsw.Connection, session: str, call_id: str) -> Attention | None:
     """The question that a call asked, if it came so far."""
-    row = connection.execute(f"{_ATTENTION} WHERE session = ? AND call_id = ?", (session, call_id)).fetchone()
-    return None if row is None else _attention(row)
+    return next(iter(_attentions(connection, "session = ? AND call_id = ?", session, call_id)), None)
 
 
 def list_attention(connection: apsw.Connection, session: str, *, only_open: bool = False) -> list[Attention]:
     """A session's questions, open ones first, then newest first."""
-    where = "WHERE session = ?" + (" AND state = 'open'" if only_open else "")
-    rows = connection.execute(f"{_ATTENTION} {where} ORDER BY state = 'open' DESC, id DESC", (session,))
-    return [_attention(row) for row in rows]
+    where = "session = ?" + (" AND state = 'open'" if only_open else "")
+    return _attentions(connection, f"{where} ORDER BY state = 'open' DESC, id DESC", session)
 
 
 NETWORK_CALL = "network:"
@@ -145,19 +138,27 @@ NETWORK_CALL = "network:"
 
 def open_network_questions(connection: apsw.Connection) -> list[Attention]:
     """What the gate asked, in all sessions, and nobody answered."""
-    rows = connection.execute(f"{_ATTENTION} WHERE state = 'open' AND call_id GLOB '{NETWORK_CALL}*'")
-    return [_attention(row) for row in rows]
+    return _attentions(connection, f"state = 'open' AND call_id GLOB '{NETWORK_CALL}*'")
+
+
+def _attentions(connection: apsw.Connection, where: str, *values: str) -> list[Attention]:
+    rows = connection.execute(f"{_ATTENTION} WHERE {where}", values)
+    return [_attention(*row) for row in rows]
+
+
+def _attention(*row: Any) -> Attention:
+    return Attention(*[*row[:7], tuple(json.loads(row[7])), *row[8:]])
 
 
 def network_mark(connection: apsw.Connection, session: str) -> int | None:
     """Number of the last network event in the session's journal; None when there is no session."""
-    row = connection.execute("SELECT network_mark FROM sessions WHERE id = ?", (session,)).fetchone()
-    return None if row is None else int(row[0])
+    mark: int | None = connection.execute("SELECT network_mark FROM sessions WHERE id = ?", (session,)).get
+    return mark
 
 
 def set_network_mark(connection: apsw.Connection, session: str, mark: int) -> None:
     """Remember the last network event."""
-    connection.execute("UPDATE sessions SET network_mark = ?2 WHERE id = ?1", (session, mark))
+    _update(connection, "sessions", session, network_mark=mark)
 
 
 class NotOpen(KagedError):
@@ -185,8 +186,8 @@ def start_waiting(connection: apsw.Connection, run: str) -> None:
 
 
 def _run_state(connection: apsw.Connection, run: str) -> str | None:
-    row = connection.execute("SELECT state FROM runs WHERE id = ?", (run,)).fetchone()
-    return None if row is None else str(row[0])
+    state: str | None = connection.execute("SELECT state FROM runs WHERE id = ?", (run,)).get
+    return state
 
 
 def resolve_attention(connection: apsw.Connection, item: Attention, state: str, answer: str, actor: str) -> None:
@@ -198,12 +199,6 @@ def resolve_attention(connection: apsw.Connection, item: Attention, state: str, 
     run = item.run_id
     if _run_state(connection, run) == RunState.WAITING and not connection.execute(query, (run,)).fetchone():
         move_run(connection, run, RunInput.RESOLVE)
-
-
-def _attention(row: Sequence[Any]) -> Attention:
-    values = [*row]
-    values[7] = tuple(json.loads(row[7]))
-    return Attention(*values)
 
 
 def has_result(connection: apsw.Connection, session: str, call_id: str) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Self
 
 import apsw
@@ -61,9 +62,8 @@ class Sessions:
         session = ids.new_ulid()
         name = _one_line(title or "") or UNTITLED
         event = NewEvent("session.created", {"title": name, "project": slug, "actor": actor.id})
-        await self._ports.journal.append(
-            session, [event], also=lambda c: rows.insert_session(c, session, slug, name, actor.id)
-        )
+        insert = partial(rows.insert_session, session=session, project=slug, title=name, actor=actor.id)
+        await self._ports.journal.append(session, [event], also=insert)
         return await self.get(session)
 
     async def get(self, session: str) -> Session:
@@ -91,9 +91,8 @@ class Sessions:
         if found.interrupted is not None:
             await self._give_up(found, found.interrupted, actor)
         event = NewEvent("session.archived", {"actor": actor.id})
-        await self._ports.journal.append(
-            session, [event], also=lambda c: rows.move_session(c, session, SessionInput.ARCHIVE)
-        )
+        put_away = partial(rows.move_session, session=session, given=SessionInput.ARCHIVE)
+        await self._ports.journal.append(session, [event], also=put_away)
         await self._ports.keeper.drop_cage(session)
         await self._ports.cages.forget_home(session)
 
@@ -167,9 +166,7 @@ class Sessions:
             raise _invalid("answer", "An answer needs at least one visible character.")
         item = await self._questions.get(session, attention)
         if item.kind == "approval_gate" and answer not in item.options:
-            raise KagedError(
-                "validation_failed", f"Answer with one of: {', '.join(item.options)}.", {"field": "answer"}
-            )
+            raise _invalid("answer", f"Answer with one of: {', '.join(item.options)}.")
         await self._questions.answer(item, answer, actor.id)
         details = {"session": session, "run": item.run_id}
         await self._ports.audit.record(actor, "attention.answer", attention, "ok", details)
@@ -185,13 +182,12 @@ class Sessions:
             raise _invalid("text", "The message is not valid Unicode text.") from None
         if not text.strip():
             raise _invalid("text", "The message is empty; write something.")
-        if size > self._ports.message_bytes:
-            raise KagedError(
-                "payload_too_large",
-                f"The message has {size:,} bytes; the limit is {self._ports.message_bytes:,} "
-                "(`[limits] message_bytes`). Put the text into a file of the project and name that.",
-                {"field": "text", "limit": self._ports.message_bytes},
+        if size > (most := self._ports.message_bytes):
+            said = (
+                f"The message has {size:,} bytes; the limit is {most:,} (`[limits] message_bytes`). Put the text into "
             )
+            said += "a file of the project and name that."
+            raise KagedError("payload_too_large", said, {"field": "text", "limit": most})
 
     async def _store_message(
         self, found: Session, started: Started, text: str, prepared: Prepared, actor: Actor
