@@ -104,7 +104,7 @@ def test_a_message_without_end_is_streaming_until_its_run_ends() -> None:
     begin = ("message.start", R | {"message_id": "m", "agent": "primary"})
     conversation = fold(user("hi"), begin)
     assert conversation.streaming is not None
-    assert (conversation.streaming.message_id, conversation.streaming.seq) == ("m", 2)
+    assert (conversation.streaming.data["message_id"], conversation.streaming.seq) == ("m", 2)
     assert fold(user("hi"), begin, ("run.ended", R | {"outcome": "failed", "reason": ""})).streaming is None
 
 

@@ -123,7 +123,7 @@ async def test_closing_ends_a_waiting_iteration_and_leaves_nothing_behind(home: 
     for task in waiting:
         with pytest.raises(StopAsyncIteration):
             await task
-    assert not home.journal._sessions and not home.journal._watchers
+    assert not home.journal._followers
 
 
 async def test_a_cancelled_iteration_loses_nothing(home: Home) -> None:

@@ -47,21 +47,13 @@ class Answer:
         return not self.calls and not any(isinstance(p, TextPart) and p.text.strip() for p in self.parts)
 
 
-@dataclass(slots=True)
-class Streaming:
-    """A message that has begun and not ended, by number of its first event."""
-
-    run_id: str
-    message_id: str
-    seq: int
-
-
 class Conversation:
     """The state of a session's conversation; grows by `apply`, one event after the other."""
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self.ledger = Ledger()
-        self.streaming: Streaming | None = None
+        self.streaming: Event | None = None
+        """The start of a message that has not ended."""
         self._entries: list[UserMessage | Answer] = []
         self._calls: dict[str, Call] = {}
         self._steps: dict[str, int] = {}
@@ -75,7 +67,7 @@ class Conversation:
             case "message.user":
                 self._entries.append(UserMessage(data["text"]))
             case "message.start":
-                self.streaming = Streaming(data["run_id"], data["message_id"], event.seq)
+                self.streaming = event
             case "message.end":
                 self._message_end(data)
             case "tool.denied":
@@ -137,7 +129,7 @@ class Conversation:
         self._entries.append(answer)
 
     def _run_ended(self, run_id: str) -> None:
-        if self.streaming is not None and self.streaming.run_id == run_id:
+        if self.streaming is not None and self.streaming.data["run_id"] == run_id:
             self.streaming = None
         for call in self.open_calls():
             if call.run_id == run_id and call.started_at is None:

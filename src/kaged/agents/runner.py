@@ -119,10 +119,11 @@ class _Loop:
 
     async def _close_broken_message(self) -> None:
         """End a message that a crash cut off; the model is asked again from the step before it."""
-        streaming = self._log.conversation.streaming
-        if streaming is not None:
-            parts = partial_parts(await self._log.deltas_of(streaming.message_id, streaming.seq))
-            await self._log.commit(end_event(streaming.run_id, streaming.message_id, parts, "lost", interrupted=True))
+        start = self._log.conversation.streaming
+        if start is not None:
+            run_id, message_id = start.data["run_id"], start.data["message_id"]
+            parts = partial_parts(await self._log.deltas_of(message_id, start.seq))
+            await self._log.commit(end_event(run_id, message_id, parts, "lost", interrupted=True))
 
     async def _ask(self, question: ModelRequest) -> RunEnd | None:
         """One answer of the model, with visible retries; an end only when there will be none."""
@@ -135,20 +136,16 @@ class _Loop:
                 return None
             except ModelError as error:
                 decision = retry.decide(error, attempt, self._runner.jitter())
-                await self._log.commit(self._told(error, decision))
-                if isinstance(decision, retry.Final):
-                    return RunEnd("failed", decision.reason)
-                await self._wait(decision.wait_s)
+                told = {"run_id": self._run.run_id, "code": error.kind}
+                if isinstance(decision, str):
+                    await self._log.commit(NewEvent("error", told | {"message": decision}))
+                    return RunEnd("failed", decision)
+                again = {"message": error.message, "attempt": attempt, "retry_in_s": decision}
+                await self._log.commit(NewEvent("error", told | again))
+                await self._wait(decision)
             except Interrupted:
                 self._stopped.append("the model's answer")
                 raise
-
-    def _told(self, error: ModelError, decision: retry.Again | retry.Final) -> NewEvent:
-        data: dict[str, object] = {"run_id": self._run.run_id, "code": error.kind}
-        if isinstance(decision, retry.Final):
-            return NewEvent("error", data | {"message": decision.reason})
-        more = {"message": error.message, "attempt": decision.attempt, "retry_in_s": decision.wait_s}
-        return NewEvent("error", data | more)
 
     async def _wait(self, seconds: float) -> None:
         async with until(self._run.interrupt, self._runner.sleep(seconds)) as sleeping:

@@ -23,8 +23,7 @@ class Journal:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._sessions: dict[str, set[Subscription]] = {}
-        self._watchers: set[Subscription] = set()
+        self._followers: dict[str, set[Subscription]] = {}
 
     async def append(
         self, session: str, events: Sequence[NewEvent], *, fence: Fence | None = None, also: Also | None = None
@@ -67,14 +66,28 @@ class Journal:
         """Follow `session:<id>` by sequence number or `events` by commit number, from after `after`. The subscription
         must be closed (it is a context manager). Raises `KagedError("bad_request")` for any other channel or a negative
         `after`."""
+        if channel != EVENTS_CHANNEL and (channel[:8] != SESSION_PREFIX or channel == SESSION_PREFIX):
+            raise KagedError("bad_request", "Channels are `session:<id>` and `events`.")
         if after < 0:
             raise KagedError("bad_request", "`after` is the number of the last event seen, 0 for none.")
+        session = channel.removeprefix(SESSION_PREFIX)
+        followers = self._followers.setdefault(channel, set())
+
+        def leave(subscription: Subscription) -> None:
+            followers.discard(subscription)
+            if not followers and self._followers.get(channel) is followers:
+                del self._followers[channel]
+
+        def page(after: int, limit: int) -> Awaitable[list[Event]]:
+            return self._db.read(lambda connection: rows.session_page(connection, session, after, limit, MAX_BYTES))
+
         if channel == EVENTS_CHANNEL:
-            return self._watch(after)
-        kind, _, session = channel.partition(":")
-        if f"{kind}:" != SESSION_PREFIX or not session:
-            raise KagedError("bad_request", "Channels are `session:<id>` and `events`.")
-        return self._follow(session, after)
+            source = Source(lambda event: event.commit, self.read_lifecycle, self.commit_head, leave)
+        else:
+            source = Source(lambda event: event.seq, page, lambda: self.head(session), leave)
+        subscription = Subscription(source, after)
+        followers.add(subscription)
+        return subscription
 
     async def fold_deltas(self, session: str, message_id: str) -> int:
         """Drop the text of a finished message's deltas, whose whole text is in its `message.end`. Their numbers stay,
@@ -88,37 +101,17 @@ class Journal:
             total += await self._db.write(work)
         return total
 
-    def _follow(self, session: str, after: int) -> Subscription:
-        followers = self._sessions.setdefault(session, set())
-
-        def leave(subscription: Subscription) -> None:
-            followers.discard(subscription)
-            if not followers and self._sessions.get(session) is followers:
-                del self._sessions[session]
-
-        def page(after: int, limit: int) -> Awaitable[list[Event]]:
-            return self._db.read(lambda connection: rows.session_page(connection, session, after, limit, MAX_BYTES))
-
-        source = Source(lambda event: event.seq, page, lambda: self.head(session), leave)
-        subscription = Subscription(source, after)
-        followers.add(subscription)
-        return subscription
-
-    def _watch(self, after: int) -> Subscription:
-        source = Source(lambda event: event.commit, self.read_lifecycle, self.commit_head, self._watchers.discard)
-        subscription = Subscription(source, after)
-        self._watchers.add(subscription)
-        return subscription
-
     def _publish(self, done: Appended) -> None:
         """On the loop, in commit order: hand committed events to those who follow."""
-        if not self._sessions and not self._watchers:
+        followers = self._followers.get(SESSION_PREFIX + done.entry.session, ())
+        watchers = self._followers.get(EVENTS_CHANNEL, ())
+        if not followers and not watchers:
             return
         for event, (_, _, text) in zip(done.events, done.entry.events, strict=True):
             size = len(text)
-            for subscription in self._sessions.get(event.session, ()):
+            for subscription in followers:
                 subscription.offer(event, size)
-            if self._watchers and event.type in LIFECYCLE:
+            if watchers and event.type in LIFECYCLE:
                 told = rows.with_origin(event, done.project)
-                for subscription in self._watchers:
+                for subscription in watchers:
                     subscription.offer(told, size)
