@@ -1,7 +1,6 @@
 """The `cage:` block of an agent: what a project file may ask for, checked as far as text alone can be. Whether a path
 exists, is a symbolic link or overlaps another is decided when the plan is compiled."""
 
-import re
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
@@ -25,7 +24,11 @@ PROTECTED: tuple[str, ...] = (
 ALWAYS_PROTECTED = ".kaged/**"
 
 _NO_NUL = matching(r"[^\0]*", "a value holds no NUL")
-_SECRET_NAME = re.compile(r"(?i)(^|_)(api_?key|key|token|secret|password|passwd|credentials?|cookie|nonce)(_|$)")
+_NO_SECRET = matching(
+    r"(?i)(?!(.*_)?(api_?key|key|token|secret|password|passwd|credentials?|cookie|nonce)(_|$)).*",
+    "{} looks like a secret, and secrets do not enter a cage through `env.pass`",
+)
+_Passed = Annotated[str, AfterValidator(env_name), _NO_SECRET]
 
 
 def _clean(path: str) -> None:
@@ -56,13 +59,6 @@ def _pattern(pattern: str) -> str:
         raise ValueError("expected a path below the project, such as `infra/**` or `Makefile`")
     _clean(path)
     return pattern
-
-
-def _passed_name(name: str) -> str:
-    env_name(name)
-    if _SECRET_NAME.search(name):
-        raise ValueError(f"{name} looks like a secret, and secrets do not enter a cage through `env.pass`")
-    return name
 
 
 def _not_policy(remove: tuple[str, ...]) -> tuple[str, ...]:
@@ -116,7 +112,7 @@ class Limits(Part):
 class EnvSpec(Part):
     """The environment of commands: names taken over from the daemon's, and fixed values."""
 
-    pass_: Annotated[tuple[Annotated[str, AfterValidator(_passed_name)], ...], Names, Field(alias="pass")] = ()
+    pass_: Annotated[tuple[_Passed, ...], Names, Field(alias="pass")] = ()
     set: dict[Annotated[str, AfterValidator(env_name)], Annotated[str, _NO_NUL]] = {}
 
 

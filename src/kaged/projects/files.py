@@ -60,7 +60,10 @@ def read_content(folder: Path, *, overlay: str | None = None) -> Content | None:
 
 def _prompts(folder: Path, parsed: Parsed, reviewed: list[Reviewed]) -> dict[str, str]:
     reference = parsed.spec.primary.system_prompt
-    for name in prompt_names(reference):
+    prefix, _, path = reference.partition(":/")
+    # `config:/x.md` is `.kaged/x.local.md` if there is one, else `.kaged/x.md`.
+    names = [path] if prefix == "project" else [f".kaged/{overlay_name(path)}", f".kaged/{path}"]
+    for name in names:
         text = read_text(folder, name, max_bytes=MAX_PROMPT)
         if text is None:
             continue
@@ -69,12 +72,3 @@ def _prompts(folder: Path, parsed: Parsed, reviewed: list[Reviewed]) -> dict[str
             raise ProjectError([f"{name}:1:1: is empty; write what the agent should do"])
         return {reference: text}
     raise ProjectError([f"{parsed.prompt_at}: primary.system_prompt: there is no file {name}; create it"])
-
-
-def prompt_names(reference: str) -> list[str]:
-    """The files below the project that a prompt reference may mean, the one that wins first. For `config:/x.md` that is
-    `.kaged/x.local.md` before `.kaged/x.md`."""
-    prefix, _, name = reference.partition(":/")
-    if prefix == "project":
-        return [name]
-    return [f".kaged/{overlay_name(name)}", f".kaged/{name}"]

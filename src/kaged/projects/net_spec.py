@@ -71,13 +71,6 @@ def _host(text: str) -> str:
     return f"{wildcard}{_name(name.removeprefix(wildcard))}:{int(digits)}"
 
 
-def _one_host(text: str) -> str:
-    host = _host(text)
-    if host[0] == "*":
-        raise ValueError("a secret goes to one host; write its whole name")
-    return host
-
-
 def _address(text: str) -> str:
     try:
         address = ipaddress.ip_address(text)
@@ -144,6 +137,6 @@ class SecretSpec(Part):
 
     name: Annotated[str, AfterValidator(env_name)]
     source: Annotated[str, _SOURCE, Field(alias="from")]
-    host: Annotated[str, AfterValidator(_one_host)]
+    host: Annotated[str, AfterValidator(_host), matching("[^*].*", "a secret goes to one host; write its whole name")]
     header: Annotated[str, _HEADER] = "Authorization"
     format: Annotated[str, _FORMAT] = "{}"

@@ -24,11 +24,7 @@ class Part(BaseModel):
     )  # fmt: skip
 
 
-def _listed(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-Names = BeforeValidator(_listed)
+Names = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 """Lets a tuple be written as a list."""
 
 

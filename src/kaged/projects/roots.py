@@ -61,17 +61,13 @@ class RootRules:
         for refused in (*self.inside_refused, *self.above_refused):
             inside = folder.is_relative_to(refused) and refused in self.inside_refused and folder.parent != self.own
             if inside or refused.is_relative_to(folder):
-                raise _forbidden(folder, refused)
+                relation = "is" if folder == refused else "lies in" if inside else "contains"
+                what = f"{folder} {relation} {refused}, which no agent may reach"
+                raise KagedError("forbidden", f"{what}; choose a folder of its own")
         if self.roots is not None and not any(folder != root and folder.is_relative_to(root) for root in self.roots):
             listed = ", ".join(map(str, self.roots))
             what = f"{folder} is outside of the folders for projects ({listed})"
             raise KagedError("forbidden", f"{what}; move it, or add its parent to [projects] roots in config.toml")
-
-
-def _forbidden(folder: Path, refused: Path) -> KagedError:
-    relation = "is" if folder == refused else "contains" if refused.is_relative_to(folder) else "lies in"
-    what = f"{folder} {relation} {refused}, which no agent may reach"
-    return KagedError("forbidden", f"{what}; choose a folder of its own")
 
 
 def _homes() -> list[Path]:

@@ -55,14 +55,6 @@ def _public_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _storage_url(url: str) -> str:
-    if re.match("postgres(ql)?://", url):
-        raise ValueError("PostgreSQL is not supported by this version of kaged; use sqlite:///absolute/path")
-    if not re.fullmatch(r"(sqlite:///[^/\0].*)?", url):
-        raise ValueError('allowed: "sqlite:///absolute/path/kaged.db", or "" for <home>/kaged.db')
-    return url
-
-
 def _peer(text: str) -> str:
     if re.fullmatch("uid:[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}", text):
         return text
@@ -73,6 +65,7 @@ def _peer(text: str) -> str:
         raise ValueError(f"{text!r} is not a peer; {allowed}") from None
 
 
+_UNSUPPORTED = "is not supported by this version of kaged"
 AbsolutePath = Annotated[Path, Field(strict=False), AfterValidator(_absolute)]
 
 _USER_ID = matching(
@@ -121,7 +114,11 @@ class Auth(Section):
 class Storage(Section):
     """`[storage]`: the database."""
 
-    url: Annotated[str, AfterValidator(_storage_url)] = ""
+    url: Annotated[
+        str,
+        matching("(?s)(?!postgres(ql)?://).*", f"PostgreSQL {_UNSUPPORTED}; use sqlite:///absolute/path"),
+        matching(r"(sqlite:///[^/\0].*)?", 'allowed: "sqlite:///absolute/path/kaged.db", or "" for <home>/kaged.db'),
+    ] = ""
     """`sqlite:///absolute/path`. Empty: `<home>/kaged.db`."""
 
 
@@ -159,9 +156,7 @@ class Ui(Section):
 
     serve: bool = True
     """Whether the daemon serves the page itself."""
-    url: Annotated[
-        str, matching("", "a console served elsewhere is not supported by this version of kaged; remove it")
-    ] = ""
+    url: Annotated[str, matching("", f"a console served elsewhere {_UNSUPPORTED}; remove it")] = ""
     """Must be empty: a console served elsewhere is not supported by this version of kaged."""
 
 

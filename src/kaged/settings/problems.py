@@ -1,7 +1,7 @@
 """Turn pydantic's errors into sentences that say what is wrong and what is allowed."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ValidationError
@@ -36,7 +36,9 @@ def sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
     """What is wrong with one value and what is allowed there, without its place."""
     kind, given = error["type"], error["input"]
     if kind == "extra_forbidden":
-        return unknown_key(str(error["loc"][-1]), keys_at(model, error["loc"][:-1]))
+        names = _keys_at(model, error["loc"][:-1])
+        listed = f"; allowed: {', '.join(names)}" if names else ""
+        return f"is not a key that kaged knows{did_you_mean(str(error['loc'][-1]), names)}{listed}"
     if kind == "missing":
         return "is missing"
     if kind in _TYPES:
@@ -54,20 +56,13 @@ def sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
     return error["msg"]
 
 
-def unknown_key(name: str, known: Iterable[str]) -> str:
-    """The sentence for a key that does not exist."""
-    names = list(known)
-    listed = f"; allowed: {', '.join(names)}" if names else ""
-    return f"is not a key that kaged knows{did_you_mean(name, names)}{listed}"
-
-
 def shown(value: Any) -> str:
     """A value as short text for a message."""
     text = "true" if value is True else "false" if value is False else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+def _keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     """The known keys of the table at `loc`; none where any key is allowed."""
     annotation: Any = model
     for part in loc:

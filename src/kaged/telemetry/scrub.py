@@ -11,10 +11,10 @@ SHORTEST = 8  # A registered value shorter than this is ignored: replacing it wo
 _secrets: set[str] = set()
 
 _NAMES = r"nonce|token|secret|passw(?:or)?d|api[_-]?key|x-api-key|x-kaged-client|cookie|kaged_session\w*"
-_SECRET_KEY = re.compile(
+_names_secret = re.compile(
     r"(?i)(^|[_\-.\s])(api[_-]?key|token|secret|password|passwd|passphrase|nonce|authorization|cookie"
     r"|credentials?|private[_-]?key)$"
-)
+).search  # of a key: `api_key`, `X-Auth-Nonce`; not `api_key_env`
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _ASSIGNED = re.compile(r"(?i)\b((?:token|key|secret|password)=)[\w.~%+-]+")
 _LOOKS = (
@@ -56,7 +56,7 @@ def scrub(value: Any) -> Any:
     """A copy made of plain JSON values only, without secrets; other types become their text."""
     if isinstance(value, Mapping):
         return {
-            _text(str(key)): REDACTED if _is_secret(str(key)) and item is not None else scrub(item)
+            _text(str(key)): scrub(item) if item is None or not _names_secret(_CAMEL.sub("_", str(key))) else REDACTED
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):
@@ -64,8 +64,3 @@ def scrub(value: Any) -> Any:
     if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return _text(str(value))
-
-
-def _is_secret(name: str) -> bool:
-    """Whether a key of this name holds a secret (`api_key`, `X-Auth-Nonce`; not `api_key_env`)."""
-    return _SECRET_KEY.search(_CAMEL.sub("_", name)) is not None
