@@ -9,10 +9,11 @@ from kaged.models.offline import decide
 from kaged.models.offline.offers import called_code, changes, first_failure, plain_source
 from kaged.models.offline.script import Say
 from kaged.models.types import UserMessage
-from kaged.projects.sample import BUG_FILE, BUG_NEW, BUG_OLD, create_sample
+from kaged.projects.sample import create_sample
 from models.offline_driver import Loop, request, shell_in
 
 FIX = "Fix the failing test."
+BUG_FILE, BUG_OLD, BUG_NEW = "pancakes.py", "guests // serves", "guests / serves"
 
 
 def project(folder: Path, code: str, test: str) -> Loop:

@@ -23,9 +23,9 @@ def test_one_test_fails_until_the_one_edit_is_made(tmp_path: Path) -> None:
     assert before.returncode == 1
     assert "Ran 4 tests" in before.stderr
     assert "FAILED (failures=1)" in before.stderr
-    code = folder / sample.BUG_FILE
-    assert code.read_text().count(sample.BUG_OLD) == 1
-    code.write_text(code.read_text().replace(sample.BUG_OLD, sample.BUG_NEW))
+    code = folder / "pancakes.py"
+    assert code.read_text().count("guests // serves") == 1
+    code.write_text(code.read_text().replace("guests // serves", "guests / serves"))
     after = run_tests(folder)
     assert (after.returncode, after.stderr.splitlines()[-1]) == (0, "OK")
 
@@ -52,7 +52,7 @@ def test_without_git_there_is_simply_no_history(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("PATH", str(tmp_path))
     folder = sample.create_sample(tmp_path / "projects")
     assert not (folder / ".git").exists()
-    assert (folder / sample.BUG_FILE).exists()
+    assert (folder / "pancakes.py").exists()
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

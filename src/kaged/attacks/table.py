@@ -15,8 +15,7 @@ from .kernel import filtered, sockets
 from .ways import found, makes, on, opens
 
 LIMITS = "Limits"
-NOBODY = 2**22
-"""No process has that number."""
+NOBODY = 2**22  # No process has that number
 DAC_OVERRIDE, SETUID, SYS_MODULE, SYS_RAWIO, SYS_BOOT, MKNOD = 1, 7, 16, 17, 22, 27
 _files, _protected, _processes = (
     partial(Attack, g) for g in ("Files outside the project", "Protected files", "Processes")

@@ -16,8 +16,7 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 RESOLVE_LIMIT_S = 10.0
 CONNECT_LIMIT_S = 5.0  # of one address; the next one is tried then
 MAX_TRIED = 4
-LOOKUPS = 8
-"""Names of one cage that are looked up at the same time."""
+LOOKUPS = 8  # Names of one cage that are looked up at the same time
 
 _NEVER = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24", "fec0::/10")))
 """Of clouds' own services and of sites, which the standard library's tables take for public."""

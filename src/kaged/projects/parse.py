@@ -38,8 +38,7 @@ class Parsed:
 
     spec: ProjectFile
     canonical: str
-    prompt_at: Mark
-    """Where `primary.system_prompt` is written."""
+    prompt_at: Mark  # Where `primary.system_prompt` is written
 
 
 def parse(text: str, *, name: str = "project.yaml", overlay: str | None = None) -> ProjectFile:

@@ -17,14 +17,10 @@ class RootRules:
     """The folders that a project must stay clear of, and in system mode the ones it must lie in. Every path is resolved
     when the rules are made and when they are applied."""
 
-    inside_refused: tuple[Path, ...]
-    """No project is one of these, above one of these or inside one of these."""
-    above_refused: tuple[Path, ...]
-    """No project is one of these or above one of these."""
-    own: Path
-    """kaged's own projects: folders directly in here are allowed although the home is not."""
-    roots: tuple[Path, ...] | None
-    """Where projects must lie; None in user mode, anywhere else."""
+    inside_refused: tuple[Path, ...]  # No project is one of these, above one of these or inside one of these
+    above_refused: tuple[Path, ...]  # No project is one of these or above one of these
+    own: Path  # kaged's own projects: folders directly in here are allowed although the home is not
+    roots: tuple[Path, ...] | None  # Where projects must lie; None in user mode, anywhere else
 
     @classmethod
     def of(cls, loaded: Loaded) -> "RootRules":

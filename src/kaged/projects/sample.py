@@ -10,11 +10,6 @@ from kaged.core.errors import KagedError
 from kaged.projects import templates
 
 SLUG = "sample"
-TEST_COMMAND = "python3 -m unittest"
-BUG_FILE = "pancakes.py"
-BUG_OLD = "guests // serves"
-BUG_NEW = "guests / serves"
-"""Replacing BUG_OLD, which is in BUG_FILE once, by BUG_NEW makes the failing test pass."""
 
 _GIT_SETTINGS = (
     "core.hooksPath=/dev/null", "init.defaultBranch=main", "init.templateDir=", "user.name=kaged",
@@ -24,7 +19,7 @@ _GIT_SETTINGS = (
 
 def files() -> dict[str, str]:
     """Every file of the sample, by its path; the text of most is in `data/sample`."""
-    code = {name: templates.data(f"sample/{name}.txt") for name in (BUG_FILE, "test_pancakes.py")}
+    code = {name: templates.data(f"sample/{name}.txt") for name in ("pancakes.py", "test_pancakes.py")}
     prose = {name: templates.data(f"sample/{name}") for name in ("README.md", "AGENTS.md")}
     policy = {templates.FILE: templates.data("sample/project.yaml"), templates.PROMPT: templates.data("prompt.md")}
     return {**code, **prose, ".gitignore": "__pycache__/\n", **policy, templates.IGNORE: templates.GITIGNORE}
