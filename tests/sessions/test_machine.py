@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,6 @@ from kaged.sessions.machine import (
     SessionState,
     next_run,
     next_session,
-    picture,
 )
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "contributors" / "sessions.md"
@@ -71,5 +71,16 @@ def test_run_and_session_never_disagree(inputs: list[RunInput]) -> None:
         assert session is expected
 
 
+def diagram(begin: str, states: Any, table: Any, *ends: str) -> str:
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {begin}"]
+    for given_, move in table.items():
+        event = f" / {move.event}" if move.event else ""
+        lines += [f"    {state} --> {move.state}: {given_}{event}" for state in states if state in move.sources]
+    return "\n".join([*lines, *ends, "```\n"])
+
+
 def test_the_picture_in_the_documentation_is_the_table() -> None:
-    assert picture() in DOCS.read_text(encoding="utf-8"), "put the output of sessions.machine.picture() there"
+    ends = [f"    {state} --> [*]" for state in RunState if state in ENDED]
+    sessions, runs = diagram("idle: create", SessionState, SESSION), diagram("pending: message", RunState, RUN, *ends)
+    picture = f"### Sessions\n\n{sessions}\n### Runs\n\n{runs}"
+    assert picture in DOCS.read_text(encoding="utf-8"), picture

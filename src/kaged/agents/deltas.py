@@ -40,7 +40,6 @@ class DeltaBuffer:
         self._new_id = new_id
         self._ids: dict[int, str] = {}
         self._waiting: list[tuple[dict[str, Any], list[str]]] = []
-        self._taken: list[dict[str, Any]] = []
         self._flushed_at: float | None = None
 
     def add(self, delta: Delta) -> None:
@@ -69,17 +68,8 @@ class DeltaBuffer:
     def take(self, now: float) -> list[NewEvent]:
         """What waits, as `message.delta` events in order; counts as a flush."""
         self._flushed_at = now
-        new = self._merged()
-        self._waiting.clear()
-        self._taken += new
-        return [NewEvent("message.delta", data) for data in new]
-
-    def _merged(self) -> list[dict[str, Any]]:
-        return [{**data, "text": "".join(chunks)} for data, chunks in self._waiting]
-
-    def partial(self) -> list[Part]:
-        """The parts as far as they came."""
-        return partial_parts([*self._taken, *self._merged()])
+        taken, self._waiting = self._waiting, []
+        return [NewEvent("message.delta", {**data, "text": "".join(chunks)}) for data, chunks in taken]
 
     def own(self, parts: Sequence[Part]) -> list[Part]:
         """The model's parts with our own call ids."""

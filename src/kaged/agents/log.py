@@ -1,10 +1,10 @@
 """A run's own hand on the journal: what it commits is fenced by its epoch and folded in at once."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 from kaged.agents.conversation import Conversation
-from kaged.core.events import Event, NewEvent
+from kaged.agents.deltas import partial_parts
+from kaged.core.events import Event, NewEvent, Part
 from kaged.journal.journal import Journal
 from kaged.journal.rows import Fence
 
@@ -41,8 +41,9 @@ class RunLog:
         for event in await self._journal.append(self._session, events, fence=self._fence):
             self.conversation.apply(event)
 
-    async def deltas_of(self, message_id: str, seq: int) -> list[dict[str, Any]]:
-        """The stored deltas of a message that began with event `seq`."""
-        events = read_events(self._journal, self._session, seq)
-        deltas = [event.data async for event in events if event.type == "message.delta"]
-        return [data for data in deltas if data.get("message_id") == message_id]
+    async def open_parts(self) -> list[Part]:
+        """The parts of the message that has not ended, as far as they are stored."""
+        if (start := self.conversation.streaming) is None:
+            return []
+        events = read_events(self._journal, self._session, start.seq)
+        return partial_parts([event.data async for event in events if event.type == "message.delta"])

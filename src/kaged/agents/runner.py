@@ -9,7 +9,6 @@ from typing import Any
 from kaged.agents import retry
 from kaged.agents.calls import Calls
 from kaged.agents.conversation import Answer, Call
-from kaged.agents.deltas import partial_parts
 from kaged.agents.log import RunLog, read_conversation
 from kaged.agents.ports import STOPPED, RunContext, RunEnd
 from kaged.agents.stopping import kill_commands
@@ -122,7 +121,7 @@ class _Loop:
         start = self._log.conversation.streaming
         if start is not None:
             run_id, message_id = start.data["run_id"], start.data["message_id"]
-            parts = partial_parts(await self._log.deltas_of(message_id, start.seq))
+            parts = await self._log.open_parts()
             await self._log.commit(end_event(run_id, message_id, parts, "lost", interrupted=True))
 
     async def _ask(self, question: ModelRequest) -> RunEnd | None:

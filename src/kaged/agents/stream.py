@@ -44,10 +44,15 @@ class AnswerStream:
                 text = f"{provider.name} ended its answer without saying that it was whole."
                 raise ModelError("garbage", text, retryable=True)
         except (ModelError, Interrupted) as stop:
-            why, cost = ("error", self._usage) if isinstance(stop, ModelError) else ("interrupted", self._cost())
-            await self._close(self._buffer.partial(), why, cost, interrupted=True)
+            await self._flush()
+            parts = await self._log.open_parts()
+            why, guess = (
+                ("error", None) if isinstance(stop, ModelError) else ("interrupted", estimate(self._request, parts))
+            )
+            await self._close(parts, why, self._usage or guess, interrupted=True)
             raise
-        await self._close(self._buffer.own(answer.parts), answer.stop_reason, self._cost(), interrupted=False)
+        parts = self._buffer.own(answer.parts)
+        await self._close(parts, answer.stop_reason, self._usage or estimate(self._request, parts), interrupted=False)
 
     async def _pump(self, stream: AsyncGenerator[ModelEvent, None]) -> None:
         """Read the stream in one task, flush in this one, until the end or the interrupt."""
@@ -67,8 +72,7 @@ class AnswerStream:
                 if not over and (wait := self._buffer.wait_s(clock.monotonic())) > 0:
                     watched: set[asyncio.Task[Any]] = {reader, stop}
                     await asyncio.wait(watched, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
-                if not self._buffer.empty:
-                    await self._log.commit(*self._begin(), *self._buffer.take(clock.monotonic()))
+                await self._flush()
             if not reader.done():
                 raise Interrupted
             reader.result()
@@ -83,6 +87,10 @@ class AnswerStream:
                 self._buffer.add(event)
                 wake.set()
 
+    async def _flush(self) -> None:
+        if not self._buffer.empty:
+            await self._log.commit(*self._begin(), *self._buffer.take(clock.monotonic()))
+
     def _begin(self) -> list[NewEvent]:
         if self._begun:
             return []
@@ -93,7 +101,7 @@ class AnswerStream:
     async def _close(self, parts: list[Part], stop_reason: str, usage: Usage | None, *, interrupted: bool) -> None:
         """Store the rest of the deltas, what it cost, and the end; nothing when nothing had come."""
         events: list[NewEvent] = []
-        if self._begun or not self._buffer.empty or not interrupted:
+        if not interrupted:
             events += [*self._begin(), *self._buffer.take(clock.monotonic())]
         if usage is not None:
             route = self._run.prepared.route
@@ -104,10 +112,6 @@ class AnswerStream:
             events.append(end_event(self._run.run_id, self._message_id, parts, stop_reason, interrupted=interrupted))
         if events:
             await self._log.commit(*events)
-
-    def _cost(self) -> Usage:
-        """As the provider said, or an estimate for a stream that was closed before it did."""
-        return self._usage or estimate(self._request, self._buffer.partial())
 
 
 def end_event(run_id: str, message_id: str, parts: list[Part], stop_reason: str, *, interrupted: bool) -> NewEvent:

@@ -12,13 +12,14 @@ from kaged.models.errors import ModelError
 from kaged.models.http import HttpClient
 from kaged.models.offline import OfflineProvider
 from kaged.models.provider import WireProvider
-from kaged.models.types import Finished, ModelRequest, Provider, ProviderInfo, Route, TestResult, UserMessage
+from kaged.models.types import ModelRequest, Provider, ProviderInfo, Route, TestResult, UserMessage
 from kaged.settings.local import Local
 from kaged.settings.local import Provider as Saved
 from kaged.telemetry import register_secret
 
 DEFAULT = "default"
 TRIAL_TOKENS = 256
+_TRIAL = UserMessage("Answer with the single word: ready")
 
 
 class Models:
@@ -100,7 +101,9 @@ class Models:
                     raise
             message = f"{connection.name} answers, but lists no models"
             if model is not None:
-                await _one_answer(provider, model)
+                async with aclosing(provider.stream(ModelRequest(model, "", [_TRIAL], [], TRIAL_TOKENS))) as events:
+                    async for _ in events:
+                        pass  # it ends well or raises
                 message = f"{connection.name} answered with {model}"
             elif models:
                 message = f"{connection.name} answers and lists {len(models)} models, such as {models[0]}"
@@ -157,15 +160,6 @@ class Models:
 
 def _names(local: Local) -> list[str]:
     return [*dict.fromkeys([*local.providers, *KNOWN, OFFLINE])]
-
-
-async def _one_answer(provider: Provider, model: str) -> None:
-    question = UserMessage("Answer with the single word: ready")
-    request = ModelRequest(model, "", [question], max_output_tokens=TRIAL_TOKENS)
-    async with aclosing(provider.stream(request)) as events:
-        async for event in events:
-            if isinstance(event, Finished):
-                return
 
 
 def _how_to_give(name: str, variable: str | None) -> str:

@@ -46,12 +46,10 @@ class ActiveRun:
 class Executor:
     """Runs runs. An async context manager; leaving it detaches from them and stops none of their commands."""
 
-    def __init__(
-        self, ports: SessionPorts, questions: Questions, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    ) -> None:
+    def __init__(self, ports: SessionPorts, questions: Questions) -> None:
         self._ports = ports
         self._questions = questions
-        self._sleep = sleep
+        self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self._tasks = asyncio.TaskGroup()
         self._all: set[asyncio.Task[None]] = set()
         self._active: dict[str, ActiveRun] = {}

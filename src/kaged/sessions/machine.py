@@ -114,20 +114,3 @@ def _move(what: str, table: Mapping[I, Move[S]], state: S, given: I) -> Move[S]:
     if state not in table[given].sources:
         raise IllegalTransition(what, state, given)
     return table[given]
-
-
-def picture() -> str:
-    """Both machines as one Mermaid block each, for the documentation."""
-    ends = [f"    {state} --> [*]" for state in RunState if state in ENDED]
-    return (
-        f"### Sessions\n\n{_diagram('idle: create', SessionState, SESSION, [])}\n"
-        f"### Runs\n\n{_diagram('pending: message', RunState, RUN, ends)}"
-    )
-
-
-def _diagram(begin: str, states: type[S], table: Mapping[I, Move[S]], ends: list[str]) -> str:
-    lines: list[str] = ["```mermaid", "stateDiagram-v2", f"    [*] --> {begin}"]
-    for given, move in table.items():
-        event = f" / {move.event}" if move.event else ""
-        lines += [f"    {state} --> {move.state}: {given}{event}" for state in states if state in move.sources]
-    return "\n".join([*lines, *ends, "```\n"])
