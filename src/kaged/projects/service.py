@@ -2,18 +2,18 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from kaged.audit.log import Audit
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
-from kaged.projects import overlay, sample, templates
+from kaged.projects import files, sample, templates
 from kaged.projects.beneath import create_text
 from kaged.projects.errors import ProjectError
 from kaged.projects.files import Content, Reviewed, read_content
-from kaged.projects.model import ProjectFile, json_schema
+from kaged.projects.model import json_schema
 from kaged.projects.roots import RootRules
 from kaged.projects.store import ProjectRow, ProjectStore
 from kaged.settings.config import Loaded
@@ -22,25 +22,15 @@ from kaged.storage.database import Database
 Trust = Literal["trusted", "changed", "untrusted"]
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project(Content):
     """A loaded project and what its files say right now."""
 
     slug: str
     path: Path
-    spec: ProjectFile | None
-    """The checked project file; None while it has problems."""
-    problems: list[str]
     trust: Trust
-    hash: str
-    """Of the content that trust covers; empty while the file has problems."""
-    prompts: Mapping[str, str]
-    """Text of each prompt file, by the reference the project file uses (`config:/prompts/default.md`)."""
-    agents_md: str | None
-    """`AGENTS.md` of the project's folder, for the context; not covered by trust."""
     sample: bool
     created_at: str
-    reviewed: list[Reviewed] = field(default_factory=list)
 
 
 class Projects:
@@ -106,7 +96,7 @@ class Projects:
     async def _set_network(self, slug: str, net: Mapping[str, Any], actor: Actor) -> Project:
         row = await self._row(slug)
         before = await self._look(row)
-        content = await asyncio.to_thread(overlay.set_network, row.path, net)
+        content = await asyncio.to_thread(files.set_network, row.path, net)
         await self._record(actor, "project.network", slug, {"hash": content.hash, **net})
         # An agent may have swapped its prompt meanwhile, which nobody has seen.
         if before.trust == "trusted" and _beside_overlay(before.reviewed) == _beside_overlay(content.reviewed):
@@ -182,12 +172,10 @@ class Projects:
 
     def _project(self, row: ProjectRow, content: Content) -> Project:
         trusted = row.trust_hash is not None and row.trust_hash == content.hash
-        return Project(
-            slug=row.slug, path=row.path, created_at=row.created_at, spec=content.spec, problems=content.problems,
-            trust="trusted" if trusted else "untrusted" if row.trust_hash is None else "changed", hash=content.hash,
-            prompts=content.prompts, agents_md=content.agents_md, reviewed=content.reviewed,
-            sample=row.path == self._rules.own / sample.SLUG,
-        )  # fmt: skip
+        trust: Trust = "trusted" if trusted else "untrusted" if row.trust_hash is None else "changed"
+        said = {each.name: getattr(content, each.name) for each in fields(content)}
+        is_sample = row.path == self._rules.own / sample.SLUG
+        return Project(**said, slug=row.slug, path=row.path, created_at=row.created_at, trust=trust, sample=is_sample)
 
 
 def _beside_overlay(reviewed: Sequence[Reviewed]) -> Sequence[Reviewed]:

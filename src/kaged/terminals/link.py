@@ -214,15 +214,15 @@ class TerminalLink:
                 raise _Over(POLICY, error.message) from error
 
     async def _obey(self, order: wire.Incoming) -> None:
-        if isinstance(order, bytes):
+        if isinstance(order, wire.Control) and order.ack is not None:
+            self.flow.ack(order.ack)
+            self._live.pace()
+            self.wake()
+        elif isinstance(order, bytes):
             self._queue(order)
         elif isinstance(order, wire.Resize):
             if await self._live.resize(self, order):
                 await self._remember(self._store.resize(self._tid, order.cols, order.rows))
-        elif order.ack is not None:
-            self.flow.ack(order.ack)
-            self._live.pace()
-            self.wake()
         elif title := wire.clean_title(order.title or ""):
             self._live.tell_others(self, wire.control(title=title))
             await self._remember(self._store.retitle(self._tid, title))
