@@ -118,11 +118,10 @@ class _Loop:
 
     async def _close_broken_message(self) -> None:
         """End a message that a crash cut off; the model is asked again from the step before it."""
-        start = self._log.conversation.streaming
-        if start is not None:
-            run_id, message_id = start.data["run_id"], start.data["message_id"]
+        if (start := self._log.conversation.streaming) is not None:
             parts = await self._log.open_parts()
-            await self._log.commit(end_event(run_id, message_id, parts, "lost", interrupted=True))
+            ids = start.data["run_id"], start.data["message_id"]
+            await self._log.commit(end_event(*ids, parts, "lost", interrupted=True))
 
     async def _ask(self, question: ModelRequest) -> RunEnd | None:
         """One answer of the model, with visible retries; an end only when there will be none."""
@@ -155,10 +154,8 @@ class _Loop:
 
 def system_prompt(prompt: str, *, root: str, cage_words: str, agents_file: str | None) -> str:
     """The project's own prompt, where the agent is and what it can reach, and the project's AGENTS.md."""
-    place = (
-        f"You work in the project folder {root}, inside a cage of the operating system. What it allows: {cage_words}. "
-    )
-    place += "What it refuses cannot be worked around: say what you would need instead."
+    place = f"You work in the project folder {root}, inside a cage of the operating system. What it allows: "
+    place += f"{cage_words}. What it refuses cannot be worked around: say what you would need instead."
     told = (agents_file or "").strip()
     parts = (prompt.strip(), place, told and f"The project's AGENTS.md says:\n\n{told}")
     return "\n\n".join(part for part in parts if part)

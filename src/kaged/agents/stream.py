@@ -33,7 +33,6 @@ class AnswerStream:
         self._buffer = DeltaBuffer(run.run_id, self._message_id, ids.new_ulid)
         self._usage: Usage | None = None
         self._finished: Finished | None = None
-        self._begun = False
 
     async def relay(self, provider: Provider) -> None:
         """Ask, and store the whole answer. Raises `ModelError` or `Interrupted` after what had come was stored and
@@ -46,10 +45,9 @@ class AnswerStream:
         except (ModelError, Interrupted) as stop:
             await self._flush()
             parts = await self._log.open_parts()
-            why, guess = (
-                ("error", None) if isinstance(stop, ModelError) else ("interrupted", estimate(self._request, parts))
-            )
-            await self._close(parts, why, self._usage or guess, interrupted=True)
+            broken = isinstance(stop, ModelError)
+            cost = self._usage or (None if broken else estimate(self._request, parts))
+            await self._close(parts, "error" if broken else "interrupted", cost, interrupted=True)
             raise
         parts = self._buffer.own(answer.parts)
         await self._close(parts, answer.stop_reason, self._usage or estimate(self._request, parts), interrupted=False)
@@ -57,11 +55,8 @@ class AnswerStream:
     async def _pump(self, stream: AsyncGenerator[ModelEvent, None]) -> None:
         """Read the stream in one task, flush in this one, until the end or the interrupt."""
         wake = asyncio.Event()
-        async with (
-            aclosing(stream),
-            owned(self._read(stream, wake)) as reader,
-            owned(self._run.interrupt.wait()) as stop,
-        ):
+        reading, stopping = self._read(stream, wake), self._run.interrupt.wait()
+        async with aclosing(stream), owned(reading) as reader, owned(stopping) as stop:
             reader.add_done_callback(lambda _: wake.set())
             stop.add_done_callback(lambda _: wake.set())
             over = False
@@ -92,9 +87,8 @@ class AnswerStream:
             await self._log.commit(*self._begin(), *self._buffer.take(clock.monotonic()))
 
     def _begin(self) -> list[NewEvent]:
-        if self._begun:
+        if self._log.conversation.streaming is not None:
             return []
-        self._begun = True
         data = {"run_id": self._run.run_id, "message_id": self._message_id, "agent": AGENT}
         return [NewEvent("message.start", data)]
 
@@ -108,7 +102,7 @@ class AnswerStream:
             call = {"run_id": self._run.run_id, "provider": route.provider, "model": route.model}
             counts = {f"{kind}_tokens": getattr(usage, kind) for kind in _COUNTS}
             events.append(NewEvent("usage.recorded", {**call, **counts, "estimated": usage.estimated}))
-        if self._begun:
+        if not interrupted or self._log.conversation.streaming is not None:
             events.append(end_event(self._run.run_id, self._message_id, parts, stop_reason, interrupted=interrupted))
         if events:
             await self._log.commit(*events)
