@@ -18,7 +18,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import aclosing
 from dataclasses import dataclass
 
 import common
@@ -34,7 +33,7 @@ from kaged.models.openai import OpenAIReader
 from kaged.models.provider import WireProvider
 from kaged.models.reader import Reader
 from kaged.models.sse import SSEParser
-from kaged.models.types import Delta, Finished, ModelRequest, UserMessage
+from kaged.models.types import Delta, ModelEvent, ModelRequest, UserMessage
 
 REQUEST = ModelRequest("fake", "", [UserMessage("go")])
 PATHS = {"openai": "/chat/completions", "anthropic": "/v1/messages"}
@@ -103,13 +102,13 @@ async def raw(client: httpx2.AsyncClient, wire: str, url: str) -> tuple[int, int
 async def ours(provider: WireProvider) -> tuple[int, int]:
     """The provider; returns tokens and delta events handed on."""
     events = 0
-    async with aclosing(provider.stream(REQUEST)) as stream:
-        async for event in stream:
-            if isinstance(event, Delta):
-                events += 1
-            elif isinstance(event, Finished):
-                return event.parts[0].text.count(" "), events  # type: ignore[union-attr]
-    raise AssertionError("no end")
+
+    def count(event: ModelEvent) -> None:
+        nonlocal events
+        events += isinstance(event, Delta)
+
+    end = await provider.ask(REQUEST, count)
+    return end.parts[0].text.count(" "), events  # type: ignore[union-attr]
 
 
 async def body_of(client: httpx2.AsyncClient, wire: str, url: str) -> bytes:
@@ -128,7 +127,7 @@ async def pure(wire: str, body: bytes) -> tuple[int, int]:
         for event in parser.feed(body[start : start + 4096]):
             reader.feed(event)
         out += len(reader.drain())
-    (end,) = (event for event in reader.finish() if isinstance(event, Finished))
+    end = reader.finish()
     return end.parts[0].text.count(" "), out  # type: ignore[union-attr]
 
 

@@ -1,6 +1,6 @@
 """What the model tests share."""
 
-from contextlib import aclosing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,25 +47,24 @@ def provider(driver: Any, url: str, *, name: str = "example", key: str | None = 
     return WireProvider(Connection(name, driver, url, key, "api_key in local.toml", **more), HttpClient())
 
 
-async def collect(source: Provider, request: ModelRequest) -> list[ModelEvent]:
-    """Every event of an answer that ends well."""
-    async with aclosing(source.stream(request)) as events:
-        return [event async for event in events]
+async def collect(source: Provider, request: ModelRequest) -> list[ModelEvent | Finished]:
+    """Every event of an answer that ends well, and the whole."""
+    seen: list[ModelEvent | Finished] = []
+    seen.append(await source.ask(request, seen.append))
+    return seen
 
 
 async def fail(source: Provider, request: ModelRequest) -> tuple[list[ModelEvent], ModelError]:
     """The events before the failure, and the failure."""
     seen: list[ModelEvent] = []
     try:
-        async with aclosing(source.stream(request)) as events:
-            async for event in events:
-                seen.append(event)
+        await source.ask(request, seen.append)
     except ModelError as error:
         return seen, error
     raise AssertionError(f"no failure after {seen}")
 
 
-def feed(reader: Reader, chunks: list[bytes]) -> list[ModelEvent]:
+def feed(reader: Reader, chunks: list[bytes]) -> list[ModelEvent | Finished]:
     """Run a whole stream through parser and reader, draining after each chunk."""
     parser = SSEParser()
     out: list[ModelEvent] = []
@@ -74,10 +73,11 @@ def feed(reader: Reader, chunks: list[bytes]) -> list[ModelEvent]:
             reader.feed(event)
         out += reader.drain()
     reader.feed_rest(parser.finish())
-    return out + reader.finish()
+    whole = reader.finish()
+    return [*out, *reader.drain(), reader.usage(), whole]
 
 
-def rebuilt(events: list[ModelEvent]) -> dict[int, str]:
+def rebuilt(events: Sequence[ModelEvent | Finished]) -> dict[int, str]:
     """What a consumer has from the deltas alone: text by part number."""
     parts: dict[int, str] = {}
     for event in events:
@@ -93,14 +93,14 @@ def written(part: Part) -> str:
     return part.text
 
 
-def finished(events: list[ModelEvent]) -> Finished:
+def finished(events: Sequence[ModelEvent | Finished]) -> Finished:
     """The last event."""
     last = events[-1]
     assert isinstance(last, Finished)
     return last
 
 
-def usage(events: list[ModelEvent]) -> Usage:
+def usage(events: Sequence[ModelEvent | Finished]) -> Usage:
     """The usage of an answer."""
     (found,) = (event for event in events if isinstance(event, Usage))
     return found

@@ -2,13 +2,21 @@
 
 import subprocess
 from collections.abc import Callable
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaged.core.events import ToolCallPart, ToolSpec
 from kaged.models.offline import OfflineProvider
-from kaged.models.types import AssistantMessage, ChatMessage, Delta, Finished, ModelRequest, ToolMessage, UserMessage
+from kaged.models.types import (
+    AssistantMessage,
+    ChatMessage,
+    Delta,
+    Finished,
+    ModelEvent,
+    ModelRequest,
+    ToolMessage,
+    UserMessage,
+)
 
 TOOLS = ("shell", "file.read", "file.write", "file.edit", "search.grep", "search.find", "ask")
 
@@ -66,12 +74,12 @@ class Loop:
     async def answer(self) -> Finished:
         """One answer of the model."""
         model = OfflineProvider(sleep=no_sleep)
-        async with aclosing(model.stream(request(*self.messages))) as events:
-            async for event in events:
-                if isinstance(event, Delta) and event.kind == "text":
-                    self.said += event.text
-        assert isinstance(event, Finished)
-        return event
+
+        def hear(event: ModelEvent) -> None:
+            if isinstance(event, Delta) and event.kind == "text":
+                self.said += event.text
+
+        return await model.ask(request(*self.messages), hear)
 
     def tool(self, name: str, args: dict[str, object]) -> tuple[bool, str]:
         """Do what the real tools do, in the form in which they answer."""

@@ -28,7 +28,7 @@ WHOLE = FakeAnthropic.reply(
 )
 
 
-def read(chunks: list[bytes], request: Any = None) -> list[ModelEvent]:
+def read(chunks: list[bytes], request: Any = None) -> list[ModelEvent | Finished]:
     """Run a stream through parser and reader, draining after each chunk."""
     return feed(AnthropicReader(request or ask(), SITE), chunks)
 

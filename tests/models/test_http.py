@@ -4,14 +4,12 @@ import asyncio
 import gzip
 import socket
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 
 import pytest
 
 from fakes import Answer, FakeAnthropic, FakeOpenAI, anthropic, openai
 from fakes.server import html_answer, json_answer
 from kaged.models import http, sse
-from kaged.models.errors import ModelError
 from kaged.models.http import HttpClient, make_client
 from kaged.models.provider import WireProvider
 from kaged.models.types import Delta, Finished, ModelEvent, Usage
@@ -150,32 +148,18 @@ async def test_an_endless_event(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> 
     assert error.kind == "garbage"
 
 
-async def test_closing_the_stream_closes_the_socket(pair: Pair) -> None:
+async def test_cancelling_closes_the_socket(pair: Pair) -> None:
     fake, model, reply = pair
     never = asyncio.Event()
     fake.will(reply.but(hold={4: never}))
-    events = model.stream(ask())
-    first = await anext(events)
-    assert first == Delta(0, "text", "Half an ") or first == Delta(0, "text", "Half an answer.")
-    await events.aclose()
-    await asyncio.wait_for(fake.left.wait(), 5)
-
-
-async def test_cancelling_the_reading_task_closes_the_socket(pair: Pair) -> None:
-    fake, model, reply = pair
-    never = asyncio.Event()
-    fake.will(reply.but(hold={1: never}))
-
-    async def run() -> None:
-        async with aclosing(model.stream(ask())) as events:
-            async for _ in events:
-                pass
-
-    task = asyncio.create_task(run())
-    await fake.streaming.wait()
+    first: asyncio.Queue[ModelEvent] = asyncio.Queue()
+    task = asyncio.create_task(model.ask(ask(), first.put_nowait))
+    assert await first.get() in (Delta(0, "text", "Half an "), Delta(0, "text", "Half an answer."))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    told = [first.get_nowait() for _ in range(first.qsize())]
+    assert isinstance(told[-1], Usage) and told[-1].estimated, "what it cost is known all the same"
     await asyncio.wait_for(fake.left.wait(), 5)
 
 
@@ -195,11 +179,8 @@ async def test_deltas_come_while_the_answer_goes_on(pair: Pair) -> None:
     fake, model, reply = pair
     gate = asyncio.Event()
     fake.will(reply.but(hold={5: gate}))
-    async with aclosing(model.stream(ask())) as events:
-        await anext(events)
-        gate.set()
-        rest = [event async for event in events]
-    assert finished(rest).stop_reason == "tools"
+    whole = await model.ask(ask(), lambda _: gate.set())
+    assert whole.stop_reason == "tools"
 
 
 async def test_a_burst_in_one_read_arrives_merged(fake_openai: FakeOpenAI, openai_model: WireProvider) -> None:
@@ -230,19 +211,9 @@ async def test_a_server_that_does_not_end_its_answer(pair: Pair, monkeypatch: py
 
 async def test_deltas_before_a_failure_are_all_handed_on(pair: Pair) -> None:
     fake, model, reply = pair
-    gate = asyncio.Event()
-    broken = reply.but(hold={4: gate}, drop_at=int(len(reply.body) * 0.75))
-    fake.will(broken)
-    seen: list[ModelEvent] = []
-    with pytest.raises(ModelError) as caught:
-        async with aclosing(model.stream(ask())) as events:
-            async for event in events:
-                seen.append(event)
-                gate.set()
-                # A consumer so slow that all else has happened meanwhile.
-                if pump := [task for task in asyncio.all_tasks() if "model stream" in task.get_name()]:
-                    await asyncio.wait(pump)
-    assert caught.value.kind == "truncated"
+    fake.will(reply.but(drop_at=int(len(reply.body) * 0.75)))
+    seen, error = await fail(model, ask())
+    assert error.kind == "truncated"
     assert isinstance(seen[-1], Usage)
     assert rebuilt(seen)[0] == "Half an answer."
 

@@ -7,13 +7,13 @@ import pytest
 from kaged.core.events import TextPart, ToolCallPart
 from kaged.models.offline import PACE_S, OfflineProvider
 from kaged.models.types import Delta, Finished, Usage, UserMessage
-from models.helpers import finished, rebuilt, written
+from models.helpers import collect, finished, rebuilt, written
 from models.offline_driver import no_sleep, request
 
 
 async def events_of(text: str, **more: object) -> list[object]:
     model = OfflineProvider(sleep=no_sleep)
-    return [event async for event in model.stream(request(UserMessage(text), **more))]  # type: ignore[arg-type]
+    return list(await collect(model, request(UserMessage(text), **more)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,11 @@ async def test_the_pace_is_small_and_stream_has_none() -> None:
         slept.append(seconds)
 
     model = OfflineProvider(sleep=sleep)
-    events = [event async for event in model.stream(request(UserMessage("stream: 1000")))]
+    events = await collect(model, request(UserMessage("stream: 1000")))
     assert sum(isinstance(event, Delta) for event in events) >= 1000
     assert len(slept) < 10
     slept.clear()
-    async for _ in model.stream(request(UserMessage("wait: 2.5\nsay: a b c"))):
-        pass
+    await collect(model, request(UserMessage("wait: 2.5\nsay: a b c")))
     assert slept[0] == 2.5
     assert set(slept[1:]) == {PACE_S}
 
@@ -101,11 +100,7 @@ async def test_a_wait_ends_at_once_when_cancelled() -> None:
 
     model = OfflineProvider(sleep=forever)
 
-    async def run() -> None:
-        async for _ in model.stream(request(UserMessage("wait: 60"))):
-            pass
-
-    task = asyncio.create_task(run())
+    task = asyncio.create_task(collect(model, request(UserMessage("wait: 60"))))
     await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

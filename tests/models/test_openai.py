@@ -31,12 +31,12 @@ WHOLE = FakeOpenAI.reply(
 )
 
 
-def read(chunks: list[bytes], request: Any = None, **more: Any) -> list[ModelEvent]:
+def read(chunks: list[bytes], request: Any = None, **more: Any) -> list[ModelEvent | Finished]:
     """Run a stream through parser and reader, draining after each chunk."""
     return feed(OpenAIReader(request or ask(), msgspec.structs.replace(SITE, **more)), chunks)
 
 
-def calls_of(events: list[ModelEvent]) -> list[ToolCallPart]:
+def calls_of(events: list[ModelEvent | Finished]) -> list[ToolCallPart]:
     return finished(events).tool_calls
 
 

@@ -16,7 +16,7 @@ from kaged.core.events import SHAPES, Event, Part, TextPart, ToolCallPart
 from kaged.daemon.cages import Cages
 from kaged.journal.journal import Journal
 from kaged.models.resolve import Models
-from kaged.models.types import Delta, Finished, ModelEvent, ModelRequest, Usage
+from kaged.models.types import Delta, Emit, Finished, ModelEvent, ModelRequest, Usage
 from kaged.projects.service import Project, Projects
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.service import Sessions
@@ -34,13 +34,13 @@ primary:
   system_prompt: config:/prompts/main.md
 """
 
-Answer = Callable[[ModelRequest], AsyncGenerator[ModelEvent, None]]
+Answer = Callable[[ModelRequest], AsyncGenerator[ModelEvent | Finished, None]]
 
 
 def says(*pieces: str, stop: Any = "end") -> Answer:
     """An answer of text, piece by piece."""
 
-    async def answer(request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+    async def answer(request: ModelRequest) -> AsyncGenerator[ModelEvent | Finished, None]:
         for piece in pieces:
             yield Delta(0, "text", piece)
             await asyncio.sleep(0)
@@ -53,7 +53,7 @@ def says(*pieces: str, stop: Any = "end") -> Answer:
 def calls(*wanted: tuple[str, dict[str, Any]], text: str = "", ids: Sequence[str] = ()) -> Answer:
     """An answer that calls tools."""
 
-    async def answer(request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+    async def answer(request: ModelRequest) -> AsyncGenerator[ModelEvent | Finished, None]:
         parts: list[Part] = [TextPart(text)] if text else []
         if text:
             yield Delta(0, "text", text)
@@ -71,7 +71,7 @@ def calls(*wanted: tuple[str, dict[str, Any]], text: str = "", ids: Sequence[str
 def streams(started: asyncio.Event, *pieces: str) -> Answer:
     """Text that never ends; `started` is set once its pieces are on the way."""
 
-    async def answer(request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+    async def answer(request: ModelRequest) -> AsyncGenerator[ModelEvent | Finished, None]:
         for piece in pieces:
             yield Delta(0, "text", piece)
         started.set()
@@ -92,13 +92,16 @@ class Script:
     def add(self, *answers: Answer) -> None:
         self.answers += answers
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+    async def ask(self, request: ModelRequest, emit: Emit) -> Finished:
         self.requests.append(request)
         answer = self.answers.pop(0)
         try:
             async with contextlib.aclosing(answer(request)) as events:
                 async for event in events:
-                    yield event
+                    if isinstance(event, Finished):
+                        return event
+                    emit(event)
+            raise AssertionError("the answer has no end")
         finally:
             self.closed += 1
 

@@ -1,8 +1,6 @@
 """One answer of a model: streamed, stored flush by flush before anyone sees it, and closed in every case."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import Any
 
 from kaged.agents.deltas import DeltaBuffer
@@ -32,16 +30,12 @@ class AnswerStream:
         self._message_id = ids.new_ulid()
         self._buffer = DeltaBuffer(run.run_id, self._message_id, ids.new_ulid)
         self._usage: Usage | None = None
-        self._finished: Finished | None = None
 
     async def relay(self, provider: Provider) -> None:
         """Ask, and store the whole answer. Raises `ModelError` or `Interrupted` after what had come was stored and
         closed. Cancelling leaves the message open in the journal, for the next start to close."""
         try:
-            await self._pump(provider.stream(self._request))
-            if (answer := self._finished) is None:
-                text = f"{provider.name} ended its answer without saying that it was whole."
-                raise ModelError("garbage", text, retryable=True)
+            answer = await self._pump(provider)
         except (ModelError, Interrupted) as stop:
             await self._flush()
             parts = await self._log.open_parts()
@@ -52,11 +46,19 @@ class AnswerStream:
         parts = self._buffer.own(answer.parts)
         await self._close(parts, answer.stop_reason, self._usage or estimate(self._request, parts), interrupted=False)
 
-    async def _pump(self, stream: AsyncGenerator[ModelEvent, None]) -> None:
-        """Read the stream in one task, flush in this one, until the end or the interrupt."""
+    async def _pump(self, provider: Provider) -> Finished:
+        """Ask in one task, flush in this one, until the end or the interrupt."""
         wake = asyncio.Event()
-        reading, stopping = self._read(stream, wake), self._run.interrupt.wait()
-        async with aclosing(stream), owned(reading) as reader, owned(stopping) as stop:
+
+        def take(event: ModelEvent) -> None:
+            if isinstance(event, Usage):
+                self._usage = event
+            else:
+                self._buffer.add(event)
+                wake.set()
+
+        asking, stopping = provider.ask(self._request, take), self._run.interrupt.wait()
+        async with owned(asking) as reader, owned(stopping) as stop:
             reader.add_done_callback(lambda _: wake.set())
             stop.add_done_callback(lambda _: wake.set())
             over = False
@@ -70,17 +72,7 @@ class AnswerStream:
                 await self._flush()
             if not reader.done():
                 raise Interrupted
-            reader.result()
-
-    async def _read(self, stream: AsyncGenerator[ModelEvent, None], wake: asyncio.Event) -> None:
-        async for event in stream:
-            if isinstance(event, Usage):
-                self._usage = event
-            elif isinstance(event, Finished):
-                self._finished = event
-            else:
-                self._buffer.add(event)
-                wake.set()
+            return reader.result()
 
     async def _flush(self) -> None:
         if not self._buffer.empty:

@@ -11,7 +11,7 @@ from kaged.models.errors import garbage, truncated
 from kaged.models.history import Exchange, canonical_name, turns, wire_name
 from kaged.models.reader import Draft, Reader
 from kaged.models.sse import ServerEvent
-from kaged.models.types import ModelEvent, ModelRequest, StopReason, ToolMessage, Usage
+from kaged.models.types import Finished, ModelRequest, StopReason, ToolMessage, Usage
 from kaged.models.usage import estimate
 
 VERSION = "2023-06-01"
@@ -150,7 +150,7 @@ class AnthropicReader(Reader):
         elif message.type == "error":
             raise self.told({"error": message.error})
 
-    def finish(self) -> list[ModelEvent]:
+    def finish(self) -> Finished:
         if not self.complete:
             raise truncated(self.connection, "no message_stop with a stop reason")
         return self._ending(_STOP.get(self._stop or "", "end"))

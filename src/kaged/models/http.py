@@ -4,15 +4,14 @@ import asyncio
 import contextlib
 import os
 import ssl
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from kaged.core.tasks import owned
 from kaged.models.catalogue import Connection
 from kaged.models.errors import ModelError, from_status, garbage, is_page, truncated, unreachable
 from kaged.models.reader import Reader
 from kaged.models.sse import SSEOverflow, SSEParser
-from kaged.models.types import ModelEvent
+from kaged.models.types import Emit, Finished
 
 if TYPE_CHECKING:
     import httpx2
@@ -61,37 +60,36 @@ class HttpClient:
             await client.aclose()
 
 
-async def stream(
-    http: HttpClient, url: str, headers: Mapping[str, str], body: bytes, reader: Reader
-) -> AsyncGenerator[ModelEvent, None]:
-    """Post and yield the reader's events; one batch for each read of the socket. Raises `ModelError`. Closing the
-    generator cancels the pump, which closes the connection at once."""
-    wake = asyncio.Event()
-    async with owned(_pump(http, url, headers, body, reader, wake), "model stream") as task:
-        task.add_done_callback(lambda _: wake.set())
-        over = False
-        while not over:
-            await wake.wait()
-            wake.clear()
-            over = task.done()
-            for event in reader.drain():
-                yield event
-        try:
-            task.result()
-            ending = reader.finish()
-        except ModelError:
-            if reader.drafts:
-                yield reader.usage()
-            raise
-        for event in ending:
-            yield event
+async def ask(
+    http: HttpClient, url: str, headers: Mapping[str, str], body: bytes, reader: Reader, emit: Emit
+) -> Finished:
+    """Post and hand on the reader's events. See `Provider.ask`."""
+    planned: list[asyncio.Handle] = []
+
+    def tell() -> None:
+        planned.clear()
+        for delta in reader.drain():
+            emit(delta)
+
+    def tell_soon() -> None:
+        # What one read of the socket brought comes in many pieces; it is handed on when no more of them is there.
+        if not planned:
+            planned.append(asyncio.get_running_loop().call_soon(tell))
+
+    try:
+        await _post(http, url, headers, body, reader, tell_soon)
+        return reader.finish()
+    finally:
+        for handle in planned:
+            handle.cancel()
+        if reader.drafts or reader.complete:
+            tell()
+            emit(reader.usage())
 
 
-async def _pump(
-    http: HttpClient, url: str, headers: Mapping[str, str], body: bytes, reader: Reader, wake: asyncio.Event
+async def _post(
+    http: HttpClient, url: str, headers: Mapping[str, str], body: bytes, reader: Reader, news: Callable[[], None]
 ) -> None:
-    # A task of its own, so that what one read of the socket brought is handed on merged, and so that the HTTP library's
-    # cancel scopes never span a yield.
     import httpx2
 
     begun = False
@@ -102,14 +100,14 @@ async def _pump(
             if response.status_code != 200 or kind in ("text/html", "application/json"):
                 raise await _refusal(response, reader)
             begun = True
-            await _read(response, reader, wake)
+            await _read(response, reader, news)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise translate(error, reader.connection, begun=begun) from error
     except SSEOverflow as error:
         raise garbage(reader.connection, str(error)) from error
 
 
-async def _read(response: "httpx2.Response", reader: Reader, wake: asyncio.Event) -> None:
+async def _read(response: "httpx2.Response", reader: Reader, news: Callable[[], None]) -> None:
     parser = SSEParser()
     # Decoding layers cost as much as all of our own reading, so they are left out where not needed.
     plain = response.headers.get("content-encoding", "identity") == "identity"
@@ -117,7 +115,7 @@ async def _read(response: "httpx2.Response", reader: Reader, wake: asyncio.Event
     async for chunk in chunks:
         for event in parser.feed(chunk):
             reader.feed(event)
-        wake.set()
+        news()
         if reader.complete:
             # Read to the server's own end; one that keeps the connection open after its last word loses it.
             with contextlib.suppress(TimeoutError):

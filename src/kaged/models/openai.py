@@ -13,7 +13,7 @@ from kaged.models.errors import garbage, truncated
 from kaged.models.history import Exchange, canonical_name, parse_args, turns, wire_name
 from kaged.models.reader import Draft, Reader
 from kaged.models.sse import ServerEvent
-from kaged.models.types import AssistantMessage, ModelEvent, ModelRequest, StopReason, Usage, UserMessage
+from kaged.models.types import AssistantMessage, Finished, ModelRequest, StopReason, Usage, UserMessage
 from kaged.models.usage import estimate
 
 _STOP: dict[str, StopReason] = {"length": "length", "content_filter": "refusal"}
@@ -143,7 +143,7 @@ class OpenAIReader(Reader):
             if not choice.index:
                 self._choice(choice)
 
-    def finish(self) -> list[ModelEvent]:
+    def finish(self) -> Finished:
         if not self._whole():
             why = "no finish_reason" if self._stop is None else "neither usage nor [DONE] after finish_reason"
             raise truncated(self.connection, why)

@@ -1,16 +1,16 @@
 """A provider over one of the two wires: what is asked where, and with which key."""
 
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
 from kaged.models import anthropic, openai
 from kaged.models.catalogue import Connection, normal_url, official
 from kaged.models.errors import ModelError, from_status, garbage, is_page
-from kaged.models.http import HttpClient, read_some, stream, translate
+from kaged.models.http import HttpClient, ask, read_some, translate
 from kaged.models.reader import Reader
-from kaged.models.types import ModelEvent, ModelRequest
+from kaged.models.types import Emit, Finished, ModelRequest
 
 LIST_TIMEOUT_S = 20.0
 
@@ -28,9 +28,9 @@ class WireProvider:
     def name(self) -> str:
         return self.connection.name
 
-    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """See `Provider.stream`."""
-        return stream(self._http, *self._prepare(request))
+    async def ask(self, request: ModelRequest, emit: Emit) -> Finished:
+        """See `Provider.ask`."""
+        return await ask(self._http, *self._prepare(request), emit)
 
     async def list_models(self) -> list[str]:
         """The names the provider lists, sorted; raises `ModelError`."""

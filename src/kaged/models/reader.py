@@ -75,16 +75,16 @@ class Reader(ABC):
                     raise
 
     @abstractmethod
-    def finish(self) -> list[types.ModelEvent]:
-        """The last deltas, `Usage` and `Finished`; raises `ModelError("truncated")` if there is no end."""
+    def finish(self) -> types.Finished:
+        """The whole answer; raises `ModelError("truncated")` if there is no end."""
 
     @abstractmethod
     def usage(self) -> types.Usage:
         """What the provider told so far, completed by an estimate."""
 
-    def drain(self) -> list[types.ModelEvent]:
+    def drain(self) -> list[types.Delta]:
         """What has come since the last call: per part at most one delta."""
-        out: list[types.ModelEvent] = [delta for draft in self._touched.values() for delta in draft.news()]
+        out = [delta for draft in self._touched.values() for delta in draft.news()]
         self._touched.clear()
         return out
 
@@ -108,9 +108,9 @@ class Reader(ABC):
         if text:
             self._show(draft).chunks.append(text)
 
-    def _ending(self, stop: types.StopReason) -> list[types.ModelEvent]:
+    def _ending(self, stop: types.StopReason) -> types.Finished:
         """The end of a whole answer. Several servers say "stop" after a tool call, or the reverse."""
         parts = self.parts()
         if stop in ("end", "tools"):
             stop = "tools" if any(isinstance(part, ToolCallPart) for part in parts) else "end"
-        return [*self.drain(), self.usage(), types.Finished(parts, stop)]
+        return types.Finished(parts, stop)

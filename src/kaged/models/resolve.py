@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
 
 from kaged.core import clock
 from kaged.core.errors import ConfigError, KagedError
@@ -101,9 +100,7 @@ class Models:
                     raise
             message = f"{connection.name} answers, but lists no models"
             if model is not None:
-                async with aclosing(provider.stream(ModelRequest(model, "", [_TRIAL], [], TRIAL_TOKENS))) as events:
-                    async for _ in events:
-                        pass  # it ends well or raises
+                await provider.ask(ModelRequest(model, "", [_TRIAL], [], TRIAL_TOKENS), lambda _: None)
                 message = f"{connection.name} answered with {model}"
             elif models:
                 message = f"{connection.name} answers and lists {len(models)} models, such as {models[0]}"

@@ -1,6 +1,6 @@
 """What goes to a model and what comes back, the same for every provider."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import msgspec
@@ -66,8 +66,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """The answer is whole. Always the last event, and only after `Usage`. Ids of calls are the provider's, and unique
-    only in this answer."""
+    """A whole answer. Ids of calls are the provider's, and unique only in this answer."""
 
     parts: list[Part]
     stop_reason: StopReason
@@ -78,7 +77,8 @@ class Finished(msgspec.Struct, frozen=True):
         return [part for part in self.parts if isinstance(part, ToolCallPart)]
 
 
-ModelEvent = Delta | Usage | Finished
+ModelEvent = Delta | Usage
+Emit = Callable[[ModelEvent], None]
 
 
 class Provider(Protocol):
@@ -88,10 +88,10 @@ class Provider(Protocol):
     def name(self) -> str:
         """The name used in `provider:model`."""
 
-    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Ask once and yield events until `Finished`; raises `ModelError` for anything else, after a `Usage` when
-        something had come. Closing the generator closes the connection at once. What one read of the socket brought is
-        merged."""
+    async def ask(self, request: ModelRequest, emit: Emit) -> Finished:
+        """Ask once and hand on the answer while it comes, what one read of the socket brought merged. However that
+        ends, `Usage` comes last when something of the answer had come. Raises `ModelError` when it does not become
+        whole. Cancelling closes the connection at once."""
 
 
 class Route(msgspec.Struct, frozen=True):

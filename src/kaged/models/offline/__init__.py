@@ -13,7 +13,7 @@ from kaged.core import ids
 from kaged.core.events import Part, TextPart, ToolCallPart
 from kaged.models.offline import offers, script
 from kaged.models.offline.script import Call, Plan, Say, Step, Task, Tokens, Wait, replay, task_of
-from kaged.models.types import Delta, Finished, ModelEvent, ModelRequest
+from kaged.models.types import Delta, Emit, Finished, ModelRequest
 from kaged.models.usage import estimate
 
 PACE_S = 0.004
@@ -49,8 +49,8 @@ class OfflineProvider:
     def __init__(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._sleep = sleep
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """See `Provider.stream`. Raises nothing; a `wait:` ends at once when it is cancelled."""
+    async def ask(self, request: ModelRequest, emit: Emit) -> Finished:
+        """See `Provider.ask`. Raises nothing; a `wait:` ends at once when it is cancelled."""
         spoken: list[str] = []
         parts: list[Part] = []
         steps = decide(request, os.getpid())
@@ -58,19 +58,19 @@ class OfflineProvider:
         for step in steps:
             async for text in self._text(step):
                 spoken.append(text)
-                yield Delta(0, "text", text)
+                emit(Delta(0, "text", text))
         if spoken:
             parts.append(TextPart("".join(spoken)))
         if isinstance(last, Call):
             number, call = len(parts), ToolCallPart(f"call_{ids.new_ulid()}", last.tool, dict(last.args))
-            yield Delta(number, "tool_args", "", call.tool)
+            emit(Delta(number, "tool_args", "", call.tool))
             raw = msgspec.json.encode(call.args).decode()
             for start in range(0, len(raw), 24):
                 await self._sleep(PACE_S)
-                yield Delta(number, "tool_args", raw[start : start + 24])
+                emit(Delta(number, "tool_args", raw[start : start + 24]))
             parts.append(call)
-        yield estimate(request, parts)
-        yield Finished(parts, "tools" if last else "end")
+        emit(estimate(request, parts))
+        return Finished(parts, "tools" if last else "end")
 
     async def _text(self, step: Step) -> AsyncGenerator[str, None]:
         if isinstance(step, Wait):
