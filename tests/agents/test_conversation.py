@@ -116,7 +116,7 @@ def test_steps_count_whole_answers_of_the_run() -> None:
 
 def test_ledgers_come_from_results() -> None:
     conversation = fold(end("m", call("a")), result("a", job="a", next_offset=7))
-    assert conversation.ledger.offset("a") == 7
+    assert conversation.ledger.offset["a"] == 7
 
 
 def test_lost_parts_are_put_together_from_stored_deltas() -> None:

@@ -14,6 +14,6 @@ def test_reads_and_writes_count_and_failures_do_not() -> None:
 
 def test_jobs_are_read_on_from_where_they_were() -> None:
     ledger = Ledger()
-    assert ledger.offset("j") == 0
+    assert ledger.offset["j"] == 0
     ledger.apply("shell", True, {"job": "j", "next_offset": 12})
-    assert ledger.offset("j") == 12
+    assert ledger.offset["j"] == 12

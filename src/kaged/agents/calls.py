@@ -48,7 +48,7 @@ class Calls:
             return []
         ctx = self._context(call)
         if call.started_at is not None:
-            return await self._finish(call, tool, self._rejoin(tool, ctx, call))
+            return await self._finish(call, tool, tool.rejoin(ctx, call.part.args))
         await self._audited(call, "tool.call", "allowed", {"args_sha256": args_hash(call)})
         part = call.part
         await self._commit("tool.call", call, message_id=call.message_id, tool=part.tool, args=part.args)
@@ -66,7 +66,7 @@ class Calls:
         if (result := await tool.rejoin(self._context(call), call.part.args)) is not None:
             await self._store(call, result)
 
-    async def _finish(self, call: Call, tool: Tool[Any], work: Coroutine[Any, Any, ToolResult]) -> list[str]:
+    async def _finish(self, call: Call, tool: Tool[Any], work: Coroutine[Any, Any, ToolResult | None]) -> list[str]:
         words: list[str] = []
         async with until(self._run.interrupt, self._guarded(tool, work)) as task:
             if task.done():
@@ -83,14 +83,11 @@ class Calls:
         await self._store(call, result)
         return words
 
-    async def _rejoin(self, tool: Tool[Any], ctx: ToolContext, call: Call) -> ToolResult:
-        result = await tool.rejoin(ctx, call.part.args)
-        return failure(UNKNOWN, reason="unknown") if result is None else result
-
-    async def _guarded(self, tool: Tool[Any], work: Coroutine[Any, Any, ToolResult]) -> ToolResult:
+    async def _guarded(self, tool: Tool[Any], work: Coroutine[Any, Any, ToolResult | None]) -> ToolResult:
         # A refusal is a result; a crash of the tool is our bug: logged, told, and the loop goes on.
         try:
-            return await work
+            result = await work
+            return failure(UNKNOWN, reason="unknown") if result is None else result
         except KagedError as error:
             return failure(error.message, reason=error.code)
         except NotStored:

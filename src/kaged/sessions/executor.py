@@ -26,13 +26,6 @@ STORE_AGAIN_S = 2.0
 _OUTCOME = {"success": RunInput.SUCCEED, "failed": RunInput.FAIL, "cancelled": RunInput.CANCEL}
 
 
-@dataclass(frozen=True, slots=True)
-class _Paused:
-    """The run could not go on for a reason outside it; it is left interrupted, to be resumed."""
-
-    reason: str
-
-
 @dataclass(slots=True)
 class ActiveRun:
     """A run in this process. `ended` is done once its end is stored; cancelled when the daemon goes."""
@@ -118,9 +111,9 @@ class Executor:
         run = active.run
         try:
             end = await self._work(run, fresh)
-            if isinstance(end, _Paused):
-                await self._stored(run, lambda: self._pause(run, end.reason))
-                active.ended.set_result(RunEnd("failed", end.reason))
+            if isinstance(end, str):
+                await self._stored(run, lambda: self._pause(run, end))
+                active.ended.set_result(RunEnd("failed", end))
             else:
                 await self._stored(run, lambda: self._finish(active, end))
                 active.ended.set_result(end)
@@ -138,24 +131,21 @@ class Executor:
             if self._active.get(run.session) is active:
                 del self._active[run.session]
 
-    async def _work(self, run: RunContext, fresh: bool) -> RunEnd | _Paused:
+    async def _work(self, run: RunContext, fresh: bool) -> RunEnd | str:
+        """How the run ended; or, in a sentence, why it is left interrupted for a reason outside it, to be resumed."""
         try:
-            start = self.ensure_cage(run.session, run.prepared)
-            async with until(run.interrupt, start) as cage:
+            async with until(run.interrupt, self.ensure_cage(run.session, run.prepared)) as cage:
                 if not cage.done():
                     return RunEnd("cancelled", STOPPED, ("the start of the cage",))
                 cage.result()
             if fresh:
                 await self._ports.db.write(lambda c: rows.move_run(c, run.run_id, RunInput.BEGIN))
             return await self._ports.runner.run(run)
-        except NotStored as error:
-            return _judge(error.error)
-        except KagedError as error:
-            return _judge(error)
+        except (NotStored, KagedError) as error:
+            return _judge(error.error if isinstance(error, NotStored) else error)
         except Exception as crash:
             log.exception("run %s crashed: %r", run.run_id, crash)
-            text = "Internal error: this run ended in a way that kaged did not expect; see its log."
-            return RunEnd("failed", text)
+            return RunEnd("failed", "Internal error: this run ended in a way that kaged did not expect; see its log.")
 
     async def _stored(self, run: RunContext, store: Callable[[], Awaitable[None]]) -> None:
         """Store how the run stands; on a disk that refuses, as interrupted, as soon as that is possible."""
@@ -215,8 +205,8 @@ class Executor:
                 del self._followers[run.session]
 
 
-def _judge(error: KagedError) -> RunEnd | _Paused:
+def _judge(error: KagedError) -> RunEnd | str:
     """What a refusal means for a run: after a full disk or a lost keeper it can go on later."""
     if isinstance(error, StaleEpoch):
         raise error
-    return _Paused(error.message) if error.code == "unavailable" else RunEnd("failed", error.message)
+    return error.message if error.code == "unavailable" else RunEnd("failed", error.message)

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final, Literal
 
 from kaged.agents.ports import AGENT
@@ -38,9 +39,8 @@ _LATE = {
 }
 _STALE = "kaged was away when this was asked, so the connection was refused."
 
-_OPTIONAL = ("method", "path")
-
 Frame = Mapping[str, Any]
+CAGE = itemgetter("cage")
 
 
 class NetworkDesk:
@@ -83,24 +83,21 @@ class NetworkDesk:
     # -- decisions ------------------------------------------------------------------------------------
 
     async def _store(self, frames: Sequence[Frame]) -> None:
-        for cage, group in groupby(sorted(frames, key=_cage), key=_cage):
-            with contextlib.suppress(_NoSession):
-                await self._keep(cage, list(group))
+        for cage, group in groupby(sorted(frames, key=CAGE), key=CAGE):
+            await self._keep(cage, list(group))
         self._keeper.network_taken(max(frame["n"] for frame in frames))
 
     async def _keep(self, session: str, frames: Sequence[Frame]) -> None:
         """The audit log first: what a crash between the two repeats there is better than what it loses."""
         mark = await self._ports.db.read(lambda c: rows.network_mark(c, session))
         if mark is None:
-            raise _NoSession
+            return  # a cage that belongs to no session, such as the probe's
         fresh = [frame for _, frame in sorted({f["n"]: f for f in frames if f["n"] > mark}.items())]
         for frame in fresh:
             if frame["n"] <= self._audited.get(session, mark):
                 continue  # only the journal refused it
-            data = event_data(frame)
-            verdict = frame["verdict"]
-            target = f"{data['host'] or 'several hosts'}:{data['port']}"
-            details = {"session": session, **data}
+            verdict, target = frame["verdict"], f"{frame['host'] or 'several hosts'}:{frame['port']}"
+            details = {"session": session, **event_data(frame)}
             await self._ports.audit.record(DAEMON, f"network.{verdict}", target, verdict, details)
             self._audited[session] = frame["n"]
         events = [NewEvent(f"network.{frame['verdict']}", event_data(frame)) for frame in fresh]
@@ -152,33 +149,23 @@ class NetworkDesk:
         try:
             await self._ports.projects.allow_host(item.project, host, port, actor)
         except KagedError as error:
-            what = f"{host}:{port} is allowed in this session only"
-            text = f"{what}; it could not be written down: {error.message}"
+            text = f"{host}:{port} is allowed in this session only; it could not be written down: {error.message}"
             event = NewEvent("error", {"code": error.code, "message": text})
             with contextlib.suppress(KagedError):
                 await self._ports.journal.append(item.session, [event])
 
     async def _settled(self, frame: Frame) -> None:
         """The gate has answered by itself: whoever is asked need not answer any more."""
-        ask, reason = str(frame["ask"]), _LATE.get(str(frame["by"]))
-        item = self._asked.get(ask)
+        reason, item = _LATE.get(str(frame["by"])), self._asked.get(str(frame["ask"]))
         if reason is not None and item is not None:
             await self._patiently(lambda: self._questions.withdraw(item, reason))
-
-
-class _NoSession(Exception):
-    """A cage that belongs to no session, such as the probe's."""
-
-
-def _cage(frame: Frame) -> str:
-    return str(frame["cage"])
 
 
 def event_data(frame: Frame) -> dict[str, Any]:
     """The journal's form of one decision of the gate."""
     shared = {"agent": AGENT, **{key: frame[key] for key in ("host", "port", "via", "rule")}}
     keys = ("reason", "count") if frame["verdict"] == "denied" else ("connection", "state", "up", "down", "ms")
-    optional = {key: frame[key] for key in _OPTIONAL if frame.get(key)}
+    optional = {key: frame[key] for key in ("method", "path") if frame.get(key)}
     if frame["verdict"] == "allowed" and frame["count"] > 1:
         optional["count"] = frame["count"]
     return {**shared, **{key: frame.get(key) for key in keys}, **optional}

@@ -203,18 +203,13 @@ def resolve_attention(connection: apsw.Connection, item: Attention, state: str, 
 
 def has_result(connection: apsw.Connection, session: str, call_id: str) -> bool:
     """Whether the call's result is stored and is not a background job, whose output is still to be read."""
-    row = connection.execute(
-        "SELECT data ->> '$.detail.job' FROM events WHERE session = ? AND type = 'tool.result' "
-        "AND data ->> 'call_id' = ?",
-        (session, call_id),
-    ).fetchone()
+    where = "WHERE session = ? AND type = 'tool.result' AND data ->> 'call_id' = ?"
+    row = connection.execute(f"SELECT data ->> '$.detail.job' FROM events {where}", (session, call_id)).fetchone()
     return row is not None and row[0] is None
 
 
 def ended_messages(connection: apsw.Connection, session: str, run: str) -> list[str]:
     """Ids of a run's finished messages."""
-    rows = connection.execute(
-        "SELECT data ->> 'message_id' FROM events WHERE session = ? AND type = 'message.end' AND data ->> 'run_id' = ?",
-        (session, run),
-    )
+    where = "WHERE session = ? AND type = 'message.end' AND data ->> 'run_id' = ?"
+    rows = connection.execute(f"SELECT data ->> 'message_id' FROM events {where}", (session, run))
     return [row[0] for row in rows]

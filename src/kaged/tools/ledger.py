@@ -1,5 +1,6 @@
 """What a session's earlier calls left behind for later ones; rebuilt from the journal's results."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,11 +13,8 @@ class Ledger:
     def __init__(self) -> None:
         self.seen: dict[str, str] = {}
         """SHA-256 of the version last read or written, by absolute path."""
-        self._read: dict[str, int] = {}
-
-    def offset(self, job: str) -> int:
-        """Where the next read of a background command's output starts, in bytes."""
-        return self._read.get(job, 0)
+        self.offset: Counter[str] = Counter()
+        """Where the next read of a background command's output starts, in bytes, by job."""
 
     def apply(self, tool: str, ok: bool, detail: Mapping[str, Any]) -> None:
         """Take over what a stored `tool.result` says."""
@@ -25,4 +23,4 @@ class Ledger:
             self.seen[path] = sha256
         job, offset = detail.get("job"), detail.get("next_offset")
         if isinstance(job, str) and isinstance(offset, int):
-            self._read[job] = offset
+            self.offset[job] = offset

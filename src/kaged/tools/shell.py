@@ -152,7 +152,7 @@ async def _look(ctx: ToolContext, args: ShellArguments, job: str) -> ToolResult:
     elif args.timeout_s is not None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(args.timeout_s, ctx.cage.plan.limits.walltime_s)):
-                if not await process.stream.wait_past(ctx.ledger.offset(job)):
+                if not await process.stream.wait_past(ctx.ledger.offset[job]):
                     await process.wait()
     return await _news(ctx, process)
 
@@ -161,7 +161,7 @@ async def _news(ctx: ToolContext, process: Process) -> ToolResult:
     """What a job printed since the last look, and whether it still runs."""
     job = process.id
     ended = await process.wait() if not process.running else None
-    since = ctx.ledger.offset(job)
+    since = ctx.ledger.offset[job]
     seen = command.view(process.stream, since, ctx.limit, ended=ended is not None)
     detail: dict[str, Any] = {"job": job, "next_offset": seen.end, "running": ended is None}
     if seen.left_out:
