@@ -103,10 +103,10 @@ class Journal:
 
     def _publish(self, done: Appended) -> None:
         """On the loop, in commit order: hand committed events to those who follow."""
+        if not self._followers:
+            return
         followers = self._followers.get(SESSION_PREFIX + done.entry.session, ())
         watchers = self._followers.get(EVENTS_CHANNEL, ())
-        if not followers and not watchers:
-            return
         for event, (_, _, text) in zip(done.events, done.entry.events, strict=True):
             size = len(text)
             for subscription in followers:
