@@ -9,7 +9,9 @@ import pytest
 from kaged.core.errors import KagedError
 from kaged.core.events import Event
 from kaged.sessions import network
+from kaged.sessions.attention import Questions
 from kaged.sessions.network import ALWAYS, DENY, ONCE, OPTIONS, SESSION
+from kaged.sessions.types import Attention
 from sessions.house import ME, House, calls, says
 
 pytestmark = pytest.mark.cage
@@ -215,3 +217,21 @@ async def test_always_said_to_several_questions_at_once_is_written_for_each(hous
     assert project.trust == "trusted"
     assert project.spec is not None
     assert {f"{host}:443" for host in hosts} <= set(project.spec.primary.cage.net.allow)
+
+
+async def test_a_question_that_cannot_be_followed_is_refused_and_the_next_one_asked(
+    house: House, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await house.session()
+    with monkeypatch.context() as broken:
+
+        async def closed(_: object, item: Attention) -> Attention:
+            raise KagedError("unavailable", f"the disk under {item.id} is gone")
+
+        broken.setattr(Questions, "closed", closed)
+        gate.asks(session, "1")
+        assert await gate.answers.get() == ("1", "deny")
+    gate.asks(session, "2")
+    asked = await question(house, session, 2)
+    await house.sessions.answer_attention(session, asked.data["attention_id"], ONCE, actor=ME)
+    assert await gate.answers.get() == ("2", "once")

@@ -130,15 +130,20 @@ class NetworkDesk:
         return item
 
     async def _question(self, frame: Frame, item: Attention) -> None:
+        ask = str(frame["ask"])
         try:
             now = await self._questions.closed(item)
+        except KagedError as error:
+            log.warning("the gate's question could not be followed, so it is refused: %s", error.message)
+            await self._answer(ask, "deny")
+            return
         finally:
-            del self._asked[str(frame["ask"])]
+            del self._asked[ask]
         answer = now.answer if now.state == "answered" else DENY
         actor = Actor(now.resolved_by or DAEMON.id, "attention", Role.ADMIN)
         if answer == ALWAYS:
             await self._always(item, str(frame["host"]), int(frame["port"]), actor)
-        await self._answer(str(frame["ask"]), VERDICTS.get(answer or DENY, "deny"))
+        await self._answer(ask, VERDICTS.get(answer or DENY, "deny"))
 
     async def _answer(self, ask: str, verdict: Verdict) -> None:
         """The gate may have settled it by itself meanwhile, or be gone with the keeper."""
