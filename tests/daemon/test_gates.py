@@ -93,6 +93,15 @@ def test_the_folders(short_tmp: Path) -> None:
     gates.folders(config)
     for folder in (config.paths.home, config.paths.runtime, config.paths.projects_dir):
         assert folder.stat().st_mode & 0o777 == 0o700
+    assert (config.paths.home / "plugins").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_of_plugins_elsewhere_is_left_to_its_owner(short_tmp: Path) -> None:
+    file = short_tmp / "config.toml"
+    file.write_text(f'[plugins]\ndir = "{short_tmp}/elsewhere"\n')
+    environ = {"HOME": str(short_tmp), "XDG_RUNTIME_DIR": str(short_tmp / "r")}
+    gates.folders(load(flags=Flags(config=file, mode="user"), environ=environ))
+    assert not (short_tmp / "elsewhere").exists()
 
 
 async def test_a_database_that_is_none(short_tmp: Path) -> None:

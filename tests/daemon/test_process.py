@@ -1,5 +1,7 @@
 """What the daemon does to itself and its folders."""
 
+import asyncio
+import contextlib
 import os
 import socket
 import stat
@@ -87,3 +89,24 @@ def test_systemd_hears(short_tmp: Path, kind: str) -> None:
 def test_without_systemd_nothing_is_said() -> None:
     process.notify("READY=1", None)
     process.notify("READY=1", "")
+
+
+async def test_the_watchdog_is_told_again_and_again_until_cancelled(short_tmp: Path) -> None:
+    name = str(short_tmp / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.setblocking(False)
+        manager.bind(name)
+        environ = {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "20000", "WATCHDOG_PID": str(os.getpid())}
+        task = asyncio.create_task(process.watchdog(environ))
+        loop = asyncio.get_running_loop()
+        for _ in range(3):
+            assert await asyncio.wait_for(loop.sock_recv(manager, 100), 10) == b"WATCHDOG=1"
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+
+
+@pytest.mark.parametrize("asked", [{}, {"WATCHDOG_USEC": "x"}, {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}])
+async def test_no_watchdog_no_word(asked: dict[str, str]) -> None:
+    await asyncio.wait_for(process.watchdog({"NOTIFY_SOCKET": "/nowhere", **asked}), 10)

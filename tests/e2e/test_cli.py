@@ -89,6 +89,22 @@ def test_what_needs_no_daemon(home: Daemon, short_tmp: Path) -> None:
     until(lambda: not home.processes(), "the end of the doctor's own keeper")
 
 
+def test_the_files_of_a_sidecar(home: Daemon, short_tmp: Path) -> None:
+    given = ["--public-url=https://kaged.example.com", "--issuer=https://idp.example.com", "--client-id=kaged"]
+    command = ["sidecar", "init", "apache", f"--dir={short_tmp}/files", *given, "--domains=example.com", "--json"]
+    missing, unreadable = all_of(home, tuple(command), (*command, "--client-secret-file=/nowhere"))
+    assert (missing.returncode, unreadable.returncode) == (USAGE, USAGE)
+    assert "--client-secret-file" in missing.stderr and "/nowhere" in unreadable.stderr
+    (short_tmp / "secret").write_text("abc-def\n", encoding="ascii")
+    done = home.cli(*command, f"--client-secret-file={short_tmp}/secret")
+    assert done.returncode == OK, done.stderr
+    files = {Path(file["path"]).name: file["secret"] for file in json.loads(done.stdout)["files"]}
+    assert files == {"README.md": False, "kaged.conf": False, "oidc-secret": True, "oidc-passphrase": True}
+    assert (short_tmp / "files/oidc-secret").read_text(encoding="ascii") == "abc-def\n"
+    assert (short_tmp / "files/oidc-secret").stat().st_mode & 0o777 == 0o600
+    assert home.cli(*command, f"--client-secret-file={short_tmp}/secret").returncode == FAILED
+
+
 def test_usage(home: Daemon) -> None:
     commands = [("nonsense",), ("session",), ("session", "send"), ("start", "--bnid"), ("statsu",)]
     commands += [("start", "--insecure", "--allow-remote-bind"), ("--mode=other", "status")]

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "cage": ("project", "Say in words what an agent can reach."),
     "dsl": ("project", "Check project files."),
     "config": ("config", "Show and check the configuration."),
+    "sidecar": ("sidecar", "Write the files of a proxy that signs people in."),
     "audit": ("daemon", "Read and verify the audit log."),
     "version": ("daemon", "Print the versions of this command and of the daemon."),
 }

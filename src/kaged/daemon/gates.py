@@ -56,6 +56,9 @@ def folders(loaded: Loaded) -> None:
         log.warning("%s", tightened)
     process.private_folder(loaded.paths.runtime)
     process.private_folder(loaded.paths.projects_dir)
+    plugins = loaded.config.plugins.dir
+    if plugins is not None and plugins.is_relative_to(loaded.paths.home):
+        process.private_folder(plugins)
 
 
 async def database(loaded: Loaded) -> Database:

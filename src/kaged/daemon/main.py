@@ -20,6 +20,7 @@ from kaged.api.services import Services
 from kaged.audit.log import Audit
 from kaged.core.actors import DAEMON
 from kaged.core.errors import ConfigError, GateError, KagedError
+from kaged.core.tasks import owned
 from kaged.daemon import compose, doctor, gates, process, ready, server
 from kaged.settings.config import Flags, Loaded, load, scrub_environ
 from kaged.settings.nonces import Nonces, read_nonces
@@ -145,7 +146,8 @@ async def _listen(parts: compose.Parts, built: Services, life: compose.Life) -> 
             ]
             life.ready = True
             await _announce(parts, built)
-            end = await _until_over(life, parts)
+            async with owned(process.watchdog(parts.environ)):
+                end = await _until_over(life, parts)
             life.ready = False
             process.notify("STOPPING=1", parts.environ.get("NOTIFY_SOCKET"))
             public.should_exit = control.should_exit = True

@@ -1,10 +1,12 @@
 """What the daemon does to itself: not dumpable, one per home, notifications to systemd."""
 
+import asyncio
 import ctypes
 import fcntl
 import os
 import resource
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -76,3 +78,12 @@ def notify(state: str, address: str | None) -> None:
     name = "\0" + address[1:] if address[0] == "@" else address
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.sendto(state.encode(), name)
+
+
+async def watchdog(environ: Mapping[str, str]) -> None:
+    """Tell systemd, twice in each `WatchdogSec=`, that the event loop turns (sd_watchdog_enabled(3)), until cancelled;
+    returns at once when it does not ask."""
+    period = environ.get("WATCHDOG_USEC", "")
+    while period.isdecimal() and environ.get("WATCHDOG_PID", "") in ("", str(os.getpid())):
+        notify("WATCHDOG=1", environ.get("NOTIFY_SOCKET"))
+        await asyncio.sleep(int(period) / 2_000_000)
