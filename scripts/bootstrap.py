@@ -6,6 +6,7 @@ carries it. Nothing outside the checkout is changed but those system packages an
 AppArmor profile.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -13,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import build_ui
@@ -25,6 +26,12 @@ STAMP = VENV / ".kaged-stamp"
 NODE_FLOOR = ((20, 19), (22, 12))
 APPARMOR_SWITCH = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 APPARMOR_PROFILE = Path("/etc/apparmor.d/kaged-bwrap")
+SIDECARS = ROOT / ".cache" / "sidecars"
+OIDC_MODULE = Path("/usr/lib/apache2/modules/mod_auth_openidc.so")
+NO_SERVICES = Path("/usr/sbin/policy-rc.d")
+"""Debian's switch that keeps packages from starting what they bring."""
+OAUTH2_PROXY = ("github.com/oauth2-proxy/oauth2-proxy/v7", "v7.15.6")
+BUILD_S = 300
 APPARMOR_TEXT = """abi <abi/4.0>,
 include <tunables/global>
 profile kaged-bwrap /usr/bin/bwrap flags=(unconfined) {
@@ -120,6 +127,66 @@ def system_packages(*, tests: bool) -> None:
     subprocess.run(update, env=env, capture_output=True, check=False)
     run(command, what="installing system packages", env=env)
     STEPS.done(f"system packages: {', '.join(packages)}")
+
+
+def sidecars() -> None:
+    """Real sidecars for the tests of the front door, where this is a machine of nobody's (`CI`) and they can be had.
+
+    Never in the way: what is not there is named by the test that then skips. Services are not started.
+    """
+    wanted = _absent({"apache2": "apache2", "nginx": "nginx", "caddy": "caddy", "haproxy": "haproxy"})
+    if not OIDC_MODULE.exists():
+        wanted.append("libapache2-mod-auth-openidc")
+    apt = shutil.which("apt-get")
+    if not os.environ.get("CI") or os.geteuid() != 0 or apt is None or not wanted:
+        return
+    STEPS.start(f"sidecars for the tests: {', '.join(wanted)}")
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    ours = not NO_SERVICES.exists()
+    if ours:
+        NO_SERVICES.write_text("#!/bin/sh\nexit 101\n", encoding="ascii")
+        NO_SERVICES.chmod(0o755)
+    try:
+        subprocess.run([apt, "update", "-qq"], env=env, capture_output=True, check=False)
+        had = [package for package in wanted if _install(apt, package, env)]
+    finally:
+        if ours:
+            NO_SERVICES.unlink()
+    STEPS.done(f"sidecars for the tests: {', '.join(had) or 'none to be had'}")
+
+
+def _install(apt: str, package: str, env: Mapping[str, str]) -> bool:
+    command = [apt, "install", "-y", "-qq", "--no-install-recommends", package]
+    return subprocess.run(command, env=env, capture_output=True, check=False).returncode == 0
+
+
+@contextlib.contextmanager
+def oauth2_proxy() -> Iterator[None]:
+    """Builds the guide's own sidecar meanwhile, by Go's installer where there is one. Never in the way, as above."""
+    go = shutil.which("go", path=os.pathsep.join((os.environ["PATH"], "/usr/local/go/bin")))
+    if not os.environ.get("CI") or go is None or (SIDECARS / "oauth2-proxy").exists():
+        yield
+        return
+    module, version = OAUTH2_PROXY
+    flags = f"-s -w -X {module}/pkg/version.VERSION={version}"
+    # Not optimised: that takes less than half of the time to build, and a test does not notice.
+    command = [go, "install", f"-ldflags={flags}", "-gcflags=all=-N -l", f"{module}@{version}"]
+    env = {**os.environ, "GOBIN": str(SIDECARS)}
+    since = time.monotonic()
+    build = subprocess.Popen(
+        command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    try:
+        yield
+        said = build.communicate(timeout=max(0.0, since + BUILD_S - time.monotonic()))[1]
+        outcome = "built" if build.returncode == 0 else f"not built: {said.decode(errors='replace').strip()[-300:]}"
+    except subprocess.TimeoutExpired:
+        outcome = f"not built within {BUILD_S} s"
+    finally:
+        if build.poll() is None:
+            build.terminate()
+            build.communicate()
+    sys.stderr.write(f"  · oauth2-proxy {version} {outcome} ({time.monotonic() - since:.0f} s)\n")
 
 
 def apparmor() -> None:
@@ -220,8 +287,11 @@ def setup(*, tests: bool) -> None:
     """All of it, in order."""
     system_packages(tests=tests)
     apparmor()
-    python_packages(tests=tests)
-    console()
+    with oauth2_proxy() if tests else contextlib.nullcontext():
+        if tests:
+            sidecars()
+        python_packages(tests=tests)
+        console()
 
 
 def main(arguments: list[str]) -> None:

@@ -50,6 +50,7 @@ async def _extensions(client: ClientConnection) -> list[str]:
         ("/api/v1/ws", ["permessage-deflate"]),
         (TERMINAL, []),
         (f"{TERMINAL}?after=12", []),
+        (f"/below{TERMINAL}", []),
         ("/api/v1/ws?x=/api/v1/terminals/a/ws", ["permessage-deflate"]),
         (f"{TERMINAL}/more", ["permessage-deflate"]),
     ],
@@ -63,6 +64,12 @@ async def test_terminal_sockets_never_compress(path: str, agreed: list[str], sho
             assert await _extensions(client) == agreed
         async with unix_connect(str(name), f"ws://127.0.0.1{path}") as client:
             assert await _extensions(client) == agreed
+
+
+def test_sockets_are_pinged_before_a_tunnel_takes_them_for_dead() -> None:
+    for control in (False, True):
+        config = server(_accept, control=control).config
+        assert (config.ws_ping_interval, config.ws_ping_timeout) == (30.0, 30.0)
 
 
 def test_a_unix_socket_has_its_mode_from_the_first_moment(short_tmp: Path) -> None:

@@ -116,6 +116,21 @@ async def test_a_launch_url_is_used_up_by_opening_it_only(shared: Daemon, strang
     assert (await stranger.get(url)).status_code == 401
 
 
+def test_a_launch_url_below_a_path_of_the_public_url(short_tmp: Path, zygote: Zygote) -> None:
+    with daemon(short_tmp, zygote=zygote, extra={"KAGED_PUBLIC_URL": "https://example.com/kaged/"}) as it:
+        below = it.launch_url.replace("/launch", "/kaged/launch")
+        answer = httpx2.get(below, follow_redirects=False, verify=False)
+        assert answer.status_code == 303
+        place = httpx2.URL(below).join(answer.headers["location"])
+        assert place.path == "/kaged/"
+        browser = Browser(it.origin, answer.headers["set-cookie"].split(";")[0], place.fragment.partition("key=")[2])
+        with browser.client() as page:
+            for root in ("", "/kaged"):
+                assert page.get(f"{root}/api/v1/me").json()["id"] == "local"
+                assert "./assets/" in page.get(f"{root}/").text
+            assert page.get("/kaged/projects/a").text.count("../assets/") > 1
+
+
 async def test_the_document_and_the_routes_agree(page: httpx2.AsyncClient, shared: Daemon) -> None:
     from kaged.api import app
 

@@ -166,6 +166,28 @@ def test_origins(text: str, form: str | None) -> None:
     assert origin_of(text) == form
 
 
+@pytest.mark.parametrize(
+    ("path", "inside"),
+    [
+        ("/kaged/api/v1/me", "/api/v1/me"),
+        ("/kaged/", "/"),
+        ("/kaged", "/kaged"),
+        ("/api/v1/me", "/api/v1/me"),
+        ("/kagedx/api/v1/me", "/kagedx/api/v1/me"),
+        ("/KAGED/api/v1/me", "/KAGED/api/v1/me"),
+        ("//kaged/api/v1/me", "//kaged/api/v1/me"),
+        ("/kaged//api/v1/me", "//api/v1/me"),
+        ("/kaged/kaged/api", "/kaged/api"),
+        ("/a/kaged/api", "/a/kaged/api"),
+        ("", ""),
+    ],
+)
+def test_paths_below_the_public_url(path: str, inside: str) -> None:
+    assert Site.of("https://example.com/kaged/", BOUND).within(path) == inside
+    assert Site.of("https://example.com/kaged", None).within(path) == inside
+    assert Site.of("https://example.com/", BOUND).within(path) == path
+
+
 def test_a_bad_public_url_is_an_error() -> None:
     for bad in ("kaged.example.com", "ftp://kaged.example.com"):
         with pytest.raises(ValueError, match="not an http"):

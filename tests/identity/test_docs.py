@@ -33,3 +33,17 @@ def test_numbers_agree() -> None:
     assert (sockets.MAX_AGE_S * (1 - sockets.JITTER), sockets.MAX_AGE_S) == (54 * 60, 60 * 60)
     assert str(sockets.SIGNED_OUT.code) in OPERATORS
     assert (loopback.LAUNCH_S, loopback.BROWSER_S) == (10 * 60, 30 * 24 * 3600)
+
+
+def test_every_demand_on_the_front_door_names_what_exists() -> None:
+    page = (ROOT / "docs/contributors/front-door.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:-1] for line in page.splitlines() if re.match(r"\| \d+ \|", line)]
+    assert [int(row[0]) for row in rows] == list(range(1, 30))
+    for number, _, places, tests in rows:
+        named = re.findall(r"`([^`]+\.(?:py|tsx?|md))`", places)
+        assert named or number.strip() == "7", number
+        for place in named:
+            assert any((ROOT / top / place).is_file() for top in ("", "src/kaged")), place
+        assert "::" in tests or number.strip() == "7", number
+    for file, name in re.findall(r"`([a-z0-9_/]+\.py)::(\w+)`", page):
+        assert re.search(rf"^(async )?def {name}\(", (ROOT / "tests" / file).read_text("utf-8"), re.M), (file, name)

@@ -175,3 +175,26 @@ async def test_a_server_without_our_extension_gives_no_privilege(tmp_path) -> No
         ):
             sent = await ask(door, type="http", client=client, server=server)
             assert sent[0]["status"] == status, (client, server)
+
+
+async def test_below_a_path_of_the_public_url_all_is_as_at_the_top(tmp_path) -> None:
+    async with front(tmp_path, public_url="https://kaged.example.com/k/") as door:
+        for path, seen in (
+            ("/k/api/v1/me", "/api/v1/me"),
+            ("/api/v1/me", "/api/v1/me"),
+            ("/k/", "/"),
+            ("/k/k/", "/k/"),
+        ):
+            assert (await door.get(path)).status == 401
+            assert (await door.get(path, *sidecar())).json["path"] == seen
+        assert (await door.get("/k/healthz")).body == b"ok"
+        for odd in ("/k//api/v1/me", "/k/../api/v1/me", "/k/%2e%2e/api/v1/me"):
+            assert (await door.get(odd, *sidecar())).rule == "odd_path"
+        bare = await door.get("/k", *sidecar())
+        assert (bare.status, bare.header("location")) == (307, "/k/")
+        assert (await door.get("/k")).status == 401
+        origin = "Origin: https://kaged.example.com"
+        assert (
+            await door.raw(door.handshake("Host: kaged.example.com", origin, *sidecar(), path="/k/api/v1/ws"))
+        ).status == 101
+        assert door.app.scopes[-1]["path"] == "/api/v1/ws"

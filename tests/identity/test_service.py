@@ -109,6 +109,19 @@ async def test_a_header_that_means_nothing_is_logged_once(tmp_path, caplog) -> N
         ]
 
 
+async def test_the_start_says_how_people_are_signed_in(tmp_path, caplog) -> None:
+    caplog.set_level("INFO")
+    async with front(tmp_path, public_url="https://kaged.example.com", nonces=(NONCE, OLD_NONCE)):
+        said = [r.getMessage() for r in caplog.records if "says who calls" in r.getMessage()]
+    assert said == [
+        "a sidecar says who calls: X-Kaged-User-Id, X-Kaged-User-Email, X-Kaged-User-Name; "
+        "nonces: 2; public URL: https://kaged.example.com"
+    ]
+    caplog.clear()
+    async with front(tmp_path, mode="user"):
+        assert "says who calls" not in caplog.text
+
+
 async def test_a_missing_public_url_is_said_at_the_start(tmp_path, caplog) -> None:
     async with front(tmp_path):
         assert "daemon.public_url is not set" in caplog.text

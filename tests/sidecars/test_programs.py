@@ -3,11 +3,12 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from sidecars.town import program
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "deployment"
@@ -19,7 +20,7 @@ UNITS = [*EXPOSURE, "caddy/oauth2-proxy.service", "tailscale-funnel/oauth2-proxy
 
 
 def needed(name: str) -> str:
-    found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:" + str(ROOT / ".cache/tools/bin"))
+    found = program(name)
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found

@@ -4,6 +4,7 @@ import { ApiError, type Gate, sentence, watchGate } from "./api/http.ts";
 import { Toasts } from "./design/Toasts.tsx";
 import { Member, SessionGone, SignedOut, Unreachable } from "./pages/Gates.tsx";
 import { Shell } from "./shell/Shell.tsx";
+import { reenter } from "./state/reenter.ts";
 import { useStore } from "./state/store.ts";
 import { me, startWorkspace } from "./state/workspace.ts";
 import { socket } from "./ws/browser.ts";
@@ -27,7 +28,10 @@ export function App(): ReactNode {
   }, []);
 
   useEffect(() => {
-    watchGate(setGate);
+    // Behind a sidecar the way back in is the page itself; what was typed is kept on the way.
+    watchGate((lost) => {
+      if (me.get()?.auth !== "sidecar" || !reenter()) setGate(lost);
+    });
     void identify();
   }, [identify]);
 

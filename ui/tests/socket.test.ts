@@ -27,6 +27,10 @@ class World implements Surroundings {
     this.paints.push(run);
   }
   random = (): number => 0.5;
+  refusals = 0;
+  refused(): void {
+    this.refusals += 1;
+  }
 
   get wire(): FakeWire {
     const last = this.wires.at(-1);
@@ -130,6 +134,16 @@ describe("Socket", () => {
       expect(got).toEqual(world.journal);
     }
     expect(world.wires).toHaveLength(6);
+  });
+
+  it("asks why when it was refused, and not when a connection that stood was lost", () => {
+    const { world } = start();
+    world.wire.drop();
+    expect(world.refusals).toBe(1);
+    world.fire();
+    world.wire.onopen?.();
+    world.wire.drop();
+    expect(world.refusals).toBe(1);
   });
 
   it("drops repeats and asks again at a gap, without losing or doubling anything", () => {

@@ -55,6 +55,7 @@ async def me(request: Request) -> dict[str, Any]:
         "mode": services.loaded.mode,
         "auth": actor.source,
         "host_terminals": services.terminals.host_allowed(actor),
+        "logout_url": services.loaded.config.auth.logout_url,
         "operator_name": local.operator_name,
         "warnings": ["insecure"] if services.loaded.config.auth.mode == "insecure" else [],
     }

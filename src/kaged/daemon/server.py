@@ -15,7 +15,7 @@ from kaged.identity.protocol import ControlProtocol, HttpProtocol, WebSocketProt
 
 _MAX_FRAME = 1024 * 1024
 _GRACE_S = 1
-_TERMINAL = re.compile(rb"/api/v1/terminals/[^/?]+/ws(\?|$)")
+_TERMINAL = re.compile(rb"[^?]*/api/v1/terminals/[^/?]+/ws(\?|$)")
 
 
 class TerminalSocket(WebSocketProtocol):

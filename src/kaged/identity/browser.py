@@ -60,6 +60,7 @@ class Site:
 
     public: str | None
     bound: tuple[str, ...]
+    base: str = ""  # The public URL's path, without a slash at its end
 
     @classmethod
     def of(cls, public_url: str, bound: tuple[str, int] | None) -> "Site":
@@ -68,18 +69,24 @@ class Site:
         public = origin_of(f"{parts.scheme}://{parts.netloc}")
         if public_url and public is None:
             raise ValueError(f"{public_url!r} is not an http or https address")
+        base = parts.path.rstrip("/")
         if bound is None:
-            return cls(public, ())
+            return cls(public, (), base)
         hosts = ["127.0.0.1", "localhost", "[::1]"]
         if bound[0] not in ("0.0.0.0", "::"):
             hosts.insert(0, f"[{bound[0]}]" if ":" in bound[0] else bound[0])
         origins = (origin_of(f"http://{host}:{bound[1]}") for host in dict.fromkeys(hosts))
-        return cls(public, tuple(origin for origin in origins if origin))
+        return cls(public, tuple(origin for origin in origins if origin), base)
+
+    def within(self, path: str) -> str:
+        """A request's path below the public URL's own, whether the proxy left that in place or took it away."""
+        below = path.removeprefix(f"{self.base}/")
+        return path if len(below) == len(path) or not self.base else f"/{below}"
 
     def hint(self) -> str:
         """Where to open kaged."""
         if self.public:
-            return self.public
+            return self.public + self.base
         if self.bound:
             return f"{self.bound[0]} (behind a proxy, set daemon.public_url in config.toml)"
         return "it through the sidecar, and set daemon.public_url in config.toml"

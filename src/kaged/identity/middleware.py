@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kaged.core.errors import KagedError
@@ -37,7 +37,9 @@ class IdentityMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        path = str(scope["path"])
+        site = self._identity.site
+        path = site.within(str(scope["path"]))
+        scope = {**scope, "path": path}
 
         async def guarded(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
@@ -53,7 +55,9 @@ class IdentityMiddleware:
             return
         inner = _admitted(scope, admission)
         if scope["type"] == "http":
-            await self._app(inner, receive, guarded)
+            # Without a slash at its end, the page's own links would lead past it.
+            app = RedirectResponse(f"{path}/") if path == site.base else self._app
+            await app(inner, receive, guarded)
             return
         connection = _connection(scope)
         socket = _Socket(connection, receive, send, self._warnings)

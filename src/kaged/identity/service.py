@@ -13,7 +13,7 @@ from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.identity.browser import Request, Site
 from kaged.identity.gate import LOCAL, Admission, Gate
-from kaged.identity.headers import NonceSet, Refusal
+from kaged.identity.headers import USER_EMAIL, USER_ID, USER_NAME, NonceSet, Refusal, title
 from kaged.identity.loopback import Browser, Browsers, Launch, LaunchTokens, cookie_name, set_cookie
 from kaged.identity.peers import Peers
 from kaged.identity.sockets import Sockets
@@ -88,7 +88,8 @@ class Identity:
     def __init__(
         self, policy: Policy, nonces: NonceSet, audit: Audit, browsers: Browsers | None, sockets: Sockets
     ) -> None:
-        site, peers = Site.of(policy.public_url, policy.bound), Peers.parse(policy.sidecar_peers)
+        self.site = site = Site.of(policy.public_url, policy.bound)
+        peers = Peers.parse(policy.sidecar_peers)
         self._policy, self._audit, self._browsers = policy, audit, browsers
         self._cookie = cookie_name(policy.bound[1] if policy.bound else 0)
         self._tokens = LaunchTokens(site.bound[0] if site.bound else "", policy.token_file, policy.url_file)
@@ -100,6 +101,10 @@ class Identity:
         )  # fmt: skip
         self.sockets = sockets  # Open WebSockets (the middleware holds each)
         self.warnings = ("insecure",) if policy.auth == "insecure" else ()  # For `X-Kaged-Warning`, on every answer
+        if nonces:
+            names = ", ".join(map(title, (USER_ID, USER_EMAIL, USER_NAME)))
+            public = policy.public_url or "any that the sidecar has"
+            log.info("a sidecar says who calls: %s; nonces: %d; public URL: %s", names, len(nonces), public)
         if nonces and not policy.public_url:
             log.warning("daemon.public_url is not set: any name under which browsers reach the sidecar goes")
 

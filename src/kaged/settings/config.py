@@ -18,6 +18,7 @@ ENVIRONMENT: Mapping[str, tuple[str, str]] = {
     "KAGED_BIND": ("daemon", "bind"),
     "KAGED_HOME": ("daemon", "home"),
     "KAGED_PUBLIC_URL": ("daemon", "public_url"),
+    "KAGED_LOGOUT_URL": ("auth", "logout_url"),
     "KAGED_LOG_LEVEL": ("logging", "level"),
 }
 """Variables that stand for a key. `KAGED_CONFIG`, `KAGED_CONFIG_DIR` and `KAGED_MODE` choose the file."""

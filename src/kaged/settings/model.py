@@ -50,8 +50,8 @@ def _public_url(text: str) -> str:
         raise ValueError(f"must begin with https:// or http:// and name a host; {problem}")
     if url.username is not None or url.query or url.fragment or "?" in text or "#" in text:
         raise ValueError(f"must have no user, query or fragment; {problem}")
-    if not re.fullmatch(r"[!-~]+", text):
-        raise ValueError(f"must be printable ASCII without spaces; {problem}")
+    if not re.fullmatch(r"(/(?!\.{1,2}(/|$))[\w.~-]+)*/?", url.path, re.ASCII) or not re.fullmatch("[!-~]+", text):
+        raise ValueError(f"must be plain ASCII, its path of letters, digits and . _ ~ -; {problem}")
     return text.rstrip("/")
 
 
@@ -72,6 +72,9 @@ _USER_ID = matching(
     r"[!#%&'*+\-./0-9:;=?@A-Z\[\]^_`a-z|~]{1,255}",
     "{!r} is not a user id; allowed: what the sidecar sends as X-Kaged-User-Id",
 )
+
+
+_NO_ADDRESS = '{!r} is no place to sign out at; allowed: a path such as "/oauth2/sign_out", or an https:// address'
 
 
 class Section(BaseModel):
@@ -109,6 +112,8 @@ class Auth(Section):
     """User ids (`X-Kaged-User-Id`) that may load projects, run agents and change settings."""
     sidecar_peers: list[Annotated[str, AfterValidator(_peer)]] = []
     """Who may speak as the sidecar: `uid:<account>` or an exact address. Empty: any local process."""
+    logout_url: Annotated[str, matching(r"((https?:/)?/[^\s/\\][!-\[\]-~]*)?", _NO_ADDRESS)] = ""
+    """Where the page's "Sign out" leads: the sidecar's own path, such as `/oauth2/sign_out`, or an https address."""
 
 
 class Storage(Section):

@@ -88,6 +88,11 @@ export async function call<T>(path: string, options: CallOptions = {}): Promise<
   return (response.status === 204 ? undefined : await response.json()) as T;
 }
 
+/** A socket was refused and cannot say why: a plain call learns whether the sign-in has ended, and tells the gate. */
+export function askWhyRefused(): void {
+  call("me").catch(() => {});
+}
+
 /** A sentence for any failure, for a toast or an inline notice. */
 export function sentence(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

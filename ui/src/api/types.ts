@@ -10,6 +10,8 @@ export interface Me {
   /** Whether this caller may open a terminal on the host, outside every cage. */
   host_terminals: boolean;
   warnings: string[];
+  /** Where the sidecar ends its session; empty where there is no such place. */
+  logout_url: string;
   operator_name: string | null;
 }
 

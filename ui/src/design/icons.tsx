@@ -21,6 +21,7 @@ export {
   Keyboard as KeyboardIcon,
   Lightbulb as ThinkingIcon,
   LockKeyhole as LockIcon,
+  LogOut as SignOutIcon,
   Menu as MenuIcon,
   Monitor as HostIcon,
   Moon as DarkIcon,

@@ -73,6 +73,7 @@ export function Member({ me }: { me: Me }): ReactNode {
         <CopyButton text={() => entry} label="Copy the line" />
       </div>
       <Button onClick={reload}>Look again</Button>
+      {me.logout_url === "" ? null : <a href={me.logout_url}>Sign out</a>}
     </Gate>
   );
 }

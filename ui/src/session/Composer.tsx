@@ -1,7 +1,8 @@
-import { type ReactNode, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { type ReactNode, useLayoutEffect, useRef } from "react";
 import { Button } from "../design/Button.tsx";
 import { isTyping, useKeys } from "../design/hooks.ts";
 import { SendIcon } from "../design/icons.tsx";
+import { useKept } from "../state/kept.ts";
 import { useSession } from "./context.ts";
 
 interface ComposerProps {
@@ -13,19 +14,11 @@ interface ComposerProps {
   onSend: (text: string) => Promise<boolean>;
 }
 
-const STORAGE = "kaged.draft.";
-
 export function Composer({ suggestion, reason, busy, onSend }: ComposerProps): ReactNode {
   const { session } = useSession();
   const area = useRef<HTMLTextAreaElement>(null);
-  const [draft, setDraft] = useState<string | null>(() => localStorage.getItem(STORAGE + session));
+  const [draft, setDraft] = useKept(session);
   const text = draft ?? suggestion;
-
-  useEffect(() => {
-    if (draft === null) return;
-    if (draft === "") localStorage.removeItem(STORAGE + session);
-    else localStorage.setItem(STORAGE + session, draft);
-  }, [draft, session]);
 
   useLayoutEffect(() => {
     const element = area.current;

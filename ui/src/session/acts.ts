@@ -38,7 +38,13 @@ export async function resume(project: string, session: string): Promise<void> {
   }
 }
 
-/** Answers a question of the agent or of the network gate. */
-export async function answer(project: string, session: string, attention: string, text: string): Promise<void> {
-  await api.answer(project, session, attention, text).catch(toastError);
+/** Answers a question of the agent or of the network gate; true when the daemon has it. */
+export async function answer(project: string, session: string, attention: string, text: string): Promise<boolean> {
+  try {
+    await api.answer(project, session, attention, text);
+    return true;
+  } catch (error) {
+    toastError(error);
+    return false;
+  }
 }

@@ -7,6 +7,7 @@ import {
   KeyboardIcon,
   LightIcon,
   ModelIcon,
+  SignOutIcon,
   SystemIcon,
   TerminalIcon,
 } from "../design/icons.tsx";
@@ -14,7 +15,7 @@ import { Logo } from "../design/Logo.tsx";
 import { linkTo, type Place, usePlace } from "../state/router.ts";
 import { useStore } from "../state/store.ts";
 import { shownTheme, toggleTheme } from "../state/theme.ts";
-import { refreshProjects, workspace } from "../state/workspace.ts";
+import { me, refreshProjects, workspace } from "../state/workspace.ts";
 import { Connection } from "./Connection.tsx";
 import { overlay } from "./overlay.ts";
 import { RailProject } from "./RailProject.tsx";
@@ -32,6 +33,7 @@ export function Rail({ open, onClose }: { open: boolean; onClose: () => void }):
   const { projects, sessions, loaded } = useStore(workspace);
   const place = usePlace();
   const shown = useStore(shownTheme);
+  const logout = useStore(me)?.logout_url ?? "";
   // What happened while the line was down is in the lists too: look again when it is back.
   useEffect(
     () =>
@@ -79,6 +81,11 @@ export function Rail({ open, onClose }: { open: boolean; onClose: () => void }):
             </a>
           );
         })}
+        {logout === "" ? null : (
+          <a className="rail-link" href={logout}>
+            <SignOutIcon size={16} aria-hidden /> Sign out
+          </a>
+        )}
         <div className="rail-tools">
           <IconButton label={`Switch to ${shown === "dark" ? "light" : "dark"} colours`} onClick={toggleTheme}>
             {shown === "dark" ? <LightIcon size={16} /> : <DarkIcon size={16} />}

@@ -1,3 +1,4 @@
+import { askWhyRefused } from "../api/http.ts";
 import { subprotocols } from "../api/key.ts";
 import { socketUrlOf } from "../base.ts";
 import { backoff } from "../ws/backoff.ts";
@@ -78,7 +79,9 @@ export class TerminalLink {
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
     this.#sizeKnown = false;
+    let opened = false;
     socket.addEventListener("open", () => {
+      opened = true;
       this.#attempt = 0;
       this.#events.state("open");
       socket.send(resizeFrame(this.#size.cols, this.#size.rows));
@@ -90,6 +93,7 @@ export class TerminalLink {
       if (this.#socket !== socket) return;
       this.#socket = null;
       if (this.#over) return;
+      if (!opened) askWhyRefused();
       this.#events.state("lost");
       this.#timer = setTimeout(() => this.#connect(), backoff(this.#attempt++, Math.random));
     });

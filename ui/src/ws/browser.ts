@@ -1,3 +1,4 @@
+import { askWhyRefused } from "../api/http.ts";
 import { subprotocols } from "../api/key.ts";
 import { socketUrlOf } from "../base.ts";
 import { Socket, type Surroundings, type Wire } from "./socket.ts";
@@ -26,6 +27,7 @@ const browser: Surroundings = {
   },
   beforePaint,
   random: Math.random,
+  refused: askWhyRefused,
 };
 
 /** The console's socket. It starts once this browser is known to be signed in. */

@@ -18,6 +18,8 @@ export interface Surroundings {
   /** Runs once before the next paint, or soon when the page is hidden. */
   beforePaint(run: () => void): void;
   random(): number;
+  /** A connection ended before it had begun. */
+  refused(): void;
 }
 
 export type Status = "connecting" | "open" | "waiting";
@@ -114,7 +116,9 @@ export class Socket {
       if (this.#wire === wire && typeof event.data === "string") this.#receive(event.data);
     };
     wire.onclose = () => {
-      if (this.#wire === wire) this.#lost();
+      if (this.#wire !== wire) return;
+      if (this.#status === "connecting") this.#around.refused();
+      this.#lost();
     };
   }
 

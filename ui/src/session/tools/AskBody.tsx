@@ -2,6 +2,7 @@ import { type FormEvent, type ReactNode, useState } from "react";
 import { Button } from "../../design/Button.tsx";
 import { str } from "../../journal/events.ts";
 import type { ToolItem } from "../../journal/model.ts";
+import { useKept } from "../../state/kept.ts";
 import { person } from "../../state/workspace.ts";
 import { answer as send } from "../acts.ts";
 import { useSession } from "../context.ts";
@@ -10,7 +11,8 @@ import { argsOf } from "./describe.tsx";
 /** The agent's question: its options as buttons, free text always, the answer once it is given. */
 export function AskBody({ item }: { item: ToolItem }): ReactNode {
   const { project, session } = useSession();
-  const [text, setText] = useState("");
+  const [draft, setText] = useKept(`${session}.${item.callId}`);
+  const text = draft ?? "";
   const [busy, setBusy] = useState(false);
   const { attention } = item;
   const question = attention?.question || str(argsOf(item), "question");
@@ -18,7 +20,7 @@ export function AskBody({ item }: { item: ToolItem }): ReactNode {
   const answer = async (value: string): Promise<void> => {
     if (attention === null) return;
     setBusy(true);
-    await send(project, session, attention.id, value);
+    if (await send(project, session, attention.id, value)) setText("");
     setBusy(false);
   };
   const submit = (event: FormEvent): void => {
