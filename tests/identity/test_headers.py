@@ -10,7 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from identity.front import NONCE, OLD_NONCE
+from kaged.core.actors import Role
+from kaged.identity.browser import Request, Site
+from kaged.identity.gate import Gate
 from kaged.identity.headers import Nonce, NonceSet, Refusal, SidecarHeaders, display_name, is_contract_name, parse
+from kaged.identity.peers import Connection, Peers
 
 NONCES = NonceSet.of(NONCE, OLD_NONCE)
 RIGHT = (b"x-kaged-auth-nonce", NONCE.encode())
@@ -230,6 +234,26 @@ def test_random_headers_never_make_a_user_that_the_rules_do_not(headers: list[tu
     with suppress(Refusal):
         user = parse(headers, NONCES).user_id
     assert user == straight_reading(headers)
+
+
+@given(st.lists(st.tuples(names(), VALUES), max_size=7), st.booleans(), st.booleans())
+@example([RIGHT, ALICE], True, True)
+@example([RIGHT, ALICE], True, False)
+@example([RIGHT, (b"x-kaged-user-email", b"a@example.com")], True, True)
+async def test_the_door_admits_nobody_that_the_rules_do_not(
+    headers: list[tuple[bytes, bytes]], local: bool, socket: bool
+) -> None:
+    """The same for the decision as a whole: peer, Host and path included."""
+    site = Site.of("", ("127.0.0.1", 7777))
+    gate = Gate(site, NONCES, Peers(), frozenset(), insecure=False, daemon_uid=1, browsers=None, cookie="kaged_session")
+    given = [(b"host", b"127.0.0.1:7777"), *headers, *([(b"origin", b"http://127.0.0.1:7777")] if socket else [])]
+    peer = Connection(client=("127.0.0.1" if local else "192.0.2.1", 5), server=("127.0.0.1", 7777))
+    admitted = None
+    with suppress(Refusal):
+        request = Request("websocket" if socket else "http", "GET", "/api/v1/me", 11, given, peer)
+        admitted = (await gate.judge(request)).actor
+    assert (admitted.id if admitted else None) == (straight_reading(headers) if local else None)
+    assert admitted is None or (admitted.source, admitted.role) == ("sidecar", Role.MEMBER)
 
 
 def test_the_reading_lets_somebody_in() -> None:

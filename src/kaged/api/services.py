@@ -7,6 +7,7 @@ from typing import Any
 
 from kaged.audit.log import Audit
 from kaged.cage.plan import CagePlan
+from kaged.core.actors import Actor
 from kaged.identity.service import Identity
 from kaged.journal.journal import Journal
 from kaged.models.resolve import Models
@@ -23,7 +24,10 @@ class SystemPort:
     """The daemon's own state and its one switch, as the API may see and use them."""
 
     describe: Callable[[], Awaitable[dict[str, Any]]]
-    """`{daemon, keeper, cages, running, checks}` for `GET /api/v1/system`."""
+    """`{daemon, keeper, cages, nonces, running, checks}` for `GET /api/v1/system`."""
+    nonces: Callable[[], dict[str, Any]]  # `{source, items}` of the sidecar's nonces, never a value
+    reload: Callable[[Actor], Awaitable[dict[str, Any]]]
+    """Read the nonces again and tell of them; raises KagedError `conflict` when they stay as they were."""
     stop: Callable[[], None]  # Ask the daemon to shut down, keeper included (`kaged stop`)
     ready: Callable[[], bool]  # Whether start-up is complete
 

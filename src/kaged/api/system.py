@@ -79,6 +79,18 @@ async def new_launch(services: Svc, actor: OnHost) -> dict[str, Any]:
     return (await services.identity.issue_launch(actor))._asdict()
 
 
+@router.get("/api/v1/auth/nonces", tags=["identity"])
+async def nonces(services: Svc, actor: OnHost) -> dict[str, Any]:
+    """How the sidecar's nonces are used, and fingerprints to compare copies by (only on the host)."""
+    return services.system.nonces()
+
+
+@router.post("/api/v1/system/reload", tags=["system"])
+async def reload(services: Svc, actor: OnHost) -> dict[str, Any]:
+    """Read the nonces' files again, as `systemctl reload` does (only on the host)."""
+    return await services.system.reload(actor)
+
+
 @router.get("/api/v1/system", tags=["system"])
 async def system(services: Svc, actor: Admin) -> dict[str, object]:
     """Daemon, keeper, cages, and the checks that `kaged doctor` shows."""

@@ -15,6 +15,7 @@ from kaged.settings import paths
 
 TIMEOUT_S = 60.0
 SYSTEM_SOCKET = Path("/") / paths.SYSTEM_RUNTIME / "control.sock"
+SYSTEM_ENV = Path("/") / paths.SYSTEM_CONFIG.parent / "env"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +25,23 @@ class Target:
     config: Path | None
     mode: str | None
 
-    def runtime(self) -> Path:
-        """The daemon's runtime folder. Without an own daemon, the host's is taken if it can be reached."""
+    def place(self) -> tuple[paths.Mode, Path, Path]:
+        """The daemon's mode, config.toml and runtime folder. Without an own one it is the host's, if this account can
+        reach that, or may write its env file."""
         environ, root = os.environ, Path("/")
         mode = paths.choose_mode(self.mode, environ, root)
         file = paths.choose_file(self.config, mode, environ, root)
         runtime = paths.find_runtime(mode, file, environ, root)
         named = any(environ.get(name) for name in ("KAGED_MODE", "KAGED_CONFIG", "KAGED_HOME"))
         chosen = self.mode or self.config or named
-        if not chosen and not (runtime / "control.sock").exists() and os.access(SYSTEM_SOCKET, os.W_OK):
-            return SYSTEM_SOCKET.parent
-        return runtime
+        own = chosen or (runtime / "control.sock").exists()
+        if not own and (os.access(SYSTEM_SOCKET, os.W_OK) or (not file.exists() and os.access(SYSTEM_ENV, os.W_OK))):
+            return "system", root / paths.SYSTEM_CONFIG, SYSTEM_SOCKET.parent
+        return mode, file, runtime
+
+    def runtime(self) -> Path:
+        """The daemon's runtime folder."""
+        return self.place()[2]
 
     def flags(self) -> list[str]:
         """The same choice, for another process of kaged."""

@@ -1,9 +1,11 @@
-"""start, stop, status, doctor, version; auth: launch URLs; audit: read and verify the audit log."""
+"""start, stop, status, doctor, version; audit: read and verify the audit log."""
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ import click
 import kaged
 from kaged.cli import output
 from kaged.cli.client import NotRunning, Target
-from kaged.cli.process import become, end_listener, wait_end
+from kaged.cli.process import become, end_listener, python, wait_end
 from kaged.core.errors import KagedError
+from kaged.settings.config import Flags, load
 
 STOP_TIMEOUT_S = 40.0
 
@@ -88,6 +91,9 @@ def status(target: Target, as_json: bool) -> int:
         f"  limits    of cages are held by {keeper['limits']}",
         f"  projects  {len(projects)}",
     ]
+    for it in system.get("nonces", ()):
+        used = f"last {it['last_used_at']}" if it["requests"] else "not used yet"
+        lines.append(f"  nonce     {it['slot']}: {it['requests']} requests, {used}, {it['sockets']} open sockets")
     bad = [check for check in system["checks"] if not check["ok"]]
     lines += [f"  PROBLEM   {check['name']}: {check['detail']}; {check['fix']}" for check in bad]
     output.show({**system, **more, "socket": str(api.path)}, as_json, lines)
@@ -99,25 +105,38 @@ def status(target: Target, as_json: bool) -> int:
 def doctor(target: Target, attacks: bool, as_json: bool) -> int:
     """Check this machine and prove that cages hold.
 
-    Each failed check names one exact fix. With --attacks it tries to break out of a real cage in every way it knows,
+    In system mode, as root, also what is installed: files, unit, nonces of kaged and its sidecar, clock, room. Each
+    failed check names one exact fix. With --attacks it tries to break out of a real cage in every way it knows,
     and shows that each would work elsewhere. Exit code 0 when all checks pass, 1 otherwise."""
-    flags = [*target.flags(), "--doctor", *["--attacks"] * attacks, *["--json"] * as_json]
-    if attacks:
-        become("kaged.daemon", *flags)
+    api, (mode, file, _) = target.api(), target.place()
+    flags = [*(Target(file, mode) if mode == "system" else target).flags(), "--doctor"]
     try:
-        system = target.api().get("/system")
+        system = None if attacks else api.get("/system")
     except NotRunning:
-        become("kaged.daemon", *flags)
-        raise
+        system = None
+    if system is None and (attacks or mode == "user"):
+        become("kaged.daemon", *flags, *["--attacks"] * attacks, *["--json"] * as_json)
+    if system is None:
+        found = subprocess.run(python("kaged.daemon", *flags, "--json"), stdout=subprocess.PIPE, check=False)
+        if found.returncode > 1:
+            return found.returncode
+        system = json.loads(found.stdout)
     checks: list[dict[str, Any]] = system["checks"]
+    if mode == "system":
+        from kaged.cli import installed
+
+        loaded = load(flags=Flags(config=file, mode=mode), environ=os.environ, write_default=False)
+        accepted = [it["fingerprint"] for it in api.get("/auth/nonces")["items"]] if "daemon" in system else []
+        checks += [asdict(check) for check in installed.examine(installed.gather(loaded, accepted))]
     output.show({"checks": checks}, as_json, _check_lines(checks))
     return 0 if all(check["ok"] for check in checks) else 1
 
 
 def _check_lines(checks: list[dict[str, Any]]) -> Iterator[str]:
     for check in checks:
-        yield f"{'ok  ' if check['ok'] else 'FAIL'}  {check['name']}: {check['detail']}"
-        if not check["ok"] and check["fix"]:
+        warning = check.get("warning", False)
+        yield f"{'warn' if warning else 'ok  ' if check['ok'] else 'FAIL'}  {check['name']}: {check['detail']}"
+        if (warning or not check["ok"]) and check["fix"]:
             yield f"      fix: {check['fix']}"
 
 
@@ -132,32 +151,6 @@ def version(target: Target, as_json: bool) -> None:
     known = {"kaged": kaged.__version__, "daemon": daemon, "python": python}
     said = f"daemon {daemon}" if daemon else "the daemon is not running"
     output.show(known, as_json, [f"kaged {kaged.__version__} (Python {python})", said])
-
-
-@output.group("kaged auth open")
-def auth() -> None:
-    """Sign a browser in.
-
-    In user mode a browser signs in with a launch URL: it works once, for ten minutes."""
-
-
-@output.command(auth, "kaged auth open", name="open")
-def open_page(target: Target) -> None:
-    """Print a fresh launch URL and open it in a browser if there is one."""
-    ticket = target.api().post("/auth/launch", {})
-    output.line(ticket["url"])
-    output.line(f"works once, until {ticket['expires_at']}", err=True)
-    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        import webbrowser
-
-        webbrowser.open(ticket["url"])
-
-
-@output.command(auth, "ssh server.example.com kaged auth launch-url", name="launch-url", json=True)
-def launch_url(target: Target, as_json: bool) -> None:
-    """Print a fresh launch URL and nothing else."""
-    ticket = target.api().post("/auth/launch", {})
-    output.show(ticket, as_json, [ticket["url"]])
 
 
 @output.group("kaged audit tail")

@@ -20,7 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "stop": ("daemon", "Stop the daemon and everything that runs in cages."),
     "status": ("daemon", "Show whether the daemon runs, and what runs in it."),
     "doctor": ("daemon", "Check this machine and prove that cages hold."),
-    "auth": ("daemon", "Sign a browser in."),
+    "auth": ("auth", "Sign a browser in; rotate and test what a sidecar sends."),
     "project": ("project", "Load, create and list projects."),
     "session": ("session", "Talk to agents from the terminal."),
     "cage": ("project", "Say in words what an agent can reach."),

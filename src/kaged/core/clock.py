@@ -26,7 +26,7 @@ def monotonic() -> float:
 def iso(seconds: float | None = None) -> str:
     """ISO 8601 UTC with milliseconds, as every timestamp on the wire: `2026-11-23T22:38:06.123Z`."""
     moment = datetime.fromtimestamp(now() if seconds is None else seconds, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 @contextmanager

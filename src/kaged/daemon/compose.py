@@ -21,6 +21,8 @@ from kaged.core.errors import KagedError
 from kaged.daemon import doctor
 from kaged.daemon.cages import Cages
 from kaged.daemon.gates import Listening
+from kaged.daemon.process import notify
+from kaged.daemon.reload import Reload
 from kaged.identity.headers import NonceSet
 from kaged.identity.service import Identity, Policy
 from kaged.journal.journal import Journal
@@ -30,7 +32,7 @@ from kaged.sessions.ports import SessionPorts
 from kaged.sessions.service import Sessions
 from kaged.settings.config import Loaded
 from kaged.settings.local import LocalFile
-from kaged.settings.nonces import Nonces
+from kaged.settings.nonces import Nonces, Source
 from kaged.storage.database import Database
 from kaged.terminals.service import Terminals
 from kaged.tools.toolbox import Toolbox
@@ -43,6 +45,7 @@ class Life:
     started_at: str = field(default_factory=clock.iso)
     ready: bool = False
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    hangup: asyncio.Event = field(default_factory=asyncio.Event)
     stop_keeper: bool = False
 
     def stop_all(self) -> None:
@@ -53,10 +56,11 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the gates opened."""
+    """What the gates opened. `environ` has no secret of authentication in it."""
 
     loaded: Loaded
     environ: Mapping[str, str]
+    source: Source
     nonces: Nonces
     db: Database
     audit: Audit
@@ -78,6 +82,8 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
     runner = AgentRunner(journal, models, Toolbox(), audit, output_chars=limits.tool_output_chars)
     policy, nonces = Policy.of(loaded, parts.listening.bound), NonceSet.of(*parts.nonces.accepted)
     identity = await Identity.open(policy, nonces=nonces, db=db, audit=audit)
+    tell = partial(notify, address=parts.environ.get("NOTIFY_SOCKET"))
+    reload = Reload(parts.source, parts.nonces, identity, audit, tell)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(models.aclose)
         stack.callback(identity.close)
@@ -95,11 +101,14 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
                 host=loaded.config.terminals.host is True,
             )
         )  # fmt: skip
-        describe = partial(_describe, parts, life)
+        describe = partial(_describe, parts, life, reload)
         yield Services(
             loaded=loaded, db=db, journal=journal, audit=audit, identity=identity, projects=projects,
             models=models, local=local, sessions=sessions, terminals=terminals, plan=cages.plan,
-            system=SystemPort(describe=describe, stop=life.stop_all, ready=lambda: life.ready),
+            system=SystemPort(
+                describe=describe, stop=life.stop_all, ready=lambda: life.ready,
+                nonces=reload.describe, reload=reload,
+            ),
             web=Path(kaged.__file__).parent / "web",
         )  # fmt: skip
 
@@ -123,7 +132,7 @@ async def first_project(built: Services) -> None:
     await built.sessions.create(project.slug, title="Welcome to kaged", actor=DAEMON)
 
 
-async def _describe(parts: Parts, life: Life) -> dict[str, Any]:
+async def _describe(parts: Parts, life: Life, reload: Reload) -> dict[str, Any]:
     state = await parts.keeper.state()
     return {
         "daemon": {
@@ -136,6 +145,7 @@ async def _describe(parts: Parts, life: Life) -> dict[str, Any]:
         },
         "keeper": {"pid": state.pid, "version": state.version, "limits": state.limits},
         "cages": [{"id": cage.id, "started_at": clock.iso(cage.started_at)} for cage in state.cages],
+        "nonces": [{k: v for k, v in it.items() if k != "fingerprint"} for it in reload.describe()["items"]],
         "running": sum(process.running for process in state.processes),
         "checks": [asdict(check) for check in (*doctor.settings(parts.loaded), *parts.report.checks)],
     }

@@ -54,7 +54,9 @@ def folders(loaded: Loaded) -> None:
     """Gate `home`: ours, and closed to other accounts."""
     if tightened := process.private_home(loaded.paths.home):
         log.warning("%s", tightened)
-    process.private_folder(loaded.paths.runtime)
+    unix, runtime = loaded.config.daemon.address.unix, loaded.paths.runtime
+    # A socket there is for the sidecar's account as well: its group may pass, and still read nothing.
+    process.private_folder(runtime, mode=0o710 if unix is not None and unix.parent == runtime else 0o700)
     process.private_folder(loaded.paths.projects_dir)
     plugins = loaded.config.plugins.dir
     if plugins is not None and plugins.is_relative_to(loaded.paths.home):

@@ -22,8 +22,8 @@ from kaged.core.actors import DAEMON
 from kaged.core.errors import ConfigError, GateError, KagedError
 from kaged.core.tasks import owned
 from kaged.daemon import compose, doctor, gates, process, ready, server
-from kaged.settings.config import Flags, Loaded, load, scrub_environ
-from kaged.settings.nonces import Nonces, read_nonces
+from kaged.settings.config import Flags, Loaded, is_secret, load, scrub_environ
+from kaged.settings.nonces import Nonces, Source
 from kaged.telemetry import logs, scrub
 
 log = logging.getLogger(__name__)
@@ -59,14 +59,16 @@ def main(
         if examine:
             sys.exit(asyncio.run(doctor.examine(loaded, attacks=attacks, as_json=as_json)))
         required = loaded.mode == "system" and not loaded.config.insecure
-        nonces = read_nonces(environ, required=required, env_file=loaded.paths.env_file)
+        secret = {name: environ.pop(name) for name in list(environ) if is_secret(name)}
+        source = Source(secret, loaded.paths.env_file, required)
+        nonces = source.read()
         scrub_environ(os.environ)
         process.harden()
         for nonce in nonces.accepted:
             scrub.register_secret(nonce)
         telemetry = logs.configure(loaded.config.logging.operational, loaded.config.logging.level)
         with contextlib.closing(telemetry), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            end = runner.run(_serve(loaded, environ, nonces))
+            end = runner.run(_serve(loaded, environ, source, nonces))
     except ConfigError as error:
         click.echo(f"kaged: {error}", err=True)
         sys.exit(EXIT_CONFIG)
@@ -75,16 +77,19 @@ def main(
         sys.exit(EXIT_GATE)
     if end is End.KEEPER_LOST:
         # Everything that must survive is on disk: a fresh start is the one tested way to pick it up.
-        os.execve(sys.executable, [sys.executable, "-P", "-m", "kaged.daemon", *sys.argv[1:]], environ)
+        os.execve(
+            sys.executable, [sys.executable, "-P", "-m", "kaged.daemon", *sys.argv[1:]], {**environ, **source.environ}
+        )
 
 
-async def _serve(loaded: Loaded, environ: Mapping[str, str], nonces: Nonces) -> End:
+async def _serve(loaded: Loaded, environ: Mapping[str, str], source: Source, nonces: Nonces) -> End:
     life = compose.Life()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, life.stop_all)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, life.stop.set)
-    async with _gates(loaded, environ, nonces) as parts:
+    loop.add_signal_handler(signal.SIGTERM, life.stop.set)
+    # From a terminal it says that the terminal is gone, from anybody else: read the files again.
+    loop.add_signal_handler(signal.SIGHUP, (life.stop if os.isatty(0) else life.hangup).set)
+    async with _gates(loaded, environ, source, nonces) as parts:
         async with compose.services(parts, life) as built:
             with gates.sentences(loaded):
                 await _pick_up(built)
@@ -97,7 +102,9 @@ async def _serve(loaded: Loaded, environ: Mapping[str, str], nonces: Nonces) -> 
 
 
 @contextlib.asynccontextmanager
-async def _gates(loaded: Loaded, environ: Mapping[str, str], nonces: Nonces) -> AsyncIterator[compose.Parts]:
+async def _gates(
+    loaded: Loaded, environ: Mapping[str, str], source: Source, nonces: Nonces
+) -> AsyncIterator[compose.Parts]:
     """Every gate in order; what they opened is closed in reverse."""
     async with contextlib.AsyncExitStack() as stack:
         with gates.sentences(loaded):
@@ -112,7 +119,7 @@ async def _gates(loaded: Loaded, environ: Mapping[str, str], nonces: Nonces) -> 
             stack.callback(listening.socket.close)
             audit = await Audit.open(loaded.paths.audit_log)
             stack.push_async_callback(audit.close)
-        yield compose.Parts(loaded, environ, nonces, db, audit, keeper, report, listening)
+        yield compose.Parts(loaded, environ, source, nonces, db, audit, keeper, report, listening)
 
 
 async def _pick_up(built: Services) -> None:
@@ -146,8 +153,10 @@ async def _listen(parts: compose.Parts, built: Services, life: compose.Life) -> 
             ]
             life.ready = True
             await _announce(parts, built)
+            reloading = group.create_task(_reload(life, built))
             async with owned(process.watchdog(parts.environ)):
                 end = await _until_over(life, parts)
+            reloading.cancel()
             life.ready = False
             process.notify("STOPPING=1", parts.environ.get("NOTIFY_SOCKET"))
             public.should_exit = control.should_exit = True
@@ -155,6 +164,13 @@ async def _listen(parts: compose.Parts, built: Services, life: compose.Life) -> 
     finally:
         path.unlink(missing_ok=True)
     return end
+
+
+async def _reload(life: compose.Life, built: Services) -> None:
+    while await life.hangup.wait():
+        life.hangup.clear()
+        with contextlib.suppress(KagedError):  # It is in the log and the audit log already.
+            await built.system.reload(DAEMON)
 
 
 async def _until_over(life: compose.Life, parts: compose.Parts) -> End:

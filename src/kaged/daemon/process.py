@@ -36,11 +36,11 @@ def private_home(home: Path) -> str | None:
     return None
 
 
-def private_folder(folder: Path) -> None:
-    """Make `folder`, 0700. Refuses one that cannot be made or belongs to somebody else."""
+def private_folder(folder: Path, *, mode: int = 0o700) -> None:
+    """Make `folder`, with this mode. Refuses one that cannot be made or belongs to somebody else."""
     _make(folder)
     try:
-        folder.chmod(0o700)
+        folder.chmod(mode)
     except OSError as error:
         fix = f"give it to this account: chown {os.geteuid()} {folder}"
         raise GateError("folders", f"{folder}: {error.strerror}", fix) from error

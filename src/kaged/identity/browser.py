@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Literal
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from kaged.identity.peers import Connection
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_PORT = {"http": ":80", "https": ":443"}
+_ODD = re.compile(r"[\x00-\x1f\\\x7f]")
 _ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(:[0-9]{1,5})?")
 
 # Inline styles cannot be avoided: xterm.js writes <style> elements and style attributes from its DOM renderer
@@ -37,7 +39,7 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 NO_STORE = (b"cache-control", b"no-store")  # For every answer that depends on who asks, and every refusal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """What the rules of this room need of a request."""
 
@@ -48,10 +50,15 @@ class Request:
     headers: Sequence[tuple[bytes, bytes]]
     connection: Connection
     subprotocols: Sequence[str] = ()
+    _named: dict[bytes, list[bytes]] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, value in self.headers:
+            self._named.setdefault(name.lower(), []).append(value)
 
     def values(self, name: bytes) -> list[bytes]:
         """Every value of a header, in order."""
-        return [value for key, value in self.headers if key.lower() == name]
+        return self._named.get(name, [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,7 @@ class Site:
         return "it through the sidecar, and set daemon.public_url in config.toml"
 
 
+@lru_cache(maxsize=64)
 def origin_of(text: str) -> str | None:
     """An origin in its one form, without the scheme's own port; None for `null` and anything malformed."""
     match = _ORIGIN.fullmatch(text.lower())
@@ -158,7 +166,7 @@ def check_path(path: str) -> None:
     """Refuse a path that two readers could understand differently."""
     first, *segments = path.split("/")
     plain = not first and segments and "" not in segments[:-1] and not {".", ".."} & set(segments)
-    if not plain or any(char < " " or char in "\\\x7f" for char in path):
+    if not plain or _ODD.search(path):
         raise Refusal("bad_request", "This path is not in its plain form; send it without tricks.", "odd_path")
 
 

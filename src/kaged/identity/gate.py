@@ -2,9 +2,11 @@
 
 import pwd
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import NoReturn
 
+from kaged.core import clock
 from kaged.core.actors import Actor, Role
 from kaged.identity import browser
 from kaged.identity.browser import Request, Site
@@ -28,16 +30,24 @@ _SIDECARS_OWN = frozenset({"oauth2", "ping", "ready", "robots.txt", ".pomerium",
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Let in: as `actor`, or as nobody on an anonymous route. `browser` is the signed-in browser's id."""
+    """Let in: as `actor`, or as nobody on an anonymous route. `browser` is the signed-in browser's id, `nonce` the
+    digest of the sidecar's."""
 
     actor: Actor | None
     browser: str | None = None
     ignored: tuple[str, ...] = ()
+    nonce: str | None = None
+
+    @property
+    def owner(self) -> str | None:
+        """Whose end is the end of its sockets."""
+        return self.browser or self.nonce
 
 
 @dataclass(slots=True)
 class Gate:
-    """Every rule of the room, in order. Changes nothing but a browser's last-seen time."""
+    """Every rule of the room, in order. Changes nothing but a browser's last-seen time, and what it counts: `uses` has
+    how many requests came with a nonce, by digest, and when the last did (seconds since the epoch)."""
 
     site: Site
     nonces: NonceSet
@@ -47,6 +57,7 @@ class Gate:
     daemon_uid: int
     browsers: Browsers | None
     cookie: str
+    uses: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     async def judge(self, request: Request) -> Admission:
         """Decide; raises `Refusal`. May read `/proc` once a connection, and write to the database."""
@@ -59,13 +70,17 @@ class Gate:
             return Admission(None)
         browser.check_path(request.path)
         said = parse(request.headers, self.nonces)
+        # Now: they may be others after the next wait.
+        nonce = None if said.slot is None else self.nonces.digests[said.slot].hex()
         why = ""
         # What a right nonce says counts only from a peer that may say it.
         if said.slot is not None and not await self.peers.vouch(request.connection):
-            said, why = SidecarHeaders(Nonce.WRONG, ignored=said.ignored), "foreign_peer"
+            said, nonce, why = SidecarHeaders(Nonce.WRONG, ignored=said.ignored), None, "foreign_peer"
+        if nonce is not None:
+            self.uses[nonce] = self.uses.get(nonce, (0, 0.0))[0] + 1, clock.now()
         verified = said.nonce is Nonce.RIGHT
         browser.check_host(self.site, request, nonce_verified=verified)
-        admission = await self._caller(said, request)
+        admission = await self._caller(said, nonce, request)
         if admission.actor is None and not self._anonymous(request):
             self._unauthenticated(why or _why(said, request))
         browser.check_origin(self.site, request, nonce_verified=verified)
@@ -74,12 +89,12 @@ class Gate:
             raise Refusal("not_found", "kaged has nothing here; this path belongs to the sidecar.", "no_path")
         return admission
 
-    async def _caller(self, said: SidecarHeaders, request: Request) -> Admission:
+    async def _caller(self, said: SidecarHeaders, nonce: str | None, request: Request) -> Admission:
         if self.insecure:
             return Admission(INSECURE, ignored=said.ignored)
         if said.nonce is not Nonce.ABSENT or self.browsers is None:
             # Whoever speaks as a sidecar is judged as one: no falling back to the cookie.
-            return Admission(sidecar_actor(said, self.admins), ignored=said.ignored)
+            return Admission(sidecar_actor(said, self.admins), ignored=said.ignored, nonce=nonce)
         found = await self.browsers.match(cookie_values(request.values(b"cookie"), self.cookie), _key(said, request))
         return Admission(LOCAL if found else None, found.id if found else None, said.ignored)
 
@@ -140,7 +155,7 @@ def _why(said: SidecarHeaders, request: Request) -> str:
 
 
 def _check_size(request: Request) -> None:
-    total = request.target_bytes + sum(len(name) + len(value) + 4 for name, value in request.headers)
+    total = request.target_bytes + sum(map(len, chain.from_iterable(request.headers))) + 4 * len(request.headers)
     if total > MAX_HEAD or len(request.headers) > MAX_HEADERS:
         most = f"{MAX_HEAD // 1024} KiB, {MAX_HEADERS} lines"
         text = f"The headers of this request are larger than kaged accepts ({most}); clear this site's cookies."

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 
 from kaged.core.errors import KagedError
@@ -31,7 +32,7 @@ MAX_EMAIL = 320
 MAX_NAME = 256
 _RAW_NAME = 4096
 
-_PLAIN = bytes(c if chr(c).isascii() and chr(c).isalnum() else 0x2D for c in range(256))
+_PLAIN = bytes(ord(chr(c).lower()) if chr(c).isascii() and chr(c).isalnum() else 0x2D for c in range(256))
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _ID = re.compile(rb"[!#%&'*+\-./0-9:;=?@A-Z\[\]^_`a-z|~]+")
 _KEY = re.compile(rb"[A-Za-z0-9_-]{1,128}")
@@ -120,9 +121,10 @@ def parse(headers: RawHeaders, nonces: NonceSet) -> SidecarHeaders:
 
 def is_contract_name(name: bytes) -> bool:
     """Whether a header name belongs to the contract, in any spelling. Such headers never reach a route."""
-    return name.lower().translate(_PLAIN).startswith(PREFIX)
+    return name.translate(_PLAIN)[:8] == PREFIX
 
 
+@lru_cache(maxsize=128)
 def display_name(raw: bytes) -> str | None:
     """A display name from a header value: UTF-8 or RFC 2047, without control and direction characters. Cut to 256 bytes
     of UTF-8 at a character border. Not escaped: the page does that."""
@@ -139,14 +141,14 @@ def _by_name(headers: RawHeaders) -> tuple[dict[bytes, bytes], tuple[str, ...]]:
     found: dict[bytes, bytes] = {}
     ignored: list[str] = []
     for raw_name, value in headers:
-        name = raw_name.lower()
-        plain = name.translate(_PLAIN)
-        if not plain.startswith(PREFIX):
+        like = raw_name.translate(_PLAIN)
+        if like[:8] != PREFIX:
             continue
-        if plain != name:
+        name = raw_name.lower()
+        if like != name:
             shown = name.decode("ascii", "replace")
-            text = f"The header name {shown!r} only looks like {title(plain)}; let the sidecar strip it."
-            raise Refusal("bad_request", text, "look_alike_header", title(plain))
+            text = f"The header name {shown!r} only looks like {title(like)}; let the sidecar strip it."
+            raise Refusal("bad_request", text, "look_alike_header", title(like))
         if name not in _KNOWN:
             ignored.append(title(name))
             continue
@@ -173,6 +175,7 @@ def _bad(name: bytes, what: str, rule: str) -> Refusal:
     return Refusal("bad_request", f"{title(name)} {what}; correct what the sidecar sends.", rule, title(name))
 
 
+@lru_cache(maxsize=128)
 def _email(value: bytes) -> str | None:
     """The address when it is one that can be shown; an odd one counts as absent, never as a user."""
     text = value.decode("utf-8", "replace")

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from starlette.responses import JSONResponse, RedirectResponse
@@ -61,7 +62,7 @@ class IdentityMiddleware:
             return
         connection = _connection(scope)
         socket = _Socket(connection, receive, send, self._warnings)
-        hold = self._identity.sockets.hold(admission.browser, socket.end)
+        hold = self._identity.sockets.hold(admission.owner, socket.end)
         async with contextlib.nullcontext() if connection.control else hold:
             await self._app(inner, socket.receive, socket.send)
 
@@ -125,8 +126,13 @@ def _request(scope: Scope) -> Request:
     return Request(scope["type"], method, scope["path"], size, scope["headers"], _connection(scope), offered)
 
 
+@lru_cache(maxsize=256)
+def _hidden(name: bytes) -> bool:
+    return name.lower() in _HIDDEN or is_contract_name(name)
+
+
 def _admitted(scope: Scope, admission: Admission) -> Scope:
-    kept = [h for h in scope["headers"] if h[0].lower() not in _HIDDEN and not is_contract_name(h[0])]
+    kept = [header for header in scope["headers"] if not _hidden(header[0])]
     state = {**scope.get("state", {}), "actor": admission.actor, "browser": admission.browser}
     inner = {**scope, "headers": kept, "state": state}
     if scope["type"] == "websocket":

@@ -16,7 +16,7 @@ from kaged.identity.gate import LOCAL, Admission, Gate
 from kaged.identity.headers import USER_EMAIL, USER_ID, USER_NAME, NonceSet, Refusal, title
 from kaged.identity.loopback import Browser, Browsers, Launch, LaunchTokens, cookie_name, set_cookie
 from kaged.identity.peers import Peers
-from kaged.identity.sockets import Sockets
+from kaged.identity.sockets import RETIRED, Sockets
 from kaged.settings.config import Loaded
 from kaged.storage.database import Database
 
@@ -164,6 +164,26 @@ class Identity:
             raise KagedError("not_found", "There is no such browser.")
         details = {"sockets": self.sockets.revoke(browser_id)}
         await self._audit.record(actor, "auth.signed_out", f"browser:{browser_id}", "ok", details)
+
+    def nonce_uses(self) -> list[dict[str, Any]]:
+        """For each accepted nonce, the current one first: requests that came with it, the last time, open sockets."""
+        found = []
+        for slot, digest in zip(("current", "previous"), self._gate.nonces.digests, strict=False):
+            count, last = self._gate.uses.get(digest.hex(), (0, 0.0))
+            open_sockets = self.sockets.count(digest.hex())
+            shown = {"requests": count, "last_used_at": clock.iso(last) if count else None, "sockets": open_sockets}
+            found.append({"slot": slot, "fingerprint": digest.hex()[:8], **shown})
+        return found
+
+    def accept_nonces(self, nonces: NonceSet) -> int:
+        """From now on accept these only; the sockets of those retired end. Tells how many."""
+        before, self._gate.nonces = self._gate.nonces, nonces
+        retired = [digest.hex() for digest in before.digests if digest not in nonces.digests]
+        for digest in nonces.digests:
+            self.sockets.accept(digest.hex())
+        for name in retired:
+            self._gate.uses.pop(name, None)
+        return sum(self.sockets.revoke(name, RETIRED) for name in retired)
 
     def close(self) -> None:
         """Remove the launch files; their token ends with this process."""

@@ -1,4 +1,4 @@
-"""Open WebSockets: each has an end by age, and ends at once when its browser is signed out."""
+"""Open WebSockets: each has an end by age, and ends at once when its browser is signed out or its nonce retired."""
 
 import asyncio
 import contextlib
@@ -21,6 +21,7 @@ class End(NamedTuple):
 
 TOO_OLD = End(4000, "reconnect")
 SIGNED_OUT = End(4401, "signed out")
+RETIRED = End(4000, "nonce retired")  # Reconnecting passes the sidecar, which sends the nonce that holds now
 Close = Callable[[int, str], Awaitable[None]]
 
 
@@ -30,12 +31,15 @@ class Sockets:
     def __init__(self, *, max_age_s: float = MAX_AGE_S, draw: Callable[[], float] = random.random) -> None:
         self._max_age_s, self._draw = max_age_s, draw
         self._open: dict[asyncio.Event, str | None] = {}
+        self._over: dict[str, End] = {}
 
     @asynccontextmanager
-    async def hold(self, browser: str | None, close: Close) -> AsyncIterator[None]:
-        """Register a socket (of this browser, if of any) while inside; `close` is awaited to end it."""
+    async def hold(self, owner: str | None, close: Close) -> AsyncIterator[None]:
+        """Register a socket (of this browser or nonce, if of any) while inside; `close` is awaited to end it."""
         revoked = asyncio.Event()
-        self._open[revoked] = browser
+        self._open[revoked] = owner
+        if owner in self._over:
+            revoked.set()  # It was let in just before that was revoked.
         watcher = asyncio.create_task(self._watch(revoked, close))
         try:
             yield
@@ -45,17 +49,27 @@ class Sockets:
             with contextlib.suppress(asyncio.CancelledError):
                 await watcher
 
-    def revoke(self, browser: str) -> int:
-        """End every socket of a browser; tells how many."""
-        mine = [revoked for revoked, owner in self._open.items() if owner == browser]
+    def count(self, owner: str) -> int:
+        """How many sockets of a browser or nonce are open."""
+        return sum(other == owner for other in self._open.values())
+
+    def revoke(self, owner: str, end: End = SIGNED_OUT) -> int:
+        """End every socket of a browser or nonce, and any that is about to open; tells how many."""
+        self._over[owner] = end
+        mine = [revoked for revoked, other in self._open.items() if other == owner]
         for revoked in mine:
             revoked.set()
         return len(mine)
 
+    def accept(self, owner: str) -> None:
+        """Take back what `revoke` did for sockets to come."""
+        self._over.pop(owner, None)
+
     async def _watch(self, revoked: asyncio.Event, close: Close) -> None:
-        end = SIGNED_OUT
+        owner = self._open[revoked]
         try:
             await asyncio.wait_for(revoked.wait(), self._max_age_s * (1 - JITTER * self._draw()))
+            end = self._over[owner or ""]
         except TimeoutError:
             end = TOO_OLD
         await close(end.code, end.reason)

@@ -11,6 +11,7 @@ from kaged.core.errors import ConfigError
 from kaged.settings import paths as places
 from kaged.settings.locate import Document, Key, line_of, parse, read_text
 from kaged.settings.model import LATER, Config, default_text
+from kaged.settings.nonces import CREDENTIALS
 from kaged.settings.paths import Mode, Paths
 from kaged.settings.problems import collect
 
@@ -95,9 +96,14 @@ def load(*, flags: Flags, environ: Mapping[str, str], root: Path = Path("/"), wr
     return loaded
 
 
+def is_secret(name: str) -> bool:
+    """Whether a variable has to do with authentication secrets, and is nothing for whatever kaged starts."""
+    return name[:11] == "KAGED_AUTH_" or name == CREDENTIALS
+
+
 def scrub_environ(environ: MutableMapping[str, str]) -> None:
     """Delete the authentication secrets, so that nothing started later inherits them."""
-    for name in [name for name in environ if name[:11] == "KAGED_AUTH_"]:
+    for name in [name for name in environ if is_secret(name)]:
         del environ[name]
 
 

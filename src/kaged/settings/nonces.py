@@ -4,10 +4,13 @@ the sidecar: whoever knows it can be any user. Values never appear in messages o
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from kaged.core.errors import ConfigError
+from kaged.settings import env_file as env_files
 from kaged.settings.locate import read_text
+from kaged.settings.paths import write_private
 
 CURRENT = "KAGED_AUTH_SIDECAR_NONCE"
 PREVIOUS = "KAGED_AUTH_SIDECAR_NONCE_PREVIOUS"
@@ -37,13 +40,85 @@ class Nonces:
         return tuple(value for value in (self.current, self.previous) if value is not None)
 
 
+@dataclass(slots=True)
+class Source:
+    """Where a running daemon's nonces come from, to be read again. `environ` has what the nonce may come from, as it
+    was at the start or, once read again, as the env file has it now."""
+
+    environ: Mapping[str, str] = field(repr=False)
+    env_file: Path
+    required: bool
+
+    def read(self) -> Nonces:
+        """The nonces as `environ` says. Raises ConfigError."""
+        return read_nonces(self.environ, required=self.required, env_file=self.env_file)
+
+    def reread(self) -> Nonces:
+        """The nonces as the files say now. Raises ConfigError, and then nothing has changed."""
+        environ = dict(self.environ)
+        if not environ.get(FILE) and _credential(environ) is None:
+            _, given = env_files.read(self.env_file)
+            if environ.get(CURRENT) and not given.get(CURRENT):
+                how = f"put {CURRENT} there, or change it where the service has it and restart kaged"
+                raise ConfigError(f"{self.env_file}: does not have the nonce that kaged was started with; {how}")
+            environ |= {name: given.get(name, "") for name in (CURRENT, PREVIOUS)}
+        found = read_nonces(environ, required=self.required, env_file=self.env_file)
+        self.environ = environ
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file with nonces that can be changed: an env file, or (`plain`) one nonce a line."""
+
+    path: Path
+    plain: bool
+
+    @classmethod
+    def find(cls, source: str, env_file: Path, environ: Mapping[str, str]) -> "Stored":
+        """The file behind a daemon's `Nonces.source`, or, when that is empty, what the files themselves say."""
+        kind, _, name = source.partition(" ")
+        if kind == "credential":
+            how = "put the new one and the old one on two lines of the file that LoadCredential= names"
+            raise ConfigError(
+                f"the nonce is the systemd credential {CREDENTIAL_NAME}, which a service gets at its start only; "
+                f"{how}, then: systemctl restart kaged (agents and terminals go on)"
+            )
+        if not name:
+            name = env_files.read(env_file)[1].get(FILE) or environ.get(FILE, "")
+        return cls(Path(name), plain=True) if name else cls(env_file, plain=False)
+
+    def read(self) -> Nonces:
+        """What the file says. Raises ConfigError, also when it has no nonce."""
+        if self.plain:
+            return _from_file(self.path, f"file {self.path}")
+        return read_nonces({**env_files.read(self.path)[1], FILE: ""}, required=True, env_file=self.path)
+
+    def write(self, nonces: Nonces) -> None:
+        """Replace the nonces in one step; other keys, owner and mode stay. Raises ConfigError."""
+        path = self.path.resolve()
+        try:
+            text = "".join(f"{value}\n" for value in nonces.accepted)
+            if not self.plain:
+                pair = {CURRENT: nonces.current, PREVIOUS: nonces.previous}
+                text = env_files.changed(env_files.read(path)[0], pair)
+            write_private(path, text, like=path.stat())
+        except OSError as error:
+            text = f"{path}: cannot be replaced: {error.strerror}; run this as root, or as the owner of its folder"
+            raise ConfigError(text) from None
+
+
+def fingerprint(nonce: str) -> str:
+    """Eight characters by which two copies of a nonce can be compared without showing it."""
+    return sha256(nonce.encode("ascii")).hexdigest()[:8]
+
+
 def read_nonces(environ: Mapping[str, str], *, required: bool, env_file: Path | None = None) -> Nonces:
     """The nonces from the environment, a file or a systemd credential. Raises ConfigError when more than one source is
     given, when a value is unusable, or when `required` and there is none. `env_file` is only named in that message."""
     sources = [name for name in (CURRENT, FILE) if environ.get(name)]
-    credential = Path(environ.get(CREDENTIALS, ""), CREDENTIAL_NAME)
-    has_credential = bool(environ.get(CREDENTIALS)) and credential.exists()
-    if has_credential:
+    credential = _credential(environ)
+    if credential is not None:
         sources.append(f"systemd credential {CREDENTIAL_NAME}")
     if len(sources) > 1:
         raise ConfigError(f"{sources[0]}: the nonce is given twice, also as {sources[1]}; keep one of them")
@@ -53,7 +128,7 @@ def read_nonces(environ: Mapping[str, str], *, required: bool, env_file: Path | 
         raise ConfigError(f"{PREVIOUS}: is set without {CURRENT}; set both, or neither")
     if path := environ.get(FILE):
         return _from_file(Path(path), f"file {path}")
-    if has_credential:
+    if credential is not None:
         return _from_file(credential, "credential")
     if required:
         where = "" if env_file is None else f" in {env_file}"
@@ -76,6 +151,11 @@ def check_nonce(value: str) -> str | None:
     if (value + value).find(value, 1) < len(value) or len(set(lowered)) < 8:
         return f"repeats itself and can be guessed; {_HOW}"
     return None
+
+
+def _credential(environ: Mapping[str, str]) -> Path | None:
+    path = Path(environ.get(CREDENTIALS, ""), CREDENTIAL_NAME)
+    return path if environ.get(CREDENTIALS) and path.exists() else None
 
 
 def _from_file(path: Path, source: str) -> Nonces:

@@ -128,15 +128,22 @@ def find_runtime(mode: Mode, file: Path, environ: Mapping[str, str], root: Path)
     return runtime_dir(mode, environ, home if home.is_absolute() else default_home(mode, environ, root), root)
 
 
-def write_private(path: Path, text: str) -> None:
-    """Replace `path` in one step, on disk, by a file that only this account can read. Raises OSError."""
+def write_private(path: Path, text: str, *, like: os.stat_result | None = None) -> None:
+    """Replace `path` in one step, on disk, by a file that only this account can read, or that has the owner and mode of
+    `like`. Raises OSError."""
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
+            if like is not None:
+                os.fchown(handle, like.st_uid, like.st_gid)
+                os.fchmod(handle, like.st_mode & 0o777)
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(handle)
         Path(temporary).replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        os.fsync(folder)
+        os.close(folder)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
