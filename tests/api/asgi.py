@@ -1,15 +1,27 @@
 """Applications of a few lines, called as the server would call them."""
 
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kaged.core.actors import Actor, Role
+from kaged.identity.people import People
+from kaged.storage.database import Database
+from sessions.house import AuditList
 
 ALICE = Actor(id="alice", source="sidecar", role=Role.ADMIN)
 BOB = Actor(id="bob", source="sidecar", role=Role.MEMBER)
+
+
+async def people(db: Database, audit: Any = None) -> SimpleNamespace:
+    """The identity service as far as the routes ask it: Alice is an admin, Bob was seen."""
+    known = await People.open(db, audit or AuditList(), ["alice"])
+    for actor in (ALICE, BOB):
+        await known.seen(actor)
+    return SimpleNamespace(people=known)
 
 
 def as_actor(app: ASGIApp, actor: Actor | None = ALICE) -> ASGIApp:

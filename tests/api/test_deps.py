@@ -7,30 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.asgi import ALICE, BOB
 from kaged.api import deps
-from kaged.core.actors import Actor, Role
 from kaged.core.errors import KagedError
 
 
 def page_of(limit: int, cursor: str) -> deps.Page:
     """What a route is given."""
     return asyncio.run(deps._page(limit, cursor))
-
-
-async def test_admins_only() -> None:
-    assert await deps._admin(ALICE) is ALICE
-    with pytest.raises(KagedError, match="bob is a member") as refused:
-        await deps._admin(BOB)
-    assert refused.value.status == 403
-    assert '"bob"' in refused.value.message, "what to write into the file"
-
-
-async def test_on_the_host_only() -> None:
-    operator = Actor(id="local:root", source="control", role=Role.ADMIN)
-    assert await deps._control(operator) is operator
-    with pytest.raises(KagedError, match="`kaged` command"):
-        await deps._control(ALICE)
 
 
 @given(st.integers(1, 500), st.integers(0, 10**9), st.integers(0, 30))

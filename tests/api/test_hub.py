@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from starlette.websockets import WebSocket
 
-from api.asgi import ALICE
+from api.asgi import ALICE, people
 from kaged.api import hub
+from kaged.api.presence import Presence
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.journal.journal import Journal
@@ -53,11 +54,12 @@ class House:
     """A journal with one session, and what the hub asks of sessions."""
 
     journal: Journal
+    identity: SimpleNamespace
 
     async def get(self, session: str) -> Any:
         if session[:1] != "s":
             raise KagedError("not_found", f"There is no session {session}.")
-        return SimpleNamespace(head=await self.journal.head(session))
+        return SimpleNamespace(project="p", head=await self.journal.head(session))
 
     async def add(self, count: int, size: int = 10) -> None:
         events = [NewEvent("error", {"code": "x", "message": "m" * size}) for _ in range(count)]
@@ -72,7 +74,7 @@ async def house(db: Database) -> House:
             "VALUES ('s1', 'p', 't', 'idle', 'alice', '2026-01-01', '2026-01-01', 0)"
         )
     )
-    return House(Journal(db))
+    return House(Journal(db), await people(db))
 
 
 @contextlib.asynccontextmanager
@@ -84,7 +86,7 @@ async def opened(house: House) -> AsyncIterator[Page]:
         "state": {"actor": ALICE},
     }  # fmt: skip
     socket = WebSocket(scope, page.orders.get, page.send)
-    services: Any = SimpleNamespace(journal=house.journal, sessions=house)
+    services: Any = SimpleNamespace(journal=house.journal, sessions=house, identity=house.identity, presence=Presence())
     serving = asyncio.create_task(hub.serve(socket, services))
     try:
         yield page

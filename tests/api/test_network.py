@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from api.asgi import ALICE, BOB, as_actor, client
+from api.asgi import ALICE, BOB, as_actor, client, people
 from kaged.api import errors, projects
 from kaged.core.events import NewEvent
 from sessions.house import House
@@ -15,10 +15,13 @@ pytestmark = pytest.mark.cage
 ROUTE = "/api/v1/projects/demo/network"
 
 
-def app(house: House, actor: Any = ALICE) -> Any:
+async def app(house: House, actor: Any = ALICE, role: Any = None) -> Any:
     built = FastAPI()
+    identity = await people(house.db)
+    if role is not None:
+        await identity.people.grant("demo", actor.id, role, actor=ALICE)
     built.state.services = SimpleNamespace(
-        projects=house.projects, db=house.db, models=house.models, plan=house.ports.cages.plan
+        projects=house.projects, db=house.db, models=house.models, plan=house.ports.cages.plan, identity=identity
     )
     errors.install(built)
     built.include_router(projects.router)
@@ -31,7 +34,7 @@ async def test_what_was_seen_and_what_learn_mode_proposes(house: House) -> None:
     refused = {**shared, "host": "evil.example.org", "rule": "", "reason": "no rule allows it", "count": 4}
     events = [NewEvent("network.allowed", learned), NewEvent("network.denied", refused)]
     await house.journal.append(await house.session(), events)
-    async with client(app(house, BOB)) as api:
+    async with client(await app(house, BOB, "viewer")) as api:
         told = (await api.get(ROUTE)).json()
         assert (await api.get("/api/v1/projects/nobody/network")).status_code == 404
     assert (told["mode"], told["allow"], told["proposal"]) == ("enforce", [], ["new.example.com:443"])
@@ -46,7 +49,7 @@ async def test_what_was_seen_and_what_learn_mode_proposes(house: House) -> None:
 
 async def test_writing_goes_into_the_overlay_and_keeps_trust(house: House) -> None:
     overlay = house.project_dir / ".kaged" / "project.local.yaml"
-    async with client(app(house)) as api:
+    async with client(await app(house)) as api:
         answer = await api.put(ROUTE, json={"mode": "enforce"})
         assert (answer.status_code, answer.json()["trust"]) == (200, "trusted")
         assert "mode: enforce" in overlay.read_text()
@@ -58,6 +61,7 @@ async def test_writing_goes_into_the_overlay_and_keeps_trust(house: House) -> No
         assert overlay.read_text() == before
 
 
-async def test_members_do_not_write(house: House) -> None:
-    async with client(app(house, BOB)) as api:
-        assert (await api.put(ROUTE, json={"mode": "enforce"})).status_code == 403
+@pytest.mark.parametrize(("role", "status"), [(None, 404), ("viewer", 403), ("editor", 403), ("owner", 200)])
+async def test_only_owners_write(house: House, role: Any, status: int) -> None:
+    async with client(await app(house, BOB, role)) as api:
+        assert (await api.put(ROUTE, json={"mode": "enforce"})).status_code == status

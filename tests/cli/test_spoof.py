@@ -12,6 +12,7 @@ from identity.front import Front, front, sidecar
 from kaged.cli import main, spoof
 from kaged.cli.spoof import Answer, Case, judge
 from kaged.core.errors import KagedError
+from kaged.core.tasks import owned
 
 Change = Callable[[bytes, list[bytes]], list[bytes] | int]
 """From the request line and the header lines to those for kaged, or the status of an own answer."""
@@ -93,30 +94,45 @@ def leaks(line: bytes, lines: list[bytes]) -> list[bytes] | int:
 async def proxy(door: Front, change: Change) -> AsyncIterator[str]:
     """A sidecar on a port of its own that changes the head of each request."""
 
+    serving = set[asyncio.Task[None] | None]()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            line, *lines = (await reader.readuntil(b"\r\n\r\n"))[:-4].split(b"\r\n")
-            found = change(line, lines)
-            if isinstance(found, int):
-                leak = b"X-Kaged-Auth-Nonce: x\r\n" if found == 200 else b""
-                writer.write(b"HTTP/1.1 %d Found\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n" % (found, leak))
-                await writer.drain()
-            else:
-                up, down = await asyncio.open_connection("127.0.0.1", door.port)
-                down.write(b"\r\n".join([line, *found, b"", b""]))
-                copies = [asyncio.create_task(copy(*pair)) for pair in ((reader, down), (up, writer))]
-                await copies[1]
-                copies[0].cancel()
-                down.close()
-        writer.close()
+        serving.add(asyncio.current_task())
+        async with closing(writer):
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await answer(reader, writer)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line, *lines = (await reader.readuntil(b"\r\n\r\n"))[:-4].split(b"\r\n")
+        found = change(line, lines)
+        if isinstance(found, int):
+            leak = b"X-Kaged-Auth-Nonce: x\r\n" if found == 200 else b""
+            writer.write(b"HTTP/1.1 %d Found\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n" % (found, leak))
+            return await writer.drain()
+        up, down = await asyncio.open_connection("127.0.0.1", door.port)
+        async with closing(down), owned(copy(reader, down)):
+            down.write(b"\r\n".join([line, *found, b"", b""]))
+            await copy(up, writer)
+        return None
 
     async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
             writer.write(data)
-        writer.close()
+
+    @contextlib.asynccontextmanager
+    async def closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for task in filter(None, serving):
+            task.cancel()
+        await asyncio.gather(*filter(None, serving), return_exceptions=True)
 
 
 async def tried(door: Front, change: Change, session: list[str]) -> dict[str, spoof.Verdict]:
@@ -180,7 +196,7 @@ async def test_an_address_where_kaged_is_not(door: Front) -> None:
 
 
 def test_the_verdict() -> None:
-    me, ok = Case("x", ()), b'{"id": "bob", "auth": "sidecar"}'
+    me, ok = Case("x", ()), b'{"id": "bob", "source": "sidecar"}'
     assert judge(me, Answer(200, body=ok), None) == "let in as bob (sidecar)"
     assert judge(me, Answer(200, body=ok), "bob (sidecar)") is None
     assert judge(me, Answer(200, body=ok), "alice (sidecar)") == "let in as bob (sidecar)"

@@ -20,7 +20,7 @@ from e2e.zygote import Zygote
 pytestmark = pytest.mark.cage
 ULID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 ANONYMOUS = {"/healthz", "/readyz", "/launch", "/api/v1/versions", "/api/v1/projects/dsl/schema"}
-ON_HOST_ONLY = {("post", "/api/v1/system/stop"), ("post", "/api/v1/auth/launch")}
+ON_HOST_ONLY = {("put", "/api/v1/users"), ("post", "/api/v1/system/stop"), ("post", "/api/v1/auth/launch")}
 
 
 @pytest.fixture(scope="module")

@@ -152,7 +152,7 @@ def test_who_is_let_in(machine: Host, guide: Daemon) -> None:
     }
     me = machine.http("GET", "/api/v1/me", headers=headers(ADMIN, **more)).json()
     assert (me["id"], me["name"], me["email"]) == (ADMIN, "Zoë", "alice@example.com")
-    assert (me["role"], me["mode"], me["auth"]) == ("member", "system", "sidecar"), "nobody is admin unless named"
+    assert (me["role"], me["mode"], me["source"]) == ("member", "system", "sidecar"), "nobody is admin unless named"
     assert me["host_terminals"] is False
     page = machine.http("GET", "/", headers=headers(ADMIN))
     assert page.headers["cache-control"] == "no-store"
@@ -163,7 +163,8 @@ def test_nobody_may_do_much_until_an_admin_is_named(machine: Host, guide: Daemon
     answer = asked(machine, "POST", "/api/v1/projects/load", json={"path": "/var/lib/kaged/projects/early"})
     said = check_error(answer, 403, "forbidden")
     assert f'"{ADMIN}"' in said and "[auth] admins" in said
-    assert asked(machine, "GET", "/api/v1/projects").json()["items"] == []
+    check_error(asked(machine, "GET", "/api/v1/projects"), 403, "forbidden")
+    assert asked(machine, "GET", "/api/v1/me").json()["projects"] == {}
     assert machine.http("GET", "/api/v1/versions").status_code == 200
     assert "sidecar" in check_error(machine.http("GET", "/launch?token=x"), 409, "conflict")
 
@@ -188,11 +189,11 @@ def test_admins_load_projects_and_run_agents_and_members_do_not(machine: Host, s
     loaded = asked(machine, "POST", "/api/v1/projects/load", json=body)
     assert loaded.status_code == 201, loaded.text
     sessions = "/api/v1/projects/bread/sessions"
-    check_error(asked(machine, "POST", sessions, MEMBER, json={}), 403, "forbidden")
+    check_error(asked(machine, "POST", sessions, MEMBER, json={}), 404, "not_found")
     made = asked(machine, "POST", sessions, json={}).json()
     assert made["created_by"] == ADMIN
     route = f"{sessions}/{made['id']}"
-    check_error(asked(machine, "POST", f"{route}/messages", MEMBER, json={"text": "say: no"}), 403, "forbidden")
+    check_error(asked(machine, "POST", f"{route}/messages", MEMBER, json={"text": "say: no"}), 404, "not_found")
     assert asked(machine, "GET", route).json()["head"] == 1, "nothing of it was stored"
     text = "run: id -un; env; cat /proc/*/environ | tr '\\\\0' '\\\\n'; ls /var/lib/kaged /etc/kaged"
     assert asked(machine, "POST", f"{route}/messages", json={"text": text}).status_code == 202

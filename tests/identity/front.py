@@ -66,7 +66,7 @@ class Echo:
             "headers": [[n.decode("latin-1"), v.decode("latin-1")] for n, v in scope["headers"]],
         }
         if actor:
-            told |= {"id": actor.id, "auth": actor.source}  # as `/api/v1/me` says it
+            told |= {"id": actor.id, "source": actor.source}  # as `/api/v1/me` says it
         body = b"ok" if scope["path"] in ("/healthz", "/readyz") else json.dumps(told).encode()
         headers = [(b"content-length", str(len(body)).encode()), (b"content-security-policy", b"bad")]
         if scope["path"].startswith("/assets/"):

@@ -76,7 +76,7 @@ class Caller:
         if answer.status != 200 or not answer.body:  # an empty 200 is Caddy's for a name that it does not serve
             return
         said = answer.json
-        assert (said["id"], said["role"], said["auth"]) == (self.id, "member", "sidecar"), answer
+        assert (said["id"], said["role"], said["source"]) == (self.id, "member", "sidecar"), answer
         assert said["email"] in (self.person.email, None), answer
 
     def tries(self, *lines: Line, **options: Any) -> int:

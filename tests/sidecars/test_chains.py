@@ -47,7 +47,7 @@ def test_a_day_behind_the_sidecar(here: Town, chain: Chain, browser: Browser) ->
     page = come(browser)
     sign_in(page, chain, here, ALICE)
     me = json.loads(asked(page)["text"])
-    assert (me["email"], me["role"], me["auth"]) == (ALICE.email, "admin", "sidecar")
+    assert (me["email"], me["role"], me["source"]) == (ALICE.email, "admin", "sidecar")
     assert me["name"] == ALICE.name
     new_session(page)
     page.get_by_test_id("composer").fill("say: " + " ".join(f"word{n}" for n in range(200)))

@@ -1,12 +1,11 @@
 import { type ReactNode, useCallback, useEffect, useState } from "react";
-import { api } from "./api/client.ts";
 import { ApiError, type Gate, sentence, watchGate } from "./api/http.ts";
 import { Toasts } from "./design/Toasts.tsx";
-import { Member, SessionGone, SignedOut, Unreachable } from "./pages/Gates.tsx";
+import { NoRights, SessionGone, SignedOut, Unreachable } from "./pages/Gates.tsx";
 import { Shell } from "./shell/Shell.tsx";
 import { reenter } from "./state/reenter.ts";
 import { useStore } from "./state/store.ts";
-import { me, startWorkspace } from "./state/workspace.ts";
+import { me, refreshMe, startWorkspace } from "./state/workspace.ts";
 import { socket } from "./ws/browser.ts";
 
 const RETRY_MS = 2500;
@@ -19,7 +18,7 @@ export function App(): ReactNode {
 
   const identify = useCallback(async (): Promise<void> => {
     try {
-      me.set(await api.me());
+      await refreshMe();
       setFailure(null);
     } catch (error) {
       const gated = error instanceof ApiError && error.status === 401;
@@ -30,7 +29,7 @@ export function App(): ReactNode {
   useEffect(() => {
     // Behind a sidecar the way back in is the page itself; what was typed is kept on the way.
     watchGate((lost) => {
-      if (me.get()?.auth !== "sidecar" || !reenter()) setGate(lost);
+      if (me.get()?.source !== "sidecar" || !reenter()) setGate(lost);
     });
     void identify();
   }, [identify]);
@@ -41,7 +40,8 @@ export function App(): ReactNode {
     return () => clearInterval(timer);
   }, [failure, identify]);
 
-  const admitted = who?.role === "admin" && gate === null;
+  const allowed = who !== null && (who.role === "admin" || Object.keys(who.projects).length > 0);
+  const admitted = allowed && gate === null;
   useEffect(() => {
     if (!admitted) return undefined;
     socket.start();
@@ -53,7 +53,7 @@ export function App(): ReactNode {
   if (gate === "signed-out") return <SignedOut />;
   if (failure !== null) return <Unreachable message={failure} />;
   if (who === null) return null;
-  if (who.role !== "admin") return <Member me={who} />;
+  if (!allowed) return <NoRights me={who} />;
   return (
     <>
       <Shell me={who} />

@@ -1,5 +1,6 @@
 """The ASGI application: routes, sockets, console, wrapped by the identity middleware."""
 
+from collections.abc import Awaitable
 from typing import Annotated
 
 from fastapi import FastAPI, Query, Request, WebSocket
@@ -8,21 +9,20 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kaged import __version__
-from kaged.api import errors, hub, local, projects, sessions, system, terminals
+from kaged.api import errors, hub, local, people, projects, sessions, system, terminals
 from kaged.api.body import BodyLimit, Idempotency
 from kaged.api.services import Services
 from kaged.api.static import Console
 from kaged.core.errors import KagedError
 from kaged.identity.middleware import IdentityMiddleware, answer
 
-_ROUTERS = (system.router, projects.router, sessions.router, terminals.router, local.router)
+_ROUTERS = (system.router, people.router, projects.router, sessions.router, terminals.router, local.router)
 
 
 def build(services: Services) -> ASGIApp:
     """The whole application for `services`; the caller serves it and owns its life."""
     app = FastAPI(
-        title="kaged", version=__version__, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None,
-        redirect_slashes=False,
+        title="kaged", version=__version__, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
     app.state.services = services
     errors.install(app)
@@ -65,17 +65,22 @@ class _Heads:
         await self._app(scope, receive, send)
 
 
+async def _or_denied(socket: WebSocket, serving: Awaitable[None]) -> None:
+    """Serve a socket; one that is refused before it was accepted is answered with the refusal."""
+    try:
+        await serving
+    except KagedError as error:
+        await socket.send_denial_response(answer(error))
+
+
 def _sockets(app: FastAPI, services: Services) -> None:
     @app.websocket("/api/v1/ws")
     async def _events(socket: WebSocket) -> None:
-        await hub.serve(socket, services)
+        await _or_denied(socket, hub.serve(socket, services))
 
     @app.websocket("/api/v1/terminals/{tid}/ws")
     async def _terminal(socket: WebSocket, tid: str, after: Annotated[int, Query(ge=0)] = 0) -> None:
-        try:
-            await terminals.serve(socket, services, tid, after)
-        except KagedError as error:
-            await socket.send_denial_response(answer(error))
+        await _or_denied(socket, terminals.serve(socket, services, tid, after))
 
     @app.websocket("/{rest:path}")
     async def _nowhere(socket: WebSocket, rest: str) -> None:

@@ -1,12 +1,15 @@
 """The one WebSocket of a page: subscribe to channels, resume by sequence number (`kaged.v1`)."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from kaged.api import guard
 from kaged.api.services import Services
+from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.core.events import Event
 from kaged.journal.subscription import Lagged
@@ -38,27 +41,53 @@ _decoder = msgspec.json.Decoder(Subscribe | Unsubscribe | Ping)
 
 def frame(channel: str, event: Event) -> dict[str, Any]:
     """An event as it appears on `channel`; `events` is numbered by the daemon-wide commit."""
-    seq = event.commit if channel == "events" else event.seq
+    seq = event.commit if channel == guard.EVENTS else event.seq
     return {"channel": channel, "seq": seq, "at": event.at, "type": event.type, "data": event.data}
 
 
 class Connection:
     """One browser's socket. Ends when the client leaves, its identity is revoked or its age is up."""
 
-    def __init__(self, socket: WebSocket, services: Services) -> None:
-        self._socket, self._services = socket, services
+    def __init__(self, socket: WebSocket, services: Services, actor: Actor) -> None:
+        self._socket, self._services, self._actor = socket, services, actor
         self._follows: dict[str, asyncio.Task[None]] = {}
+        self._allowed: dict[str, str | None] = {}  # Project of each channel that is followed by now
         self._sending = asyncio.Lock()
+        self._notes: dict[str, dict[str, Any]] = {}
+        self._noted = asyncio.Event()
 
     async def serve(self) -> None:
         """Handle frames until the socket closes; returns normally in every case but a bug."""
         try:
-            async with asyncio.TaskGroup() as group:
-                await self._read(group)
-                for follow in self._follows.values():
-                    follow.cancel()
+            with self._services.identity.people.watch(self._rights_changed):
+                async with asyncio.TaskGroup() as group:
+                    telling = group.create_task(self._tell())
+                    await self._read(group)
+                    for task in (telling, *self._follows.values()):
+                        task.cancel()
         except* WebSocketDisconnect:
             pass
+
+    def note(self, key: str, body: dict[str, Any]) -> None:
+        """Tell something that is true now, soon; a later one with the same key takes its place."""
+        self._notes[key] = body
+        self._noted.set()
+
+    async def _tell(self) -> None:
+        while True:
+            await self._noted.wait()
+            self._noted.clear()
+            while self._notes:
+                await self._send(self._notes.pop(next(iter(self._notes))))
+
+    def _rights_changed(self) -> None:
+        for channel, project in [*self._allowed.items()]:
+            try:
+                guard.require_channel(self._services, self._actor, channel, project)
+            except KagedError as error:
+                self._drop(channel)
+                self.note(f"error {channel}", _refusal(error, channel))
+        self.note("rights", {"op": "rights"})
 
     async def _read(self, group: asyncio.TaskGroup) -> None:
         while True:
@@ -80,8 +109,7 @@ class Connection:
         if isinstance(order, Ping):
             await self._send({"op": "pong"})
         elif isinstance(order, Unsubscribe):
-            if (follow := self._follows.pop(order.channel, None)) is not None:
-                follow.cancel()
+            self._drop(order.channel)
         elif order.channel in self._follows:
             await self._error("conflict", "This channel is already followed.", order.channel)
         elif len(self._follows) >= _MAX_CHANNELS:
@@ -91,33 +119,33 @@ class Connection:
 
     async def _follow(self, channel: str, after: int) -> None:
         try:
-            head = await self._head(channel, after)
+            project, head = await guard.follow(self._services, self._actor, channel)
+            self._allowed[channel] = project
+            if not 0 <= after <= head:
+                raise KagedError("validation_failed", f"`after` must be between 0 and the head, {head}.")
             await self._send({"op": "subscribed", "channel": channel, "seq": head})
-            async with self._services.journal.subscribe(channel, after) as events:
-                async for item in events:
-                    if isinstance(item, Lagged):
-                        await self._send({"op": "lagged", "channel": channel, "seq": item.seq})
-                    else:
-                        await self._send(frame(channel, item))
+            with self._services.presence.here(channel, self._actor, self.note) if project else contextlib.nullcontext():
+                await self._pass_on(channel, after)
         except KagedError as error:
-            self._follows.pop(channel, None)
-            await self._error(error.code, error.message, channel)
+            self._drop(channel)
+            self.note(f"error {channel}", _refusal(error, channel))
 
-    async def _head(self, channel: str, after: int) -> int:
-        if channel == "events":
-            head = await self._services.journal.commit_head()
-        else:
-            kind, _, session = channel.partition(":")
-            if kind != "session" or not session:
-                raise KagedError("not_found", "Channels are `session:<id>` and `events`.")
-            head = (await self._services.sessions.get(session)).head
-        if not 0 <= after <= head:
-            raise KagedError("validation_failed", f"`after` must be between 0 and the head, {head}.")
-        return head
+    def _drop(self, channel: str) -> None:
+        self._allowed.pop(channel, None)
+        if (follow := self._follows.pop(channel, None)) is not None:
+            follow.cancel()
+
+    async def _pass_on(self, channel: str, after: int) -> None:
+        allows = self._services.identity.people.allows
+        async with self._services.journal.subscribe(channel, after) as events:
+            async for item in events:
+                if isinstance(item, Lagged):
+                    await self._send({"op": "lagged", "channel": channel, "seq": item.seq})
+                elif channel != guard.EVENTS or allows(self._actor, "session.read", item.data["project"]):
+                    await self._send(frame(channel, item))
 
     async def _error(self, code: str, message: str, channel: str | None = None) -> None:
-        where = {} if channel is None else {"channel": channel}
-        await self._send({"op": "error", "code": code, "message": message, **where})
+        await self._send(_refusal(KagedError(code, message), channel))
 
     async def _send(self, body: object) -> None:
         text = msgspec.json.encode(body).decode()
@@ -127,7 +155,14 @@ class Connection:
             await self._socket.send_text(text)
 
 
+def _refusal(error: KagedError, channel: str | None) -> dict[str, Any]:
+    where = {} if channel is None else {"channel": channel}
+    return {"op": "error", "code": error.code, "message": error.message, **where}
+
+
 async def serve(socket: WebSocket, services: Services) -> None:
     """Accept and serve `GET /api/v1/ws`; identity and origin were checked before."""
+    actor: Actor = socket.scope["state"]["actor"]
+    services.identity.people.require(actor, "socket.open")
     await socket.accept(subprotocol=SUBPROTOCOL)
-    await Connection(socket, services).serve()
+    await Connection(socket, services, actor).serve()

@@ -5,12 +5,13 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from pydantic import Field
 
-from kaged.api.deps import Admin, Body, Caller, Svc, shown, whole
+from kaged.api.deps import Body, Caller, Svc, shown, whole
+from kaged.api.guard import Guarded
 from kaged.api.services import Services
 from kaged.core.errors import KagedError
 from kaged.settings.local import checked_provider
 
-router = APIRouter(prefix="/api/v1/local", tags=["models"])
+router = APIRouter(route_class=Guarded, prefix="/api/v1/local", tags=["models"])
 
 
 class TestBody(Body):
@@ -52,14 +53,14 @@ async def _overview(services: Services) -> dict[str, Any]:
     }
 
 
-@router.get("")
+@router.get("", name="models.read")
 async def overview(services: Svc, actor: Caller) -> dict[str, Any]:
     """Providers (keys masked), aliases and what `default` resolves to."""
     return await _overview(services)
 
 
-@router.put("/providers/{name}")
-async def put_provider(services: Svc, actor: Admin, name: str, body: ProviderBody) -> dict[str, Any]:
+@router.put("/providers/{name}", name="models.write")
+async def put_provider(services: Svc, actor: Caller, name: str, body: ProviderBody) -> dict[str, Any]:
     """Write a provider into `local.toml`, keeping comments."""
     if body.make_default and not body.model:
         raise KagedError("validation_failed", "`make_default` needs `model`: the alias points at one model.")
@@ -71,8 +72,8 @@ async def put_provider(services: Svc, actor: Admin, name: str, body: ProviderBod
     return await _overview(services)
 
 
-@router.delete("/providers/{name}")
-async def delete_provider(services: Svc, actor: Admin, name: str) -> dict[str, Any]:
+@router.delete("/providers/{name}", name="models.write")
+async def delete_provider(services: Svc, actor: Caller, name: str) -> dict[str, Any]:
     """Remove a provider from `local.toml`, with the aliases that point at it."""
     await services.local.remove_provider(name)
     await services.models.reload()
@@ -80,21 +81,21 @@ async def delete_provider(services: Svc, actor: Admin, name: str) -> dict[str, A
     return await _overview(services)
 
 
-@router.post("/providers/{name}/test")
-async def test_provider(services: Svc, actor: Admin, name: str, body: TestBody) -> dict[str, Any]:
+@router.post("/providers/{name}/test", name="models.write")
+async def test_provider(services: Svc, actor: Caller, name: str, body: TestBody) -> dict[str, Any]:
     """Ask a known provider for its models, and one short answer when `model` is given."""
     return whole(await services.models.test(name, model=body.model))
 
 
-@router.post("/test")
-async def try_provider(services: Svc, actor: Admin, body: TryBody) -> dict[str, Any]:
+@router.post("/test", name="models.write")
+async def try_provider(services: Svc, actor: Caller, body: TryBody) -> dict[str, Any]:
     """The same for a provider that is not saved yet."""
     provider = checked_provider(**shown(body, "driver base_url api_key"))
     return whole(await services.models.try_provider(provider, model=body.model))
 
 
-@router.put("/aliases/{alias}")
-async def put_alias(services: Svc, actor: Admin, alias: str, body: AliasBody) -> dict[str, Any]:
+@router.put("/aliases/{alias}", name="models.write")
+async def put_alias(services: Svc, actor: Caller, alias: str, body: AliasBody) -> dict[str, Any]:
     """Point an alias at `provider:model`."""
     services.models.resolve(body.target)
     await services.local.set_alias(alias, body.target)

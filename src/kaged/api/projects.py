@@ -6,14 +6,17 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from pydantic import Field
 
-from kaged.api.deps import Admin, Body, Caller, Paged, Svc, shown, whole
+from kaged.api.deps import Body, Caller, Paged, Svc, shown, whole
+from kaged.api.guard import Guarded
 from kaged.api.services import Services
 from kaged.cage.plan import CagePlan
+from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
+from kaged.identity.rights import Standing
 from kaged.projects.service import Project
 from kaged.sessions.seen import seen
 
-router = APIRouter(prefix="/api/v1/projects", tags=["projects"])
+router = APIRouter(route_class=Guarded, prefix="/api/v1/projects", tags=["projects"])
 
 
 Host = Annotated[str, Field(min_length=1, max_length=300)]
@@ -58,11 +61,12 @@ def _route(services: Services, project: Project) -> dict[str, str] | None:
         return None
 
 
-def shape(services: Services, project: Project) -> dict[str, Any]:
-    """A project as the API shows it."""
+def shape(services: Services, project: Project, actor: Actor) -> dict[str, Any]:
+    """A project as the API shows it to `actor`."""
     plan, more = _plan(services, project)
     return shown(project, "slug trust hash sample created_at") | {
         "path": str(project.path),
+        "role": min(services.identity.people.standing(actor, project.slug), Standing.OWNER).name.lower(),
         "description": project.spec.description if project.spec else None,
         "problems": [*project.problems, *more],
         "model": project.spec.primary.model if project.spec else None,
@@ -71,51 +75,55 @@ def shape(services: Services, project: Project) -> dict[str, Any]:
     }
 
 
-@router.get("")
+@router.get("", name="project.list")
 async def list_projects(services: Svc, actor: Caller, page: Paged) -> dict[str, Any]:
-    """The projects that are loaded."""
-    found = await services.projects.list(offset=page.offset, limit=page.limit + 1)
-    return page.of(found, lambda project: shape(services, project))
+    """The projects that are loaded and that the caller has a part in."""
+    only = services.identity.people.only(actor)
+    found = await services.projects.list(only=only, offset=page.offset, limit=page.limit + 1)
+    return page.of(found, lambda project: shape(services, project, actor))
 
 
-@router.post("/load", status_code=201)
-async def load(services: Svc, actor: Admin, body: LoadBody) -> dict[str, Any]:
+@router.post("/load", name="project.load", status_code=201)
+async def load(services: Svc, actor: Caller, body: LoadBody) -> dict[str, Any]:
     """Load a folder. Without a project file: 409 `project_missing` with a proposed one, unless `create`."""
-    return shape(services, await services.projects.load(body.path, actor=actor, trust=body.trust, create=body.create))
+    project = await services.projects.load(body.path, actor=actor, trust=body.trust, create=body.create)
+    await services.identity.people.own(project.slug, actor)
+    return shape(services, project, actor)
 
 
-@router.get("/dsl/schema")
+@router.get("/dsl/schema", name="dsl.schema")
 async def schema(services: Svc) -> dict[str, Any]:
     """JSON Schema of `project.yaml`, for editors; anonymous."""
     return services.projects.json_schema()
 
 
-@router.get("/{slug}")
+@router.get("/{slug}", name="project.read")
 async def get_project(services: Svc, actor: Caller, slug: str) -> dict[str, Any]:
     """One project, read from disk anew."""
-    return shape(services, await services.projects.get(slug))
+    return shape(services, await services.projects.get(slug), actor)
 
 
-@router.delete("/{slug}", status_code=204)
-async def forget(services: Svc, actor: Admin, slug: str) -> None:
+@router.delete("/{slug}", name="project.forget", status_code=204)
+async def forget(services: Svc, actor: Caller, slug: str) -> None:
     """Forget a project; its files stay where they are."""
     await services.projects.forget(slug, actor=actor)
+    services.identity.people.forgot(slug)
 
 
-@router.post("/{slug}/trust")
-async def trust(services: Svc, actor: Admin, slug: str, body: TrustBody) -> dict[str, Any]:
+@router.post("/{slug}/trust", name="project.trust")
+async def trust(services: Svc, actor: Caller, slug: str, body: TrustBody) -> dict[str, Any]:
     """Trust exactly the content with this hash; a conflict when it has changed since it was shown."""
-    return shape(services, await services.projects.trust(slug, body.hash, actor=actor))
+    return shape(services, await services.projects.trust(slug, body.hash, actor=actor), actor)
 
 
-@router.get("/{slug}/dsl")
+@router.get("/{slug}/dsl", name="project.read")
 async def dsl(services: Svc, actor: Caller, slug: str) -> dict[str, Any]:
     """The files that trust covers, as text, for review."""
     files = await services.projects.reviewed_files(slug)
     return {"files": [{"path": file.path, "text": file.text} for file in files]}
 
 
-@router.get("/{slug}/capabilities")
+@router.get("/{slug}/capabilities", name="project.read")
 async def capabilities(services: Svc, actor: Caller, slug: str) -> dict[str, Any]:
     """What the primary agent's cage allows, in words and as the compiled plan."""
     project = await services.projects.get(slug)
@@ -127,7 +135,7 @@ async def capabilities(services: Svc, actor: Caller, slug: str) -> dict[str, Any
     return {"cage": {"words": plan.words(), "explain": explain, "hash": plan.hash()}}
 
 
-@router.get("/{slug}/network")
+@router.get("/{slug}/network", name="project.read")
 async def get_network(services: Svc, actor: Caller, slug: str) -> dict[str, Any]:
     """Mode and allowed hosts, every host that was reached or tried, and the list that learn mode proposes."""
     spec = (await services.projects.get(slug)).spec
@@ -142,7 +150,8 @@ async def get_network(services: Svc, actor: Caller, slug: str) -> dict[str, Any]
     }
 
 
-@router.put("/{slug}/network")
-async def put_network(services: Svc, actor: Admin, slug: str, body: NetworkBody) -> dict[str, Any]:
+@router.put("/{slug}/network", name="project.policy")
+async def put_network(services: Svc, actor: Caller, slug: str, body: NetworkBody) -> dict[str, Any]:
     """Write mode or allowed hosts into `.kaged/project.local.yaml`; what was trusted stays so."""
-    return shape(services, await services.projects.set_network(slug, body.model_dump(exclude_unset=True), actor))
+    project = await services.projects.set_network(slug, body.model_dump(exclude_unset=True), actor)
+    return shape(services, project, actor)

@@ -1,10 +1,11 @@
 """What the routes need of the rooms below, bound once by the daemon."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kaged.api.presence import Presence
 from kaged.audit.log import Audit
 from kaged.cage.plan import CagePlan
 from kaged.core.actors import Actor
@@ -49,4 +50,5 @@ class Services:
     system: SystemPort
     plan: Callable[[Project], CagePlan]
     """The cage of a project's agent; raises KagedError `dsl_invalid` for a policy that cannot be kept."""
+    presence: Presence = field(default_factory=Presence, kw_only=True)
     web: Path  # Folder of the built console; absent files answer with a page that says how to build it

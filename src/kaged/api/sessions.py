@@ -4,19 +4,19 @@ import asyncio
 import contextlib
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import PlainTextResponse
 from pydantic import Field
 
 from kaged.agents.log import read_events
-from kaged.api.deps import Admin, Body, Caller, Paged, Svc, shown, whole
+from kaged.api.deps import Body, Caller, Paged, Svc, shown, whole
+from kaged.api.guard import Guarded
 from kaged.api.hub import frame
 from kaged.api.services import Services
-from kaged.core.errors import KagedError
 from kaged.sessions.service import Attention, Session
 from kaged.sessions.transcript import to_markdown
 
-router = APIRouter(prefix="/api/v1/projects/{slug}/sessions", tags=["sessions"])
+router = APIRouter(route_class=Guarded, prefix="/api/v1/projects/{slug}/sessions", tags=["sessions"])
 _MAX_WAIT_S = 30.0
 
 
@@ -55,10 +55,8 @@ def attention_shape(item: Attention) -> dict[str, Any]:
     return shown(item, "id session project run_id kind question options state answer created_at")
 
 
-async def _session(services: Svc, actor: Caller, slug: str, sid: str) -> Session:
-    session = await services.sessions.get(sid)
-    if session.project != slug:
-        raise KagedError("not_found", f"Project {slug} has no session {sid}.")
+async def _session(request: Request) -> Session:
+    session: Session = request.scope["state"]["session"]
     return session
 
 
@@ -71,56 +69,56 @@ async def _first_after(services: Services, sid: str, after: int, seconds: float)
             await anext(following)
 
 
-@router.get("")
+@router.get("", name="session.list")
 async def list_sessions(services: Svc, actor: Caller, slug: str, page: Paged) -> dict[str, Any]:
     """The project's sessions, newest first, archived ones left out."""
     await services.projects.get(slug)
     return page.of(await services.sessions.list(slug, offset=page.offset, limit=page.limit + 1), shape)
 
 
-@router.post("", status_code=201)
-async def create(services: Svc, actor: Admin, slug: str, body: CreateBody) -> dict[str, Any]:
+@router.post("", name="session.create", status_code=201)
+async def create(services: Svc, actor: Caller, slug: str, body: CreateBody) -> dict[str, Any]:
     """Start a session."""
     return shape(await services.sessions.create(slug, title=body.title, actor=actor))
 
 
-@router.get("/{sid}")
+@router.get("/{sid}", name="session.read")
 async def get_session(services: Svc, actor: Caller, session: Found) -> dict[str, Any]:
     """One session."""
     return shape(session)
 
 
-@router.patch("/{sid}")
-async def rename(services: Svc, actor: Admin, session: Found, body: PatchBody) -> dict[str, Any]:
+@router.patch("/{sid}", name="session.edit")
+async def rename(services: Svc, actor: Caller, session: Found, body: PatchBody) -> dict[str, Any]:
     """Give the session another title."""
     return shape(await services.sessions.rename(session.id, body.title, actor=actor))
 
 
-@router.delete("/{sid}", status_code=204)
-async def archive(services: Svc, actor: Admin, session: Found) -> None:
+@router.delete("/{sid}", name="session.edit", status_code=204)
+async def archive(services: Svc, actor: Caller, session: Found) -> None:
     """Archive the session; its journal stays. A conflict while a run is going."""
     await services.sessions.archive(session.id, actor=actor)
 
 
-@router.post("/{sid}/messages", status_code=202)
-async def post_message(services: Svc, actor: Admin, session: Found, body: MessageBody) -> dict[str, str]:
+@router.post("/{sid}/messages", name="session.talk", status_code=202)
+async def post_message(services: Svc, actor: Caller, session: Found, body: MessageBody) -> dict[str, str]:
     """Say something to the agent: starts a run. A conflict while one is going."""
     return whole(await services.sessions.post_message(session.id, body.text, actor=actor))
 
 
-@router.post("/{sid}/interrupt")
-async def interrupt(services: Svc, actor: Admin, session: Found, body: Body) -> dict[str, Any]:
+@router.post("/{sid}/interrupt", name="session.talk")
+async def interrupt(services: Svc, actor: Caller, session: Found, body: Body) -> dict[str, Any]:
     """Stop the model and the tools, within a second; answers what was stopped."""
     return whole(await services.sessions.interrupt(session.id, actor=actor))
 
 
-@router.post("/{sid}/resume", status_code=202)
-async def resume(services: Svc, actor: Admin, session: Found, body: Body) -> dict[str, str]:
+@router.post("/{sid}/resume", name="session.talk", status_code=202)
+async def resume(services: Svc, actor: Caller, session: Found, body: Body) -> dict[str, str]:
     """Go on with a run that a crash or restart of the daemon interrupted."""
     return {"run_id": await services.sessions.resume(session.id, actor=actor)}
 
 
-@router.get("/{sid}/events")
+@router.get("/{sid}/events", name="session.read")
 async def events(
     services: Svc,
     actor: Caller,
@@ -133,18 +131,20 @@ async def events(
     found = await services.journal.read(session.id, after=after, limit=limit)
     if not found and wait and after <= session.head:
         await _first_after(services, session.id, after, wait)
+        # It may have been taken away meanwhile.
+        services.identity.people.require(actor, "session.read", session.project)
         found = await services.journal.read(session.id, after=after, limit=limit)
     items = [frame(f"session:{session.id}", event) for event in found]
     return {"items": items, "next": found[-1].seq if found else after}
 
 
-@router.get("/{sid}/transcript", response_class=PlainTextResponse)
+@router.get("/{sid}/transcript", name="session.read", response_class=PlainTextResponse)
 async def transcript(services: Svc, actor: Caller, session: Found) -> str:
     """The whole conversation as Markdown."""
     return to_markdown(session.title, [event async for event in read_events(services.journal, session.id)])
 
 
-@router.get("/{sid}/usage")
+@router.get("/{sid}/usage", name="session.read")
 async def usage(services: Svc, actor: Caller, session: Found) -> dict[str, int]:
     """Tokens counted in this session."""
     totals = {"input_tokens": 0, "output_tokens": 0, "cache_read_tokens": 0, "cache_write_tokens": 0}
@@ -154,14 +154,19 @@ async def usage(services: Svc, actor: Caller, session: Found) -> dict[str, int]:
     return totals
 
 
-@router.get("/{sid}/attention")
+@router.get("/{sid}/attention", name="session.read")
 async def attention(services: Svc, actor: Caller, session: Found) -> dict[str, Any]:
     """The questions of this session, open ones first."""
     found = await services.sessions.attention(session.id)
     return {"items": [attention_shape(item) for item in found], "next": None}
 
 
-@router.post("/{sid}/attention/{attention_id}")
-async def answer(services: Svc, actor: Admin, session: Found, attention_id: str, body: AnswerBody) -> dict[str, Any]:
-    """Answer a question, once; a conflict when it is answered or withdrawn already."""
-    return attention_shape(await services.sessions.answer_attention(session.id, attention_id, body.answer, actor=actor))
+@router.post("/{sid}/attention/{attention_id}", name="session.answer")
+async def answer(
+    services: Svc, actor: Caller, session: Found, attention_id: str, body: AnswerBody
+) -> dict[str, Any]:  # fmt: skip
+    """Answer a question, once; a conflict when it is answered or withdrawn already. `always allow` changes the
+    project's policy, which its owners do."""
+    policy = services.identity.people.allows(actor, "project.policy", session.project)
+    given = await services.sessions.answer_attention(session.id, attention_id, body.answer, actor=actor, policy=policy)
+    return attention_shape(given)

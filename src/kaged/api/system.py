@@ -8,18 +8,19 @@ from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse,
 
 from kaged import __version__
 from kaged.api import errors
-from kaged.api.deps import Admin, Caller, OnHost, Paged, Svc, actor_of, services_of, shown, whole
+from kaged.api.deps import Caller, Paged, Svc, actor_of, services_of, shown, whole
+from kaged.api.guard import Guarded
 
-router = APIRouter()
+router = APIRouter(route_class=Guarded)
 
 
-@router.get("/healthz", response_class=PlainTextResponse, tags=["health"])
+@router.get("/healthz", name="health", response_class=PlainTextResponse, tags=["health"])
 async def healthz() -> str:
     """The process answers."""
     return "ok"
 
 
-@router.get("/readyz", tags=["health"], response_class=PlainTextResponse)
+@router.get("/readyz", name="health", tags=["health"], response_class=PlainTextResponse)
 async def readyz(services: Svc) -> Response:
     """Start-up is complete and the keeper is connected."""
     if services.system.ready():
@@ -27,7 +28,7 @@ async def readyz(services: Svc) -> Response:
     return JSONResponse(errors.body("unavailable", "kaged is starting."), 503, {"Retry-After": "1"})
 
 
-@router.get("/launch", tags=["identity"])
+@router.get("/launch", name="launch", tags=["identity"])
 async def launch(services: Svc, token: Annotated[str, Query(max_length=200)] = "") -> Response:
     """Exchange a single-use launch token for this browser's cookie and key."""
     grant = await services.identity.redeem(token)
@@ -36,7 +37,7 @@ async def launch(services: Svc, token: Annotated[str, Query(max_length=200)] = "
     return response
 
 
-@router.get("/api/v1/versions", tags=["health"])
+@router.get("/api/v1/versions", name="versions", tags=["health"])
 async def versions(services: Svc) -> dict[str, str]:
     """Versions of the daemon, the API and the console; anonymous."""
     stamp = services.web / ".source-sha256"
@@ -44,16 +45,23 @@ async def versions(services: Svc) -> dict[str, str]:
     return {"kaged": __version__, "api": "v1", "ui": hashlib.sha256(ui.encode()).hexdigest()[:12]}
 
 
-@router.get("/api/v1/me", tags=["identity"])
+@router.get("/api/v1/openapi.json", name="api.describe", tags=["health"])
+async def describe(request: Request) -> dict[str, Any]:
+    """This API as an OpenAPI document."""
+    document: dict[str, Any] = request.app.openapi()
+    return document
+
+
+@router.get("/api/v1/me", name="me", tags=["identity"])
 async def me(request: Request) -> dict[str, Any]:
     """Who the caller is, what they may do, and what the operator should know."""
     # Not by `Depends`: solving the two takes FastAPI longer than all the rest of this route.
     services, actor = await services_of(request), await actor_of(request)
     local = services.local.read()  # a look at the file's date: less than a thread would cost
-    return shown(actor, "id name email") | {
+    return shown(actor, "id name email source") | {
         "role": actor.role.value,
+        "projects": services.identity.people.projects_of(actor),
         "mode": services.loaded.mode,
-        "auth": actor.source,
         "host_terminals": services.terminals.host_allowed(actor),
         "logout_url": services.loaded.config.auth.logout_url,
         "operator_name": local.operator_name,
@@ -61,56 +69,57 @@ async def me(request: Request) -> dict[str, Any]:
     }
 
 
-@router.get("/api/v1/me/browsers", tags=["identity"])
+@router.get("/api/v1/me/browsers", name="browsers", tags=["identity"])
 async def browsers(services: Svc, actor: Caller) -> dict[str, Any]:
     """The browsers that are signed in with a launch URL."""
     return {"items": [whole(b) for b in await services.identity.browsers(actor)], "next": None}
 
 
-@router.delete("/api/v1/me/browsers/{browser_id}", status_code=204, tags=["identity"])
+@router.delete("/api/v1/me/browsers/{browser_id}", name="browsers", status_code=204, tags=["identity"])
 async def revoke(services: Svc, actor: Caller, browser_id: str) -> None:
     """Sign a browser out; its sockets close at once."""
     await services.identity.revoke(browser_id, actor)
 
 
-@router.post("/api/v1/auth/launch", tags=["identity"])
-async def new_launch(services: Svc, actor: OnHost) -> dict[str, Any]:
+@router.post("/api/v1/auth/launch", name="auth.launch", tags=["identity"])
+async def new_launch(services: Svc, actor: Caller) -> dict[str, Any]:
     """A fresh launch URL (only on the host: `kaged auth open`)."""
     return (await services.identity.issue_launch(actor))._asdict()
 
 
-@router.get("/api/v1/auth/nonces", tags=["identity"])
-async def nonces(services: Svc, actor: OnHost) -> dict[str, Any]:
+@router.get("/api/v1/auth/nonces", name="auth.nonces", tags=["identity"])
+async def nonces(services: Svc, actor: Caller) -> dict[str, Any]:
     """How the sidecar's nonces are used, and fingerprints to compare copies by (only on the host)."""
     return services.system.nonces()
 
 
-@router.post("/api/v1/system/reload", tags=["system"])
-async def reload(services: Svc, actor: OnHost) -> dict[str, Any]:
+@router.post("/api/v1/system/reload", name="system.reload", tags=["system"])
+async def reload(services: Svc, actor: Caller) -> dict[str, Any]:
     """Read the nonces' files again, as `systemctl reload` does (only on the host)."""
     return await services.system.reload(actor)
 
 
-@router.get("/api/v1/system", tags=["system"])
-async def system(services: Svc, actor: Admin) -> dict[str, object]:
+@router.get("/api/v1/system", name="system.read", tags=["system"])
+async def system(services: Svc, actor: Caller) -> dict[str, object]:
     """Daemon, keeper, cages, and the checks that `kaged doctor` shows."""
     return await services.system.describe()
 
 
-@router.post("/api/v1/system/stop", status_code=202, tags=["system"])
-async def stop(services: Svc, actor: OnHost) -> dict[str, bool]:
+@router.post("/api/v1/system/stop", name="system.stop", status_code=202, tags=["system"])
+async def stop(services: Svc, actor: Caller) -> dict[str, bool]:
     """Stop the daemon and the keeper, ending everything that runs (`kaged stop`)."""
+    await services.audit.record(actor, "daemon.stop_asked", "daemon", "ok", {})
     services.system.stop()
     return {"stopping": True}
 
 
-@router.get("/api/v1/audit", tags=["audit"])
-async def audit(services: Svc, actor: Admin, page: Paged) -> dict[str, Any]:
+@router.get("/api/v1/audit", name="audit.read", tags=["audit"])
+async def audit(services: Svc, actor: Caller, page: Paged) -> dict[str, Any]:
     """The audit log, newest first."""
     return page.of(await services.audit.newest(offset=page.offset, limit=page.limit + 1), whole)
 
 
-@router.get("/api/v1/audit/verify", tags=["audit"])
-async def audit_verify(services: Svc, actor: Admin) -> dict[str, Any]:
+@router.get("/api/v1/audit/verify", name="audit.read", tags=["audit"])
+async def audit_verify(services: Svc, actor: Caller) -> dict[str, Any]:
     """Check the audit log's hash chain from its first record to the stored head."""
     return whole(await services.audit.verify())

@@ -1,4 +1,4 @@
-"""auth: launch URLs, the sidecar's nonce, the test of what is in front of kaged."""
+"""auth: launch URLs, admins, the sidecar's nonce, the test of what is in front of kaged."""
 
 import os
 from dataclasses import asdict
@@ -16,9 +16,10 @@ from kaged.settings.nonces import CURRENT, Nonces, Stored, fingerprint
 
 @output.group("kaged auth open")
 def auth() -> None:
-    """Sign a browser in; rotate and test what a sidecar sends.
+    """Sign a browser in; make admins; rotate and test what a sidecar sends.
 
-    In user mode a browser signs in with a launch URL: it works once, for ten minutes."""
+    In user mode a browser signs in with a launch URL: it works once, for ten minutes. In system mode people come
+    through a sidecar, and have no rights until one is given to them."""
 
 
 @output.command(auth, "kaged auth open", name="open")
@@ -38,6 +39,35 @@ def launch_url(target: Target, as_json: bool) -> None:
     """Print a fresh launch URL and nothing else."""
     ticket = target.api().post("/auth/launch", {})
     output.show(ticket, as_json, [ticket["url"]])
+
+
+@output.command(auth, "kaged auth claim", "kaged auth claim alice@example.com", json=True)
+@click.argument("user", required=False, metavar="[ID]")
+@click.option("--remove", is_flag=True, help="Make the admin ID a member again.")
+def claim(target: Target, user: str | None, remove: bool, as_json: bool) -> None:
+    """Make the user ID an admin; without ID, list the users that were seen.
+
+    People appear when they open kaged for the first time; the page then shows them their ID. What a role allows counts
+    from this moment on, in what they have open too."""
+    api = target.api()
+    if user is not None:
+        api.put("/users", {"id": user, "role": "member" if remove else "admin"})
+    users = api.items("/users")
+    if user is not None:
+        found = next(each for each in users if each["id"] == user)
+        output.show(found, as_json, [f"{user} is {'a member' if remove else 'an admin'} now"])
+        return
+    rows = [
+        (u["id"], "admin" if u["admin"] else "member", _projects(u), u["last_seen_at"], u["name"] or u["email"])
+        for u in users
+    ]
+    output.table(users, as_json, ("ID", "ROLE", "PROJECTS", "LAST SEEN", "NAME"), rows)
+    if not as_json:
+        output.line("make one an admin with: kaged auth claim ID", err=True)
+
+
+def _projects(user: dict[str, Any]) -> str | None:
+    return ", ".join(f"{slug}: {role}" for slug, role in user["projects"].items()) or None
 
 
 @output.command(

@@ -76,6 +76,10 @@ class Api:
         """PUT a JSON body below `/api/v1`."""
         return self._call("PUT", route, body, TIMEOUT_S)
 
+    def delete(self, route: str, /, **query: str) -> Any:
+        """DELETE below `/api/v1`."""
+        return self._call("DELETE", f"{route}?{urlencode(query)}", None, TIMEOUT_S)
+
     def items(self, route: str, /, *, at_most: int = 10_000) -> list[dict[str, Any]]:
         """Every item of a list, page by page."""
         found: list[dict[str, Any]] = []

@@ -17,7 +17,7 @@ from kaged.core.errors import KagedError
 
 @output.group("kaged project load ~/code/app --create")
 def project() -> None:
-    """Load, create and list projects.
+    """Load, create and list projects; say who takes part.
 
     A project is a folder with a .kaged/project.yaml, which says what agents may do there."""
 

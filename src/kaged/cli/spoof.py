@@ -57,7 +57,8 @@ class Answer:
             said = json.loads(self.body) if self.status == 200 else None
         except ValueError:
             return None
-        return f"{said['id']} ({said['auth']})" if isinstance(said, dict) and {"id", "auth"} <= said.keys() else None
+        known = isinstance(said, dict) and {"id", "source"} <= said.keys()
+        return f"{said['id']} ({said['source']})" if known else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class Gate:
     site: Site
     nonces: NonceSet
     peers: Peers
-    admins: frozenset[str]
+    admins: Collection[str]
     insecure: bool
     daemon_uid: int
     browsers: Browsers | None
@@ -110,7 +110,7 @@ class Gate:
 
 
 def sidecar_actor(said: SidecarHeaders, admins: Collection[str]) -> Actor | None:
-    """The user a sidecar vouches for; admin only when `[auth] admins` names the id byte for byte."""
+    """The user a sidecar vouches for; admin only when `admins` has the id byte for byte."""
     if said.user_id is None:
         return None
     role = Role.ADMIN if said.user_id in admins else Role.MEMBER

@@ -16,6 +16,7 @@ from kaged.identity.gate import LOCAL, Admission, Gate
 from kaged.identity.headers import USER_EMAIL, USER_ID, USER_NAME, NonceSet, Refusal, title
 from kaged.identity.loopback import Browser, Browsers, Launch, LaunchTokens, cookie_name, set_cookie
 from kaged.identity.peers import Peers
+from kaged.identity.people import People
 from kaged.identity.sockets import RETIRED, Sockets
 from kaged.settings.config import Loaded
 from kaged.storage.database import Database
@@ -86,8 +87,9 @@ class Identity:
     """Who calls. One instance a daemon; belongs to its event loop."""
 
     def __init__(
-        self, policy: Policy, nonces: NonceSet, audit: Audit, browsers: Browsers | None, sockets: Sockets
-    ) -> None:
+        self, policy: Policy, nonces: NonceSet, audit: Audit, browsers: Browsers | None, sockets: Sockets,
+        people: People,
+    ) -> None:  # fmt: skip
         self.site = site = Site.of(policy.public_url, policy.bound)
         peers = Peers.parse(policy.sidecar_peers)
         self._policy, self._audit, self._browsers = policy, audit, browsers
@@ -96,9 +98,10 @@ class Identity:
         self._flood = FloodGate()
         self._seen_users, self._seen_names = set[str](), set[str]()
         self._gate = Gate(
-            site, nonces, peers, policy.admins, insecure=policy.auth == "insecure", daemon_uid=os.geteuid(),
+            site, nonces, peers, people.admins, insecure=policy.auth == "insecure", daemon_uid=os.geteuid(),
             browsers=browsers, cookie=self._cookie,
         )  # fmt: skip
+        self.people = people
         self.sockets = sockets  # Open WebSockets (the middleware holds each)
         self.warnings = ("insecure",) if policy.auth == "insecure" else ()  # For `X-Kaged-Warning`, on every answer
         if nonces:
@@ -112,10 +115,12 @@ class Identity:
     async def open(
         cls, policy: Policy, *, nonces: NonceSet, db: Database, audit: Audit, sockets: Sockets | None = None
     ) -> "Identity":
-        """Compose it, in user mode with the browsers signed in earlier. ConfigError for an unknown peer."""
+        """Compose it, with everybody's rights and, in user mode, the browsers signed in earlier. ConfigError for an
+        unknown peer."""
         loopback = policy.mode == "user" and policy.auth == "secure"
         browsers = await Browsers.open(db) if loopback else None
-        return cls(policy, nonces, audit, browsers, sockets or Sockets())
+        people = await People.open(db, audit, policy.admins)
+        return cls(policy, nonces, audit, browsers, sockets or Sockets(), people)
 
     async def judge(self, request: Request) -> Admission:
         """Decide, and write it down where it matters. Raises `Refusal`, or why a sign-in is not recorded."""
@@ -195,6 +200,7 @@ class Identity:
         return self._browsers
 
     async def _signed_in(self, actor: Actor) -> None:
+        await self.people.seen(actor)
         if actor.id in self._seen_users:
             return
         details = {"email": actor.email, "role": actor.role.value}

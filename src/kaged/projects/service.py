@@ -1,7 +1,7 @@
 """Projects as the rest of kaged sees them: loaded, read anew from disk at each look, trusted or not."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -64,9 +64,11 @@ class Projects:
         """One project, read from disk anew. KagedError not_found."""
         return await self._look(await self._row(slug))
 
-    async def list(self, *, offset: int = 0, limit: int = 1000) -> Sequence[Project]:
-        """Projects in the order of their slugs, read from disk anew."""
-        rows = await self._store.list(offset=offset, limit=limit)
+    async def list(
+        self, *, only: Collection[str] | None = None, offset: int = 0, limit: int = 1000
+    ) -> Sequence[Project]:
+        """Projects (`only` those named) in the order of their slugs, read from disk anew."""
+        rows = await self._store.list(only=only, offset=offset, limit=limit)
         return [await self._look(row) for row in rows]
 
     async def trust(self, slug: str, content_hash: str, *, actor: Actor) -> Project:

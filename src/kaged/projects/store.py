@@ -1,5 +1,7 @@
 """The list of loaded projects, in the database."""
 
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,10 +34,14 @@ class ProjectStore:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def list(self, *, offset: int = 0, limit: int = 1000) -> list[ProjectRow]:
-        """Projects in the order of their slugs."""
-        query = f"SELECT {_COLUMNS} FROM projects ORDER BY slug LIMIT ? OFFSET ?"
-        return await self._db.read(lambda c: [_row(r) for r in c.execute(query, (limit, offset))])
+    async def list(
+        self, *, only: Collection[str] | None = None, offset: int = 0, limit: int = 1000
+    ) -> list[ProjectRow]:
+        """Projects in the order of their slugs; `only` those named."""
+        which = "" if only is None else "WHERE slug IN (SELECT value FROM json_each(?3))"
+        query = f"SELECT {_COLUMNS} FROM projects {which} ORDER BY slug LIMIT ?1 OFFSET ?2"
+        values = (limit, offset, *([] if only is None else [json.dumps([*only])]))
+        return await self._db.read(lambda c: [_row(r) for r in c.execute(query, values)])
 
     async def get(self, slug: str) -> ProjectRow | None:
         """One project, or None."""

@@ -18,7 +18,7 @@ from kaged.sessions import rows
 from kaged.sessions.attention import Questions, question_words, withdrawal
 from kaged.sessions.executor import Executor
 from kaged.sessions.machine import ACTIVE, RunInput, SessionInput, SessionState
-from kaged.sessions.network import NetworkDesk
+from kaged.sessions.network import ALWAYS, NetworkDesk
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import prepare
 from kaged.sessions.recovery import mark, recover
@@ -158,15 +158,21 @@ class Sessions:
         """The session's questions, open ones first."""
         return await self._ports.db.read(lambda c: rows.list_attention(c, session))
 
-    async def answer_attention(self, session: str, attention: str, answer: str, *, actor: Actor) -> Attention:
-        """Answer a question, once. On an interrupted run this resumes it. KagedError: `not_found` for a question that
-        this session does not have, `conflict` when it was answered or withdrawn, `validation_failed` for an empty
-        answer."""
+    async def answer_attention(
+        self, session: str, attention: str, answer: str, *, actor: Actor, policy: bool = True
+    ) -> Attention:
+        """Answer a question, once. On an interrupted run this resumes it. `policy` says whether the actor may change
+        what the project allows. KagedError: `not_found` for a question that this session does not have, `conflict` when
+        it was answered or withdrawn, `validation_failed` for an empty answer, `forbidden` for one that takes
+        `policy`."""
         if not answer.strip():
             raise _invalid("answer", "An answer needs at least one visible character.")
         item = await self._questions.get(session, attention)
         if item.kind == "approval_gate" and answer not in item.options:
             raise _invalid("answer", f"Answer with one of: {', '.join(item.options)}.")
+        if item.kind == "approval_gate" and answer == ALWAYS and not policy:
+            text = f"`{ALWAYS}` changes the project's policy, which its owners do; allow it for this session."
+            raise KagedError("forbidden", text, {"needs": "owner"})
         await self._questions.answer(item, answer, actor.id)
         details = {"session": session, "run": item.run_id}
         await self._ports.audit.record(actor, "attention.answer", attention, "ok", details)

@@ -22,6 +22,8 @@ MAX_INPUT = 4 * 1024 * 1024
 MAX_CONTROLS = 100
 NORMAL, UNSUPPORTED, POLICY, TOO_BIG = 1000, 1003, 1008, 1009
 """WebSocket close codes."""
+READ_ONLY = wire.control(read_only=True)
+"""Answers whatever a client sends that may only look on."""
 log = logging.getLogger(__name__)
 
 
@@ -132,8 +134,10 @@ class _Over(Exception):
 class TerminalLink:
     """An attached client. `serve` does everything; the rest is what the terminal calls."""
 
-    def __init__(self, tid: str, live: Live, store: TerminalStore, *, after: int, name: str) -> None:
-        self.name = name
+    def __init__(
+        self, tid: str, live: Live, store: TerminalStore, *, after: int, name: str, writes: bool = True
+    ) -> None:
+        self.name, self._writes = name, writes
         self.flow = Flow(after, live.output.start, live.output.head)
         self._tid = tid
         self._live = live
@@ -176,6 +180,8 @@ class TerminalLink:
         await _put(send, wire.control(start=self.flow.first.start, cut=self.flow.first.cut))
         live, output = self._live, self._live.output
         await _put(send, wire.control(size=live.size))
+        if not self._writes:
+            self.tell(READ_ONLY)
         while True:
             self._changed.clear()
             while self._controls:
@@ -218,6 +224,8 @@ class TerminalLink:
             self.flow.ack(order.ack)
             self._live.pace()
             self.wake()
+        elif not self._writes:
+            self.tell(READ_ONLY)
         elif isinstance(order, bytes):
             self._queue(order)
         elif isinstance(order, wire.Resize):

@@ -47,6 +47,7 @@ class Terminals:
     ) -> None:
         """`host` says whether terminals outside any cage are allowed at all."""
         self._store = TerminalStore(db)
+        self.list, self.get = self._store.list, self._store.get
         self._keeper = keeper
         self._audit = audit
         self._ensure_cage = ensure_cage
@@ -73,10 +74,10 @@ class Terminals:
     async def create(
         self, kind: Kind, *, project: str | None, session: str | None, cols: int, rows: int, actor: Actor
     ) -> Terminal:
-        """Open a terminal of that size. `cage` needs project and session; `host` needs neither. Raises `KagedError`:
-        `forbidden` (audited), `bad_request`, `conflict` when too many are open, and whatever keeps the cage or the
-        shell from starting; then nothing is left behind. Cancelling leaves either nothing or an open terminal in the
-        list."""
+        """Open a terminal of that size. `cage` needs project and session, and that the actor may work in them was
+        decided before; `host` needs neither. Raises `KagedError`: `forbidden` (audited), `bad_request`, `conflict` when
+        too many are open, and whatever keeps the cage or the shell from starting; then nothing is left behind.
+        Cancelling leaves either nothing or an open terminal in the list."""
         tid = ids.new_ulid()
         await self._permit(kind, tid, actor)
         cage = None if kind == "host" else await self._cage_of(project, session)
@@ -95,26 +96,17 @@ class Terminals:
                 raise
         return terminal
 
-    async def list(self, *, session: str | None = None, offset: int = 0, limit: int | None = None) -> list[Terminal]:
-        """Terminals, newest first; of one session when it is named."""
-        return await self._store.list(session=session, offset=offset, limit=limit)
-
-    async def get(self, tid: str) -> Terminal:
-        """One terminal; `KagedError("not_found")` when there is none."""
-        return await self._store.get(tid)
-
-    async def attach(self, tid: str, *, after: int = 0, actor: Actor) -> TerminalLink:
-        """A link for one client that has the output before byte `after`; call its `serve`. Raises `KagedError`:
-        `forbidden` for all but admins, `not_found`, `bad_request` for an offset that the terminal has not reached."""
-        if not actor.is_admin:
-            raise KagedError("forbidden", "Only admins of this kaged use terminals.")
+    async def attach(self, tid: str, *, after: int = 0, actor: Actor, writes: bool = True) -> TerminalLink:
+        """A link for one client that has the output before byte `after`; call its `serve`. Without `writes` it changes
+        nothing. Who may attach is decided before. Raises `KagedError`: `not_found`, `bad_request` for an offset that
+        the terminal has not reached."""
         terminal = await self._store.get(tid)
         live = await self._find(terminal)
         if live is None:
             end = Exit(terminal.exit_code, None, "exited" if terminal.exit_code is not None else "cage_lost")
             live = Live(terminal, None, after=after, end=end)
         name = clean_title(actor.name or actor.id)
-        return TerminalLink(tid, live, self._store, after=after, name=name)
+        return TerminalLink(tid, live, self._store, after=after, name=name, writes=writes)
 
     async def close(self, tid: str, *, actor: Actor) -> None:
         """End what runs in the terminal (SIGHUP, then SIGKILL), tell its clients, and forget it. Raises `KagedError`:
@@ -133,11 +125,11 @@ class Terminals:
             await self._find(terminal)
 
     async def _permit(self, kind: Kind, tid: str, actor: Actor) -> None:
-        if self.host_allowed(actor) if kind == "host" else actor.is_admin:
+        if kind == "cage" or self.host_allowed(actor):
             return
         await self._audit.record(actor, "terminal.open", tid, "denied", {"kind": kind})
         if not actor.is_admin:
-            raise KagedError("forbidden", "Only admins of this kaged open terminals.")
+            raise KagedError("forbidden", "Only admins of this kaged open terminals outside of a cage.")
         text = "Terminals outside the cage are off: set `host = true` under `[terminals]` in config.toml."
         raise KagedError("forbidden", text, {"key": "terminals.host"})
 

@@ -1,5 +1,7 @@
 """The `terminals` table: what stays known of a terminal over restarts of the daemon."""
 
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,10 +50,15 @@ class TerminalStore:
             raise KagedError("not_found", f"There is no terminal {tid}.", {"terminal": tid})
         return found[0]
 
-    async def list(self, *, session: str | None = None, offset: int = 0, limit: int | None = None) -> list[Terminal]:
-        """Terminals, newest first; of one session when it is named."""
-        where = "WHERE (?1 IS NULL OR session = ?1) ORDER BY id DESC LIMIT ?2 OFFSET ?3"
-        values = (session, -1 if limit is None else limit, offset)
+    async def list(
+        self, *, session: str | None = None, only: Collection[str] | None = None, offset: int = 0,
+        limit: int | None = None,
+    ) -> list[Terminal]:  # fmt: skip
+        """Terminals, newest first; of one session when it is named, `only` in cages of these projects."""
+        where = "WHERE (?1 IS NULL OR session = ?1) AND "
+        where += "(?4 IS NULL OR kind = 'cage' AND project IN (SELECT value FROM json_each(?4))) "
+        where += "ORDER BY id DESC LIMIT ?2 OFFSET ?3"
+        values = (session, -1 if limit is None else limit, offset, None if only is None else json.dumps([*only]))
         return await self._db.read(lambda c: _select(c, where, values))
 
     async def resize(self, tid: str, cols: int, rows: int) -> None:

@@ -73,6 +73,6 @@ def output(data: bytes) -> bytes:
 
 def control(**body: Any) -> bytes:
     """Something else for a client: `start` (the next output byte's number) with `cut` (bytes before it that are gone);
-    `size` as `cols` and `rows`; `title`; `writer` (who types now: `name`, and whether it is `you`); `exit` (all that
-    the shell had put out was sent before)."""
+    `size` as `cols` and `rows`; `title`; `writer` (who types now: `name`, and whether it is `you`); `read_only`;
+    `exit` (all that the shell had put out was sent before)."""
     return CONTROL + _encode(body)

@@ -4,14 +4,17 @@ import type {
   Driver,
   Local,
   Me,
+  Member,
   Page,
   Project,
   ProjectFiles,
   ProjectNetwork,
+  ProjectRole,
   ProviderTest,
   Session,
   SystemReport,
   Terminal,
+  User,
   Versions,
 } from "./types.ts";
 
@@ -40,6 +43,13 @@ export const api = {
   setNetwork: (slug: string, body: Partial<Pick<ProjectNetwork, "mode" | "allow">>) =>
     call<Project>(`projects/${seg(slug)}/network`, { method: "PUT", body }),
   projectFiles: (slug: string) => call<ProjectFiles>(`projects/${seg(slug)}/dsl`),
+
+  users: () => call<Page<User>>("users?limit=500"),
+  members: (slug: string) => call<Page<Member>>(`projects/${seg(slug)}/members`),
+  setMember: (slug: string, user: string, role: ProjectRole) =>
+    call<void>(`projects/${seg(slug)}/members`, { method: "PUT", body: { user, role } }),
+  removeMember: (slug: string, user: string) =>
+    call<void>(`projects/${seg(slug)}/members?user=${seg(user)}`, { method: "DELETE" }),
 
   sessions: (slug: string, cursor?: string | null) =>
     call<Page<Session>>(`projects/${seg(slug)}/sessions?limit=30${cursor ? `&cursor=${seg(cursor)}` : ""}`),

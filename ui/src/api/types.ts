@@ -6,13 +6,35 @@ export interface Me {
   email: string | null;
   role: "admin" | "member";
   mode: "user" | "system";
-  auth: string;
+  source: string;
+  /** The roles given to this member; an admin has them all. */
+  projects: Record<string, ProjectRole>;
   /** Whether this caller may open a terminal on the host, outside every cage. */
   host_terminals: boolean;
   warnings: string[];
   /** Where the sidecar ends its session; empty where there is no such place. */
   logout_url: string;
   operator_name: string | null;
+}
+
+export type ProjectRole = "viewer" | "editor" | "owner";
+
+export interface Member {
+  id: string;
+  name: string | null;
+  email: string | null;
+  role: ProjectRole;
+}
+
+export interface User {
+  source: string;
+  id: string;
+  name: string | null;
+  email: string | null;
+  first_seen_at: string;
+  last_seen_at: string;
+  admin: "config" | "claim" | null;
+  projects: Record<string, ProjectRole>;
 }
 
 export interface Page<T> {
@@ -29,6 +51,7 @@ export interface Route {
 export interface Project {
   slug: string;
   path: string;
+  role: ProjectRole;
   description: string | null;
   trust: "trusted" | "changed" | "untrusted";
   hash: string | null;

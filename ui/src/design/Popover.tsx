@@ -1,4 +1,4 @@
-import { type ReactNode, useCallback, useEffect, useRef, useState } from "react";
+import { type ButtonHTMLAttributes, type ReactNode, useCallback, useEffect, useRef, useState } from "react";
 import { useOnLeave } from "../state/router.ts";
 
 interface PopoverProps {
@@ -46,15 +46,13 @@ export function Popover({ anchor, children, label, end, menu }: PopoverProps): R
   );
 }
 
-interface MenuItemProps {
+interface MenuItemProps extends ButtonHTMLAttributes<HTMLButtonElement> {
   icon: ReactNode;
-  children: ReactNode;
-  onClick: () => void;
 }
 
-export function MenuItem({ icon, children, onClick }: MenuItemProps): ReactNode {
+export function MenuItem({ icon, children, ...rest }: MenuItemProps): ReactNode {
   return (
-    <button type="button" role="menuitem" className="menu-item" onClick={onClick}>
+    <button type="button" role="menuitem" className="menu-item" {...rest}>
       {icon}
       {children}
     </button>

@@ -44,4 +44,5 @@ export {
   Pencil as RenameIcon,
   MessageSquareText as TranscriptIcon,
   FlaskConical as FixIcon,
+  Users as UsersIcon,
 } from "lucide-react";

@@ -60,20 +60,26 @@ export function Unreachable({ message }: { message: string }): ReactNode {
   );
 }
 
-export function Member({ me }: { me: Me }): ReactNode {
-  const entry = `admins = ["${me.id}"]`;
+/** Signed in, and nothing to see: says who the reader is to kaged, and what others can do about it. */
+export function NoRights({ me }: { me: Me }): ReactNode {
+  const command = `kaged auth claim '${me.id.replaceAll("'", `'"'"'`)}'`;
   return (
     <Gate title={`You are signed in as ${me.name ?? me.email ?? me.id}`}>
-      <p>
-        This kaged does not list you as an admin, so there is nothing here you may see. Whoever runs this host can add
-        you in <code>config.toml</code>, under <code>[auth]</code>:
-      </p>
-      <div className="gate-command">
-        <code>{entry}</code>
-        <CopyButton text={() => entry} label="Copy the line" />
-      </div>
+      <p>You have no rights in this kaged yet, so there is nothing here for you to see. This is your user id:</p>
+      <Copied text={me.id} label="Copy your id" testid="user-id" />
+      <p>Send it to an owner of a project, who can add you to it. Or whoever runs this host makes you an admin there:</p>
+      <Copied text={command} label="Copy the command" testid="claim" />
       <Button onClick={reload}>Look again</Button>
       {me.logout_url === "" ? null : <a href={me.logout_url}>Sign out</a>}
     </Gate>
+  );
+}
+
+function Copied({ text, label, testid }: { text: string; label: string; testid: string }): ReactNode {
+  return (
+    <div className="gate-command">
+      <code data-testid={testid}>{text}</code>
+      <CopyButton text={() => text} label={label} />
+    </div>
   );
 }

@@ -7,6 +7,7 @@ import { Empty, Notice, Skeleton } from "../design/parts.tsx";
 import { Header } from "../shell/Header.tsx";
 import { overlay } from "../shell/overlay.ts";
 import { go, sessionPlace } from "../state/router.ts";
+import { lacks } from "../state/rights.ts";
 import { useStore } from "../state/store.ts";
 import { placeSession, workspace, type Workspace } from "../state/workspace.ts";
 import { Sentence } from "../design/Sentence.tsx";
@@ -53,7 +54,7 @@ export function Home({ onMenu }: { onMenu: () => void }): ReactNode {
 }
 
 async function firstSession(space: Workspace): Promise<ReturnType<typeof sessionPlace> | null> {
-  const sample = space.projects.find((project) => project.sample);
+  const sample = space.projects.find((project) => project.sample && lacks(project, "editor") === null);
   if (sample !== undefined) {
     const known = space.sessions[sample.slug]?.items.at(-1);
     if (known !== undefined) return sessionPlace(sample.slug, known.id);

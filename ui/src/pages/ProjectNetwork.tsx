@@ -4,6 +4,7 @@ import type { Project, ProjectNetwork, SeenHost } from "../api/types.ts";
 import { Button } from "../design/Button.tsx";
 import { Notice } from "../design/parts.tsx";
 import { Sentence } from "../design/Sentence.tsx";
+import { lacks } from "../state/rights.ts";
 import { toast, toastError } from "../state/toasts.ts";
 import { placeProject } from "../state/workspace.ts";
 import { count, deniedWords, traffic, when } from "../text/format.ts";
@@ -13,6 +14,7 @@ import { covers, hostPort } from "../text/hosts.ts";
 export function ProjectNetworkSection({ project }: { project: Project }): ReactNode {
   const [network, setNetwork] = useState<ProjectNetwork | null>(null);
   const [busy, setBusy] = useState(false);
+  const lacking = lacks(project, "owner");
   const look = useCallback(() => api.network(project.slug).then(setNetwork).catch(toastError), [project.slug]);
   useEffect(() => void look(), [look, project.hash]);
 
@@ -39,7 +41,14 @@ export function ProjectNetworkSection({ project }: { project: Project }): ReactN
             <span className="grow">
               Every host is let through, to learn which are needed: <Sentence text={needed} />
             </span>
-            <Button look="primary" small busy={busy} disabled={proposal.length === 0} onClick={use}>
+            <Button
+              look="primary"
+              small
+              busy={busy}
+              disabled={proposal.length === 0 || lacking !== null}
+              title={lacking ?? undefined}
+              onClick={use}
+            >
               Use this list
             </Button>
           </div>
@@ -63,7 +72,12 @@ export function ProjectNetworkSection({ project }: { project: Project }): ReactN
                 .map(({ host, entry }) => (
                   <SeenRow key={`${host.host}:${host.port}`} host={host}>
                     {entry === "" ? null : (
-                      <Button small disabled={busy} title={`Allow ${entry} from now on`} onClick={() => add(entry)}>
+                      <Button
+                        small
+                        disabled={busy || lacking !== null}
+                        title={lacking ?? `Allow ${entry} from now on`}
+                        onClick={() => add(entry)}
+                      >
                         Allow
                       </Button>
                     )}

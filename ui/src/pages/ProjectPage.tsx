@@ -9,11 +9,13 @@ import { Header } from "../shell/Header.tsx";
 import { overlay } from "../shell/overlay.ts";
 import { dotState, useNewSession } from "../shell/RailProject.tsx";
 import { go, linkTo, sessionPlace } from "../state/router.ts";
+import { lacks } from "../state/rights.ts";
 import { useStore } from "../state/store.ts";
 import { toast, toastError } from "../state/toasts.ts";
-import { findProject, refreshProjects, workspace } from "../state/workspace.ts";
+import { findProject, me, refreshProjects, workspace } from "../state/workspace.ts";
 import { when } from "../text/format.ts";
 import { withinProject } from "../text/paths.ts";
+import { ProjectMembersSection } from "./ProjectMembers.tsx";
 import { ProjectNetworkSection } from "./ProjectNetwork.tsx";
 import { Sentence } from "../design/Sentence.tsx";
 
@@ -22,6 +24,8 @@ export function ProjectPage({ slug, onMenu }: { slug: string; onMenu: () => void
   const project = findProject(space, slug);
   const sessions = space.sessions[slug]?.items ?? [];
   const { start, busy } = useNewSession(slug);
+  const lacking = lacks(project, "editor");
+  const self = useStore(me);
   // The project file may have changed on disk since the list was read.
   useEffect(() => void refreshProjects().catch(() => {}), [slug]);
 
@@ -47,7 +51,7 @@ export function ProjectPage({ slug, onMenu }: { slug: string; onMenu: () => void
     <>
       <Header title={project.slug} below={<div className="header-path ellipsis">{project.path}</div>} onMenu={onMenu}>
         <ProjectMenu project={project} />
-        <Button look="primary" onClick={start} busy={busy}>
+        <Button look="primary" onClick={start} busy={busy} disabled={lacking !== null} title={lacking ?? undefined}>
           {busy ? null : <PlusIcon size={15} aria-hidden />} New session
         </Button>
       </Header>
@@ -74,6 +78,7 @@ export function ProjectPage({ slug, onMenu }: { slug: string; onMenu: () => void
             </Fact>
           </section>
           <ProjectNetworkSection project={project} />
+          {self?.mode === "system" && project.role === "owner" ? <ProjectMembersSection project={project} /> : null}
           <h2 className="page-title">Sessions</h2>
           {sessions.length === 0 ? (
             <p className="muted">No session yet. The first message of a new one starts the agent.</p>
@@ -165,15 +170,17 @@ function ProjectMenu({ project }: { project: Project }): ReactNode {
           >
             Review its files
           </MenuItem>
-          <MenuItem
-            icon={<RemoveIcon size={15} />}
-            onClick={() => {
-              close();
-              void forget();
-            }}
-          >
-            Forget (files stay)
-          </MenuItem>
+          {me.get()?.role === "admin" ? (
+            <MenuItem
+              icon={<RemoveIcon size={15} />}
+              onClick={() => {
+                close();
+                void forget();
+              }}
+            >
+              Forget (files stay)
+            </MenuItem>
+          ) : null}
         </>
       )}
     </Popover>

@@ -24,7 +24,7 @@ interface DockProps {
 
 /** What stays at the bottom: what goes on now, what can be done about it, and where one writes. */
 export function Dock({ transcript, ready, project, archived }: DockProps): ReactNode {
-  const { project: slug, session } = useSession();
+  const { project: slug, session, readOnly } = useSession();
   const run = currentRun(transcript);
   const active = isActive(run);
   const empty = ready && transcript.items.length === 0;
@@ -43,21 +43,27 @@ export function Dock({ transcript, ready, project, archived }: DockProps): React
   return (
     <div className="dock">
       <div className="column">
-        {project?.sample && ready && !active && run?.state !== "interrupted" ? (
+        {project?.sample && readOnly === null && ready && !active && run?.state !== "interrupted" ? (
           <Offers large={empty} disabled={sending || blocked !== null} onSend={(text) => void send(text)} />
         ) : null}
         {active ? <NowLine transcript={transcript} /> : null}
         {run?.state === "interrupted" ? <ResumeBar run={run} /> : null}
         {blocked}
-        <Composer
-          key={session}
-          suggestion={project?.sample && empty ? "Fix the failing test" : ""}
-          reason={reason}
-          busy={sending}
-          onSend={send}
-        />
+        {readOnly === null ? (
+          <Composer
+            key={session}
+            suggestion={project?.sample && empty ? "Fix the failing test" : ""}
+            reason={reason}
+            busy={sending}
+            onSend={send}
+          />
+        ) : (
+          <div data-testid="read-only">
+            <Notice>You are looking on. {readOnly}</Notice>
+          </div>
+        )}
         <div className="dock-foot">
-          <span id="composer-reason">{reason}</span>
+          <span id="composer-reason">{readOnly === null ? reason : null}</span>
           <Usage transcript={transcript} />
         </div>
       </div>
@@ -92,7 +98,7 @@ function blockedBy(project: Project | null, archived: boolean): ReactNode {
 }
 
 function NowLine({ transcript }: { transcript: Transcript }): ReactNode {
-  const { project, session, live } = useSession();
+  const { project, session, live, readOnly } = useSession();
   const now = useNow(true);
   const [stopping, setStopping] = useState(false);
   const doing = activity(transcript);
@@ -109,7 +115,14 @@ function NowLine({ transcript }: { transcript: Transcript }): ReactNode {
         {doing?.object ? <code className="ellipsis">{doing.object}</code> : null}
       </span>
       {since >= 1000 ? <span className="now-time">{elapsed(since)}</span> : null}
-      <Button small data-testid="interrupt" busy={stopping} onClick={stop} title="Interrupt (Esc twice)">
+      <Button
+        small
+        data-testid="interrupt"
+        busy={stopping}
+        disabled={readOnly !== null}
+        onClick={stop}
+        title={readOnly ?? "Interrupt (Esc twice)"}
+      >
         {stopping ? null : <InterruptIcon size={11} fill="currentColor" aria-hidden />} Interrupt
       </Button>
     </div>
@@ -117,7 +130,7 @@ function NowLine({ transcript }: { transcript: Transcript }): ReactNode {
 }
 
 function ResumeBar({ run }: { run: Run }): ReactNode {
-  const { project, session } = useSession();
+  const { project, session, readOnly } = useSession();
   const [busy, setBusy] = useState(false);
   const go = (): void => {
     setBusy(true);
@@ -135,10 +148,24 @@ function ResumeBar({ run }: { run: Run }): ReactNode {
             </div>
           ) : null}
         </div>
-        <Button look="ghost" small onClick={() => void interrupt(project, session)}>
+        <Button
+          look="ghost"
+          small
+          disabled={readOnly !== null}
+          title={readOnly ?? undefined}
+          onClick={() => void interrupt(project, session)}
+        >
           Stop it
         </Button>
-        <Button look="primary" small data-testid="resume" busy={busy} onClick={go}>
+        <Button
+          look="primary"
+          small
+          data-testid="resume"
+          busy={busy}
+          disabled={readOnly !== null}
+          title={readOnly ?? undefined}
+          onClick={go}
+        >
           {busy ? null : <ResumeIcon size={12} fill="currentColor" aria-hidden />} Resume
         </Button>
       </div>

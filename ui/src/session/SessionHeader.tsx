@@ -22,6 +22,7 @@ import { go, linkTo, type Place, type View } from "../state/router.ts";
 import { toast, toastError } from "../state/toasts.ts";
 import { placeSession, refreshSessions } from "../state/workspace.ts";
 import { withinProject } from "../text/paths.ts";
+import { AlsoHere } from "./AlsoHere.tsx";
 import { useSession } from "./context.ts";
 import { runWords } from "./runWords.ts";
 
@@ -65,6 +66,7 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
         </div>
       }
     >
+      <AlsoHere />
       <span className="run-state" data-testid="run-state" data-state={run?.state ?? "idle"}>
         <Badge tone={words.tone}>
           <Dot state={words.dot} /> <span>{words.label}</span>
@@ -101,6 +103,8 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
           <>
             <MenuItem
               icon={<RenameIcon size={15} />}
+              disabled={scope.readOnly !== null}
+              title={scope.readOnly ?? undefined}
               onClick={() => {
                 close();
                 setRenaming(true);
@@ -119,6 +123,8 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
             </MenuItem>
             <MenuItem
               icon={<ArchiveIcon size={15} />}
+              disabled={scope.readOnly !== null}
+              title={scope.readOnly ?? undefined}
               onClick={() => {
                 close();
                 void archive();
@@ -160,7 +166,12 @@ function Title({ title, editing, onEdit }: TitleProps): ReactNode {
   if (!editing) {
     return (
       <h1 className="session-title ellipsis">
-        <button type="button" title="Rename" onClick={() => onEdit(true)}>
+        <button
+          type="button"
+          title={scope.readOnly ?? "Rename"}
+          disabled={scope.readOnly !== null}
+          onClick={() => onEdit(true)}
+        >
           {title || "Untitled session"}
         </button>
       </h1>

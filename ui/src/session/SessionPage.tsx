@@ -6,6 +6,7 @@ import { currentRun, isActive, openQuestion } from "../journal/model.ts";
 import { Header } from "../shell/Header.tsx";
 import { liveSession } from "../state/live.ts";
 import { go, type Place } from "../state/router.ts";
+import { lacks } from "../state/rights.ts";
 import { useStore } from "../state/store.ts";
 import { findProject, findSession, workspace } from "../state/workspace.ts";
 import { interrupt } from "./acts.ts";
@@ -37,8 +38,12 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
   const gates = transcript.items.filter((item) => item.kind === "gate").filter(openQuestion);
   const root = project?.path ?? "";
   const title = transcript.title || session?.title || "";
-  const scope = useMemo(() => ({ project: slug, session: id, root, live }), [slug, id, root, live]);
-  useInterruptKeys(slug, id, active, place);
+  const [readOnly, noPolicy] = [lacks(project, "editor"), lacks(project, "owner")];
+  const scope = useMemo(
+    () => ({ project: slug, session: id, root, live, readOnly, noPolicy }),
+    [slug, id, root, live, readOnly, noPolicy],
+  );
+  useInterruptKeys(slug, id, active && readOnly === null, place);
 
   useEffect(() => {
     document.title = title === "" ? "kaged" : `${title} · kaged`;

@@ -8,6 +8,9 @@ export interface SessionScope {
   /** The project's folder; paths below it are shown without it. */
   root: string;
   live: LiveSession;
+  /** Why the reader may only look on, and why not decide about the project's policy; null when they may. */
+  readOnly: string | null;
+  noPolicy: string | null;
 }
 
 export const SessionContext = createContext<SessionScope | null>(null);

@@ -6,13 +6,18 @@ import { Notice } from "../design/parts.tsx";
 import type { EndItem, NoticeItem, Run, TextItem, UserItem } from "../journal/model.ts";
 import { duration, elapsed, time, tokens } from "../text/format.ts";
 import { Markdown } from "../text/Markdown.tsx";
-import { person } from "../state/workspace.ts";
+import { useStore } from "../state/store.ts";
+import { me, person } from "../state/workspace.ts";
 import { useSession } from "./context.ts";
 import { Sentence } from "../design/Sentence.tsx";
 
 export function UserRow({ item }: { item: UserItem }): ReactNode {
+  const self = useStore(me);
+  const other = self?.mode === "system" && item.actor !== self.id ? item.actor : null;
+  const label = other === null ? "Your message" : `Message of ${other}`;
   return (
-    <article className="row user" aria-label="Your message" data-testid="message-user">
+    <article className="row user" aria-label={label} data-testid="message-user">
+      {other === null ? null : <div className="user-by ellipsis">{other}</div>}
       <div className="user-bubble">{item.text}</div>
       <div className="row-acts">
         <time dateTime={item.at}>{time(item.at)}</time>

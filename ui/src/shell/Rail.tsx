@@ -10,6 +10,7 @@ import {
   SignOutIcon,
   SystemIcon,
   TerminalIcon,
+  UsersIcon,
 } from "../design/icons.tsx";
 import { Logo } from "../design/Logo.tsx";
 import { linkTo, type Place, usePlace } from "../state/router.ts";
@@ -22,9 +23,10 @@ import { RailProject } from "./RailProject.tsx";
 import { Skeleton } from "../design/parts.tsx";
 import { socket } from "../ws/browser.ts";
 
-const NAV: readonly { page: "terminals" | "models" | "audit" | "system"; label: string; icon: ReactNode }[] = [
+const NAV: readonly { page: "terminals" | "models" | "users" | "audit" | "system"; label: string; icon: ReactNode }[] = [
   { page: "terminals", label: "Terminals", icon: <TerminalIcon size={16} aria-hidden /> },
   { page: "models", label: "Models", icon: <ModelIcon size={16} aria-hidden /> },
+  { page: "users", label: "Users", icon: <UsersIcon size={16} aria-hidden /> },
   { page: "audit", label: "Audit", icon: <AuditIcon size={16} aria-hidden /> },
   { page: "system", label: "System", icon: <SystemIcon size={16} aria-hidden /> },
 ];
@@ -33,7 +35,9 @@ export function Rail({ open, onClose }: { open: boolean; onClose: () => void }):
   const { projects, sessions, loaded } = useStore(workspace);
   const place = usePlace();
   const shown = useStore(shownTheme);
-  const logout = useStore(me)?.logout_url ?? "";
+  const self = useStore(me);
+  const logout = self?.logout_url ?? "";
+  const [admin, shared] = [self?.role === "admin", self?.mode === "system"];
   // What happened while the line was down is in the lists too: look again when it is back.
   useEffect(
     () =>
@@ -56,19 +60,21 @@ export function Rail({ open, onClose }: { open: boolean; onClose: () => void }):
         {projects.map((project) => (
           <RailProject key={project.slug} project={project} sessions={sessions[project.slug]} place={place} />
         ))}
-        <Button
-          look="ghost"
-          className="rail-add"
-          onClick={() => {
-            onClose();
-            overlay.set({ kind: "load" });
-          }}
-        >
-          <FolderIcon size={16} aria-hidden /> Load a folder
-        </Button>
+        {admin ? (
+          <Button
+            look="ghost"
+            className="rail-add"
+            onClick={() => {
+              onClose();
+              overlay.set({ kind: "load" });
+            }}
+          >
+            <FolderIcon size={16} aria-hidden /> Load a folder
+          </Button>
+        ) : null}
       </div>
       <div className="rail-foot">
-        {NAV.map(({ page, label, icon }) => {
+        {NAV.filter(({ page }) => (page === "users" ? admin && shared : admin || page === "terminals")).map(({ page, label, icon }) => {
           const target: Place = page === "terminals" ? { page, terminal: null } : { page };
           return (
             <a

@@ -6,6 +6,7 @@ import { PlusIcon } from "../design/icons.tsx";
 import { Dot } from "../design/parts.tsx";
 import { go, linkTo, type Place, sessionPlace } from "../state/router.ts";
 import { toastError } from "../state/toasts.ts";
+import { lacks } from "../state/rights.ts";
 import { moreSessions, placeSession } from "../state/workspace.ts";
 import { when } from "../text/format.ts";
 
@@ -45,6 +46,7 @@ export function useNewSession(slug: string): { start: () => void; busy: boolean 
 
 export function RailProject({ project, sessions, place }: RailProjectProps): ReactNode {
   const { start, busy } = useNewSession(project.slug);
+  const lacking = lacks(project, "editor");
   const here = "project" in place && place.project === project.slug;
   return (
     <section className="rail-project" aria-label={`Project ${project.slug}`}>
@@ -60,7 +62,13 @@ export function RailProject({ project, sessions, place }: RailProjectProps): Rea
         {project.trust === "trusted" && project.problems.length === 0 ? null : (
           <span className="rail-flag">{project.problems.length > 0 ? "problem" : project.trust}</span>
         )}
-        <IconButton small label={`New session in ${project.slug}`} onClick={start} busy={busy}>
+        <IconButton
+          small
+          label={lacking ?? `New session in ${project.slug}`}
+          onClick={start}
+          busy={busy}
+          disabled={lacking !== null}
+        >
           {busy ? null : <PlusIcon size={15} />}
         </IconButton>
       </div>

@@ -19,6 +19,7 @@ import { Warnings } from "./Warnings.tsx";
 
 const AuditPage = lazy(() => import("../pages/Audit.tsx"));
 const SystemPage = lazy(() => import("../pages/System.tsx"));
+const UsersPage = lazy(() => import("../pages/Users.tsx"));
 const TerminalsPage = lazy(() => import("../pages/Terminals.tsx"));
 
 /** Rail, page, and what lies over them. */
@@ -78,6 +79,8 @@ function Page({ onMenu }: { onMenu: () => void }): ReactNode {
       return <ModelsPage onMenu={onMenu} />;
     case "audit":
       return <AuditPage onMenu={onMenu} />;
+    case "users":
+      return <UsersPage onMenu={onMenu} />;
     case "system":
       return <SystemPage onMenu={onMenu} />;
     default:

@@ -7,6 +7,7 @@ import { CodeBlock } from "../design/CodeBlock.tsx";
 import { Dialog } from "../design/Dialog.tsx";
 import { DiffView } from "../design/DiffView.tsx";
 import { Notice, Skeleton } from "../design/parts.tsx";
+import { lacks } from "../state/rights.ts";
 import { useStore } from "../state/store.ts";
 import { toast } from "../state/toasts.ts";
 import { findProject, placeProject, refreshProjects, workspace } from "../state/workspace.ts";
@@ -17,6 +18,7 @@ import { Sentence } from "../design/Sentence.tsx";
 /** What trust covers, to be read before it is given. Trust names the content: if that changes, it is asked again. */
 export function TrustReview({ slug, onClose }: { slug: string; onClose: () => void }): ReactNode {
   const project = findProject(useStore(workspace), slug);
+  const lacking = lacks(project, "owner");
   const [files, setFiles] = useState<ProjectFiles | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
@@ -49,7 +51,13 @@ export function TrustReview({ slug, onClose }: { slug: string; onClose: () => vo
   const foot = (
     <>
       <Button onClick={onClose}>Not now</Button>
-      <Button look="primary" busy={busy} disabled={files === null || !project?.hash} onClick={() => void trust()}>
+      <Button
+        look="primary"
+        busy={busy}
+        disabled={files === null || !project?.hash || lacking !== null}
+        title={lacking ?? undefined}
+        onClick={() => void trust()}
+      >
         Trust this content
       </Button>
     </>

@@ -1,6 +1,7 @@
 import { foldAll } from "../journal/fold.ts";
 import { EMPTY, type Transcript } from "../journal/model.ts";
 import type { Frame } from "../journal/events.ts";
+import type { Present } from "../ws/channel.ts";
 import { socket } from "../ws/browser.ts";
 import { Store } from "./store.ts";
 
@@ -15,6 +16,7 @@ export interface Live {
 export class LiveSession {
   readonly id: string;
   readonly state = new Store<Live>({ transcript: EMPTY, ready: false, refused: null });
+  readonly here = new Store<Present[]>([]);
   /** This browser's clock minus the daemon's, in milliseconds, as seen on live events. */
   skewMs = 0;
   #head = Number.POSITIVE_INFINITY;
@@ -34,6 +36,7 @@ export class LiveSession {
         this.#settle();
       },
       reset: () => this.state.set({ transcript: EMPTY, ready: false, refused: null }),
+      present: (users) => this.here.set(users),
       refused: (_code, message) => this.state.set((live) => ({ ...live, refused: message })),
     });
     return () => {
@@ -41,6 +44,7 @@ export class LiveSession {
       if (this.#users > 0) return;
       this.#leave?.();
       this.#leave = null;
+      this.here.set([]);
     };
   }
 

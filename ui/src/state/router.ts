@@ -11,6 +11,7 @@ export type Place =
   | { page: "terminals"; terminal: string | null }
   | { page: "models" }
   | { page: "audit" }
+  | { page: "users" }
   | { page: "system" }
   | { page: "lost"; path: string };
 
@@ -20,7 +21,8 @@ export function parse(path: string): Place {
   const [first, second, third, fourth, fifth, sixth] = parts;
   if (first === undefined) return { page: "home" };
   if (first === "terminals" && parts.length <= 2) return { page: "terminals", terminal: second ?? null };
-  if ((first === "models" || first === "audit" || first === "system") && parts.length === 1) return { page: first };
+  if (parts.length === 1 && (first === "models" || first === "audit" || first === "users" || first === "system"))
+    return { page: first };
   if (first === "projects" && second !== undefined) {
     if (parts.length === 2) return { page: "project", project: second };
     if (third === "sessions" && fourth !== undefined && (fifth === undefined || fifth === "terminal")) {

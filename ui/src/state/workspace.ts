@@ -15,6 +15,10 @@ export interface Workspace {
 export const me = new Store<Me | null>(null);
 export const workspace = new Store<Workspace>({ loaded: false, projects: [], sessions: {} });
 
+export async function refreshMe(): Promise<void> {
+  me.set(await api.me());
+}
+
 /** How an actor is called in a sentence: the reader is “you”. */
 export function person(id: string): string {
   const self = me.get();
@@ -93,7 +97,13 @@ function refreshSoon(slug: string): void {
   }, 250);
 }
 
+/** What the reader may see and do has changed: look at everything again, from the pages' roles to their lists. */
+function rightsChanged(): void {
+  refreshMe().then(refreshProjects).catch(toastError);
+}
+
 export function startWorkspace(): void {
+  socket.watchRights(rightsChanged);
   refreshProjects().catch(toastError);
   socket.subscribe("events", "head", {
     frames: (frames: Frame[]) => {

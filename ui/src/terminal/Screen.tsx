@@ -17,6 +17,8 @@ import { terminalTheme } from "./theme.ts";
 
 interface ScreenProps {
   terminal: Terminal;
+  /** Why the reader may only look on; null when they may type. */
+  readOnly: string | null;
   onExit: (id: string, code: number | null) => void;
   onTitle: (id: string, title: string) => void;
 }
@@ -29,7 +31,7 @@ interface Held {
 }
 
 /** One terminal on the screen: xterm in the console's colours, fed by a link that resumes by offset. */
-export function Screen({ terminal, onExit, onTitle }: ScreenProps): ReactNode {
+export function Screen({ terminal, readOnly, onExit, onTitle }: ScreenProps): ReactNode {
   const host = useRef<HTMLDivElement>(null);
   const held = useRef<Held | null>(null);
   const sticky = useRef<Sticky>({ ctrl: false });
@@ -37,11 +39,12 @@ export function Screen({ terminal, onExit, onTitle }: ScreenProps): ReactNode {
   const [state, setState] = useState<LinkState>("connecting");
   const [finding, setFinding] = useState<Xterm | null>(null);
   const { id } = terminal;
+  const looksOn = readOnly !== null;
 
   useEffect(() => {
     const element = host.current;
     if (element === null) return undefined;
-    const { xterm, fit, dispose } = makeScreen(element);
+    const { xterm, fit, dispose } = makeScreen(element, looksOn);
     const link = new TerminalLink(
       id,
       { cols: xterm.cols, rows: xterm.rows },
@@ -56,6 +59,7 @@ export function Screen({ terminal, onExit, onTitle }: ScreenProps): ReactNode {
         exit: (code) => onExit(id, code),
         state: setState,
       },
+      looksOn,
     );
     held.current = { xterm, link };
     const subscriptions = [
@@ -78,7 +82,7 @@ export function Screen({ terminal, onExit, onTitle }: ScreenProps): ReactNode {
       held.current = null;
       dispose();
     };
-  }, [id, onExit, onTitle]);
+  }, [id, looksOn, onExit, onTitle]);
 
   const type = (data: string): void => {
     held.current?.link.input(data);
@@ -107,9 +111,15 @@ export function Screen({ terminal, onExit, onTitle }: ScreenProps): ReactNode {
           }}
         />
       )}
-      <div className="screen-host" ref={host} data-testid="terminal" data-state={state} data-id={id} />
+      <div className="screen-host" ref={host} data-testid="terminal" data-state={state} data-id={id} data-looks-on={looksOn} />
       <ScreenState state={state} terminal={terminal} />
-      <KeyBar ctrl={ctrl} onCtrl={toggleCtrl} onType={type} onPaste={paste} />
+      {readOnly === null ? (
+        <KeyBar ctrl={ctrl} onCtrl={toggleCtrl} onType={type} onPaste={paste} />
+      ) : (
+        <div className="screen-reason" data-testid="terminal-read-only">
+          You are looking on. {readOnly}
+        </div>
+      )}
     </div>
   );
 }
@@ -150,7 +160,7 @@ function ownKey(event: KeyboardEvent, xterm: Xterm, find: () => void): boolean {
   return true;
 }
 
-function makeScreen(element: HTMLElement): { xterm: Xterm; fit: () => void; dispose: () => void } {
+function makeScreen(element: HTMLElement, looksOn: boolean): { xterm: Xterm; fit: () => void; dispose: () => void } {
   const xterm = new Xterm({
     fontFamily: getComputedStyle(document.documentElement).getPropertyValue("--mono"),
     fontSize: 13,
@@ -162,6 +172,7 @@ function makeScreen(element: HTMLElement): { xterm: Xterm; fit: () => void; disp
     // Reading a long build with a screen reader is slow work: only where one asks for it.
     screenReaderMode: false,
     allowProposedApi: true,
+    disableStdin: looksOn,
   });
   const fitAddon = new FitAddon();
   xterm.loadAddon(fitAddon);
@@ -173,7 +184,8 @@ function makeScreen(element: HTMLElement): { xterm: Xterm; fit: () => void; disp
   );
   xterm.open(element);
   const fit = (): void => {
-    if (element.clientWidth > 0 && element.clientHeight > 0) fitAddon.fit();
+    // Whoever looks on has the size of those who type.
+    if (!looksOn && element.clientWidth > 0 && element.clientHeight > 0) fitAddon.fit();
   };
   fit();
   let gone = false;

@@ -7,9 +7,10 @@ import { Button, IconButton } from "../design/Button.tsx";
 import { CageIcon, ChevronIcon, CloseIcon, HostIcon, PlusIcon } from "../design/icons.tsx";
 import { Notice, Skeleton } from "../design/parts.tsx";
 import { MenuItem, Popover } from "../design/Popover.tsx";
+import { lacks } from "../state/rights.ts";
 import { useStore } from "../state/store.ts";
 import { toastError } from "../state/toasts.ts";
-import { me } from "../state/workspace.ts";
+import { findProject, me, workspace } from "../state/workspace.ts";
 import { Screen } from "./Screen.tsx";
 import { Sentence } from "../design/Sentence.tsx";
 
@@ -29,6 +30,8 @@ export function Terminals({ scope, selected, onSelect, labelOf, empty }: Termina
   const [busy, setBusy] = useState(false);
   const hostAllowed = useStore(me)?.host_terminals === true;
   const session = scope?.session ?? null;
+  const space = useStore(workspace);
+  const lacking = (slug: string | null): string | null => lacks(findProject(space, slug ?? ""), "editor");
 
   const look = useCallback(async (): Promise<void> => {
     try {
@@ -89,7 +92,13 @@ export function Terminals({ scope, selected, onSelect, labelOf, empty }: Termina
   const titled = useCallback((id: string, title: string) => change(id, { title }), [change]);
 
   const newButton = (
-    <NewTerminal cage={scope !== null} host={hostAllowed} busy={busy} onOpen={(kind) => void open(kind)} />
+    <NewTerminal
+      cage={scope !== null}
+      host={hostAllowed}
+      busy={busy}
+      lacking={lacking(scope?.project ?? null)}
+      onOpen={(kind) => void open(kind)}
+    />
   );
   return (
     <div className="terminals">
@@ -115,6 +124,7 @@ export function Terminals({ scope, selected, onSelect, labelOf, empty }: Termina
                   terminal={entry}
                   label={labelOf(entry)}
                   selected={entry.id === chosen.id}
+                  lacking={lacking(entry.project)}
                   onSelect={() => onSelect(entry.id)}
                   onClose={() => void close(entry.id)}
                 />
@@ -122,7 +132,13 @@ export function Terminals({ scope, selected, onSelect, labelOf, empty }: Termina
             </div>
             {newButton}
           </div>
-          <Screen key={chosen.id} terminal={chosen} onExit={exited} onTitle={titled} />
+          <Screen
+            key={`${chosen.id} ${lacking(chosen.project) ?? ""}`}
+            terminal={chosen}
+            readOnly={lacking(chosen.project)}
+            onExit={exited}
+            onTitle={titled}
+          />
         </>
       )}
     </div>
@@ -133,11 +149,13 @@ interface TabProps {
   terminal: Terminal;
   label: string;
   selected: boolean;
+  /** Why it may not be closed. */
+  lacking: string | null;
   onSelect: () => void;
   onClose: () => void;
 }
 
-function Tab({ terminal, label, selected, onSelect, onClose }: TabProps): ReactNode {
+function Tab({ terminal, label, selected, lacking, onSelect, onClose }: TabProps): ReactNode {
   const name = label || (terminal.kind === "host" ? "Host" : "Cage");
   return (
     <div className="terminal-tab" data-selected={selected} data-state={terminal.state}>
@@ -145,7 +163,7 @@ function Tab({ terminal, label, selected, onSelect, onClose }: TabProps): ReactN
         {terminal.kind === "host" ? <HostIcon size={14} aria-label="host" /> : <CageIcon size={14} aria-label="cage" />}
         <span className="ellipsis">{name}</span>
       </button>
-      <IconButton small label={`Close ${name}`} onClick={onClose}>
+      <IconButton small label={lacking ?? `Close ${name}`} disabled={lacking !== null} onClick={onClose}>
         <CloseIcon size={13} />
       </IconButton>
     </div>
@@ -156,15 +174,23 @@ interface NewTerminalProps {
   cage: boolean;
   host: boolean;
   busy: boolean;
+  lacking: string | null;
   onOpen: (kind: "cage" | "host") => void;
 }
 
-function NewTerminal({ cage, host, busy, onOpen }: NewTerminalProps): ReactNode {
+function NewTerminal({ cage, host, busy, lacking, onOpen }: NewTerminalProps): ReactNode {
   if (!cage && !host) return null;
   const first = cage ? "cage" : "host";
   return (
     <div className="new-terminal">
-      <Button small data-testid="new-terminal" busy={busy} onClick={() => onOpen(first)}>
+      <Button
+        small
+        data-testid="new-terminal"
+        busy={busy}
+        disabled={lacking !== null}
+        title={lacking ?? undefined}
+        onClick={() => onOpen(first)}
+      >
         {busy ? null : <PlusIcon size={14} aria-hidden />} {cage ? "New terminal" : "New host terminal"}
       </Button>
       {cage && host ? (

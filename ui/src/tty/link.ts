@@ -19,6 +19,7 @@ export interface LinkEvents {
 export class TerminalLink {
   readonly #id: string;
   readonly #events: LinkEvents;
+  readonly #looksOn: boolean;
   readonly #position = new Position();
   #socket: WebSocket | null = null;
   #attempt = 0;
@@ -29,7 +30,9 @@ export class TerminalLink {
   #over = false;
   #size: { cols: number; rows: number };
 
-  constructor(id: string, size: { cols: number; rows: number }, events: LinkEvents) {
+  /** With `looksOn` nothing is sent but acknowledgements: the server would not obey. */
+  constructor(id: string, size: { cols: number; rows: number }, events: LinkEvents, looksOn = false) {
+    this.#looksOn = looksOn;
     this.#id = id;
     this.#size = size;
     this.#events = events;
@@ -46,11 +49,11 @@ export class TerminalLink {
   };
 
   input(data: string): void {
-    if (data !== "") this.#send(inputFrame(data));
+    if (data !== "" && !this.#looksOn) this.#send(inputFrame(data));
   }
 
   resize(cols: number, rows: number): void {
-    if (cols === this.#size.cols && rows === this.#size.rows) return;
+    if (this.#looksOn || (cols === this.#size.cols && rows === this.#size.rows)) return;
     this.#size = { cols, rows };
     this.#send(resizeFrame(cols, rows));
   }
@@ -78,13 +81,13 @@ export class TerminalLink {
     );
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
-    this.#sizeKnown = false;
+    this.#sizeKnown = this.#looksOn;
     let opened = false;
     socket.addEventListener("open", () => {
       opened = true;
       this.#attempt = 0;
       this.#events.state("open");
-      socket.send(resizeFrame(this.#size.cols, this.#size.rows));
+      if (!this.#looksOn) socket.send(resizeFrame(this.#size.cols, this.#size.rows));
     });
     socket.addEventListener("message", (event: MessageEvent<unknown>) => {
       if (this.#socket === socket && event.data instanceof ArrayBuffer) this.#receive(event.data);

@@ -1,5 +1,10 @@
 import type { Frame } from "../journal/events.ts";
 
+export interface Present {
+  id: string;
+  name: string | null;
+}
+
 /** What a subscriber of a channel hears. */
 export interface Follower {
   /** Events in order, each once, gathered until the next paint. */
@@ -8,6 +13,8 @@ export interface Follower {
   head?(head: number): void;
   /** The server's numbering is younger than ours (its data was put back): forget everything, all comes anew. */
   reset?(): void;
+  /** Who follows the channel now, told when it is not only the reader. */
+  present?(users: Present[]): void;
   /** The channel cannot be followed; nothing more will come. */
   refused?(code: string, message: string): void;
 }

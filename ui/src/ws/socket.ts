@@ -1,6 +1,6 @@
 import type { Frame } from "../journal/events.ts";
 import { backoff } from "./backoff.ts";
-import { Channel, type Follower } from "./channel.ts";
+import { Channel, type Follower, type Present } from "./channel.ts";
 
 /** The part of a WebSocket that is used; tests bring their own. */
 export interface Wire {
@@ -31,6 +31,7 @@ interface Message extends Partial<Frame> {
   op?: string;
   code?: string;
   message?: string;
+  users?: Present[];
 }
 
 /**
@@ -41,6 +42,7 @@ export class Socket {
   readonly #around: Surroundings;
   readonly #channels = new Map<string, Channel>();
   readonly #statusListeners = new Set<(status: Status) => void>();
+  readonly #rightsListeners = new Set<() => void>();
   #wire: Wire | null = null;
   #status: Status = "waiting";
   #attempt = 0;
@@ -60,6 +62,12 @@ export class Socket {
   watchStatus(listener: (status: Status) => void): () => void {
     this.#statusListeners.add(listener);
     return () => this.#statusListeners.delete(listener);
+  }
+
+  /** Tells when the rights of this reader have changed. */
+  watchRights(listener: () => void): () => void {
+    this.#rightsListeners.add(listener);
+    return () => this.#rightsListeners.delete(listener);
   }
 
   start(): void {
@@ -127,7 +135,10 @@ export class Socket {
     this.#wire = null;
     this.#cancelTimer();
     this.#cancelAnswer();
-    for (const channel of this.#channels.values()) channel.confirmed = false;
+    for (const channel of this.#channels.values()) {
+      channel.confirmed = false;
+      channel.follower.present?.([]);
+    }
     this.#setStatus("waiting");
     wire?.close();
   }
@@ -172,9 +183,11 @@ export class Socket {
   #receive(text: string): void {
     this.#cancelAnswer();
     const message = JSON.parse(text) as Message;
+    if (message.op === "rights") for (const listener of this.#rightsListeners) listener();
     const channel = this.#channels.get(message.channel ?? "");
     if (channel === undefined) return;
     if (message.op === "subscribed") this.#confirmed(channel, message.seq ?? 0);
+    else if (message.op === "presence") channel.follower.present?.(message.users ?? []);
     else if (message.op === "error") this.#refused(channel, message);
     // `lagged` needs nothing: the server goes on from storage by itself, with the next number.
     else if (message.op === undefined && typeof message.seq === "number") this.#event(channel, message as Frame);

@@ -10,10 +10,12 @@ import { answer } from "../acts.ts";
 import { useSession } from "../context.ts";
 
 const DENY = "deny";
+const ALWAYS = "always allow";
 
 /** The gate's question, in a form that no agent's question has: a program waits until somebody decides. */
 export function GateCard({ item }: { item: GateItem }): ReactNode {
-  const { project, session, live } = useSession();
+  const { project, session, live, readOnly, noPolicy } = useSession();
+  const lacking = (option: string): string | null => readOnly ?? (option === ALWAYS ? noPolicy : null);
   const [sent, setSent] = useState("");
   // A press that was meant for what stood here before decides nothing.
   const [shown] = useState(() => Date.now());
@@ -43,7 +45,8 @@ export function GateCard({ item }: { item: GateItem }): ReactNode {
             data-testid="gate-option"
             look={option === DENY ? "danger" : "plain"}
             busy={sent === option}
-            disabled={sent !== "" || now - shown < 700}
+            disabled={sent !== "" || now - shown < 700 || lacking(option) !== null}
+            title={lacking(option) ?? undefined}
             onClick={() => say(option)}
           >
             {option.charAt(0).toUpperCase() + option.slice(1)}

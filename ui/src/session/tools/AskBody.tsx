@@ -10,7 +10,7 @@ import { argsOf } from "./describe.tsx";
 
 /** The agent's question: its options as buttons, free text always, the answer once it is given. */
 export function AskBody({ item }: { item: ToolItem }): ReactNode {
-  const { project, session } = useSession();
+  const { project, session, readOnly } = useSession();
   const [draft, setText] = useKept(`${session}.${item.callId}`);
   const text = draft ?? "";
   const [busy, setBusy] = useState(false);
@@ -31,7 +31,8 @@ export function AskBody({ item }: { item: ToolItem }): ReactNode {
   return (
     <div className="ask" data-testid="ask">
       <p className="ask-question">{question}</p>
-      {attention?.state === "open" ? (
+      {attention?.state === "open" && readOnly !== null ? <p className="muted">{readOnly}</p> : null}
+      {attention?.state === "open" && readOnly === null ? (
         <>
           {attention.options.length === 0 ? null : (
             <div className="ask-options">

@@ -1,0 +1,153 @@
+import { type FormEvent, type ReactNode, useCallback, useEffect, useState } from "react";
+import { api } from "../api/client.ts";
+import { sentence } from "../api/http.ts";
+import type { Member, Project, ProjectRole } from "../api/types.ts";
+import { Button, IconButton } from "../design/Button.tsx";
+import { RemoveIcon } from "../design/icons.tsx";
+import { Notice } from "../design/parts.tsx";
+import { Sentence } from "../design/Sentence.tsx";
+import { initials, ROLES } from "../state/rights.ts";
+import { me, refreshMe } from "../state/workspace.ts";
+
+/** Who takes part in a project, for its owners: each with a role, which counts from the next moment on. */
+export function ProjectMembersSection({ project }: { project: Project }): ReactNode {
+  const [members, setMembers] = useState<Member[] | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  const [busy, setBusy] = useState(false);
+  const { slug } = project;
+  const look = useCallback(
+    () => api.members(slug).then(({ items }) => setMembers(items), (error: unknown) => setProblem(sentence(error))),
+    [slug],
+  );
+  useEffect(() => void look(), [look]);
+
+  const act = async (work: Promise<unknown>, who: string): Promise<boolean> => {
+    setBusy(true);
+    setProblem(null);
+    try {
+      await work;
+      if (who === me.get()?.id) await refreshMe();
+      return true;
+    } catch (error) {
+      setProblem(sentence(error));
+      return false;
+    } finally {
+      await look();
+      setBusy(false);
+    }
+  };
+
+  return (
+    <>
+      <h2 className="page-title">Members</h2>
+      <p className="muted">
+        Viewers read, editors talk to the agent and open terminals, owners decide on trust, network and members. Admins
+        may do all of it.
+      </p>
+      {problem === null ? null : (
+        <Notice tone="bad">
+          <Sentence text={problem} />
+        </Notice>
+      )}
+      <div className="card" data-testid="members">
+        <ul role="list" className="list">
+          {members?.map((member) => (
+            <li key={member.id} className="list-line member" data-testid="member" data-role={member.role}>
+              <Face who={member} />
+              <Who who={member} />
+              <Role
+                label={`Role of ${member.id}`}
+                value={member.role}
+                disabled={busy}
+                onChange={(role) => void act(api.setMember(slug, member.id, role), member.id)}
+              />
+              <IconButton
+                label={`Remove ${member.id}`}
+                disabled={busy}
+                onClick={() => void act(api.removeMember(slug, member.id), member.id)}
+              >
+                <RemoveIcon size={15} />
+              </IconButton>
+            </li>
+          ))}
+          {members?.length === 0 ? <li className="list-line muted">Nobody but the admins yet.</li> : null}
+        </ul>
+        <AddMember busy={busy} onAdd={(user, role) => act(api.setMember(slug, user, role), user)} />
+      </div>
+    </>
+  );
+}
+
+interface AddProps {
+  busy: boolean;
+  onAdd: (user: string, role: ProjectRole) => Promise<boolean>;
+}
+
+function AddMember({ busy, onAdd }: AddProps): ReactNode {
+  const [user, setUser] = useState("");
+  const [role, setRole] = useState<ProjectRole>("viewer");
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    void onAdd(user.trim(), role).then((done) => done && setUser(""));
+  };
+  return (
+    <form className="member-add" onSubmit={submit}>
+      <input
+        className="input"
+        aria-label="User id"
+        placeholder="User id, as kaged shows it to them"
+        autoComplete="off"
+        autoCapitalize="none"
+        spellCheck={false}
+        value={user}
+        onChange={(event) => setUser(event.target.value)}
+      />
+      <Role label="Role" value={role} disabled={busy} onChange={setRole} />
+      <Button type="submit" busy={busy} disabled={user.trim() === ""} data-testid="member-add">
+        Add
+      </Button>
+    </form>
+  );
+}
+
+interface RoleProps {
+  label: string;
+  value: ProjectRole;
+  disabled: boolean;
+  onChange: (role: ProjectRole) => void;
+}
+
+function Role({ label, value, disabled, onChange }: RoleProps): ReactNode {
+  return (
+    <select
+      className="select role"
+      aria-label={label}
+      value={value}
+      disabled={disabled}
+      onChange={(event) => onChange(ROLES.find((role) => role === event.target.value) ?? value)}
+    >
+      {ROLES.map((role) => (
+        <option key={role}>{role}</option>
+      ))}
+    </select>
+  );
+}
+
+/** Name first where there is one, the id always: it is what counts. */
+export function Who({ who }: { who: { id: string; name: string | null; email: string | null } }): ReactNode {
+  const minor = [who.name === null ? null : who.id, who.email === who.id ? null : who.email].filter(Boolean);
+  return (
+    <span className="who grow">
+      <span className="ellipsis">{who.name ?? who.id}</span>
+      {minor.length === 0 ? null : <span className="muted ellipsis">{minor.join(" · ")}</span>}
+    </span>
+  );
+}
+
+export function Face({ who }: { who: { id: string; name: string | null } }): ReactNode {
+  return (
+    <span className="face" aria-hidden>
+      {initials(who)}
+    </span>
+  );
+}

@@ -1,0 +1,78 @@
+import { type ReactNode, useEffect, useState } from "react";
+import { api } from "../api/client.ts";
+import { sentence } from "../api/http.ts";
+import type { User } from "../api/types.ts";
+import { QuestionIcon } from "../design/icons.tsx";
+import { Badge, Empty, Notice, Skeleton } from "../design/parts.tsx";
+import { Sentence } from "../design/Sentence.tsx";
+import { Header } from "../shell/Header.tsx";
+import { when } from "../text/format.ts";
+import { Face, Who } from "./ProjectMembers.tsx";
+
+const NAMED = { config: "Named in [auth] admins of config.toml", claim: "Claimed on the host" } as const;
+
+/** Everybody who ever signed in, for admins: what each may do, and how that is changed. */
+export default function UsersPage({ onMenu }: { onMenu: () => void }): ReactNode {
+  const [users, setUsers] = useState<User[] | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  useEffect(() => {
+    api.users().then(({ items }) => setUsers(items), (error: unknown) => setProblem(sentence(error)));
+  }, []);
+  return (
+    <>
+      <Header title="Users" onMenu={onMenu} />
+      <div className="page" tabIndex={0}>
+        <div className="page-column">
+          <p className="muted">
+            <Sentence text="Whoever signs in appears here, without any right. Give a role in a project on the project's page. On the host, `kaged auth claim ID` makes an admin, and `kaged auth claim --remove ID` a member again." />
+          </p>
+          {problem === null ? null : (
+            <Notice tone="bad">
+              <Sentence text={problem} />
+            </Notice>
+          )}
+          {users === null && problem === null ? <Skeleton lines={5} /> : null}
+          {users?.length === 0 ? (
+            <Empty icon={<QuestionIcon size={26} />} title="Nobody was here yet">
+              <p>People appear when the sign-in proxy lets them through for the first time.</p>
+            </Empty>
+          ) : null}
+          {users === null || users.length === 0 ? null : (
+            <ul role="list" className="card list" data-testid="users">
+              {users.map((user) => (
+                <li key={`${user.source} ${user.id}`} className="list-line member" data-testid="user">
+                  <Face who={user} />
+                  <Who who={user} />
+                  <Rights user={user} />
+                  <time className="muted" dateTime={user.last_seen_at} title={`First seen ${user.first_seen_at}`}>
+                    {when(user.last_seen_at)}
+                  </time>
+                </li>
+              ))}
+            </ul>
+          )}
+        </div>
+      </div>
+    </>
+  );
+}
+
+function Rights({ user }: { user: User }): ReactNode {
+  const projects = Object.entries(user.projects);
+  if (user.admin !== null)
+    return (
+      <span title={NAMED[user.admin]}>
+        <Badge tone="accent">admin</Badge>
+      </span>
+    );
+  if (projects.length === 0) return <Badge>no rights</Badge>;
+  return (
+    <span className="user-projects">
+      {projects.map(([slug, role]) => (
+        <Badge key={slug}>
+          {slug}: {role}
+        </Badge>
+      ))}
+    </span>
+  );
+}
