@@ -150,6 +150,12 @@ def test_a_secret_that_cannot_be_used_is_not_shown(run: Any, environ: Path, told
     assert "--client-secret-file: this value cannot be used" in result.err and "topsecret" not in result.err
 
 
+def test_a_secret_that_is_no_text(run: Any, environ: Path, told: list[str]) -> None:
+    (environ / "secret").write_bytes(b"\xff\xfe")
+    result = run("sidecar", "init", "nginx", "--dir", str(environ / "out"), *told)
+    assert (result.code, "Traceback" in result.err) == (2, False)
+
+
 @pytest.mark.parametrize(("text", "code", "sentence"), [
     (None, 1, "No such file or directory, and these files hold the nonce; run this with sudo, or make one as root"),
     ("X=1\n", 1, "has no KAGED_AUTH_SIDECAR_NONCE, and these files hold it"),

@@ -312,7 +312,7 @@ def test_the_command_line_of_the_host(machine: Host, staffed: Daemon) -> None:
 
 
 def test_systemd_is_told(machine: Host, staffed: Daemon) -> None:
-    """A second start of the unit: READY=1 with the pid, STOPPING=1 at the end, the keeper stays."""
+    """A second start of the unit: READY=1 with the pid, then the watchdog, STOPPING=1 at the end, the keeper stays."""
     staffed.stop(signal.SIGTERM)
     kept = staffed.processes()
     assert [line for line in kept if "keeper" in line], "the keeper stays"
@@ -322,11 +322,15 @@ def test_systemd_is_told(machine: Host, staffed: Daemon) -> None:
         manager.bind(str(path))
         path.chmod(0o666)
         it = machine.daemon(NONCE)
-        it.only = {**(it.only or {}), "NOTIFY_SOCKET": "/run/notify"}
+        it.only = {**(it.only or {}), "NOTIFY_SOCKET": "/run/notify", "WATCHDOG_USEC": "20000"}
         it.start(port=None)
         assert it.process is not None
         assert manager.recv(500).decode().split("\n") == ["READY=1", f"MAINPID={it.process.pid}"]
+        assert [manager.recv(500).decode() for _ in range(5)] == ["WATCHDOG=1"] * 5
         assert it.stop(signal.SIGTERM) == 0
-        assert manager.recv(500).decode() == "STOPPING=1"
+        last = ""
+        while last != "STOPPING=1":
+            assert last in ("", "WATCHDOG=1")
+            last = manager.recv(500).decode()
     until(lambda: it.processes() == kept, "the same keeper")
     staffed.process = None

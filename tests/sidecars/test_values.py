@@ -139,6 +139,12 @@ def test_names_without_a_domain_of_both(auth: str) -> None:
         derived({"public_url": "https://kaged.example.com", "auth_url": f"https://{auth}"})
 
 
+@pytest.mark.parametrize("issuer", ["https://idp.example.com/realm", "https://idp.example.com/realm/"])
+def test_the_metadata_of_an_issuer(issuer: str) -> None:
+    found = derived({"issuer": issuer})["metadata_url"]
+    assert found == "https://idp.example.com/realm/.well-known/openid-configuration"
+
+
 def test_only_what_the_values_are_enough_for_is_derived() -> None:
     assert derived({}) == {}
     assert set(derived(EXAMPLES)) == set(DERIVED)

@@ -15,10 +15,9 @@ from kaged.core.errors import KagedError
 from kaged.core.ids import secret_token
 from kaged.settings import paths
 from kaged.settings.config import Flags, load
+from kaged.settings.nonces import CURRENT as NONCE
 from kaged.sidecars.recipes import RECIPES, File, commands, needs, render
 from kaged.sidecars.values import FIELDS, Field
-
-NONCE = "KAGED_AUTH_SIDECAR_NONCE"
 
 
 @output.group("kaged sidecar init oauth2-proxy")
@@ -45,9 +44,9 @@ def init(
     if recipe is None:
         raise click.UsageError(f"--variant: {name} has these: {', '.join(RECIPES[name])} (the first is the default)")
     known = _defaults(target) | {key: value for key, value in given.items() if value is not None}
-    if client_secret_file is not None:
-        known["client_secret"] = client_secret_file.read().strip()
     try:
+        if client_secret_file is not None:
+            known["client_secret"] = client_secret_file.read().strip()
         files = render(recipe, _values(needs(recipe), known), _fresh)
     except ValueError as error:
         raise click.UsageError(str(error)) from None

@@ -63,6 +63,7 @@ FIELDS: Mapping[str, Field] = {field.name: field for field in _FIELDS}
 
 DERIVED: Mapping[str, tuple[str, ...]] = {
     "host": ("public_url",), "auth_host": ("auth_url",), "cookie_domain": ("public_url", "auth_url"),
+    "metadata_url": ("issuer",),
     "domain_list": ("domains",), "domain_rules": ("domains",), "domain_pattern": ("domains",),
 }  # fmt: skip
 """Names in templates that are worked out from values, and from which."""
@@ -77,6 +78,7 @@ def derived(values: Mapping[str, str]) -> dict[str, str]:
     found = {
         "host": host,
         "auth_host": auth,
+        "metadata_url": values.get("issuer", "").rstrip("/") + "/.well-known/openid-configuration",
         "cookie_domain": _shared(host, auth) if host and auth else "",
         "domain_list": ", ".join(f'"{name}"' for name in domains),
         "domain_pattern": "|".join(map(re.escape, domains)),
