@@ -35,7 +35,13 @@ def _browser_problem() -> str | None:
     return None if Path(CHROMIUM).exists() else f"{CHROMIUM} is not installed"
 
 
-PROBLEMS = {"cage": _cage_problem, "browser": _browser_problem}
+def _scratch_problem() -> str | None:
+    from guide.machine import why_not
+
+    return why_not()
+
+
+PROBLEMS = {"cage": _cage_problem, "browser": _browser_problem, "scratch": _scratch_problem}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

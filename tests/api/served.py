@@ -20,6 +20,7 @@ from kaged.identity.service import Identity, Policy
 from kaged.settings.config import Flags, load
 from kaged.settings.local import LocalFile
 from kaged.terminals.service import Terminals
+from kaged.workspace.clone import Clones
 from sessions.house import House
 
 NONCE = "7d1c9a7be2d84506a1b7c3d9e5f20864ffeeddccbbaa99887766554433221100"
@@ -134,11 +135,14 @@ async def served(house: House, folder: Path) -> AsyncIterator[Served]:
     async def describe() -> dict[str, Any]:
         return {"keeper": {"limits": "nothing"}}
 
-    async with Terminals(house.db, house.keeper, audit=audit, ensure_cage=ensure, host=False) as terminals:
+    async with (
+        Terminals(house.db, house.keeper, audit=audit, ensure_cage=ensure, host=False) as terminals,
+        Clones(loaded, house.keeper, house.projects, audit) as clones,
+    ):
         services = Services(
             loaded=loaded, db=house.db, journal=house.journal, audit=audit, identity=identity,
             projects=house.projects, models=house.models, local=LocalFile(loaded.paths.local_file),
-            sessions=house.sessions, terminals=terminals, plan=house.ports.cages.plan, web=folder,
+            sessions=house.sessions, terminals=terminals, clones=clones, plan=house.ports.cages.plan, web=folder,
             system=SystemPort(
                 describe=describe, nonces=dict, reload=reload, stop=lambda: None, ready=lambda: True
             ),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kaged.audit.log import Audit, head_path
+from kaged.audit.log import Audit, head_path, verify_file
 from kaged.core.actors import Actor, Role
 from kaged.core.errors import GateError, KagedError
 
@@ -267,3 +267,12 @@ def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+async def test_a_log_is_verified_from_its_files_alone(path: Path) -> None:
+    await fill(path, 3)
+    assert (verify_file(path).ok, verify_file(path).records) == (True, 3)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    assert "its end is missing" in (verify_file(path).problem or "")
+    head_path(path).write_bytes(b"x" * 1024)
+    assert "is damaged" in (verify_file(path).problem or "")

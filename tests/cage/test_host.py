@@ -1,5 +1,6 @@
 """What is read from the machine."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -40,6 +41,18 @@ def test_an_old_bubblewrap_is_refused_by_name(tmp_path: Path) -> None:
     program.chmod(0o755)
     with pytest.raises(KagedError, match=r"too old: it lacks .*--perms.*install bubblewrap 0\.5"):
         host._options(str(program))
+
+
+@pytest.mark.parametrize(("flags", "kept"), [(os.ST_RDONLY, False), (0, True)])
+def test_bubblewraps_own_ban_on_namespaces_needs_a_writable_proc(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: int, kept: bool
+) -> None:
+    program = tmp_path / "bwrap"
+    told = "".join(f"    {option}\n" for option in ("--disable-userns", *host.NEEDED_OPTIONS))
+    program.write_text(f"#!/bin/sh\ncat <<'X'\n{told}X\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result((0,) * 8 + (flags, 0)))
+    assert ("--disable-userns" in host._options(str(program))) is kept
 
 
 def test_old_layouts_keep_their_folders(tmp_path: Path) -> None:

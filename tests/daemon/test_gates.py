@@ -1,11 +1,15 @@
 """Gates: refusals are sentences, and a refused start leaves no keeper behind that holds nothing."""
 
 import errno
+import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+import kaged
 from kaged.cage.client import KeeperClient
 from kaged.core.errors import GateError, KagedError
 from kaged.daemon import gates
@@ -138,3 +142,26 @@ def test_a_unix_socket(short_tmp: Path) -> None:
     )
     with listening.socket:
         assert (listening.address, listening.bound) == (f"unix:{short_tmp}/http.sock", None)
+
+
+@pytest.mark.parametrize("holds", [False, True])
+async def test_a_keeper_of_another_installation_goes_once_it_holds_nothing(short_tmp: Path, holds: bool) -> None:
+    """As after an upgrade: what it repairs in cages and gate comes into force with the next start."""
+    it = loaded(short_tmp)
+    it.paths.runtime.mkdir(parents=True)
+    other = short_tmp / "other" / "kaged"
+    for room in ("keeper", "core", "gate", "inside"):
+        shutil.copytree(Path(kaged.__file__).parent / room, other / room)
+    start = [sys.executable, "-I", "-S", str(other / "keeper" / "main.py"), "--grace=30"]
+    subprocess.run([*start, f"--socket={it.paths.keeper_socket}"], check=True, stdout=subprocess.PIPE)
+    before = await KeeperClient.connect(it.paths.keeper_socket, it.paths.runtime, start=False)
+    if holds:
+        await before.run_host("p1", ["sleep", "1000"], cwd="/", env={"PATH": "/usr/bin:/bin"}, pty=(80, 24))
+    before.close()
+    client = await gates.keeper(it)
+    try:
+        assert (client.pid == before.pid) is holds
+        assert ((await client.state()).program == str(other / "keeper")) is holds
+    finally:
+        await client.shutdown()
+        client.close()

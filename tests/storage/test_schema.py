@@ -151,3 +151,19 @@ async def test_reading_lifecycle_events_never_walks_over_deltas(tmp_path: Path) 
     sql = await db.read(lambda c: c.execute("SELECT sql FROM sqlite_schema WHERE name = 'events_lifecycle'").get)
     assert all(f"'{name}'" in sql for name in LIFECYCLE) and sql.count("'") == 2 * len(LIFECYCLE)
     await db.close()
+
+
+async def test_what_is_still_to_be_applied_is_told_without_applying_it(tmp_path: Path) -> None:
+    path = tmp_path / "kaged.db"
+    with pytest.raises(GateError, match="does not exist"):
+        schema.pending(path)
+    await (await Database.open(path)).close()
+    assert schema.pending(path) == ()
+    connection = apsw.Connection(str(path))
+    connection.pragma("user_version", 1)
+    assert [step.number for step in schema.pending(path)] == [step.number for step in schema.migrations()[1:]]
+    assert connection.pragma("user_version") == 1
+    connection.pragma("user_version", 99)
+    with pytest.raises(GateError, match="newer kaged"):
+        schema.pending(path)
+    connection.close()

@@ -9,14 +9,15 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kaged import __version__
-from kaged.api import errors, hub, local, people, projects, sessions, system, terminals
+from kaged.api import clones, errors, hub, local, people, projects, sessions, system, terminals
 from kaged.api.body import BodyLimit, Idempotency
 from kaged.api.services import Services
 from kaged.api.static import Console
 from kaged.core.errors import KagedError
 from kaged.identity.middleware import IdentityMiddleware, answer
 
-_ROUTERS = (system.router, people.router, projects.router, sessions.router, terminals.router, local.router)
+_MODULES = (system, people, clones, projects, sessions, terminals, local)
+_ROUTERS = tuple(module.router for module in _MODULES)
 
 
 def build(services: Services) -> ASGIApp:

@@ -18,6 +18,7 @@ from kaged.settings.config import Loaded
 from kaged.settings.local import LocalFile
 from kaged.storage.database import Database
 from kaged.terminals.service import Terminals
+from kaged.workspace.clone import Clones
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Services:
     local: LocalFile
     sessions: Sessions
     terminals: Terminals
+    clones: Clones
     system: SystemPort
     plan: Callable[[Project], CagePlan]
     """The cage of a project's agent; raises KagedError `dsl_invalid` for a policy that cannot be kept."""

@@ -206,6 +206,15 @@ def head_path(log: Path) -> Path:
     return log.with_name(log.name + ".head")
 
 
+def verify_file(path: Path) -> VerifyReport:
+    """Check the log at `path` as it is on disk, from its first record to its stored head and what follows. OSError."""
+    with head_path(path).open("rb") as file:
+        found = _read_head(file.fileno())
+    if found is None:
+        return VerifyReport(False, 0, 1, 0, f"{head_path(path)} is damaged")
+    return chain.verify(path, found[0])
+
+
 def _decode_head(slot: bytes) -> Head | None:
     check, _, body = slot.rstrip().partition(b" ")
     if len(slot) != _SLOT or hashlib.sha256(body).hexdigest().encode() != check:

@@ -66,6 +66,8 @@ class KeeperState:
     """What holds the limits of cages: `cgroup v2`, `cgroup v1`, or `rlimits and a look …`."""
     network_lost: int
     """Network events that went because no daemon took them."""
+    program: str
+    """The folder that it was started from; empty for one of a version that does not say."""
     cages: tuple[CageInfo, ...]
     processes: tuple[ProcessInfo, ...]
 
@@ -184,7 +186,7 @@ class KeeperClient:
         """Everything the keeper holds now."""
         fields = await self._ask("state")
         return KeeperState(
-            *(fields["pid"], WIRE_VERSION, fields["limits"], fields["network_lost"]),
+            *(fields["pid"], WIRE_VERSION, fields["limits"], fields["network_lost"], fields.get("program", "")),
             cages=tuple(CageInfo(**cage) for cage in fields["cages"]),
             processes=tuple(_info(process) for process in fields["processes"]),
         )

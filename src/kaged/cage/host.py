@@ -82,6 +82,8 @@ def host_facts() -> HostFacts:
 def _options(bwrap: str) -> frozenset[str]:
     done = subprocess.run([bwrap, "--help"], capture_output=True, text=True, check=False, timeout=10)
     options = frozenset(re.findall(r"^\s+(--[a-z0-9-]+)", done.stdout + done.stderr, re.M))
+    if os.statvfs("/proc/sys").f_flag & os.ST_RDONLY:  # in containers; the filter forbids namespaces in any case
+        options -= {"--disable-userns"}
     if missing := NEEDED_OPTIONS - options:
         words = f"{bwrap} is too old: it lacks {', '.join(sorted(missing))}"
         raise KagedError("unavailable", f"{words}; install bubblewrap 0.5 or later")

@@ -21,13 +21,14 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "status": ("daemon", "Show whether the daemon runs, and what runs in it."),
     "doctor": ("daemon", "Check this machine and prove that cages hold."),
     "auth": ("auth", "Sign a browser in; make admins; rotate and test what a sidecar sends."),
-    "project": ("people", "Load, create and list projects; say who takes part."),
+    "project": ("people", "Load, create, clone and list projects; say who takes part."),
     "session": ("session", "Talk to agents from the terminal."),
     "cage": ("project", "Say in words what an agent can reach."),
     "dsl": ("project", "Check project files."),
     "config": ("config", "Show and check the configuration."),
     "sidecar": ("sidecar", "Write the files of a proxy that signs people in."),
     "audit": ("daemon", "Read and verify the audit log."),
+    "db": ("db", "Back up, restore, check and migrate the database."),
     "version": ("daemon", "Print the versions of this command and of the daemon."),
 }
 """Each command: the module that has it, and its line in the overview."""

@@ -1,8 +1,9 @@
-"""project: load, new, list; cage: what an agent can reach; dsl: check project files (works without a daemon)."""
+"""project: load, new, clone, list; cage: what an agent can reach; dsl: check project files (works without a daemon)."""
 
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from kaged.cli.client import Target, part
 from kaged.cli.process import python
 from kaged.core.errors import KagedError
 
+POLL_S = 0.3
+
 
 @output.group("kaged project load ~/code/app --create")
 def project() -> None:
-    """Load, create and list projects; say who takes part.
+    """Load, create, clone and list projects; say who takes part.
 
     A project is a folder with a .kaged/project.yaml, which says what agents may do there."""
 
@@ -54,6 +57,33 @@ def new(target: Target, path: str, as_json: bool) -> None:
         if made and not any(folder.iterdir()):
             folder.rmdir()
         raise
+    output.show(loaded, as_json, _lines(loaded))
+
+
+@output.command(project, "kaged project clone https://git.example.com/shop.git", json=True)
+@click.argument("url")
+@click.option("--slug", metavar="NAME", help="Name of the folder and the project; default: by the URL.")
+def clone(target: Target, url: str, slug: str | None, as_json: bool) -> None:
+    """Clone the git repository URL as a project.
+
+    It lands below the first of [projects] roots and starts untrusted. git runs in a cage that reaches the URL's host
+    and nothing else. Ctrl-C cancels it and leaves nothing behind."""
+    api = target.api()
+    state = api.post("/projects/clone", {"url": url, **({} if slug is None else {"slug": slug})})
+    said = ""
+    try:
+        while state["state"] == "running":
+            if state["progress"] != said:
+                said = state["progress"]
+                output.line(said, err=True)
+            time.sleep(POLL_S)
+            state = api.get(f"/clones/{state['id']}")
+    except KeyboardInterrupt:
+        api.delete(f"/clones/{state['id']}")
+        raise
+    if state["state"] != "done":
+        raise KagedError("bad_request", state["problem"] or "the clone was cancelled")
+    loaded = api.get(f"/projects/{part(state['project'])}")
     output.show(loaded, as_json, _lines(loaded))
 
 

@@ -57,8 +57,9 @@ class Answer:
             said = json.loads(self.body) if self.status == 200 else None
         except ValueError:
             return None
-        known = isinstance(said, dict) and {"id", "source"} <= said.keys()
-        return f"{said['id']} ({said['source']})" if known else None
+        if not isinstance(said, dict) or not {"id", "source"} <= said.keys():
+            return None
+        return f"{said['id']} ({said['source']})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from kaged.settings.nonces import Nonces, Source
 from kaged.storage.database import Database
 from kaged.terminals.service import Terminals
 from kaged.tools.toolbox import Toolbox
+from kaged.workspace.clone import Clones
 
 
 @dataclass(slots=True)
@@ -101,10 +102,11 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
                 host=loaded.config.terminals.host is True,
             )
         )  # fmt: skip
+        clones = await stack.enter_async_context(Clones(loaded, keeper, projects, audit))
         describe = partial(_describe, parts, life, reload)
         yield Services(
             loaded=loaded, db=db, journal=journal, audit=audit, identity=identity, projects=projects,
-            models=models, local=local, sessions=sessions, terminals=terminals, plan=cages.plan,
+            models=models, local=local, sessions=sessions, terminals=terminals, clones=clones, plan=cages.plan,
             system=SystemPort(
                 describe=describe, stop=life.stop_all, ready=lambda: life.ready,
                 nonces=reload.describe, reload=reload,

@@ -7,8 +7,10 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
+import kaged
 from kaged.cage.client import KeeperClient
 from kaged.cage.probe import ProbeReport, probe
 from kaged.core.errors import GateError, KagedError
@@ -77,6 +79,13 @@ async def keeper(loaded: Loaded) -> KeeperClient:
     paths = loaded.paths
     grace_s = loaded.config.limits.keeper_grace_s
     try:
+        client = await KeeperClient.connect(paths.keeper_socket, paths.runtime, grace_s=grace_s)
+        state = await client.state()
+        if state.program == str(Path(kaged.__file__).parent / "keeper") or state.cages or state.processes:
+            return client
+        log.info("the keeper is of another installation and holds nothing; one of this takes its place")
+        await client.shutdown()
+        client.close()
         return await KeeperClient.connect(paths.keeper_socket, paths.runtime, grace_s=grace_s)
     except KagedError as error:
         fix = f"see {paths.runtime / 'keeper.log'}; `kaged stop` ends it"

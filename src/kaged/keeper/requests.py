@@ -30,6 +30,7 @@ def handle(server: Server, request: Request) -> None:
 def _state(server: Server, request: Request) -> None:
     cages = [c.describe() for c in server.cages.values() if c.state is State.READY]
     facts = {"pid": os.getpid(), "limits": server.groups.words, "network_lost": server.gate.log.lost}
+    facts["program"] = os.path.dirname(os.path.abspath(__file__))
     request.reply({**facts, "cages": cages, "processes": [p.describe() for p in server.table]})
 
 

@@ -188,6 +188,8 @@ class Limits(Section):
     """Characters of a command's output that the model sees; the rest is kept in a file in the cage."""
     message_bytes: int = Field(default=1_048_576, ge=1_024, le=16_777_216)
     """Largest message a user may send, in bytes."""
+    clone_bytes: int = Field(default=2_147_483_648, ge=1_048_576)
+    """Largest project that is cloned from a URL, in bytes on disk."""
 
 
 class Config(Section):

@@ -47,6 +47,15 @@ def migrations() -> tuple[Migration, ...]:
     return tuple(found)
 
 
+def pending(path: Path) -> tuple[Migration, ...]:
+    """The migrations that the file still needs; nothing is changed. Raises `GateError` as `open_writer` does."""
+    if not path.is_file():
+        raise GateError(GATE, f"{path} does not exist", "start kaged once, or restore a backup")
+    with _refusals(path), contextlib.closing(open_reader(path, vfs=None, busy_timeout_s=5)) as connection:
+        _check_ours(connection, path)
+        return migrations()[connection.pragma("user_version") :]
+
+
 def open_writer(path: Path, *, vfs: str | None, busy_timeout_s: float) -> apsw.Connection:
     """Open the connection that writes, after checking and migrating the file. Raises `GateError` with one sentence and
     its fix for anything that keeps the file from being used."""

@@ -1,6 +1,7 @@
 import { call } from "./http.ts";
 import type {
   AuditRecord,
+  Clone,
   Driver,
   Local,
   Me,
@@ -36,6 +37,10 @@ export const api = {
   projects: () => call<Page<Project>>("projects?limit=200"),
   loadProject: (body: { path: string; trust?: boolean; create?: boolean }) =>
     call<Project>("projects/load", { method: "POST", body }),
+  cloneProject: (url: string) => call<Clone>("projects/clone", { method: "POST", body: { url } }),
+  clone: (id: string) => call<Clone>(`clones/${seg(id)}`),
+  cancelClone: (id: string) => call<void>(`clones/${seg(id)}`, { method: "DELETE" }),
+  project: (slug: string) => call<Project>(`projects/${seg(slug)}`),
   forgetProject: (slug: string) => call<void>(`projects/${seg(slug)}`, { method: "DELETE" }),
   trustProject: (slug: string, hash: string) =>
     call<Project>(`projects/${seg(slug)}/trust`, { method: "POST", body: { hash } }),

@@ -48,6 +48,18 @@ export interface Route {
   label: string;
 }
 
+/** A clone of a project from a git URL: under way, or how it ended. */
+export interface Clone {
+  id: string;
+  url: string;
+  slug: string;
+  state: "running" | "done" | "failed" | "cancelled";
+  progress: string;
+  bytes: number;
+  problem: string | null;
+  project: string | null;
+}
+
 export interface Project {
   slug: string;
   path: string;

@@ -1,7 +1,7 @@
-import { type FormEvent, type ReactNode, useState } from "react";
+import { type FormEvent, type ReactNode, useEffect, useState } from "react";
 import { api } from "../api/client.ts";
 import { ApiError, sentence } from "../api/http.ts";
-import type { Project } from "../api/types.ts";
+import type { Clone, Project } from "../api/types.ts";
 import { Button } from "../design/Button.tsx";
 import { CodeBlock } from "../design/CodeBlock.tsx";
 import { Dialog } from "../design/Dialog.tsx";
@@ -9,15 +9,44 @@ import { Notice, TextField } from "../design/parts.tsx";
 import { str } from "../journal/events.ts";
 import { go } from "../state/router.ts";
 import { placeProject, refreshSessions } from "../state/workspace.ts";
+import { bytes } from "../text/format.ts";
 import { overlay } from "./overlay.ts";
 import { Sentence } from "../design/Sentence.tsx";
 
-/** A folder on the host becomes a project; without a project file, a proposed one is shown first. */
+const LOOK_MS = 700;
+
+/** A folder on the host, or a git repository by its URL, becomes a project; without a project file in the folder, a
+ * proposed one is shown first. Closing the dialog cancels a clone. */
 export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
   const [path, setPath] = useState("");
   const [proposal, setProposal] = useState<string | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
+  const [clone, setClone] = useState<Clone | null>(null);
+  const isUrl = /^[a-z][a-z0-9+.-]*:\/\/|^[^/ ]+@[^/ ]+:/i.test(path.trim());
+
+  useEffect(() => {
+    if (clone?.state !== "running") return undefined;
+    const timer = setTimeout(() => {
+      api.clone(clone.id).then(setClone, (error: unknown) => {
+        setClone(null);
+        setProblem(sentence(error));
+      });
+    }, LOOK_MS);
+    return () => clearTimeout(timer);
+  }, [clone]);
+
+  useEffect(() => {
+    if (clone === null || clone.state === "running") return;
+    setClone(null);
+    if (clone.project === null) setProblem(clone.problem ?? "The clone was cancelled.");
+    else api.project(clone.project).then(loaded, (error: unknown) => setProblem(sentence(error)));
+  }, [clone]);
+
+  const leave = (): void => {
+    if (clone !== null) api.cancelClone(clone.id).catch(() => {});
+    onClose();
+  };
 
   const loaded = (project: Project): void => {
     placeProject(project);
@@ -31,7 +60,8 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
     setBusy(true);
     setProblem(null);
     try {
-      loaded(await api.loadProject({ path: path.trim(), ...(proposal === null ? {} : { create: true }) }));
+      if (isUrl) setClone(await api.cloneProject(path.trim()));
+      else loaded(await api.loadProject({ path: path.trim(), ...(proposal === null ? {} : { create: true }) }));
     } catch (error) {
       if (error instanceof ApiError && error.code === "project_missing" && proposal === null) {
         setProposal(proposalIn(error));
@@ -42,12 +72,17 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
   };
 
   return (
-    <Dialog title="Load a folder" onClose={onClose} wide={proposal !== null}>
+    <Dialog title="Load a folder or a repository" onClose={leave} wide={proposal !== null}>
       <form id="load-folder" className="form" onSubmit={(event) => void submit(event)}>
         <TextField
-          label="Folder on this host"
+          label="Folder on this host, or URL of a git repository"
           placeholder="/home/you/code/project"
-          hint="An absolute path. The agent will see this folder and nothing else of the host."
+          hint={
+            isUrl
+              ? "Cloned below kaged's projects by git in a cage that reaches this host and nothing else."
+              : "An absolute path, or https://… The agent will see this folder and nothing else of the host."
+          }
+          disabled={clone !== null}
           value={path}
           required
           autoFocus
@@ -66,15 +101,20 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
             <CodeBlock text={proposal} language="yaml" />
           </>
         )}
+        {clone === null ? null : (
+          <Notice tone="accent">
+            Cloning {clone.slug} ({bytes(clone.bytes)}): {clone.progress || "connecting…"}
+          </Notice>
+        )}
         {problem === null ? null : (
           <Notice tone="bad">
             <Sentence text={problem} />
           </Notice>
         )}
         <div className="form-acts">
-          <Button onClick={onClose}>Cancel</Button>
-          <Button type="submit" look="primary" busy={busy} disabled={path.trim() === ""}>
-            {proposal === null ? "Load" : "Create it"}
+          <Button onClick={leave}>Cancel</Button>
+          <Button type="submit" look="primary" busy={busy || clone !== null} disabled={path.trim() === ""}>
+            {isUrl ? "Clone" : proposal === null ? "Load" : "Create it"}
           </Button>
         </div>
       </form>

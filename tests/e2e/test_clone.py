@@ -1,0 +1,45 @@
+"""Cloning as an operator sees it: on the command line and in the console. That a clone succeeds over https is shown on
+the scratch machine, which has a server of its own."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from e2e.harness import Daemon
+from e2e.test_story import ARGUMENTS
+
+pytestmark = [pytest.mark.cage, pytest.mark.timeout(240)]
+
+
+def test_the_command_line_says_what_git_says(kaged: Daemon) -> None:
+    done = kaged.cli("project", "clone", "https://git.invalid/shop.git")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "git could not clone https://git.invalid/shop.git" in done.stderr
+    assert [path.name for path in (kaged.home / "projects").iterdir()] == ["sample"]
+    newest = json.loads(kaged.cli("audit", "tail", "-n", "1", "--json").stdout)[0]
+    assert (newest["action"], newest["object"], newest["outcome"]) == ("project.clone", "shop", "failed")
+    assert "only https://HOST/PATH is cloned" in kaged.cli("project", "clone", "ssh://git@example.com/x.git").stderr
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        it = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        yield it
+        it.close()
+
+
+@pytest.mark.browser
+def test_the_console_shows_it_and_why_it_failed(kaged: Daemon, browser: Browser) -> None:
+    page = browser.new_context(service_workers="block").new_page()
+    page.goto(kaged.launch_url)
+    page.get_by_role("button", name="Load a folder").first.click()
+    field = page.get_by_label("Folder on this host, or URL of a git repository")
+    field.fill("https://bob:secret@git.example.com/x.git")
+    page.get_by_role("button", name="Clone").click()
+    expect(page.get_by_text("a URL with a user, password, query or fragment is not taken")).to_be_visible()
+    field.fill("https://git.invalid/shop.git")
+    page.get_by_role("button", name="Clone").click()
+    expect(page.get_by_text("git could not clone")).to_be_visible(timeout=60_000)
