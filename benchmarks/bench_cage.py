@@ -23,6 +23,7 @@ from cage.harness import start as start_bwrap
 from kaged.cage.client import KeeperClient
 from kaged.cage.compile import compile_plan
 from kaged.cage.plan import CagePlan
+from kaged.keeper.door import compiled
 from kaged.projects.cage_spec import CageSpec
 from kaged.projects.net_spec import NetSpec
 
@@ -43,12 +44,19 @@ def plain() -> None:
     subprocess.run([TRUE], capture_output=True, check=True)
 
 
-def init_alone(plan: CagePlan) -> None:
+def init_of(plan: CagePlan, folder: Path) -> str:
+    """The init's file as a cage has it: compiled, where that is of use."""
+    for name, content in compiled().items():
+        (folder / f"{name}.pyc").write_bytes(content)
+    return str(folder / "init.pyc") if plan.host.bytecode else plan.host.init
+
+
+def init_alone(plan: CagePlan, init: str) -> None:
     """The cage's init outside of any cage: it ends at once, since nobody is at its socket."""
     ours, theirs = socket.socketpair()
     ours.close()
     with theirs:
-        command = [plan.host.python, "-I", "-S", plan.host.init, str(theirs.fileno())]
+        command = [plan.host.python, "-I", "-S", init, str(theirs.fileno())]
         subprocess.run(command, pass_fds=[theirs.fileno()], check=True)
 
 
@@ -102,14 +110,14 @@ class Bench:
         return taken * 1000
 
 
-async def measure_starts(report: Report, bench: Bench, connected: CagePlan, starts: int) -> None:
+async def measure_starts(report: Report, bench: Bench, connected: CagePlan, init: str, starts: int) -> None:
     """Cages with and without a network; the first of each is not counted."""
     ours, networked, bare, alone = [], [], [], []
     for _ in range(starts + 1):
         ours.append(await bench.start_ms(bench.plan))
         networked.append(await bench.start_ms(connected))
         bare.append(timed(lambda: bwrap(bench.plan)))
-        alone.append(timed(lambda: init_alone(bench.plan)))
+        alone.append(timed(lambda: init_alone(bench.plan, init)))
     report.add("cage start", "ms", ours[1:], "bwrap, same options", bare[1:])
     report.add("its init's own start", "ms", alone[1:])
     over = [one - 1.3 * other - init for one, other, init in zip(ours[1:], bare[1:], alone[1:], strict=True)]
@@ -152,7 +160,7 @@ async def run(report: Report, folder: Path, starts: int, commands: int) -> None:
     client = await KeeperClient.connect(folder / "keeper.sock", folder, grace_s=60)
     try:
         bench = Bench(client, plan)
-        await measure_starts(report, bench, connected, starts)
+        await measure_starts(report, bench, connected, init_of(plan, folder), starts)
         await measure(report, bench, project, commands)
     finally:
         await client.shutdown()

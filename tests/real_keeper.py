@@ -50,6 +50,7 @@ class LiteralPlan:
                 args += ["--ro-bind", str(path), str(path)]
         args += ["--ro-bind-data", {"data": "passwd"}, "/etc/passwd", "--proc", "/proc", "--dev", "/dev"]
         args += ["--tmpfs", "/tmp", "--dir", "/run", "--ro-bind", str(INIT), "/run/kaged/init.py"]
+        args += ["--ro-bind", str(INIT.with_name("files.py")), "/run/kaged/files.py"]
         args += ["--bind", str(self.project), str(self.project), *self.mounts, "--remount-ro", "/"]
         args += ["--chdir", str(self.project), "--clearenv", "--setenv", "PATH", "/usr/bin:/bin"]
         return {**self.wire, "args": args}

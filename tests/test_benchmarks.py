@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = sorted(path.stem for path in (ROOT / "benchmarks").glob("bench_*.py"))
-IN_CAGES = {"bench_cage", "bench_gate", "bench_relay", "bench_start", "bench_terminal"}
+IN_CAGES = {"bench_cage", "bench_gate", "bench_hogs", "bench_relay", "bench_start", "bench_terminal"}
 
 
 def test_there_are_benchmarks() -> None:

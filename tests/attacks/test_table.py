@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,10 +150,12 @@ def ask(tmp_path: Path, weaken: Callable[[Args, Path], Args] | None, **popen: An
     with stage(tmp_path, os.getpid()) as trial:
         plan = compile_plan(CageSpec(), trial.project, name="hole", environ={})
         code = f"import sys; sys.path.insert(0, {str(trial.project)!r})\nfrom attacks.table import main; main()"
-        argv = [plan.host.python, "-I", "-S", "-B", "-c", code, json.dumps(trial.told(CAGE))]
+        argv = [plan.host.python, "-I", "-S", "-B", "-c", code]
         change = None if weaken is None else lambda args: weaken(args, trial.base)
-        with start(plan, [*argv, *map(str, range(len(ATTACKS)))], change=change, **popen) as process:
-            out, err = process.communicate(timeout=60)
+        with start(
+            plan, [*argv, *map(str, range(len(ATTACKS)))], change=change, stdin=subprocess.PIPE, **popen
+        ) as process:
+            out, err = process.communicate(json.dumps(trial.told(CAGE)), timeout=60)
     assert process.returncode == 0, err
     told = [json.loads(line) for line in out.splitlines()]
     return {row["attack"]: (row["outcome"], row["words"]) for row in told}
@@ -197,7 +200,7 @@ async def test_every_system_call_reaches_the_kernel_where_nothing_filters(tmp_pa
         code = f"""import sys, json; sys.path.insert(0, {str(trial.project)!r})
 from attacks.attempt import Facts
 from attacks.table import ATTACKS
-facts = Facts(**json.loads(sys.argv[1]))
+facts = Facts(**json.load(sys.stdin))
 for row in ATTACKS:
     if row.control in ({NO_FILTER!r}, {NAMESPACE!r}):
         for name, work in row.ways(facts).items():
@@ -207,7 +210,10 @@ for row in ATTACKS:
                 else: print("reached")
 """
         out = await trial.run_outside(
-            NAMESPACE, [plan.host.python, "-I", "-S", "-B", "-c", code, json.dumps(trial.told(NAMESPACE))], plan
+            NAMESPACE,
+            [plan.host.python, "-I", "-S", "-B", "-c", code],
+            plan,
+            json.dumps(trial.told(NAMESPACE)).encode(),
         )
     lines = out.decode().splitlines()
     assert lines.count("reached") > 30

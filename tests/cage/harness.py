@@ -15,14 +15,24 @@ from kaged.cage.plan import CagePlan
 from kaged.projects.cage_spec import CageSpec
 
 SOURCE = Path(__file__)
-AUTHORITY = {"ca": b"the authority\n", "ca-bundle": b"all authorities\n", "ca-truststore": b"for Java\n"}
-"""What the keeper puts in place of the files of a cage's own authority."""
+AUTHORITY = {
+    "ca": b"the authority\n",
+    "ca-bundle": b"all authorities\n",
+    "ca-truststore": b"for Java\n",
+    "init": b"",
+    "files": b"",
+}
+"""What the keeper adds: the files of a cage's own authority, and the init."""
 
 
 def plan_for(root: Path, **spec: Any) -> CagePlan:
     """A plan for `root` whose init is a file that surely exists."""
     return compile_plan(
-        CageSpec.model_validate(spec), root, name="test", environ={}, host=replace(host_facts(), init=str(SOURCE))
+        CageSpec.model_validate(spec),
+        root,
+        name="test",
+        environ={},
+        host=replace(host_facts(), init=str(SOURCE), bytecode=False),
     )
 
 

@@ -62,7 +62,8 @@ GOLDEN = shlex.split("""
 --size 2147483648 --perms 1777 --tmpfs /tmp
 --size 2147483648 --perms 0700 --tmpfs /home/agent
 --dir /run --symlink /run /var/run --dir /var/tmp
---ro-bind /opt/kaged/init.py /run/kaged/init.py --perms 0644 --ro-bind-data <gitconfig> /run/kaged/gitconfig
+--ro-bind /opt/kaged/init.py /run/kaged/init.py --ro-bind /opt/kaged/files.py /run/kaged/files.py
+--perms 0644 --ro-bind-data <gitconfig> /run/kaged/gitconfig
 --bind /srv/p /srv/p
 --perms 1755 --dir /srv/p/.envrc --size 4096 --perms 0555 --tmpfs /srv/p/.envrc --remount-ro /srv/p/.envrc
 --bind /srv/p/.git /srv/p/.git
@@ -104,6 +105,15 @@ def test_the_wire_form_carries_everything() -> None:
     }  # fmt: skip
     assert wire["placeholders"] == ["/srv/p/.envrc"]
     assert "/srv/p/.git" in wire["guards"] and "/srv/p" not in wire["guards"]
+
+
+def test_a_python_of_our_version_gets_the_init_compiled() -> None:
+    wire = replace(PLAN, host=replace(HOST, bytecode=True)).to_wire()
+    for name in ("init", "files"):
+        at = wire["args"].index({"data": name})
+        assert wire["args"][at - 1 : at + 2] == ["--ro-bind-data", {"data": name}, f"/run/kaged/{name}.pyc"]
+        assert name not in wire["data"]  # the keeper's to add
+    assert wire["init"] == ["/usr/bin/python3", "-I", "-S", "/run/kaged/init.pyc"]
 
 
 def test_what_a_project_sets_does_not_steer_the_init() -> None:

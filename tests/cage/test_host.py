@@ -27,7 +27,8 @@ def test_the_systems_python_is_taken_when_new_enough(tmp_path: Path, target: str
     if target is not None:
         (tmp_path / target).touch()
         system.symlink_to(tmp_path / target)
-    python, prefix = host.interpreter(system)
+    python, prefix, bytecode = host.interpreter(system)
+    assert bytecode == (own or target == f"python3.{sys.version_info.minor}")
     if own:
         assert Path(python).is_relative_to(Path(sys.base_prefix).resolve()) and Path(python).exists()
         assert prefix is None or Path(python).is_relative_to(prefix)

@@ -34,8 +34,13 @@ async def client(short_tmp: Path) -> AsyncIterator[KeeperClient]:
         client.close()
 
 
-async def test_a_real_cage_holds(client: KeeperClient, tmp_path: Path) -> None:
+async def test_a_real_cage_holds(client: KeeperClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    run = client.run
+    monkeypatch.setattr(client, "run", lambda *args, **how: (ran.extend(args[2]), run(*args, **how))[1])
     report = await probe(client, place=tmp_path)
+    # Who looks for a keeper by its socket among all command lines must not take the attacks for one.
+    assert ran and not any("keeper.sock" in word for word in ran)
     assert report.ok, [check for check in report.checks if not check.ok]
     assert [attack.name for attack in report.attacks] == [row.name for row in ATTACKS if not row.slow]
     assert not any(attack.control for attack in report.attacks)

@@ -15,7 +15,7 @@ from kaged.cli import process
 
 SYSTEM = {
     "daemon": {"pid": 1, "started_at": "2026-11-23T22:38:06.123Z", "version": "9.9", "mode": "user", "bind": "http://127.0.0.1:7777"},
-    "keeper": {"pid": 2, "version": "1", "limits": "cgroup v1"},
+    "keeper": {"pid": 2, "version": "1", "limits": "cgroup v1", "network": "nftables"},
     "cages": [{"id": "c"}],
     "running": 3,
     "checks": [{"name": "bwrap", "ok": True, "detail": "0.8", "fix": ""}],
@@ -108,11 +108,12 @@ def test_status_of_a_running_daemon(run: Any, daemon: Any) -> None:
         "  mode      user, on http://127.0.0.1:7777",
         "  keeper    pid 2: 1 cages, 3 processes",
         "  limits    of cages are held by cgroup v1",
+        "  network   of cages is held by nftables",
         "  projects  2",
     ]
     data = json.loads(run("status", "--json").out)
     assert (data["running"], data["processes"], data["projects"]) == (True, 3, 2)
-    assert data["keeper"] == {"pid": 2, "version": "1", "limits": "cgroup v1"}
+    assert data["keeper"] == {"pid": 2, "version": "1", "limits": "cgroup v1", "network": "nftables"}
     daemon.routes["GET /system"] = {**SYSTEM, "checks": [FAILED]}
     assert "  PROBLEM   userns: refused; do this" in run("status").out
 

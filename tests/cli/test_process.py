@@ -37,6 +37,19 @@ def test_who_listens_is_ended(short_tmp: Path) -> None:
     assert process.wait_end(child.pid, 0)
 
 
+def test_somebody_with_the_number_of_a_listener_that_is_gone_is_left_alone(
+    short_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = listener(short_tmp / "s", "meek")
+    with subprocess.Popen(["sleep", "100"]) as other:
+        monkeypatch.setattr("kaged.core.keeper_wire.peer", lambda sock: (other.pid, 0))
+        assert process.end_listener(short_tmp / "s", 1) is None
+        assert not process.wait_end(other.pid, 0) and not process.wait_end(child.pid, 0)
+        other.kill()
+    child.kill()
+    child.wait()
+
+
 def test_who_does_not_end_is_named(short_tmp: Path) -> None:
     child = listener(short_tmp / "s", "stubborn")
     with pytest.raises(KagedError, match=f"kill -9 {child.pid}"):

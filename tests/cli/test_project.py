@@ -90,3 +90,20 @@ def test_list(run: Any, daemon: Any) -> None:
         ["b", "problems", "-", "/work/app"],
     ]
     assert [p["slug"] for p in json.loads(run("project", "list", "--json").out)] == ["app", "b"]
+
+
+def test_explain_names_the_agent(run: Any, daemon: Any, refusal: Any) -> None:
+    asked: list[dict[str, str]] = []
+
+    def capabilities(query: dict[str, str], _: Any) -> Any:
+        asked.append(query)
+        if query["agent"] != "primary":
+            return refusal(404, "not_found", "app has no agent 'primry', only `primary`", {})
+        return {"cage": {"words": "reads this project", "explain": ["reaches: nothing"], "hash": "h"}}
+
+    daemon.routes["GET /projects/app/capabilities"] = capabilities
+    assert run("cage", "explain", "app").out == "app: reads this project\n  reaches: nothing\n  plan h\n"
+    assert run("cage", "explain", "app", "primary").code == 0
+    result = run("cage", "explain", "app", "primry")
+    assert (result.code, asked[-1]) == (1, {"agent": "primry"})
+    assert "only `primary`" in result.err

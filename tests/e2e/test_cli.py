@@ -170,7 +170,10 @@ def test_output_for_programs(shared: Daemon, short_tmp: Path) -> None:
     assert [frame["seq"] for frame in frames] == list(range(1, len(frames) + 1))
     assert frames[0]["channel"] == f"session:{sent['session']}"
     assert data(shared, "session", "list", "shop")[0]["id"] == sent["session"]
-    assert "reaches nothing" in data(shared, "cage", "explain", "shop")["words"]
+    explained = data(shared, "cage", "explain", "shop")
+    assert "reaches nothing" in explained["words"] and "limits are held by" in explained["explain"][-1]
+    refused = shared.cli("cage", "explain", "shop", "primry")
+    assert refused.returncode == 1 and "did you mean" in refused.stderr
     records = data(shared, "audit", "tail", "-n", "5")
     assert len(records) == 5
     assert [r["seq"] for r in records] == sorted(r["seq"] for r in records)

@@ -1,12 +1,14 @@
 """The cage's init as a module: what needs no cage to be tried."""
 
 import ast
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +20,19 @@ from kaged.inside import init
 from real_keeper import INIT, mark, marked, until
 
 
-def test_it_is_one_file_that_python_3_9_reads() -> None:
-    source = INIT.read_text()
-    tree = ast.parse(source, feature_version=(3, 9))
+@pytest.mark.parametrize("file", [INIT, INIT.with_name("files.py")])
+def test_python_3_9_reads_it_and_has_what_it_imports(file: Path) -> None:
+    tree = ast.parse(file.read_text(), feature_version=(3, 9))
     imported = {
         name.partition(".")[0]
         for node in ast.walk(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
         for name in ([a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""])
     }
-    assert imported <= sys.stdlib_module_names
+    assert imported - {"files", "kaged"} <= sys.stdlib_module_names
+
+
+def test_it_starts_alone() -> None:
     compiled = subprocess.run(
         [sys.executable, "-I", "-S", str(INIT)], capture_output=True, text=True, stdin=subprocess.DEVNULL
     )
@@ -59,6 +64,51 @@ async def test_a_label_finds_what_left_the_tree(number: int) -> None:
     os.close(read)
 
 
+@contextlib.contextmanager
+def starts(argv: list[str]) -> Iterator[tuple[init.Init, init.Channel, int]]:
+    """An init that was asked to start a command and has not said anything yet; the other end; the command's pid."""
+    ours, theirs = socket.socketpair()
+    here, (read, write) = Path.cwd(), os.pipe()
+    one = init.Init(init.Channel(theirs))  # type: ignore[arg-type]
+    request = {"n": 1, "op": "spawn", "argv": argv, "env": {}, "cwd": "/", "tag": 1, "pty": None}
+    try:
+        one.handle(request, b"", [write])
+    finally:
+        os.chdir(here)
+        os.close(read)
+    [pid] = one._held
+    with ours, theirs:
+        yield one, init.Channel(ours), pid  # type: ignore[arg-type]
+
+
+def test_a_command_that_ends_at_once_is_one_message() -> None:
+    with starts(["/bin/sh", "-c", "exit 3"]) as (one, keeper, pid):
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        one.reap()
+        [(header, _, _)] = keeper.receive()
+        assert header == {"n": 1, "ok": {"pid": pid, "code": 3, "signal": None}}
+        assert one.pause() is None
+
+
+@pytest.mark.parametrize("by", ["time", "another request"])
+def test_a_command_that_goes_on_is_told_soon(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with starts(["/bin/sleep", "100"]) as (one, keeper, pid):
+        try:
+            assert 0 < (one.pause() or init._HOLD_S) <= init._HOLD_S * 1000
+            if by == "time":
+                monkeypatch.setattr(init.time, "monotonic", lambda: float("inf"))
+                assert one.pause() is None
+            else:
+                one.handle({"n": 2, "op": "list", "path": "/nowhere", "limit": 1}, b"", [])
+            header, _, _ = next(keeper.receive())
+            assert header == {"n": 1, "ok": {"pid": pid}}
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        one.reap()
+        assert {"ev": "exit", "tag": 1, "code": None, "signal": 9} in [header for header, _, _ in keeper.receive()]
+
+
 def test_a_tree_is_frozen_before_it_is_killed() -> None:
     """Every look finds a new member, as with something that forks while it is being killed."""
     children = [subprocess.Popen(["sleep", "100"]) for _ in range(3)]
@@ -75,53 +125,9 @@ def test_signalling_nobody_is_no_error() -> None:
     assert not init.send_signal(child.pid, signal.SIGTERM, group=True)
 
 
-def test_a_swap_loses_against_a_change_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "f"
-    path.write_text("one")
-    facts, _ = init.read_file(str(path), 10)
-    real = init._before
-
-    def meddle(target: str, name: str, expect: object) -> os.stat_result | None:
-        found = real(target, name, expect)
-        path.write_text("somebody else")
-        return found
-
-    monkeypatch.setattr(init, "_before", meddle)
-    with pytest.raises(init.Refused, match="changed since") as caught:
-        init.write_file(str(path), b"mine", facts["sha256"], False)
-    assert caught.value.code == "conflict"
-    assert path.read_text() == "somebody else"
-    assert [p.name for p in tmp_path.iterdir()] == ["f"]
-
-
-def test_a_new_file_loses_against_one_that_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "f"
-    monkeypatch.setattr(init, "_before", lambda *_: path.write_text("first") and None)
-    with pytest.raises(init.Refused, match="exists already") as caught:
-        init.write_file(str(path), b"mine", None, False)
-    assert caught.value.code == "conflict"
-    assert path.read_text() == "first"
-    assert [p.name for p in tmp_path.iterdir()] == ["f"]
-
-
-def test_set_user_id_is_not_carried_over(tmp_path: Path) -> None:
-    path = tmp_path / "f"
-    path.write_text("x")
-    path.chmod(0o6755)
-    init.write_file(str(path), b"y", "any", False)
-    assert path.stat().st_mode & 0o7777 == 0o755
-
-
-def test_reading_does_not_wait_for_a_fifo(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    before = time.monotonic()
-    assert init.read_file(str(tmp_path / "fifo"), 5)[0]["kind"] == "other"
-    assert time.monotonic() - before < 60  # it would be for ever
-
-
 def test_limits_never_ask_for_more_than_there_is() -> None:
     script = (
-        "import resource, sys; sys.path.insert(0, sys.argv[1]); import init\n"
+        "import resource, sys; sys.path.insert(0, sys.argv[1]); sys.argv[0] = sys.argv[1] + '/init.py'; import init\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (50, 100))\n"
         "init.set_limits({'nofile': 500, 'memory_bytes': None})\n"
         "print(resource.getrlimit(resource.RLIMIT_NOFILE), resource.getrlimit(resource.RLIMIT_CORE))"

@@ -153,13 +153,15 @@ async def test_servers_inside_work_as_ever(client: KeeperClient, nft: str) -> No
 
 async def test_nothing_runs_in_a_cage_that_the_gate_does_not_serve(short_tmp: Path) -> None:
     refused = plan(short_tmp, {"host": "refused.example.com", "port": 80})
-    refused.wire["init"] = ["/bin/touch", str(project(short_tmp) / "ran")]
+    # An init starts at once, and only its set-up leads to commands.
+    script = "import socket, sys; s = socket.socket(fileno=int(sys.argv[2])); s.recv(1) and open(sys.argv[1], 'w')"
+    refused.wire["init"] = ["/usr/bin/python3", "-c", script, str(project(short_tmp) / "ran")]
     async with keeper(short_tmp, options=options(short_tmp)) as client:
         with pytest.raises(KagedError, match="these rules are refused"):
             await client.ensure_cage("c", refused)
         assert not (short_tmp / "project" / "ran").exists()
         refused.wire["net"]["allow"] = []
-        with pytest.raises(KagedError, match="could not be made"):  # touch is no init, but it has run now
+        with pytest.raises(KagedError, match="could not be made"):  # that is no init, but it was asked now
             await client.ensure_cage("c", refused)
         assert (short_tmp / "project" / "ran").exists()
 

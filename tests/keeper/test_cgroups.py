@@ -141,6 +141,7 @@ async def test_groups_of_a_killed_keeper_are_removed_by_the_next(client: KeeperC
 
 def test_the_settings_of_both_versions() -> None:
     assert settings(LIMITS, unified=True) == [
+        ("cpu", "cpu.weight", "25", False),
         ("memory", "memory.max", str(100 * MIB), True),
         ("memory", "memory.oom.group", "1", True),
         ("memory", "memory.swap.max", "0", False),
@@ -148,6 +149,7 @@ def test_the_settings_of_both_versions() -> None:
         ("cpu", "cpu.max", "150000 100000", True),
     ]
     assert [name for _, name, _, _ in settings(LIMITS, unified=False)] == [
+        "cpu.shares",
         "memory.limit_in_bytes",
         "memory.memsw.limit_in_bytes",
         "pids.max",

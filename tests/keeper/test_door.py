@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +23,13 @@ async def client(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     monkeypatch.setenv("ANTHROPIC_API_KEY", "secret")
     async with keeper(short_tmp) as one:
         yield one
+
+
+def test_the_compiled_init_runs(tmp_path: Path) -> None:
+    for name, content in door.compiled().items():
+        (tmp_path / f"{name}.pyc").write_bytes(content)
+    done = subprocess.run([sys.executable, "-I", "-S", "init.pyc"], cwd=tmp_path, capture_output=True, text=True)
+    assert "IndexError" in done.stderr  # as far as its missing argument
 
 
 async def test_a_host_command_starts_clean(client: KeeperClient, short_tmp: Path) -> None:

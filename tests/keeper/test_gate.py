@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ import pytest
 
 from kaged.cage.client import KeeperClient
 from kaged.core.errors import KagedError
+from kaged.core.keeper_wire import Frame, KeeperError
+from kaged.keeper import gate as gate_module
 from kaged.keeper.gate import MAX_KEPT, Log
+from kaged.keeper.loop import Loop
+from kaged.keeper.plan import Net
 from keeper.netted import API, NFT, asked, curl, gates, needs_nft, options, plan, run
 from real_keeper import LiteralPlan, alive, connect, keeper, kill, project, until
 
@@ -249,9 +254,33 @@ async def test_questions_end_with_the_gate(client: KeeperClient, short_tmp: Path
         await client.answer_ask(question["ask"], "session")
 
 
-def test_the_oldest_decisions_go_first_and_are_counted() -> None:
+@pytest.mark.parametrize("refused", [False, True])
+def test_rules_that_change_while_it_is_opened_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    made = Frame({"ok": {"nft": False, "kinds": []}}, b"", ())
+    monkeypatch.setattr(gate_module, "listen_in", lambda loop, pid, nft, ports, done: done(made))
+    asked, said = list[tuple[dict[str, Any], Any]](), list[KeeperError | None]()
+    gate = gate_module.Gate(Loop(), "", "", "", lambda event: None, str(tmp_path / "number"))
+    monkeypatch.setattr(gate, "_call", lambda request, done, fds=(): asked.append((request, done)))
+    gate.prepare("c", Net({"allow": [API]}, (80,), False), {}, lambda files: None)
+    gate.open("c", 1, said.append)
+    gate.policy("c", Net({"allow": [OTHER]}, (80,), False), None, said.append)
+    assert said == [None]
+    (_, opened) = asked[-1]
+    opened(Frame({"ok": {}}, b"", ()))
+    assert said == [None]  # not before the gate has the new ones
+    (request, answered) = asked[-1]
+    assert (request["op"], request["policy"]) == ("policy", {"allow": [OTHER]})
+    error = KeeperError("bad_request", "no")
+    answered(error if refused else Frame({"ok": {}}, b"", ()))
+    assert said == [None, error if refused else None]
+    assert [request["op"] for request, _ in asked][3:] == ["close"] * refused  # rather none than the old ones
+
+
+def test_the_oldest_decisions_go_first_and_are_counted(tmp_path: Path) -> None:
     told: list[dict[str, Any]] = []
-    log = Log(told.append)
+    log = Log(told.append, str(tmp_path / "number"))
     for number in range(MAX_KEPT + 5):
         log.add({"ev": "network", "number": number})
     assert log.lost == 5
@@ -262,4 +291,20 @@ def test_the_oldest_decisions_go_first_and_are_counted() -> None:
     told.clear()
     log.repeat()
     assert [event["number"] for event in told] == [MAX_KEPT + 4]
-    assert Log(told.append).lost == 0
+    assert Log(told.append, str(tmp_path / "number")).lost == 0
+
+
+def test_numbers_grow_though_the_clock_was_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    record = tmp_path / "number"
+    monkeypatch.setattr(gate_module, "NUMBERS", 3)
+    for hours in range(3):  # a keeper each, and each an hour earlier
+        monkeypatch.setattr(gate_module.clock, "now", partial(float, 10**9 - hours * 3600))
+        log = Log(told.append, str(record))
+        for _ in range(5):
+            log.add({"ev": "network"})
+    numbers = [event["n"] for event in told]
+    assert numbers == sorted(set(numbers)) and len(numbers) == 15
+    record.write_text("nonsense")
+    Log(told.append, str(record)).add({})
+    assert int(record.read_text()) == told[-1]["n"] + 3

@@ -12,6 +12,7 @@ from kaged.api.services import Services
 from kaged.cage.plan import CagePlan
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
+from kaged.core.nearest import did_you_mean
 from kaged.identity.rights import Standing
 from kaged.projects.service import Project
 from kaged.sessions.seen import seen
@@ -124,14 +125,18 @@ async def dsl(services: Svc, actor: Caller, slug: str) -> dict[str, Any]:
 
 
 @router.get("/{slug}/capabilities", name="project.read")
-async def capabilities(services: Svc, actor: Caller, slug: str) -> dict[str, Any]:
-    """What the primary agent's cage allows, in words and as the compiled plan."""
+async def capabilities(services: Svc, actor: Caller, slug: str, agent: str = "primary") -> dict[str, Any]:
+    """What the cage of an agent allows, in words and as the compiled plan."""
     project = await services.projects.get(slug)
     if project.spec is None:
         raise KagedError("dsl_invalid", project.problems[0], {"problems": list(project.problems)})
+    if agent != "primary":
+        text = f"{slug} has no agent {agent!r}, only `primary`{did_you_mean(agent, ['primary'])}"
+        raise KagedError("not_found", text)
     plan = services.plan(project)
-    held = (await services.system.describe())["keeper"]["limits"]
-    explain = [*plan.explain(), f"limits are held by: {held}"]
+    keeper = (await services.system.describe())["keeper"]
+    held = {"limits are held by": keeper["limits"], "the network is held by": plan.net and keeper["network"]}
+    explain = [*plan.explain(), *(f"{what}: {words}" for what, words in held.items() if words)]
     return {"cage": {"words": plan.words(), "explain": explain, "hash": plan.hash()}}
 
 

@@ -168,8 +168,8 @@ ATTACKS: tuple[Attack, ...] = (
 
 
 def main() -> None:
-    """Try the rows whose numbers follow the facts (as JSON) among the arguments: a JSON line for each."""
-    facts = Facts(**json.loads(sys.argv[1]))
-    for attack in (ATTACKS[int(index)] for index in sys.argv[2:]):
+    """Try the rows whose numbers are the arguments, with the facts from standard input: a JSON line for each."""
+    facts = Facts(**json.load(sys.stdin))
+    for attack in (ATTACKS[int(index)] for index in sys.argv[1:]):
         outcome, words = attempt(attack, facts)
         print(json.dumps({"attack": attack.name, "outcome": outcome, "words": words}), flush=True)  # noqa: T201

@@ -1,7 +1,6 @@
-"""From a plan to bubblewrap's options: pure, no kernel needed.
-
-The options travel NUL-separated through `--args`, so no value can become an option of its own; a NUL in one is refused
-here. Everything bubblewrap reads from a descriptor is named and carried as data."""
+"""From a plan to bubblewrap's options: pure, no kernel needed. The options travel NUL-separated through `--args`, so no
+value can become an option of its own; a NUL in one is refused here. Everything bubblewrap reads from a descriptor is
+named and carried as data."""
 
 from kaged.cage.network import CA, CA_BUNDLE, CA_TRUSTSTORE
 from kaged.cage.plan import GID, GITCONFIG_INSIDE, HOME, INIT_INSIDE, KEPT, PLACEHOLDER_MODE, UID, CagePlan, Mount
@@ -32,7 +31,7 @@ GITCONFIG = (
 
 
 def bwrap_options(plan: CagePlan) -> tuple[list[Arg], dict[str, bytes]]:
-    """All of bubblewrap's options for `plan`, and the data they refer to by name, but for the authority's."""
+    """All of bubblewrap's options for `plan`, and the data they refer to by name, but for what the keeper adds."""
     args: list[Arg] = [
         *_isolation(plan),
         *_system(plan),
@@ -88,9 +87,18 @@ def _own_filesystems(plan: CagePlan) -> list[Arg]:
         *_tmpfs(plan, plan.own_bytes, "1777", "/tmp"),
         *home,
         *("--dir", "/run", "--symlink", "/run", "/var/run", "--dir", "/var/tmp"),
-        *("--ro-bind", plan.host.init, INIT_INSIDE),
+        *_init(plan),
         *_data("gitconfig", GITCONFIG_INSIDE),
     ]
+
+
+def _init(plan: CagePlan) -> list[Arg]:
+    """Compiled by the keeper where that is of use: the compilation is a third of the init's start."""
+    inside = [INIT_INSIDE.replace("init", name) for name in ("init", "files")]
+    if plan.host.bytecode:
+        return [arg for path in inside for arg in _data(path.rpartition("/")[2][:-3], path + "c")]
+    outside = [plan.host.init, plan.host.init.replace("init.py", "files.py")]
+    return [arg for pair in zip(outside, inside, strict=True) for arg in ("--ro-bind", *pair)]
 
 
 def _trust(plan: CagePlan) -> list[Arg]:

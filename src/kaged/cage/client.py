@@ -1,15 +1,18 @@
 """The client of the keeper: cages, processes and files, as the rest of the daemon sees them."""
 
 import asyncio
+import contextlib
+import itertools
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, Self
 
 from kaged.cage import launch
+from kaged.cage.changes import Changes
 from kaged.cage.connection import Connection
 from kaged.cage.process import Process as Process
 from kaged.cage.ring import Ring as Ring
@@ -64,6 +67,8 @@ class KeeperState:
     version: int
     limits: str
     """What holds the limits of cages: `cgroup v2`, `cgroup v1`, or `rlimits and a look …`."""
+    network: str
+    """How networks of cages are held: `nftables …`, or `routes alone …` and why."""
     network_lost: int
     """Network events that went because no daemon took them."""
     program: str
@@ -74,11 +79,9 @@ class KeeperState:
 
 @dataclass(frozen=True, slots=True)
 class FileRead:
-    """A file in a cage. `data` holds at most what was asked for, `size` is that of the whole file.
-
-    `sha256` is that of the whole file, and empty for anything but a file of up to 32 MiB. `kind` is
-    `missing` for what does not exist and `other` for what is never opened (FIFOs, devices, sockets).
-    """
+    """A file in a cage. `data` holds at most what was asked for, `size` is that of the whole file. `sha256` is that of
+    the whole file, and empty for anything but a file of up to 32 MiB. `kind` is `missing` for what does not exist and
+    `other` for what is never opened (FIFOs, devices, sockets)."""
 
     data: bytes
     size: int
@@ -125,12 +128,10 @@ def _hook(kind: str, doc: str) -> Any:
 
 
 class KeeperClient:
-    """One connection to the keeper, safe for any number of concurrent callers of one event loop.
-
-    Every method raises `KagedError`: the keeper's refusal in its own words, or `unavailable` once the
-    connection is lost (`closed` is set then, and every process has ended as `cage_lost`). Cancelling a
-    call never undoes what the keeper was asked to do.
-    """
+    """One connection to the keeper, safe for any number of concurrent callers of one event loop. Every method raises
+    `KagedError`: the keeper's refusal in its own words, or `unavailable` once the connection is lost (`closed` is set
+    then, and every process has ended as `cage_lost`). Cancelling a call never undoes what the keeper was asked to
+    do."""
 
     on_network = _hook("network", "Called with each decision of the gate: numbered (`n`), see `network_taken`.")
     on_ask = _hook("ask", "Called with each question for the operator; a new connection hears open ones again.")
@@ -143,17 +144,17 @@ class KeeperClient:
         self._hooks: dict[str, Hook] = {}
         self._early: deque[dict[str, Any]] = deque(maxlen=20_000)
         self._processes: dict[str, Process] = {}
+        self._changes: dict[int, Changes] = {}
+        self._numbers = itertools.count(1)
         self._turns = Turns()
         self._connection = Connection(sock, self._event, self._lost, self._adopt)
         self.closed = self._connection.closed
 
     @classmethod
     async def connect(cls, socket_path: Path, runtime: Path, *, grace_s: float = 600, start: bool = True) -> Self:
-        """Attach to the keeper at `socket_path`, starting it when there is none (and `start`).
-
-        Raises `KagedError`: `conflict` when another daemon is attached or the keeper speaks another
-        version, `unavailable` when there is none or it does not start.
-        """
+        """Attach to the keeper at `socket_path`, starting it when there is none (and `start`). Raises `KagedError`:
+        `conflict` when another daemon is attached or the keeper speaks another version, `unavailable` when there is
+        none or it does not start."""
         try:
             return await cls._attach(socket_path, runtime, grace_s, start)
         except KagedError as error:
@@ -186,18 +187,21 @@ class KeeperClient:
         """Everything the keeper holds now."""
         fields = await self._ask("state")
         return KeeperState(
-            *(fields["pid"], WIRE_VERSION, fields["limits"], fields["network_lost"], fields.get("program", "")),
+            fields["pid"],
+            WIRE_VERSION,
+            fields["limits"],
+            fields["network"],
+            fields["network_lost"],
+            fields.get("program", ""),
             cages=tuple(CageInfo(**cage) for cage in fields["cages"]),
             processes=tuple(_info(process) for process in fields["processes"]),
         )
 
     async def ensure_cage(self, cage_id: str, plan: Plan, *, secrets: Mapping[str, str] | None = None) -> CageInfo:
-        """The cage of that id under that plan, made when needed.
-
-        A cage with another plan is replaced when nothing runs in it; otherwise `conflict`. Where only the network's
-        rules or the `secrets` (name → value; None: as they are) are others, they are put in force in the running
-        cage. `unavailable` when it cannot be made, with bubblewrap's own words in `details["stderr"]`.
-        """
+        """The cage of that id under that plan, made when needed. A cage with another plan is replaced when nothing runs
+        in it; otherwise `conflict`. Where only the network's rules or the `secrets` (name → value; None: as they are)
+        are others, they are put in force in the running cage. `unavailable` when it cannot be made, with bubblewrap's
+        own words in `details["stderr"]`."""
         given = None if secrets is None else dict(secrets)
         return CageInfo(**await self._ask("ensure_cage", id=cage_id, plan=plan.to_wire(), secrets=given))
 
@@ -218,11 +222,9 @@ class KeeperClient:
         env: Mapping[str, str] | None = None, stdin: bool = False, pty: tuple[int, int] | None = None,
         walltime_s: float | None = None,
     ) -> Process:  # fmt: skip
-        """Start a command in a cage, or return what already runs (or ran) under `process_id`.
-
-        `cwd` and `walltime_s` default to the plan's (terminals: no limit), `env` is added to the plan's, `pty` is
-        (columns, rows). Without `stdin` or `pty` its input is empty. `not_found` for an unknown program or folder.
-        """
+        """Start a command in a cage, or return what already runs (or ran) under `process_id`. `cwd` and `walltime_s`
+        default to the plan's (terminals: no limit), `env` is added to the plan's, `pty` is (columns, rows). Without
+        `stdin` or `pty` its input is empty. `not_found` for an unknown program or folder."""
         given = {"argv": list(argv), "cwd": cwd, "env": dict(env or {}), "stdin": stdin, "pty": pty}
         await self._ask("run", cage=cage_id, id=process_id, walltime_s=walltime_s, **given)
         return self._process(process_id)
@@ -268,11 +270,9 @@ class KeeperClient:
     async def write_file(
         self, cage_id: str, path: str, data: bytes, *, expect_sha256: str | None = ANY, make_parents: bool = False
     ) -> FileWrite:
-        """Replace a file inside a cage in one step, keeping its mode.
-
-        `expect_sha256` is the hash it must have now, None when it must not exist, or `ANY`; `conflict`
-        when that does not hold, and nothing is changed then. At most 32 MiB.
-        """
+        """Replace a file inside a cage in one step, keeping its mode. `expect_sha256` is the hash it must have now,
+        None when it must not exist, or `ANY`; `conflict` when that does not hold, and nothing is changed then. At most
+        32 MiB."""
         fields = {"cage": cage_id, "path": path, "expect": expect_sha256, "parents": make_parents}
         frame = await self._connection.request("write", data, **fields)
         return FileWrite(**frame.header["ok"])
@@ -281,6 +281,20 @@ class KeeperClient:
         """The first `limit` entries of a directory inside a cage, sorted by name."""
         fields = await self._ask("list", cage=cage_id, path=path, limit=limit)
         return [DirEntry(*entry) for entry in fields["entries"]]
+
+    @contextlib.asynccontextmanager
+    async def watch(self, cage_id: str, path: str) -> AsyncIterator[Changes]:
+        """What changes in a folder of a cage, by name and without what is in its folders, until the block is left. The
+        folder must be at or below the cage's working directory, with no link on the way: `forbidden` otherwise, or
+        `not_found`. At most 256 in a cage (`unavailable`)."""
+        number = next(self._numbers)
+        changes = self._changes[number] = Changes(cage_id)
+        try:
+            await self._ask("watch", cage=cage_id, path=path, watch=number)
+            yield changes
+        finally:
+            del self._changes[number]
+            self._connection.tell("unwatch", cage=cage_id, watch=number)
 
     async def shutdown(self) -> None:
         """End the keeper and everything in it; returns when nothing is left."""
@@ -340,12 +354,22 @@ class KeeperClient:
         kind = fields["ev"]
         if kind in ("network", "ask", "ask_done"):
             self._hooks[kind](fields) if kind in self._hooks else self._early.append(fields)
+        elif kind == "changed":
+            if (changes := self._changes.get(fields["watch"])) is not None:
+                changes.take(fields["names"], lost=fields["lost"], gone=fields["gone"])
         elif kind == "cage_gone":
+            self._no_more_changes(fields["id"])
             self.on_cage_gone(fields["id"], fields["reason"], fields["words"])
         elif (process := self._processes.get(fields["id"])) is not None:
             process.ended(Exit.from_wire(fields["exit"]))
 
+    def _no_more_changes(self, cage_id: str | None) -> None:
+        for changes in self._changes.values():
+            if cage_id in (None, changes.cage_id):
+                changes.take((), lost=False, gone=True)
+
     def _lost(self) -> None:
+        self._no_more_changes(None)
         for process in self._processes.values():
             process.lost()
 

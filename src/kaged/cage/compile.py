@@ -28,13 +28,11 @@ def compile_plan(
     spec: CageSpec, project_root: Path, *, name: str, default_seccomp: Profile = "default", never: Sequence[Path] = (),
     environ: Mapping[str, str] | None = None, host: HostFacts | None = None, home_dir: Path | None = None,
 ) -> CagePlan:  # fmt: skip
-    """Compile `spec` for the project at `project_root`; `name` is for display only.
-
-    `never` lists folders that no cage may show (the daemon's configuration, home, runtime, audit log);
-    `environ` is where `env.pass` takes its values from (default: this process's environment).
-    `home_dir` is the folder of a home that is kept; without one such a plan can be shown and not started.
-    Raises `KagedError("dsl_invalid")` whose details name the key, when the policy cannot be carried out.
-    """
+    """Compile `spec` for the project at `project_root`; `name` is for display only. `never` lists folders that no cage
+    may show (the daemon's configuration, home, runtime, audit log); `environ` is where `env.pass` takes its values from
+    (default: this process's environment). `home_dir` is the folder of a home that is kept; without one such a plan can
+    be shown and not started. Raises `KagedError("dsl_invalid")` whose details name the key, when the policy cannot be
+    carried out."""
     facts = host_facts() if host is None else host
     root = _root(project_root, never)
     rules = _rules(spec, root, never)

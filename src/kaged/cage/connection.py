@@ -16,11 +16,9 @@ LOST = "the connection to the keeper was lost: everything that ran in it may hav
 
 
 class Connection:
-    """Owns the socket. Events go to `on_event`; `closed` is set once, when the keeper is gone.
-
-    `adopt` sees every answer before the request that waits for it: what came with it (descriptors) has
-    an owner then even when that request was cancelled meanwhile.
-    """
+    """Owns the socket. Events go to `on_event`; `closed` is set once, when the keeper is gone. `adopt` sees every
+    answer before the request that waits for it: what came with it (descriptors) has an owner then even when that
+    request was cancelled meanwhile."""
 
     def __init__(
         self, sock: socket.socket, on_event: Callable[[dict[str, Any]], None], on_close: Callable[[], None],

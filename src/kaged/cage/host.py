@@ -35,12 +35,9 @@ NEEDED_OPTIONS = frozenset({"--args", "--unshare-user", "--seccomp", "--info-fd"
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """The parts of the machine that a plan depends on.
-
-    `base` lists the top-level directories of the system as `(path, link target or None)`; `python` is the
-    interpreter that runs inside and `python_prefix` the folder to bind for it, None when /usr holds it.
-    `ca_files` are the lists of certificate authorities as they are seen inside.
-    """
+    """The parts of the machine that a plan depends on. `base` lists the top-level directories of the system as `(path,
+    link target or None)`; `python` is the interpreter that runs inside and `python_prefix` the folder to bind for it,
+    None when /usr holds it. `ca_files` are the lists of certificate authorities as they are seen inside."""
 
     machine: Machine
     bwrap: str
@@ -54,6 +51,7 @@ class HostFacts:
     ca_files: tuple[str, ...]
     java: bool
     memory_bytes: int
+    bytecode: bool = False  # whether `python` takes what this process's Python compiled
 
 
 @cache
@@ -67,7 +65,7 @@ def host_facts() -> HostFacts:
     bwrap = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin:/run/current-system/sw/bin")
     if bwrap is None:
         raise KagedError("unavailable", "bubblewrap (bwrap) is not installed; install the package bubblewrap")
-    python, prefix = interpreter()
+    python, prefix, bytecode = interpreter()
     etc = _etc_entries(Path("/etc"))
     return HostFacts(
         machine="x86_64" if machine == "x86_64" else "aarch64", bwrap=bwrap, options=_options(bwrap),
@@ -75,7 +73,7 @@ def host_facts() -> HostFacts:
         python=python, python_prefix=prefix, ca_files=_ca_files(Path("/etc"), etc),
         init=str(Path(__file__).resolve().parent.parent / "inside" / "init.py"),
         java=shutil.which("java", path="/usr/local/bin:/usr/bin:/bin") is not None,
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), bytecode=bytecode,
     )  # fmt: skip
 
 
@@ -109,14 +107,15 @@ def _ca_files(etc: Path, entries: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(path) for path in inside if path.is_file()))
 
 
-def interpreter(system: Path = SYSTEM_PYTHON) -> tuple[str, str | None]:
-    """The Python for inside: the system's when new enough, else this process's own, with its folder."""
+def interpreter(system: Path = SYSTEM_PYTHON) -> tuple[str, str | None, bool]:
+    """The Python for inside: the system's when new enough, else this process's own, with its folder; and whether it
+    takes our byte code."""
     named = re.fullmatch(r"python3\.([0-9]+)", system.resolve().name) if system.exists() else None
     if named is not None and (3, int(named[1])) >= OLDEST_PYTHON:
-        return str(system), None
+        return str(system), None, (3, int(named[1])) == sys.version_info[:2]
     prefix = Path(sys.base_prefix).resolve()
     own = prefix / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     if not own.exists():
         words = f"{SYSTEM_PYTHON} is missing or older than 3.9 and {own} does not exist"
         raise KagedError("unavailable", f"cages need a Python of their own: {words}; install the package python3")
-    return str(own), None if prefix.is_relative_to("/usr") else str(prefix)
+    return str(own), None if prefix.is_relative_to("/usr") else str(prefix), True

@@ -31,11 +31,9 @@ def dial(path: Path) -> socket.socket | None:
 
 
 async def start(path: Path, runtime: Path, grace_s: float) -> None:
-    """Start a keeper and wait until its socket takes connections.
-
-    Nothing of the daemon's environment but a few harmless names goes with it. Its messages go to
-    `<runtime>/keeper.log`. Raises `KagedError` (`unavailable`) with what it said when it does not start.
-    """
+    """Start a keeper and wait until its socket takes connections. Nothing of the daemon's environment but a few
+    harmless names goes with it. Its messages go to `<runtime>/keeper.log`. Raises `KagedError` (`unavailable`) with
+    what it said when it does not start."""
     main = Path(kaged.__file__).parent / "keeper" / "main.py"
     log = runtime / "keeper.log"
     errors = _open_log(log)

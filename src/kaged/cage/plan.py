@@ -13,6 +13,7 @@ from kaged.core.errors import KagedError
 
 HOME = "/home/agent"
 INIT_INSIDE = "/run/kaged/init.py"
+"""The cage's init as source, `files.py` beside it; with a `c` at the end as byte code."""
 GITCONFIG_INSIDE = "/run/kaged/gitconfig"
 UID = GID = 1000
 PLACEHOLDER_MODE = 0o1755
@@ -28,14 +29,11 @@ Home = Literal["ephemeral", "session", "project"]
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One mount at `path`, which is the same inside as outside.
-
-    `pin` is a writable folder bound onto itself: a mount point cannot be renamed, so nobody inside can move a
-    folder away to get rid of the protected file in it. `hide-dir` and `hide-file` cover what is there, `keep-file`
-    is one of `KEPT`.
-    `placeholder` says that the path is missing outside: bubblewrap makes an empty folder of an unusual mode to
-    mount on, unseen by version control; the keeper removes it, which can only ever remove an empty folder.
-    """
+    """One mount at `path`, which is the same inside as outside. `pin` is a writable folder bound onto itself: a mount
+    point cannot be renamed, so nobody inside can move a folder away to get rid of the protected file in it. `hide-dir`
+    and `hide-file` cover what is there, `keep-file` is one of `KEPT`. `placeholder` says that the path is missing
+    outside: bubblewrap makes an empty folder of an unusual mode to mount on, unseen by version control; the keeper
+    removes it, which can only ever remove an empty folder."""
 
     kind: MountKind
     path: str
@@ -58,11 +56,9 @@ class PlanLimits:
 
 @dataclass(frozen=True, slots=True)
 class CagePlan:
-    """A compiled cage policy.
-
-    `rules` is what the project file asked for, `protect` the patterns that stay read-only, `mounts` how both are
-    carried out, in order. `lent` are folders of toolchains. `home_dir` holds, outside, a home which is kept.
-    """
+    """A compiled cage policy. `rules` is what the project file asked for, `protect` the patterns that stay read-only,
+    `mounts` how both are carried out, in order. `lent` are folders of toolchains. `home_dir` holds, outside, a home
+    which is kept."""
 
     name: str
     root: str
@@ -93,19 +89,15 @@ class CagePlan:
 
     @property
     def guards(self) -> tuple[str, ...]:
-        """Paths that must stay mount points for as long as the cage lives.
-
-        The kernel detaches one when the file below is renamed over or removed outside (an editor's save, `git
-        config`); from then on the path would be writable inside.
-        """
+        """Paths that must stay mount points for as long as the cage lives. The kernel detaches one when the file below
+        is renamed over or removed outside (an editor's save, `git config`); from then on the path would be writable
+        inside."""
         return tuple(mount.path for mount in self.mounts if mount.path != self.root)
 
     def hash(self) -> str:
-        """SHA-256 over the policy, as hex: a plan stays the same when `.envrc` is created.
-
-        A cage that runs takes another network policy as it is, so of `net` only that counts which is built in:
-        whether there is one, whether it trusts an authority of its own, and which placeholders it holds.
-        """
+        """SHA-256 over the policy, as hex: a plan stays the same when `.envrc` is created. A cage that runs takes
+        another network policy as it is, so of `net` only that counts which is built in: whether there is one, whether
+        it trusts an authority of its own, and which placeholders it holds."""
         policy = asdict(self)
         del policy["name"], policy["mounts"]
         net = self.net
@@ -133,8 +125,9 @@ class CagePlan:
         if self.keeps != "ephemeral" and self.home_dir is None:
             raise KagedError("unavailable", f"the cage keeps its home by {self.keeps}, and has no folder for it")
         args, data = bwrap_options(self)
+        init = INIT_INSIDE + "c" * self.host.bytecode
         return {
-            "hash": self.hash(), "args": args, "init": [self.host.python, "-I", "-S", INIT_INSIDE],
+            "hash": self.hash(), "args": args, "init": [self.host.python, "-I", "-S", init],
             "data": {name: base64.b64encode(content).decode("ascii") for name, content in data.items()},
             "env": dict(self.env), "workdir": self.workdir, "limits": asdict(self.limits),
             "placeholders": list(self.placeholders), "guards": list(self.guards),

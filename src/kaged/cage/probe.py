@@ -92,11 +92,9 @@ class ProbeReport:
 
 
 async def probe(client: KeeperClient, *, attacks: bool = False, place: Path | None = None) -> ProbeReport:
-    """Start a cage through `client`, try the attacks in it, and end it.
-
-    `attacks` adds the slow ones and, for each, the control (a few seconds). `place` is where the trial project is made
-    (default: the folder for temporary files). Never raises for a cage that fails: that is what the report says.
-    """
+    """Start a cage through `client`, try the attacks in it, and end it. `attacks` adds the slow ones and, for each, the
+    control (a few seconds). `place` is where the trial project is made (default: the folder for temporary files). Never
+    raises for a cage that fails: that is what the report says."""
     rows = [index for index, attack in enumerate(ATTACKS) if attacks or not attack.slow]
     try:
         with stage(place, client.pid) as trial:
@@ -169,11 +167,13 @@ async def _try(client: KeeperClient, trial: Stage, where: str, rows: Sequence[in
     plan = trial.plan()
     ended: Exit | None
     start = f"import sys; sys.path.insert(0, {str(trial.project)!r}); from attacks.table import main; main()"
-    argv = [plan.host.python, "-I", "-S", "-B", "-c", start, json.dumps(trial.told(where)), *map(str, rows)]
+    argv = [plan.host.python, "-I", "-S", "-B", "-c", start, *map(str, rows)]
+    # Not among the arguments: whoever looks for processes by the path of a socket would find this one.
+    facts = json.dumps(trial.told(where)).encode()
     if where in (NAMESPACE, OUTSIDE):
-        ended, output = None, await trial.run_outside(where, argv, plan)
+        ended, output = None, await trial.run_outside(where, argv, plan, facts)
     else:
-        ended, output = await _run(client, plan if where == CAGE else Weakened(plan, where), argv)
+        ended, output = await _run(client, plan if where == CAGE else Weakened(plan, where), argv, facts)
     lost = {"outcome": "broken", "words": f"it ended before that: {ended}", "ended": "early"}
     try:
         told = {told["attack"]: told for told in map(json.loads, output.splitlines())}
@@ -193,10 +193,13 @@ async def _cage(client: KeeperClient, plan: Plan) -> AsyncIterator[str]:
         await client.drop_cage(cage)
 
 
-async def _run(client: KeeperClient, plan: Plan, argv: Sequence[str]) -> tuple[Exit, bytes]:
+async def _run(client: KeeperClient, plan: Plan, argv: Sequence[str], given: bytes = b"") -> tuple[Exit, bytes]:
     async with _cage(client, plan) as cage:
-        process = await client.run(cage, f"{cage}-try", argv, walltime_s=TIME_LIMIT_S)
+        process = await client.run(cage, f"{cage}-try", argv, walltime_s=TIME_LIMIT_S, stdin=True)
         try:
+            with contextlib.suppress(KagedError):  # it has ended already, which is told below
+                await process.write(given)
+                await process.close_stdin()
             ended = await process.wait()
             return ended, process.stream.read(0, _OUTPUT_LIMIT)[1]
         finally:

@@ -31,11 +31,9 @@ class Turns:
 
 
 class Ring:
-    """Output bytes of one process, counted from 0 since it began; everybody reads from here by offset.
-
-    While it flows this object is the one reader of the source. Back-pressure: between `pause` and
-    `resume` nothing is read, so that the program blocks as it would on a slow terminal.
-    """
+    """Output bytes of one process, counted from 0 since it began; everybody reads from here by offset. While it flows
+    this object is the one reader of the source. Back-pressure: between `pause` and `resume` nothing is read, so that
+    the program blocks as it would on a slow terminal."""
 
     def __init__(self, stream: Stream, on_end: Callable[[], None] = lambda: None, turns: Turns | None = None) -> None:
         self._stream = stream
@@ -131,11 +129,9 @@ class Ring:
                 waiter.set_result(None)
 
     def settle(self, done: Callable[[], None]) -> None:
-        """Call `done` once all that was put out before this moment is in the ring, even when paused.
-
-        The source of an ended command may stay open in programs it left behind: this does not wait for
-        them. A pipe tells how much it holds; a PTY only that it is quiet.
-        """
+        """Call `done` once all that was put out before this moment is in the ring, even when paused. The source of an
+        ended command may stay open in programs it left behind: this does not wait for them. A pipe tells how much it
+        holds; a PTY only that it is quiet."""
         if self._stream.stage is not None:
             self._settle_pty(_PTY_QUIET_LOOKS, _PTY_MOST_LOOKS, done)
             return

@@ -1,9 +1,7 @@
-"""The cage's system call filter, written straight as classic BPF: no library, the same for two machines.
-
-The filter never sees what a pointer leads to, so `clone3` (whose flags are behind one) answers ENOSYS and
-programs fall back to `clone`. Only the low 32 bits of an argument are compared: the kernel ignores the
-rest for these calls, so a 64-bit comparison would let `TIOCSTI | 1 << 32` through.
-"""
+"""The cage's system call filter, written straight as classic BPF: no library, the same for two machines. The filter
+never sees what a pointer leads to, so `clone3` (whose flags are behind one) answers ENOSYS and programs fall back to
+`clone`. Only the low 32 bits of an argument are compared: the kernel ignores the rest for these calls, so a 64-bit
+comparison would let `TIOCSTI | 1 << 32` through."""
 
 import errno
 import struct

@@ -78,15 +78,15 @@ class Stage:
         own = {"hosts": self.facts.hosts[:1], "sockets": self.facts.sockets[:2]}
         return {**facts, **own, "inits": [self.facts.victim]}
 
-    async def run_outside(self, where: str, argv: Sequence[str], plan: CagePlan) -> bytes:
+    async def run_outside(self, where: str, argv: Sequence[str], plan: CagePlan, given: bytes) -> bytes:
         """What a command said without a cage; raises `KagedError` with its complaints when it failed."""
         own = (plan.host.bwrap, *_NAMESPACE, "--bind", str(self.base), str(self.base), "--")
         process = await asyncio.create_subprocess_exec(
             *(own if where == NAMESPACE else ()), *("timeout", str(TIME_LIMIT_S)), *argv, cwd=self.project,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[self.leak],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[self.leak],
             env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "KAGED_PROBE": "a secret"},
         )  # fmt: skip
-        out, err = await process.communicate()
+        out, err = await process.communicate(given)
         if process.returncode:
             stderr = err.decode("utf-8", "replace")
             raise KagedError("unavailable", f"it ended with {process.returncode}", {"stderr": stderr})

@@ -1,7 +1,6 @@
-"""Toolchains of the account's home that a cage may borrow, read-only: code, and never what holds credentials.
-
-Each line names the folders that the tools need to run; the settings beside them (an `.npmrc`, a `pip.conf`, cargo's
-credentials, Maven's `settings.xml`, pipx's metadata) stay outside."""
+"""Toolchains of the account's home that a cage may borrow, read-only: code, and never what holds credentials. Each line
+names the folders that the tools need to run; the settings beside them (an `.npmrc`, a `pip.conf`, cargo's credentials,
+Maven's `settings.xml`, pipx's metadata) stay outside."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

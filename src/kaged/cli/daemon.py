@@ -89,6 +89,7 @@ def status(target: Target, as_json: bool) -> int:
         f"  mode      {daemon['mode']}, on {daemon['bind']}",
         f"  keeper    pid {keeper['pid']}: {len(system['cages'])} cages, {system['running']} processes",
         f"  limits    of cages are held by {keeper['limits']}",
+        f"  network   of cages is held by {keeper['network']}",
         f"  projects  {len(projects)}",
     ]
     for it in system.get("nonces", ()):

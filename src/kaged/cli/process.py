@@ -52,10 +52,29 @@ def end_listener(path: Path, timeout_s: float) -> int | None:
     if os.geteuid() not in (0, uid):
         raise KagedError("forbidden", f"process {pid} belongs to uid {uid}; run this as that account")
     try:
-        os.kill(pid, signal.SIGTERM)
+        handle = os.pidfd_open(pid)
     except ProcessLookupError:
         return None
-    if not wait_end(pid, timeout_s):
-        text = f"process {pid} did not end within {timeout_s:.0f} s; end it with: kill -9 {pid}"
-        raise KagedError("unavailable", text)
+    try:
+        if not _listens(pid, path):
+            return None  # the number is somebody else's by now
+        signal.pidfd_send_signal(handle, signal.SIGTERM)
+        if not select.select([handle], [], [], timeout_s)[0]:
+            text = f"process {pid} did not end within {timeout_s:.0f} s; end it with: kill -9 {pid}"
+            raise KagedError("unavailable", text)
+    except ProcessLookupError:
+        return None
+    finally:
+        os.close(handle)
     return pid
+
+
+def _listens(pid: int, path: Path) -> bool:
+    """Whether the process holds the socket of that path. A socket names whoever made it listen, even when that one is
+    gone and a child of it holds the socket."""
+    rows = (row.split() for row in Path("/proc/net/unix").read_text().splitlines())
+    sockets = {f"socket:[{row[6]}]" for row in rows if row[7:] == [str(path)]}
+    try:
+        return any(str(fd.readlink()) in sockets for fd in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:  # it ended meanwhile
+        return False

@@ -125,11 +125,12 @@ def cage() -> None:
 
 @output.command(cage, "kaged cage explain sample", json=True)
 @click.argument("project")
-def explain(target: Target, project: str, as_json: bool) -> None:
-    """Explain the cage of PROJECT's agent, line by line.
+@click.argument("agent", default="primary")
+def explain(target: Target, project: str, agent: str, as_json: bool) -> None:
+    """Explain the cage of PROJECT's AGENT (default: primary), line by line.
 
     This is the plan that the kernel enforces, compiled from the project file as it is on disk now."""
-    found = target.api().get(f"/projects/{part(project)}/capabilities")["cage"]
+    found = target.api().get(f"/projects/{part(project)}/capabilities", agent=agent)["cage"]
     plan = f"  plan {found['hash']}" if "hash" in found else ""
     output.show(found, as_json, [f"{project}: {found['words']}", *(f"  {entry}" for entry in found["explain"]), plan])
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-WIRE_VERSION: Final = 2
+WIRE_VERSION: Final = 3
 """Raised with every change that an older peer would misread."""
 MAX_HEADER: Final = 4 * 1024 * 1024
 MAX_PAYLOAD: Final = 32 * 1024 * 1024
@@ -21,6 +21,7 @@ MAX_FDS: Final = 64
 RING_CAPACITY: Final = 8 * 1024 * 1024
 """Bytes of a process's output that stay readable."""
 _ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_DECODE = json.JSONDecoder().raw_decode
 _PREFIX = struct.Struct("!II")
 _FD_SIZE = array.array("i").itemsize
 
@@ -46,7 +47,7 @@ class KeeperError(Exception):
 @dataclass(frozen=True, slots=True)
 class Exit:
     """How a process ended: an exit code or a signal (both None when the cage was lost), and why: `exited`, `walltime`,
-    `killed`, `cage_lost`, `memory` or `pids`; anything but `exited` is the keeper's doing or the cage's end."""
+    `killed`, `cage_lost`, `memory`, `pids` or `disk`; anything but `exited` is the keeper's doing or the cage's end."""
 
     code: int | None
     signal: int | None
@@ -94,15 +95,13 @@ class FrameReader:
         self._buffer += data
         self._fds.extend(fds)
         frames = []
-        while (frame := self._next()) is not None:
+        while len(self._buffer) >= _PREFIX.size and (frame := self._next()) is not None:
             frames.append(frame)
         if len(self._fds) > self._max_fds:
             raise WireError("more file descriptors came than a frame may carry")
         return frames
 
     def _next(self) -> Frame | None:
-        if len(self._buffer) < _PREFIX.size:
-            return None
         head, body = _PREFIX.unpack_from(self._buffer)
         if head > MAX_HEADER or body > self._max_payload:
             raise WireError(f"a frame of {head} + {body} bytes is over the limit")
@@ -127,10 +126,11 @@ class FrameReader:
 
 def _parse(text: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(text.decode())
+        words = text.decode()
+        header, end = _DECODE(words)
     except (ValueError, RecursionError) as error:
         raise WireError("a frame's header is not JSON") from error
-    if not isinstance(header, dict):
+    if not isinstance(header, dict) or end != len(words):
         raise WireError("a frame's header is not an object")
     return header
 

@@ -1,9 +1,7 @@
 """A project's cage as this daemon makes it: its plan, the home it keeps, the values of its secrets."""
 
 import asyncio
-import contextlib
 import logging
-import os
 from asyncio.subprocess import DEVNULL
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +11,7 @@ from kaged.cage.plan import CagePlan
 from kaged.cage.secrets import secret_values
 from kaged.cage.words import size
 from kaged.core.errors import KagedError
+from kaged.core.folder_size import sizes
 from kaged.projects.cage_spec import CageSpec
 from kaged.projects.service import Project
 from kaged.settings.config import Loaded
@@ -48,7 +47,7 @@ class Cages:
     async def check_room(self, plan: CagePlan) -> None:
         """Refuse a kept home that is over its limit; a home in memory cannot be. KagedError conflict."""
         home, limit = plan.home_dir, plan.limits.disk_bytes
-        if home is not None and (used := await asyncio.to_thread(_used, Path(home))) > limit:
+        if home is not None and (used := await asyncio.to_thread(_used, home)) > limit:
             text = f"The agent's home holds {size(used)}, more than `limits.disk` allows ({size(limit)})"
             raise KagedError("conflict", f"{text}: remove something from {home}, or raise the limit.")
 
@@ -82,24 +81,10 @@ def _spec(project: Project) -> CageSpec:
     return project.spec.primary.cage
 
 
-def _used(folder: Path) -> int:
-    """Bytes on disk of all that is in `folder`, links not followed. KagedError conflict if it hides something."""
-    total, left = 0, [str(folder)]
+def _used(folder: str) -> int:
+    """Bytes on disk of all that is in `folder`. KagedError conflict if it hides something."""
     try:
-        while left:
-            with contextlib.suppress(FileNotFoundError), os.scandir(left.pop()) as entries:
-                for entry in entries:
-                    total += _size(entry)
-                    if entry.is_dir(follow_symlinks=False):
-                        left.append(entry.path)
+        return max(sizes(folder))
     except OSError as error:
         text = f"{error.filename} in the agent's home cannot be measured ({error.strerror})"
         raise KagedError("conflict", f"{text}: make it readable, or remove it.") from error
-    return total
-
-
-def _size(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat(follow_symlinks=False).st_blocks * 512
-    except FileNotFoundError:
-        return 0

@@ -145,7 +145,7 @@ async def _describe(parts: Parts, life: Life, reload: Reload) -> dict[str, Any]:
             "bind": parts.listening.address,
             "home": str(parts.loaded.paths.home),
         },
-        "keeper": {"pid": state.pid, "version": state.version, "limits": state.limits},
+        "keeper": {"pid": state.pid, "version": state.version, "limits": state.limits, "network": state.network},
         "cages": [{"id": cage.id, "started_at": clock.iso(cage.started_at)} for cage in state.cages],
         "nonces": [{k: v for k, v in it.items() if k != "fingerprint"} for it in reload.describe()["items"]],
         "running": sum(process.running for process in state.processes),

@@ -1,39 +1,44 @@
-"""Process 1 of a cage: starts commands, reaps them, signals them, reads and writes files for the keeper. This one
-file is bound into the cage and run by the cage's own Python (3.9 or newer), so it imports the standard library only
-and nothing of kaged. It speaks `keeper_wire`'s frames over an inherited socket and ends, and the whole cage with it,
-when that socket closes. The keeper uses its process functions for the processes it starts itself."""
+"""Process 1 of a cage: starts commands, reaps and signals them, and does file operations for the keeper. This file and
+`files.py` are bound into the cage and run by the cage's own Python (3.9 or newer), so they import the standard library
+only and nothing of kaged. It speaks `keeper_wire`'s frames over an inherited socket and ends, and the whole cage with
+it, when that socket closes. The keeper uses its process functions for the processes it starts itself."""
 
 from __future__ import annotations
 
-import array
-import ctypes
-import errno
 import fcntl
 import os
 import resource
 import select
-import stat
 import struct
 import sys
 import termios
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
     import socket
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from typing import Any, BinaryIO
+    from typing import Any
 
     Answer = tuple[dict[str, Any], bytes, int | None]
 else:  # what stands behind these modules, without `enum` and `re`, which take longer than all the rest of a start
     import _signal as signal
     import _socket as socket
 
+if TYPE_CHECKING or __package__:  # the keeper's
+    from kaged.inside import files
+    from kaged.inside.files import Refused, refusal
+else:
+    sys.path.append(os.path.dirname(sys.argv[0]))
+    import files
+    from files import Refused, refusal
+
 RLIMIT_LOCKS = 10
 """Ignored by Linux since 2.4, but inherited by every descendant: it labels the processes of one command."""
-FILE_LIMIT = 32 * 1024 * 1024  # largest file, in bytes, that is hashed and handed over whole
 _PREFIX = struct.Struct("!II")
 _PR_SET_DUMPABLE = 4
+_HOLD_S = 0.003  # how long the answer to a start waits for the command's end, so that both are one message
 RESET_SIGNALS = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD, signal.SIGTERM]
 
 
@@ -59,39 +64,6 @@ class _Scanning:
 
 
 _loads, _dumps = _json_codec()
-
-
-class Refused(Exception):
-    """An answer that says no: a code of `kaged.core.errors` and a sentence."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-
-_SENTENCES = {
-    errno.ENOENT: ("not_found", "{0} does not exist"),
-    errno.EEXIST: ("conflict", "{0} exists already: read it before you replace it"),
-    errno.ENOTDIR: ("not_found", "a part of {0} is not a directory"),
-    errno.EACCES: ("forbidden", "{0} may not be used by this cage: permission denied"),
-    errno.EPERM: ("forbidden", "{0} may not be used by this cage: operation not permitted"),
-    errno.EROFS: ("forbidden", "{0} is read-only in this cage"),
-    errno.EBUSY: ("forbidden", "{0} is mounted by itself in this cage and cannot be replaced"),
-    errno.ELOOP: ("bad_request", "{0} goes through too many symbolic links"),
-    errno.ENOSPC: ("unavailable", "the disk that holds {0} is full: make room and try again"),
-    errno.EDQUOT: ("unavailable", "the disk quota for {0} is used up: make room and try again"),
-    errno.EAGAIN: ("unavailable", "the cage has reached its limit of processes, so {0} was not started"),
-    errno.ENOMEM: ("unavailable", "there is not enough memory for {0}"),
-}
-
-
-def refusal(error: OSError | ValueError, subject: str) -> Refused:
-    """The sentence for a failed system call on `subject`."""
-    if not isinstance(error, OSError):
-        return Refused("bad_request", f"{subject!r} cannot be passed on: {error}")
-    code, text = _SENTENCES.get(error.errno or 0, ("unavailable", "{0}: " + (error.strerror or str(error))))
-    return Refused(code, text.format(subject))
 
 
 def find_program(name: str, env: Mapping[str, str]) -> str:
@@ -226,115 +198,6 @@ def send_signal(pid: int, number: int, *, group: bool = False) -> bool:
     return True
 
 
-def kind_of(mode: int) -> str:
-    """`file`, `dir`, `link` or `other`."""
-    return {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link"}.get(stat.S_IFMT(mode), "other")
-
-
-def read_file(path: str, limit: int) -> tuple[dict[str, Any], bytes]:
-    """Facts about a file and its first `limit` bytes. Nothing but regular files is opened."""
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return _facts(os.stat(path)), b""
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as file:
-            return _contents(file, os.fstat(fd), limit)
-    except (FileNotFoundError, NotADirectoryError):
-        return {"kind": "missing", "size": 0, "sha256": "", "mtime_ns": 0, "mode": 0}, b""
-    except (OSError, ValueError) as error:
-        raise refusal(error, path) from error
-
-
-def _contents(file: BinaryIO, found: os.stat_result, limit: int) -> tuple[dict[str, Any], bytes]:
-    import hashlib  # only cages whose files are read pay for it
-
-    if not stat.S_ISREG(found.st_mode):  # replaced since it was looked at
-        return _facts(found), b""
-    if found.st_size > FILE_LIMIT:
-        return _facts(found), file.read(min(limit, FILE_LIMIT))
-    data = file.read(FILE_LIMIT + 1)
-    digest = hashlib.sha256(data).hexdigest() if len(data) <= FILE_LIMIT else ""
-    return dict(_facts(found), size=len(data), sha256=digest), data[: min(limit, FILE_LIMIT)]
-
-
-def _facts(found: os.stat_result) -> dict[str, Any]:
-    mode, kind = stat.S_IMODE(found.st_mode), kind_of(found.st_mode)
-    return {"kind": kind, "size": found.st_size, "sha256": "", "mtime_ns": found.st_mtime_ns, "mode": mode}
-
-
-def write_file(path: str, data: bytes, expect: Any, parents: bool) -> dict[str, Any]:
-    """Replace a file in one step. `expect`: "any", None (must be new) or the hash it must have now."""
-    import hashlib
-
-    try:
-        target = os.path.realpath(path)
-        before = _before(target, path, expect)
-        folder = os.path.dirname(target)
-        if parents:
-            os.makedirs(folder, exist_ok=True)
-        temporary = f"{folder}/.{os.urandom(8).hex()}.tmp"
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(fd, "wb") as file:
-                os.fchmod(fd, 0o644 if before is None else stat.S_IMODE(before.st_mode) & 0o1777)
-                file.write(data)
-            _replace(temporary, target, before, path, expect)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except (OSError, ValueError) as error:
-        raise refusal(error, path) from error
-    return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "created": before is None}
-
-
-def _before(target: str, path: str, expect: Any) -> os.stat_result | None:
-    facts, _ = read_file(target, 0) if isinstance(expect, str) and expect != "any" else ({}, b"")
-    try:
-        found = os.stat(target)
-    except (FileNotFoundError, NotADirectoryError):
-        found = None
-    if found is not None and not stat.S_ISREG(found.st_mode):
-        raise Refused("bad_request", f"{path} is not a regular file")
-    if expect is None and found is not None:
-        raise Refused("conflict", f"{path} exists already: read it before you replace it")
-    if facts and found is None:
-        raise Refused("conflict", f"{path} does not exist any more: it was removed since it was read")
-    if facts and facts["sha256"] == "":
-        raise Refused("payload_too_large", f"{path} has over {FILE_LIMIT} bytes: change it with a command")
-    if facts and facts["sha256"] != expect:
-        raise Refused("conflict", f"{path} was changed since it was read: read it again")
-    return found
-
-
-def _replace(temporary: str, target: str, before: os.stat_result | None, path: str, expect: Any) -> None:
-    """Put the new file in place, unless the old one changed while it was written."""
-    if before is None and expect is None:
-        os.link(temporary, target)  # unlike a rename it fails when somebody was faster
-        os.unlink(temporary)
-        return
-    if isinstance(expect, str) and expect != "any" and before is not None:
-        now = os.stat(target)
-        if (now.st_mtime_ns, now.st_size, now.st_ino) != (before.st_mtime_ns, before.st_size, before.st_ino):
-            raise Refused("conflict", f"{path} was changed since it was read: read it again")
-    os.rename(temporary, target)
-
-
-def list_dir(path: str, limit: int) -> dict[str, Any]:
-    """The first `limit` names of a directory, sorted, without following links."""
-    try:
-        names = sorted(os.listdir(path))
-    except (OSError, ValueError) as error:
-        raise refusal(error, path) from error
-    entries = []
-    for name in names[:limit]:
-        try:
-            found = os.lstat(f"{path}/{name}")
-        except OSError:  # gone meanwhile, or not to be looked at: what cannot be described is not listed
-            continue
-        entries.append([name, kind_of(found.st_mode), found.st_size, found.st_mtime_ns])
-    return {"entries": entries}
-
-
 class Channel:
     """The socket to the keeper: blocking frames, as in `kaged.core.keeper_wire`."""
 
@@ -345,12 +208,12 @@ class Channel:
 
     def receive(self) -> Iterator[tuple[dict[str, Any], bytes, list[int]]]:
         """The frames that one read completes. Raises EOFError when the keeper is gone."""
-        size = array.array("i").itemsize  # `socket.recv_fds` would drop the flag, and commands inherit the descriptors
-        data, extra, _, _ = self.sock.recvmsg(65536, socket.CMSG_LEN(64 * size), socket.MSG_CMSG_CLOEXEC)
+        # `socket.recv_fds` would drop the flag, and commands inherit the descriptors
+        data, extra, _, _ = self.sock.recvmsg(65536, socket.CMSG_LEN(256), socket.MSG_CMSG_CLOEXEC)
         if not data:
             raise EOFError
         for _, _, raw in extra:
-            self._fds.extend(array.array("i", raw[: len(raw) - len(raw) % size]))
+            self._fds += struct.unpack(f"{len(raw) // 4}i", raw[: len(raw) // 4 * 4])
         self._buffer += data
         while len(self._buffer) >= _PREFIX.size:
             head, body = _PREFIX.unpack_from(self._buffer)
@@ -371,20 +234,26 @@ class Channel:
         text = _dumps(header).encode("ascii")
         view = memoryview(_PREFIX.pack(len(text), len(payload)) + text + payload)
         if fd is not None:
-            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", fd))
             view = view[self.sock.sendmsg([view], [rights]) :]
         self.sock.sendall(view)
 
 
 class Init:
-    """The state of a cage: which child belongs to which command."""
+    """The state of a cage: which child belongs to which command, and which starts are not answered yet."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._tags: dict[int, int] = {}
+        self._env: dict[str, str] = {}
+        self._nice = 0
+        self._held: dict[int, dict[str, Any]] = {}
+        self._until = 0.0
+        self.watches = files.Watches()
 
     def handle(self, header: dict[str, Any], payload: bytes, fds: list[int]) -> None:
-        """Do one request and answer it."""
+        """Do one request and answer it; the answer to a start may wait a moment."""
+        self.tell_held()
         answer: dict[str, Any] = {"n": header["n"]}
         body, passed = b"", None
         try:
@@ -397,27 +266,56 @@ class Init:
         finally:
             for fd in fds:
                 os.close(fd)
+        if passed is None and "pid" in answer.get("ok", ()) and header["op"] == "spawn":
+            self._held[answer["ok"]["pid"]] = answer
+            self._until = time.monotonic() + _HOLD_S
+            return
         self._channel.send(answer, body, passed)
         if passed is not None:
             os.close(passed)
 
+    def pause(self) -> float | None:
+        """Tell what is due; how many milliseconds may pass until more is."""
+        now, changes = time.monotonic(), self.watches.due
+        if self._held and self._until <= now:
+            self.tell_held()
+        if changes and changes <= now:
+            for told in self.watches.tell():
+                self._channel.send(told)
+        due = [at for at in (self._until if self._held else 0.0, self.watches.due) if at]
+        return (min(due) - now) * 1000 if due else None
+
+    def tell_held(self) -> None:
+        """Answer what waits: these commands go on."""
+        while self._held:
+            self._channel.send(self._held.popitem()[1])
+
     def _do(self, header: dict[str, Any], payload: bytes, fds: list[int]) -> Answer:
         op, path = header["op"], header.get("path", "")
         if op == "spawn":
-            command = header["argv"], header["env"], header["cwd"], header["tag"]
-            pid, master = spawn(*command, fds, header["pty"])
+            env = dict(self._env, **header["env"])
+            pid, master = spawn(header["argv"], env, header["cwd"], header["tag"], fds, header["pty"])
             self._tags[pid] = header["tag"]
+            os.setpriority(os.PRIO_PROCESS, pid, self._nice)
             return {"pid": pid}, b"", master
         if op == "read":
-            return (*read_file(path, header["limit"]), None)
+            return (*files.read_file(path, header["limit"]), None)
         if op == "write":
-            return write_file(path, payload, header["expect"], header["parents"]), b"", None
+            return files.write_file(path, payload, header["expect"], header["parents"]), b"", None
         if op == "list":
-            return list_dir(path, header["limit"]), b"", None
+            return files.list_dir(path, header["limit"]), b"", None
+        if op == "watch":
+            self.watches.add(header["watch"], header["root"], path)
+            return {}, b"", None
+        if op == "unwatch":
+            self.watches.drop(header["watch"])
+            return {}, b"", None
         if op == "signal":
             return {"count": self._signal(header["tag"], header["sig"], header["tree"])}, b"", None
         if op == "setup":
             set_limits(header["limits"])
+            self._env = header["env"]
+            self._nice = header["nice"]
             return {"pid": os.getpid()}, b"", None
         raise Refused("bad_request", f"the cage's init knows no {op!r}")
 
@@ -430,8 +328,11 @@ class Init:
     def reap(self) -> None:
         """Collect every ended child and report those that are commands."""
         for pid, code, number in reap():
-            tag = self._tags.pop(pid, None)
-            if tag is not None:
+            tag, answer = self._tags.pop(pid, None), self._held.pop(pid, None)
+            if answer is not None:
+                answer["ok"].update(code=code, signal=number)
+                self._channel.send(answer)
+            elif tag is not None:
                 self._channel.send({"ev": "exit", "tag": tag, "code": code, "signal": number})
 
 
@@ -448,7 +349,7 @@ def set_limits(limits: Mapping[str, Any]) -> None:
 
 def main(argv: Sequence[str]) -> None:
     """Serve the keeper until its socket closes. `argv[1]` is the socket's number."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+    if files.libc("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         sys.exit("the cage's init could not hide its memory from the commands")
     number = int(argv[1])
     os.set_inheritable(number, False)
@@ -464,7 +365,12 @@ def main(argv: Sequence[str]) -> None:
     for fd in (number, wake):
         poll.register(fd, select.POLLIN)
     while True:
-        ready = dict(poll.poll())
+        pause = init.pause()
+        if init.watches.fd is not None:  # while changes are gathered, the kernel keeps them
+            poll.register(init.watches.fd, 0 if init.watches.due else select.POLLIN)
+        ready = dict(poll.poll(pause))
+        if init.watches.fd in ready:
+            init.watches.gather()
         if wake in ready:
             os.read(wake, 4096)
             init.reap()

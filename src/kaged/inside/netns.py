@@ -1,8 +1,7 @@
-"""The listeners of a cage's network, made inside its network namespace by a child that leaves again. A socket stays
-in the namespace it was made in, so the gate serves the cage from outside. Only a child may enter: whoever enters a
-user namespace has no way back, and only there may it change the cage's network. Every address is made local to the
-cage, so whatever a program connects to arrives at our listeners: at a listener for each port, or with nft at one for
-all."""
+"""The listeners of a cage's network, made inside its network namespace by a child that leaves again. A socket stays in
+the namespace it was made in, so the gate serves the cage from outside. Only a child may enter: whoever enters a user
+namespace has no way back, and only there may it change the cage's network. Every address is made local to the cage, so
+whatever a program connects to arrives at our listeners: at a listener for each port, or with nft at one for all."""
 
 import ctypes
 import errno

@@ -20,10 +20,13 @@ from kaged.keeper.gate import Gate
 from kaged.keeper.guard import Guard
 from kaged.keeper.link import Answer, Calls, Link, close_all
 from kaged.keeper.loop import Loop
-from kaged.keeper.plan import Plan
+from kaged.keeper.plan import Plan, check
 
 START_LIMIT_S, END_LIMIT_S = 20.0, 3.0
+NICE, NICE_IN_GROUP = 10, 19
+"""Of commands: the init has to be faster than a fork bomb, and without a group so have the daemon and the keeper."""
 _KEPT_ERRORS, _MAX_INFO = 8192, 65536
+_CHANGED = {"watch": int, "names": list[str], "lost": bool, "gone": bool}
 
 
 class State(enum.Enum):
@@ -33,12 +36,13 @@ class State(enum.Enum):
 
 
 class Cage:
-    """One cage. `on_exit(tag, code, signal)` and `on_gone(cage)` are told what happens in it. It starts with
-    `begin`; `group` is its control group, if there is one."""
+    """One cage. `on_exit(tag, code, signal)`, `on_changed(event)` and `on_gone(cage)` are told what happens in it. It
+    starts with `begin`; `group` is its control group, if there is one."""
 
     def __init__(
         self, loop: Loop, cage_id: str, plan: Plan, group: Group | None,
-        on_exit: Callable[[int, int | None, int | None], None], on_gone: Callable[["Cage"], None],
+        on_exit: Callable[[int, int | None, int | None], None], on_changed: Callable[[dict[str, Any]], None],
+        on_gone: Callable[["Cage"], None],
     ) -> None:  # fmt: skip
         self.id = cage_id
         self.plan, self.group = plan, group
@@ -49,7 +53,7 @@ class Cage:
         self.end_reason = "cage_lost"
         self._loop = loop
         self._gate: Gate | None = None
-        self._on_exit, self._on_gone = on_exit, on_gone
+        self._on_exit, self._on_changed, self._on_gone = on_exit, on_changed, on_gone
         self._started: door.Started | None = None
         self._pidfd: int | None = None
         self._info = bytearray()
@@ -58,13 +62,14 @@ class Cage:
         self._mourners: list[Callable[[], None]] = []
         self._calls = Calls()
         self._end: KeeperError | None = None
-        self._oom_told = 0
+        self.oom_told = 0
         self._was_ready = False
+        self.watched = False  # whether a daemon asked for changes of its folders
         self._open: set[int] = set()
         self._link: Link | None = None
         self._guard: Guard | None = None
         late = f"it was not ready after {START_LIMIT_S:.0f} seconds"
-        self._timer = loop.later(START_LIMIT_S, lambda: self._fail(late))
+        self._timer = loop.later(START_LIMIT_S, lambda: self.fail(late))
 
     def begin(self, gate: Gate, secrets: Mapping[str, str]) -> None:
         """Start it; with a network the gate comes first."""
@@ -99,7 +104,8 @@ class Cage:
                     self._take_hold()
 
     def _take_hold(self) -> None:
-        """Nothing of the agent runs before the init is let go: hold it, limit it, let the gate serve it."""
+        """Hold it, limit it, let its init start, and let the gate serve it meanwhile: nothing of the agent runs before
+        the init is set up."""
         assert self.bwrap_pid is not None
         try:
             self.init_pid = int(json.loads(self._info)["child-pid"])
@@ -110,42 +116,45 @@ class Cage:
         except ProcessLookupError:
             return  # it has given up: its end and its words come next
         except (OSError, ValueError, KeyError) as error:
-            self._fail(f"bwrap's answer could not be used: {error}")
+            self.fail(f"bwrap's answer could not be used: {error}")
             return
-        if self._gate is not None:
-            self._gate.open(self.id, self.init_pid, self._release)
-        else:
-            self._release(None)
-
-    def _release(self, error: KeeperError | None) -> None:
-        if self.state is not State.STARTING or self._started is None:
-            return
-        if error is not None:
-            self._fail(error.message)
-            return
+        assert self._started is not None
         try:
             os.write(self._started.block, b"x")
         except OSError as failed:
-            self._fail(f"bwrap has ended: {failed.strerror}")
+            self.fail(f"bwrap has ended: {failed.strerror}")
             return
         self._close(self._started.block)
         self._link = Link(self._loop, self._started.channel, self._frame, self._lost, max_fds=1)
-        self.call({"op": "setup", "limits": asdict(self.plan.limits)}, done=self._set_up)
+        if self._gate is not None:
+            self._gate.open(self.id, self.init_pid, self._served)
+        else:
+            self._served(None)
 
-    def _fail(self, words: str) -> None:
+    def _served(self, error: KeeperError | None) -> None:
+        if self.state is State.STARTING:
+            if error is not None:
+                self.fail(error.message)
+            else:
+                setup: dict[str, Any] = {"op": "setup", "limits": asdict(self.plan.limits), "env": self.plan.env}
+                setup["nice"] = NICE if self.group is None else NICE_IN_GROUP
+                self.call(setup, done=self._set_up)
+
+    def fail(self, words: str, reason: str = "cage_lost") -> None:
+        """End it, and say why."""
         self._errors += words.encode("utf-8", "surrogateescape")
-        self.kill()
+        self.kill(reason)
 
     def _set_up(self, answer: Frame | KeeperError) -> None:
         assert self.init_pid is not None
         if isinstance(answer, KeeperError):
-            self._fail(answer.message)
+            self.fail(answer.message)
             return
         self._timer.cancel()
         try:  # not sooner: bwrap tells its child's number before it mounts, the init answers after that
             self._guard = Guard(self._loop, self.init_pid, self.plan.guards, self._uncovered)
         except OSError as error:
-            self._fail(f"its mounts cannot be watched: {error.strerror}")
+            self.fail(f"its mounts cannot be watched: {error.strerror}")
             return
         self._guard.check()
         if self.state is State.STARTING:
@@ -154,7 +163,7 @@ class Cage:
             self._settle(None)
 
     def _uncovered(self, path: str) -> None:
-        self._fail(f"{path} was replaced outside while the cage had it covered")
+        self.fail(f"{path} was replaced outside while the cage had it covered")
 
     def when_ready(self, done: Callable[[KeeperError | None], None]) -> None:
         """Call `done` once the cage can run commands, or with why it cannot."""
@@ -178,20 +187,29 @@ class Cage:
     def _frame(self, frame: Frame) -> None:
         header = frame.header
         try:
-            if header.get("ev") != "exit":
+            if "ev" not in header:
                 self._calls.settle(frame)
             elif frame.fds:
-                raise ValueError("an exit with a descriptor")
+                raise ValueError("an event with a descriptor")
+            elif header["ev"] == "changed":
+                check(header, _CHANGED)
+                self._on_changed({"ev": "changed", **{key: header[key] for key in _CHANGED}})
             else:
-                self._on_exit(int(header["tag"]), _small(header["code"]), _small(header["signal"]))
-        except (KeyError, TypeError, ValueError) as error:
+                self._on_exit(int(header["tag"]), small(header["code"]), small(header["signal"]))
+        except (KeyError, TypeError, ValueError, KeeperError) as error:
             close_all(frame.fds)
-            self._fail(f"the cage's init sent nonsense: {error!r}")
+            self.fail(f"the cage's init sent nonsense: {error!r}")
 
     def _lost(self, reason: str) -> None:
         if self.state is State.READY:
             self._errors += f"{reason}\n".encode()
         self.kill()
+
+    def unwatch(self) -> None:
+        """Whoever asked for changes is gone."""
+        if self.watched:
+            self.call({"op": "unwatch", "watch": None}, done=lambda answer: None)
+        self.watched = False
 
     def when_gone(self, done: Callable[[], None]) -> None:
         """Call `done` once nothing of the cage is left."""
@@ -224,7 +242,7 @@ class Cage:
         """bwrap has ended; nothing of the cage is left."""
         assert self._started is not None
         self._read_errors(self._started.errors)
-        if self.end_reason == "cage_lost" and self.starved(self._oom_told):
+        if self.end_reason == "cage_lost" and self.starved(self.oom_told):
             self.end_reason = "memory"
             self._errors += b"it took more memory than its limit"
         for held in (self._link or self._started.channel, self._guard):
@@ -252,8 +270,8 @@ class Cage:
 
     def starved(self, since: int) -> bool:
         """Whether that happened again since there were `since` of it."""
-        self._oom_told = self.oom_kills()
-        return self._oom_told > since
+        self.oom_told = self.oom_kills()
+        return self.oom_told > since
 
     def _start_error(self, code: int | None, number: int | None) -> KeeperError:
         words, how = self.words(), f"exit code {code}" if number is None else f"signal {number}"
@@ -297,7 +315,8 @@ def _read(fd: int) -> bytes | None:
         return None
 
 
-def _small(value: object) -> int | None:
+def small(value: object) -> int | None:
+    """An exit code or a signal, or None; raises ValueError for what cannot be one."""
     if value is None or (type(value) is int and 0 <= value <= 255):
         return value
     raise ValueError("a number out of range")

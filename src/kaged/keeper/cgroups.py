@@ -27,12 +27,18 @@ class Group:
     def __init__(self, folders: Mapping[str, str], *, unified: bool) -> None:
         self._folders, self._unified = folders, unified
         self._places = frozenset(folders.values())
+        self._limits = Limits()
 
     def make(self, limits: Limits) -> None:
         """Make it, with its limits; raises OSError."""
+        self._limits = limits
         for folder in self._places:
             os.mkdir(folder)
-        for controller, name, value, needed in settings(limits, unified=self._unified):
+        self.hold()
+
+    def hold(self) -> None:
+        """Put the limits in force (again)."""
+        for controller, name, value, needed in settings(self._limits, unified=self._unified):
             with contextlib.nullcontext() if needed else contextlib.suppress(OSError):
                 _write(f"{self._folders[controller]}/{name}", value)
 
@@ -52,10 +58,11 @@ class Group:
         return 0
 
     def release(self) -> None:
-        """Take the limit of time off: what is to end must get some to do so."""
-        with contextlib.suppress(OSError):
-            name, value = ("cpu.max", "max") if self._unified else ("cpu.cfs_quota_us", "-1")
-            _write(f"{self._folders['cpu']}/{name}", value)
+        """Take the limits of time off: what is to end, and the init that ends it, must get some to do so."""
+        legacy = {"cpu.cfs_quota_us": "-1", "cpu.shares": "1024"}
+        for name, value in ({"cpu.max": "max", "cpu.weight": "100"} if self._unified else legacy).items():
+            with contextlib.suppress(OSError):
+                _write(f"{self._folders['cpu']}/{name}", value)
 
     def remove(self) -> bool:
         """End what is left in it and remove it; whether it is gone."""
@@ -125,13 +132,15 @@ class Groups:
 
 def settings(limits: Limits, *, unified: bool) -> list[tuple[str, str, str, bool]]:
     """(controller, file, value, whether it has to work) for every limit that is set."""
-    found = []
+    # The daemon and the keeper come first when there is not enough time for all. Version 1 weighs a cage against
+    # every task beside it, and those may be anybody's.
+    found = [("cpu.weight", "25", False) if unified else ("cpu.shares", "512", False)]
     if limits.memory_bytes is not None:
         size = str(limits.memory_bytes)
         if unified:  # a kernel without swap has no such file
-            found = [("memory.max", size, True), ("memory.oom.group", "1", True), ("memory.swap.max", "0", False)]
+            found += [("memory.max", size, True), ("memory.oom.group", "1", True), ("memory.swap.max", "0", False)]
         else:
-            found = [("memory.limit_in_bytes", size, True), ("memory.memsw.limit_in_bytes", size, False)]
+            found += [("memory.limit_in_bytes", size, True), ("memory.memsw.limit_in_bytes", size, False)]
     if limits.pids is not None:
         found.append(("pids.max", str(limits.pids + OURS), True))
     if limits.cpu is not None:
@@ -199,8 +208,8 @@ def _started(pid: str) -> str:
 
 
 def _read(path: str) -> str:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
+    with open(path, "rb", 0) as file:  # once for each command, and text files are slow
+        return file.read().decode("utf-8", "replace")
 
 
 def _write(path: str, text: str) -> None:

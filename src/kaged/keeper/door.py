@@ -3,6 +3,7 @@ thread only: `--die-with-parent` follows the thread that started the cage."""
 
 import contextlib
 import ctypes
+import marshal
 import os
 import pwd
 import resource
@@ -10,11 +11,13 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib._bootstrap_external import MAGIC_NUMBER  # importlib.util loads for long
 from typing import Any
 
 from kaged.core.gate_wire import GATE_VERSION
 from kaged.core.keeper_wire import KeeperError
-from kaged.inside import init
+from kaged.inside import files, init
 from kaged.keeper.plan import Plan
 from kaged.keeper.processes import Command
 
@@ -49,9 +52,17 @@ def find_bwrap() -> str:
     raise KeeperError("unavailable", "bubblewrap is not installed: install the package `bubblewrap`")
 
 
-def start_cage(plan: Plan, files: Mapping[str, bytes]) -> Started:
-    """Start bwrap for a plan; `files` adds to its data. Its init runs only after a byte on `block`."""
-    bwrap = find_bwrap()
+@cache
+def compiled() -> dict[str, bytes]:
+    """The cage's init and what it imports as files of byte code for Pythons of our own version."""
+    modules: dict[str, Any] = {"init": init, "files": files}
+    codes = {name: module.__loader__.get_code(module.__name__) for name, module in modules.items()}
+    return {name: bytes(MAGIC_NUMBER) + bytes(12) + marshal.dumps(code) for name, code in codes.items()}
+
+
+def start_cage(plan: Plan, authority: Mapping[str, bytes]) -> Started:
+    """Start bwrap for a plan; `authority` adds to its data. Its init runs only after a byte on `block`."""
+    bwrap, data = find_bwrap(), {**compiled(), **authority, **plan.data}
     with contextlib.ExitStack() as given, contextlib.ExitStack() as kept:
         info = _pipe(read_into=kept, write_into=given)
         block = _pipe(read_into=given, write_into=kept)
@@ -64,7 +75,7 @@ def start_cage(plan: Plan, files: Mapping[str, bytes]) -> Started:
         for arg in plan.args:
             if isinstance(arg, dict):
                 name = arg.get("data", "")
-                inherited.append(_memory_file(plan.data.get(name, files.get(name)), name, given))
+                inherited.append(_memory_file(data.get(name), name, given))
                 words.append(str(inherited[-1]))
             else:
                 words.append(arg)
@@ -137,7 +148,7 @@ class HostDoor:
         resource.setrlimit(resource.RLIMIT_NOFILE, self._nofile)
         try:
             return init.spawn(command.argv, {**host_env(), **command.env}, command.cwd, tag, fds, command.pty)
-        except init.Refused as error:
+        except files.Refused as error:
             raise KeeperError(error.code, error.message) from error
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, ours)

@@ -3,6 +3,7 @@ it reports on the way to the daemon: numbered, and kept until the daemon has sto
 start of the gate and go nowhere else."""
 
 import base64
+import contextlib
 import os
 import signal
 import socket
@@ -21,10 +22,12 @@ from kaged.keeper.loop import Loop, Timer
 from kaged.keeper.plan import Net
 
 MAX_KEPT = 10_000
+NUMBERS = 1_000_000  # how many are spoken for at a time
 ANSWER_LIMIT_S = 10.0
 PAUSE_S = 10.0
 ENDED = "the gate has ended: this cage has no network until it runs again"
 BACK = "the gate runs again"
+WITHOUT = "routes alone, so other ports than the usual ones and those of the rules lead nowhere ({})"
 Done = Callable[[KeeperError | None], None]
 Files = Callable[[Mapping[str, bytes] | KeeperError], None]
 
@@ -41,17 +44,27 @@ class Served:
 
 
 class Log:
-    """Network events: each gets a number, which grows also from one keeper to the next."""
+    """Network events: each gets a number, which grows also from one keeper to the next, even when somebody set the
+    clock back between them: the file `record` holds a number that none has reached."""
 
-    def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, tell: Callable[[dict[str, Any]], None], record: str) -> None:
         self.lost = 0  # how many were dropped because no daemon took them
         self._tell = tell
-        self._number = int(clock.now() * 1000)
+        self._record = record
+        with contextlib.suppress(OSError, ValueError), open(record, encoding="ascii") as file:
+            self._bound = int(file.read())
+        self._number = max(int(clock.now() * 1000), self._bound)
         self._kept: deque[dict[str, Any]] = deque(maxlen=MAX_KEPT)
+
+    _bound = 0
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Keep it and tell the daemon."""
         self._number += 1
+        if self._number >= self._bound:
+            self._bound = self._number + NUMBERS
+            with contextlib.suppress(OSError), open(self._record, "w", encoding="ascii") as file:  # a full disk
+                file.write(str(self._bound))
         self.lost += len(self._kept) == MAX_KEPT
         self._kept.append({**event, "n": self._number})
         self._tell(self._kept[-1])
@@ -82,8 +95,11 @@ def listen_in(loop: Loop, pid: int, nft: str, ports: Sequence[int], done: Answer
 class Gate:
     """Starts the gate, asks it, and starts it again. `tell` sends an event to the daemon, if there is one."""
 
-    def __init__(self, loop: Loop, program: str, site: str, nft: str, tell: Callable[[dict[str, Any]], None]) -> None:
-        self.log = Log(tell)
+    def __init__(
+        self, loop: Loop, program: str, site: str, nft: str, tell: Callable[[dict[str, Any]], None], record: str
+    ) -> None:
+        self.log = Log(tell, record)
+        self.words = f"nftables ({nft})" if nft else WITHOUT.format("nftables is not installed")
         self._loop = loop
         self._program = program, site
         self._nft, self._tell = nft, tell
@@ -125,8 +141,19 @@ class Gate:
             done(made)
             return
 
+        rules = _rules(cage_id, served)
+
         def opened(answer: Frame | KeeperError) -> None:
             served.open = isinstance(answer, Frame)
+            if served.open and _rules(cage_id, served) != rules:  # others came while it was opened
+                self._call({"op": "policy", **_rules(cage_id, served)}, caught_up)
+            else:
+                done(_error(answer))
+
+        def caught_up(answer: Frame | KeeperError) -> None:
+            if isinstance(answer, KeeperError) and served.open:  # the old rules must not stay in force
+                served.open = False
+                self._call({"op": "close", "cage": cage_id}, lambda _: None)
             done(_error(answer))
 
         try:
@@ -134,8 +161,10 @@ class Gate:
                 done(KeeperError("unavailable", "the cage has ended"))
                 return
             served.nft = made.header["ok"]["nft"]
+            if self._nft and not served.nft:
+                self.words = WITHOUT.format("nftables could not load its rules, see keeper.log")
             sockets = {"nft": served.nft, "sockets": made.header["ok"]["kinds"]}
-            self._call({"op": "open", **_rules(cage_id, served), **sockets}, opened, made.fds)
+            self._call({"op": "open", **rules, **sockets}, opened, made.fds)
         finally:
             close_all(made.fds)
 

@@ -58,31 +58,35 @@ class Link:
         if not self.open:
             return
         view = memoryview(wire.encode(header, payload, len(fds)))
-        self._queue.append((view, [os.dup(fd) for fd in fds]))  # the caller may close its own at once
-        self._queued += len(view)
+        sent = 0 if self._queue else self._send(view, fds)
+        if sent == len(view) or not self.open:
+            return
+        # What waits has descriptors of its own: the caller may close its at once.
+        self._queue.append((view[sent:], [] if sent else [os.dup(fd) for fd in fds]))
+        self._queued += len(view) - sent
+        self._loop.add_writer(self._fd, self._flush)
         if self._queued > MAX_QUEUED:
             self.close("the other end does not read")
-            return
-        if len(self._queue) == 1:
-            self._flush()
+
+    def _send(self, view: memoryview, fds: Sequence[int]) -> int:
+        try:
+            return wire.send(self._sock, view, fds)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.close(f"the connection broke: {error}")
+        return 0
 
     def _flush(self) -> None:
         while self._queue:
             view, fds = self._queue[0]
-            try:
-                sent = wire.send(self._sock, view, fds)
-            except BlockingIOError:
-                self._loop.add_writer(self._fd, self._flush)
-                return
-            except OSError as error:
-                self.close(f"the connection broke: {error}")
+            if not (sent := self._send(view, fds)):
                 return
             close_all(fds)
             self._queued -= sent
+            self._queue[0] = (view[sent:], [])
             if sent == len(view):
                 self._queue.popleft()
-            else:
-                self._queue[0] = (view[sent:], [])
         self._loop.remove_writer(self._fd)
 
     def close(self, reason: str = "it has ended") -> None:

@@ -2,7 +2,7 @@
 
 import heapq
 import os
-import selectors
+import select
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,8 @@ class Loop:
     """Runs callbacks until `stop`. A callback's exception ends the loop: nothing is hidden here."""
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._epoll = select.epoll()
+        self._watched: dict[int, int] = {}
         self._readers: dict[int, Callback] = {}
         self._writers: dict[int, Callback] = {}
         self._timers: list[Timer] = []
@@ -72,14 +73,13 @@ class Loop:
             self._register(fd)
 
     def _register(self, fd: int) -> None:
-        events = selectors.EVENT_READ * (fd in self._readers) | selectors.EVENT_WRITE * (fd in self._writers)
-        known = fd in self._selector.get_map()
+        events = select.EPOLLIN * (fd in self._readers) | select.EPOLLOUT * (fd in self._writers)
+        known, self._watched[fd] = fd in self._watched, events
         if not events:
-            self._selector.unregister(fd)
-        elif known:
-            self._selector.modify(fd, events)
+            del self._watched[fd]
+            self._epoll.unregister(fd)
         else:
-            self._selector.register(fd, events)
+            (self._epoll.modify if known else self._epoll.register)(fd, events)
 
     def later(self, seconds: float, call: Callback) -> Timer:
         """Call once, `seconds` from now."""
@@ -95,10 +95,11 @@ class Loop:
         """Serve until `stop`."""
         self._running = True
         while self._running:
-            for key, events in self._selector.select(self._pause()):
-                for event, calls in ((selectors.EVENT_READ, self._readers), (selectors.EVENT_WRITE, self._writers)):
-                    if events & event and (call := calls.get(key.fd)):
-                        call()
+            for fd, events in self._epoll.poll(self._pause()):  # an end or an error is told to both
+                if events & ~select.EPOLLOUT and (call := self._readers.get(fd)):
+                    call()
+                if events & ~select.EPOLLIN and (call := self._writers.get(fd)):
+                    call()
             self._fire()
 
     def _pause(self) -> float | None:

@@ -2,8 +2,9 @@
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import UnionType
 from typing import Any, get_args, get_origin
 
@@ -14,6 +15,7 @@ USUAL_PORTS = (22, 80, 443, 8080, 8443)
 _PLAN = {
     "hash": str, "args": list[str | dict[str, str]], "data": dict[str, str], "init": list[str], "env": dict[str, str],
     "workdir": str, "limits": dict, "placeholders": list[str], "guards": list[str] | None, "net": dict | None,
+    "home": str | None,
 }  # fmt: skip
 _RULES = ("allow", "http", "secrets")
 
@@ -56,6 +58,7 @@ class Plan:
     """Empty mount points that bwrap makes in the project; removed when no cage needs them any more."""
     guards: Sequence[str]  # mount points without which the cage must not go on
     net: Net | None  # None: no network at all
+    home: str | None  # the folder of a home that is kept: `limits.disk_bytes` is for it
 
     def paths(self) -> frozenset[str]:
         """Every absolute path among the arguments: what this cage's mounts may rest on."""
@@ -101,22 +104,27 @@ def check(fields: object, shape: Mapping[str, Any], at: str = "") -> dict[str, A
     if not isinstance(fields, dict):
         raise KeeperError("bad_request", f"`{at[:-1]}` must be dict")
     for key, kind in shape.items():
-        name = kind.__name__ if isinstance(kind, type) else kind
-        require(_fits(fields.get(key), kind), f"`{at}{key}` must be {name}")
+        if not _fitting(kind)(fields.get(key)):
+            name = kind.__name__ if isinstance(kind, type) else kind
+            raise KeeperError("bad_request", f"`{at}{key}` must be {name}")
     return fields
 
 
-def _fits(value: Any, kind: Any) -> bool:
+@cache
+def _fitting(kind: Any) -> Callable[[Any], bool]:
     """Whether a value out of JSON has a type, written as in annotations; a whole number is a float, too."""
     origin, parts = get_origin(kind), get_args(kind)
     if isinstance(kind, UnionType):
-        return any(_fits(value, part) for part in parts)
+        kinds = [_fitting(part) for part in parts]
+        return lambda value: any(fits(value) for fits in kinds)
     if origin in (list, dict):
-        items = value.values() if isinstance(value, dict) else value
-        return isinstance(value, origin) and all(_fits(item, parts[-1]) for item in items)
-    if isinstance(value, bool):
-        return kind in (bool, Any)
-    return kind is Any or isinstance(value, int | float if kind is float else kind)
+        inner = _fitting(parts[-1])
+        every = dict.values if origin is dict else iter
+        return lambda value: isinstance(value, origin) and all(map(inner, every(value)))
+    if kind in (bool, Any):
+        return lambda value: kind is Any or isinstance(value, bool)
+    plain = int | float if kind is float else kind
+    return lambda value: isinstance(value, plain) and not isinstance(value, bool)
 
 
 def require(fits: bool, sentence: str) -> None:

@@ -56,6 +56,15 @@ class Process:
         if self.stream.source is not None:
             self._loop.add_reader(self.stream.source, self._readable)
 
+    def read_last(self) -> None:
+        """The command has ended: read what it put out, and on if others still hold its output."""
+        target = self.stream.head + self.stream.waiting()
+        while self.stream.head < target and self.stream.pump(1):
+            pass
+        self._readable()  # most often the end itself
+        if not self.stream.ended:
+            self.read_here()
+
     def _readable(self) -> None:
         self.stream.pump()
         if self.stream.ended:

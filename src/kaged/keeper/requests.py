@@ -29,7 +29,8 @@ def handle(server: Server, request: Request) -> None:
 
 def _state(server: Server, request: Request) -> None:
     cages = [c.describe() for c in server.cages.values() if c.state is State.READY]
-    facts = {"pid": os.getpid(), "limits": server.groups.words, "network_lost": server.gate.log.lost}
+    facts: dict[str, Any] = {"pid": os.getpid(), "limits": server.groups.words}
+    facts |= {"network": server.gate.words, "network_lost": server.gate.log.lost}
     facts["program"] = os.path.dirname(os.path.abspath(__file__))
     request.reply({**facts, "cages": cages, "processes": [p.describe() for p in server.table]})
 
@@ -70,7 +71,7 @@ def _make(server: Server, cage_id: str, plan: Plan, secrets: Mapping[str, str]) 
         text = f"the cage's control group could not be made: {error.strerror}"
         raise KeeperError("unavailable", text) from error
     server.placeholders.add(plan.placeholders)
-    cage = Cage(server.loop, cage_id, plan, group, server.table.exited, server.cage_gone)
+    cage = Cage(server.loop, cage_id, plan, group, server.table.exited, server.event, server.cage_gone)
     server.cages[cage_id] = cage
     cage.begin(server.gate, secrets)
     return cage
@@ -150,6 +151,20 @@ def _file(server: Server, request: Request) -> None:
     cage.call({"op": op, "path": path, **how}, request.payload, done=done)
 
 
+def _watch(server: Server, request: Request) -> None:
+    cage, number = _cage(server, request), request.fields["watch"]
+    how: dict[str, Any] = {"op": request.fields["op"], "watch": number}
+    if how["op"] == "watch":
+        root = cage.plan.workdir
+        how |= {"root": root, "path": os.path.join(root, request.fields["path"])}
+        cage.watched = True
+
+    def done(answer: Frame | KeeperError) -> None:
+        request.fail(answer) if isinstance(answer, KeeperError) else request.reply({})
+
+    cage.call(how, done=done)
+
+
 def _answer_ask(server: Server, request: Request) -> None:
     ask, verdict = request.fields["ask"], request.fields["verdict"]
     server.gate.answer(ask, verdict, lambda error: request.fail(error) if error else request.reply({}))
@@ -188,6 +203,8 @@ OPS: Mapping[str, tuple[Callable[[Server, Request], None], Mapping[str, Any]]] =
     "read": (_file, {**_FILE, "limit": int}),
     "write": (_file, {**_FILE, "expect": str | None}),
     "list": (_file, {**_FILE, "limit": int}),
+    "watch": (_watch, {**_FILE, "watch": int}),
+    "unwatch": (_watch, {"cage": str, "watch": int}),
     "answer_ask": (_answer_ask, {"ask": str, "verdict": str}),
     "network_taken": (_at_once, {"upto": int}),
     "shutdown": (Server.end, {}),

@@ -69,7 +69,7 @@ class Server:
     ) -> None:  # fmt: skip
         self.loop = loop
         self.groups = Groups(loop, enabled=groups)
-        self.gate = Gate(loop, *gate, self.event)
+        self.gate = Gate(loop, *gate, self.event, path + ".number")
         self.started_at = clock.now()
         self.cages: dict[str, Cage] = {}
         self.table = Table(loop, door.prepare(), self._exited)
@@ -148,6 +148,8 @@ class Server:
         if link is self._attached:
             self._attached = None
             self.table.detach()
+            for cage in self.cages.values():
+                cage.unwatch()
             self.gate.attended(False)
             self._grace = self.loop.later(self._grace_s, self.end)
 

@@ -1,6 +1,7 @@
 """The table of processes: starting them by the id the daemon chose, and keeping the ended for a while."""
 
 import os
+import signal
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -8,7 +9,7 @@ from functools import partial
 from kaged.core.keeper_stream import Stream
 from kaged.core.keeper_wire import Frame, KeeperError
 from kaged.inside import init
-from kaged.keeper.cages import Cage
+from kaged.keeper.cages import Cage, State, small
 from kaged.keeper.door import HostDoor
 from kaged.keeper.kin import descendants
 from kaged.keeper.link import close_all
@@ -59,8 +60,8 @@ class Table:
         self._tags += 1
         finish = partial(self._started, cage, command, self._tags, ours)
         if cage is not None:
-            env = {**cage.plan.env, **command.env}
-            if command.pty is not None:
+            env = dict(command.env)
+            if command.pty is not None and "TERM" not in cage.plan.env:
                 env.setdefault("TERM", "xterm-256color")
             how = {"tag": self._tags, "argv": command.argv, "env": env, "cwd": command.cwd, "pty": command.pty}
             cage.call({"op": "spawn", **how}, fds=given, done=finish)
@@ -92,7 +93,9 @@ class Table:
                 done(answer)
             return
         try:
-            pid = int(answer.header["ok"]["pid"])
+            started = answer.header["ok"]
+            pid, ended = int(started["pid"]), "code" in started
+            code, number = small(started.get("code")), small(started.get("signal"))
             stream, stdin = _streams(ours, answer.fds)
         except (KeyError, TypeError, ValueError):
             for done in waiting:
@@ -101,12 +104,18 @@ class Table:
         process = Process(self._loop, command, cage.id if cage else None, tag, stream, stdin)
         if cage is not None:
             process.send = partial(_signal_in_cage, cage, tag)
-            process.give_up, process.starved = cage.kill, partial(cage.starved, cage.oom_kills())
+            since = cage.oom_told if ended else cage.oom_kills()
+            process.give_up, process.starved = cage.kill, partial(cage.starved, since)
         else:
             self.host[pid] = process
             process.send = partial(self._signal_on_host, process, pid)
         self._by_id[command.id] = process
-        process.read_here()
+        if ended:  # so soon that the init told both at once; whoever waits hears of it with the answer
+            process.read_last()
+            process.ended(code, number)
+            self._bound()
+        else:
+            process.read_here()
         for done in waiting:
             done(process)
 
@@ -175,7 +184,14 @@ class Table:
 
 
 def _signal_in_cage(cage: Cage, tag: int, number: int, tree: bool) -> None:
-    cage.call({"op": "signal", "tag": tag, "sig": number, "tree": tree}, done=lambda answer: None)
+    def done(_: Frame | KeeperError) -> None:
+        if deadly and cage.group is not None and cage.state is State.READY:
+            cage.group.hold()
+
+    deadly = tree and number == signal.SIGKILL
+    if deadly and cage.group is not None:  # the init has to be faster than a fork bomb
+        cage.group.release()
+    cage.call({"op": "signal", "tag": tag, "sig": number, "tree": tree}, done=done)
 
 
 def _streams(ours: list[int], fds: tuple[int, ...]) -> tuple[Stream, int | None]:

@@ -1,7 +1,8 @@
-"""The limits of a cage as a whole where no control group holds them, looked at four times a second. Resource limits
-hold for one process (and root is exempt from the one on processes), so the sum is counted here, from outside, while
-anything runs in a cage."""
+"""The limits of a cage as a whole that the kernel does not hold, looked at four times a second while anything runs in
+it: what a kept home takes on disk, and without control groups memory and processes. Resource limits hold for one
+process (and root is exempt from the one on processes), so the sum is counted here, from outside."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 
@@ -9,6 +10,7 @@ from kaged.inside import init
 from kaged.keeper.cages import Cage, State
 from kaged.keeper.kin import descendants, proportional, resident
 from kaged.keeper.loop import Loop
+from kaged.keeper.meter import Meter
 from kaged.keeper.table import Table
 
 INTERVAL_S = 0.25
@@ -23,6 +25,7 @@ class Watch:
         self._loop, self._table, self._cages = loop, table, cages
         self._awake = False
         self._strikes: Counter[str] = Counter()
+        self._meters: dict[Cage, Meter] = {}
 
     def wake(self) -> None:
         """Something was started."""
@@ -33,10 +36,16 @@ class Watch:
     def _look(self) -> None:
         self._awake = False
         busy = False
-        for cage in [c for c in self._cages() if c.state is State.READY and c.group is None]:
-            tasks = tasks_of(cage)
-            busy = busy or bool(tasks) or bool(self._table.running_in(cage.id))
-            self._judge(cage, tasks)
+        ready = [cage for cage in self._cages() if cage.state is State.READY]
+        self._meters = {cage: self._meters.get(cage) or _meter(cage) for cage in ready if cage.plan.home is not None}
+        for cage in ready:
+            if cage.group is None or cage in self._meters:
+                tasks = tasks_of(cage)
+                busy = busy or bool(tasks) or bool(self._table.running_in(cage.id))
+                if cage.group is None:
+                    self._judge(cage, tasks)
+                if tasks and cage in self._meters and (words := self._meters[cage].look()):
+                    cage.fail(words, "disk")
         if busy:
             self.wake()
 
@@ -73,6 +82,11 @@ class Watch:
             process.doom(reason, gently=False)
         else:  # what a command left behind
             process.signal(9, tree=True)
+
+
+def _meter(cage: Cage) -> Meter:
+    assert cage.plan.home is not None
+    return Meter(cage.plan.home, cage.plan.limits.disk_bytes or sys.maxsize)
 
 
 def tasks_of(cage: Cage) -> dict[int, int]:

@@ -26,6 +26,7 @@ _ENDS = {
     "killed": "It was stopped from outside; everything it had started was killed.",
     "memory": "Killed: the cage's memory limit was reached.",
     "pids": "Killed: the cage's limit of processes was reached.",
+    "disk": "Killed, with the whole cage: the agent's home is over `limits.disk`. Remove something from it.",
 }
 
 
