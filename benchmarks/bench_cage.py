@@ -24,8 +24,7 @@ from kaged.cage.client import KeeperClient
 from kaged.cage.compile import compile_plan
 from kaged.cage.plan import CagePlan
 from kaged.keeper.door import compiled
-from kaged.projects.cage_spec import CageSpec
-from kaged.projects.net_spec import NetSpec
+from kaged.projects.cage_spec import CageSpec, NetSpec
 
 TRUE = "/bin/true"
 SIZES = {"4 KiB": 4096, "1 MiB": 2**20}

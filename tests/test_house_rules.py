@@ -22,9 +22,14 @@ def test_no_module_is_over_500_lines(path: Path) -> None:
     assert lines(path) <= 500
 
 
+def written(path: Path) -> int:
+    """Lines with something in them: the formatter decides on the others (ADR-0008)."""
+    return sum(bool(line.strip()) for line in path.read_text(encoding="utf-8").splitlines())
+
+
 def test_the_whole_stays_small() -> None:
-    assert sum(map(lines, SOURCES)) < 25_000
-    assert sum(map(lines, UI_SOURCES)) < 15_000
+    assert sum(map(written, SOURCES)) < 25_000
+    assert sum(map(written, UI_SOURCES)) < 15_000
 
 
 def test_every_room_stays_small_and_says_what_it_owns() -> None:

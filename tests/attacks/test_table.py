@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from cage.harness import start
-from kaged.attacks.attempt import CAGE, NAMESPACE, NO_FILTER, Attack, Denied, Facts, NotHere, attempt
 from kaged.attacks.kernel import ABSENT
-from kaged.attacks.table import ATTACKS
+from kaged.attacks.table import ATTACKS, Attack, attempt
+from kaged.attacks.ways import CAGE, NAMESPACE, NO_FILTER, Denied, Facts, NotHere
 from kaged.cage.compile import compile_plan
 from kaged.cage.probe import IN_ADDITION
 from kaged.cage.seccomp import ABSENT as ABSENT_CALLS
@@ -198,8 +198,8 @@ async def test_every_system_call_reaches_the_kernel_where_nothing_filters(tmp_pa
     with stage(tmp_path, os.getpid()) as trial:
         plan = trial.plan()
         code = f"""import sys, json; sys.path.insert(0, {str(trial.project)!r})
-from attacks.attempt import Facts
 from attacks.table import ATTACKS
+from attacks.ways import Facts
 facts = Facts(**json.load(sys.stdin))
 for row in ATTACKS:
     if row.control in ({NO_FILTER!r}, {NAMESPACE!r}):

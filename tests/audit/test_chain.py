@@ -11,7 +11,7 @@ from kaged.audit import chain
 from kaged.audit.chain import EMPTY, GENESIS, ChainError, Head, Record
 from kaged.audit.log import Audit
 from kaged.core.actors import DAEMON
-from kaged.telemetry.scrub import scrub
+from kaged.telemetry.logs import scrub
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

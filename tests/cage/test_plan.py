@@ -13,7 +13,7 @@ from kaged.cage.argv import bwrap_options
 from kaged.cage.host import HostFacts
 from kaged.cage.plan import CagePlan
 from kaged.core.errors import KagedError
-from kaged.projects.parse import parse
+from kaged.projects.files import parse
 
 GOLDEN = Path(__file__).parent / "golden"
 HOST = HostFacts(

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import kaged
-from kaged.attacks.attempt import NO_FILTER, OPEN_MOUNTS
 from kaged.attacks.table import ATTACKS
+from kaged.attacks.ways import NO_FILTER, OPEN_MOUNTS
 from kaged.cage import argv, host, seccomp
 from kaged.cage.client import KeeperClient
 from kaged.cage.probe import probe

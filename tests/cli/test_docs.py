@@ -8,8 +8,8 @@ import pytest
 
 from kaged.cli import main
 from kaged.projects import cage_spec
+from kaged.projects.files import parse
 from kaged.projects.model import BUILT_IN_TOOLS, LATER, AgentSpec, ProjectFile
-from kaged.projects.parse import parse
 from kaged.settings import nonces
 from kaged.settings.config import ENVIRONMENT
 from kaged.settings.local import Local, Provider, parse_local

@@ -137,6 +137,7 @@ def test_migrate_says_what_it_would_do_then_does_it(kaged: Daemon) -> None:
     kaged.stop()
     connection = apsw.Connection(str(kaged.home / "kaged.db"))
     known = connection.pragma("user_version")
+    connection.execute("DROP TABLE members; DROP TABLE users")
     connection.execute("DROP INDEX events_network; ALTER TABLE sessions DROP COLUMN network_mark")
     connection.pragma("user_version", 1)
     connection.close()

@@ -12,17 +12,17 @@ import atheris
 sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "src")]
 
 with atheris.instrument_imports():
-    from kaged.gate import dns
+    from kaged.gate import nameserver
     from kaged.gate.broker import Mask, target_of
-    from kaged.gate.hello import classify
     from kaged.gate.policy import Denied, plain_path
+    from kaged.gate.sniff import classify
 
 
 def one(data: bytes) -> None:
     """Give an input to all of them."""
-    query = dns.parse(data)
+    query = nameserver.parse(data)
     if query is not None:
-        dns.answer(query, dns.NOERROR, "198.18.0.1")
+        nameserver.response(query, nameserver.NOERROR, "198.18.0.1")
     for start in (b"", b"\x16\x03\x01", b"\x16\x03\x01\x01\x00\x01\x00\x00\xfc\x03\x03"):
         classify(start + data)
     text = data.decode("latin-1")

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from kaged.gate import http, nameserver
-from kaged.gate.hello import MAX_RECORDS, Sight, classify
+from kaged.gate import cage, http, nameserver
 from kaged.gate.policy import Denied, parse
+from kaged.gate.sniff import MAX_RECORDS, Sight, classify
 from kaged.gate.upstream import acceptable
 from real_gate import Driver, TestAuthority, driving, question, rules, serving
 
@@ -164,13 +164,11 @@ def test_addresses_that_only_look_public_are_refused(address: str) -> None:
 
 
 async def test_a_host_that_was_refused_late_was_never_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kaged.gate import connection
-
     async def lookup(*_: Any) -> list[str]:
         await asyncio.sleep(0.05)  # longer than what is told at its beginning
         return ["10.0.0.1"]
 
-    monkeypatch.setattr(connection, "LONG_S", 0.0)
+    monkeypatch.setattr(cage, "LONG_S", 0.0)
     async with driving({"mode": "learn"}) as driver:
         driver.upstream._lookup = lookup
         request = b"GET / HTTP/1.1\r\nHost: internal.example.com\r\n\r\n"

@@ -1,11 +1,16 @@
-"""The cage's name server, over real sockets."""
+"""The cage's name server, over real sockets; the addresses it gives out; DNS messages."""
 
 import asyncio
+import ipaddress
 import socket
 import struct
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from kaged.gate import nameserver
+from kaged.gate.nameserver import MAX_NAMES, Names
 from real_gate import LIMIT_S, driving, query, question, rules
 
 
@@ -84,3 +89,72 @@ async def test_a_flood_of_datagrams_harms_nothing() -> None:
         await driver.peer.ok("close", cage="c1")
         rest = await driver.peer.event(reason="more")
         assert rest["host"] == "" and rest["count"] >= 1
+
+
+@given(st.lists(st.text(max_size=5), max_size=50))
+def test_each_name_has_one_address_that_leads_back(hosts: list[str]) -> None:
+    names = Names()
+    given_out = {host: names.address(host) for host in hosts}
+    assert given_out == {host: names.address(host) for host in hosts}
+    assert len(set(given_out.values())) == len(given_out) == len(names)
+    assert all(names.host(str(address)) == host for host, address in given_out.items())
+
+
+def test_a_cage_cannot_take_more_than_its_share() -> None:
+    names = Names()
+    network = ipaddress.ip_network("198.18.0.0/15")
+    addresses = [names.address(str(number)) for number in range(MAX_NAMES)]
+    assert all(ipaddress.ip_address(address) in network for address in addresses)
+    assert "198.19.255.254" not in addresses  # the cage's own
+    assert names.address("one more") is None and names.address("0") == addresses[0]
+
+
+def test_other_addresses_lead_nowhere() -> None:
+    names = Names()
+    names.address("a")
+    for address in ("198.18.0.0", "198.18.0.2", "198.19.255.254", "10.0.0.1", "::1", "255.255.255.255"):
+        assert names.host(address) is None
+
+
+names = st.lists(st.from_regex(r"[a-z0-9-]{1,20}", fullmatch=True), min_size=1, max_size=6).map(".".join)
+
+
+@given(names, st.integers(0, 65_535))
+def test_a_question_is_read_and_answered(name: str, kind: int) -> None:
+    query = nameserver.parse(question(name.upper(), kind))
+    assert query is not None and (query.name, query.kind, query.problem) == (name, kind, nameserver.NOERROR)
+    reply = nameserver.response(query, nameserver.NOERROR, "198.18.0.9")
+    number, flags, questions, answers, _, _ = struct.unpack_from("!6H", reply)
+    assert (number, questions, answers, flags & 0xF) == (7, 1, 1, 0) and flags & 0x8000
+    assert question(name.upper(), kind)[12:] == query.question and query.question in reply
+    assert reply[-4:] == bytes([198, 18, 0, 9]) and struct.unpack("!I", reply[-10:-6])[0] == nameserver.TTL_S
+    empty = nameserver.response(query, nameserver.NXDOMAIN)
+    assert struct.unpack_from("!6H", empty)[3] == 0 and empty[3] & 0xF == nameserver.NXDOMAIN
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_read_without_harm(data: bytes) -> None:
+    query = nameserver.parse(data)
+    if query is not None:
+        assert len(query.name) <= 1024 and nameserver.response(query, nameserver.NXDOMAIN)[:2] == data[:2]
+
+
+@given(names, st.integers(1, 20))
+def test_a_message_that_was_cut_is_an_error(name: str, missing: int) -> None:
+    query = nameserver.parse(question(name)[:-missing])
+    assert query is None or query.problem == nameserver.FORMERR
+
+
+def test_what_is_not_answered_or_not_understood() -> None:
+    ask = question("a.example.com")
+    assert nameserver.parse(ask[:11]) is None
+    assert nameserver.parse(ask[:2] + b"\x81\x00" + ask[4:]) is None  # an answer
+    assert nameserver.parse(ask[:2] + b"\x29\x00" + ask[4:]).problem == nameserver.NOTIMP  # an update
+    assert nameserver.parse(ask[:4] + b"\x00\x02" + ask[6:]).problem == nameserver.FORMERR
+    assert nameserver.parse(ask[:12] + b"\xc0\x0c" + ask[12:]).problem == nameserver.FORMERR  # a pointer
+    assert nameserver.parse(ask[:-2] + b"\x00\x03").kind == 0  # another class has no addresses
+
+
+def test_a_dot_inside_a_label_is_no_dot() -> None:
+    data = struct.pack("!6H", 7, 0, 1, 0, 0, 0) + b"\x03a.b\x03com\x00" + struct.pack("!2H", 1, 1)
+    assert nameserver.parse(data).name == "a\\.b.com"

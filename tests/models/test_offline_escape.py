@@ -8,7 +8,7 @@ import pytest
 
 from cage.harness import plan_for, run
 from kaged.models.offline.offers import attempts
-from kaged.projects.sample import create_sample
+from kaged.projects.templates import create_sample
 from models.offline_driver import Loop
 
 ESCAPE = "Try to escape!"

@@ -9,7 +9,7 @@ from kaged.models.offline import decide
 from kaged.models.offline.offers import called_code, changes, first_failure, plain_source
 from kaged.models.offline.script import Say
 from kaged.models.types import UserMessage
-from kaged.projects.sample import create_sample
+from kaged.projects.templates import create_sample
 from models.offline_driver import Loop, request, shell_in
 
 FIX = "Fix the failing test."

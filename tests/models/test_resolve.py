@@ -10,7 +10,7 @@ from kaged.models.provider import WireProvider
 from kaged.models.resolve import Models
 from kaged.models.types import Delta, Route
 from kaged.settings.local import Local, Provider, parse_local
-from kaged.telemetry.scrub import clean, forget_secrets
+from kaged.telemetry.logs import clean, forget_secrets
 from models.helpers import KEY, ask, collect, finished
 
 LOCAL = """

@@ -1,4 +1,4 @@
-"""The `cage:` block: each mistake with its place, and no input that makes anything else of it."""
+"""The cage block: what is refused, and with which sentence; what a cage may reach."""
 
 import json
 import re
@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from kaged.projects.cage_spec import CageSpec
-from kaged.projects.errors import ProjectError
-from kaged.projects.parse import parse
+from kaged.projects.cage_spec import CageSpec, NetSpec, SecretSpec, split
+from kaged.projects.files import parse
+from kaged.projects.yaml_core import ProjectError
 
 HEAD = "version: 1\nproject: bakery\nprimary:\n  system_prompt: config:/p.md\n  cage:\n"
 
@@ -148,3 +149,198 @@ def test_every_input_is_a_policy_or_has_placed_problems(tree: Any) -> None:
             assert re.match(r"project\.yaml:[0-9]+:[0-9]+: .", problem), problem
         return
     assert CageSpec.model_validate(spec.model_dump()) == spec
+
+
+SECRET = {"name": "API_TOKEN", "from": "local:token", "host": "api.example.com"}
+
+
+def refused(model: type[Any], match: str, **values: Any) -> None:
+    with pytest.raises(ValidationError, match=match):
+        model.model_validate(values)
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("api.example.com", "api.example.com:443"),
+        ("API.Example.COM:8443", "api.example.com:8443"),
+        ("*.cdn.example.com", "*.cdn.example.com:443"),
+        ("*.cdn.example.com:80", "*.cdn.example.com:80"),
+        ("*", "*:443"),
+        ("*:22", "*:22"),
+        ("localhost:11434", "localhost:11434"),
+        ("_srv.example.com:65535", "_srv.example.com:65535"),
+        ("Bücher.example.com", "xn--bcher-kva.example.com:443"),
+        ("*.bücher.example.com:80", "*.xn--bcher-kva.example.com:80"),
+        ("xn--bcher-kva.example.com", "xn--bcher-kva.example.com:443"),
+        ("\uff45xample.com", "example.com:443"),
+    ],
+)
+def test_hosts_have_one_form(text: str, host: str) -> None:
+    assert NetSpec.model_validate({"allow": [text]}).allow == (host,)
+    assert NetSpec.model_validate({"allow": [host]}).allow == (host,)
+    name, port = split(host)
+    assert f"{name}:{port}" == host and port > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("https://api.example.com/v1", "without scheme, path and user; write api.example.com:443"),
+        ("http://api.example.com", "write api.example.com:80"),
+        ("http://api.example.com:8080/x", "write api.example.com:8080"),
+        ("api.example.com/v1", "write api.example.com:443"),
+        ("//api.example.com", "write api.example.com:443"),
+        ("me:secret@api.example.com", "write api.example.com:443"),
+        ("https://", "write example.com:443"),
+        ("api.example.com.", "write 'api.example.com', without a dot"),
+        ("api.example.com.:443", "without a dot at the end"),
+        ("10.0.0.1", "is an address; write the host's name, and give its address in `net.hosts`"),
+        ("10.0.0.1:443", "is an address"),
+        ("::1", "is an address"),
+        ("2001:db8::1", "is an address"),
+        ("[2001:db8::1]:443", "is an address"),
+        ("fe80::1%eth0", "is an address"),
+        ("127.1", "is an address"),
+        ("2130706433", "is an address"),
+        ("0x7f000001", "is an address"),
+        ("0x7f.1:80", "is an address"),
+        ("\uff11\uff12\uff17.0.0.1", "is an address"),
+        ("*example.com", "a wildcard stands for the whole beginning"),
+        ("api.*.com", "a wildcard stands for the whole beginning"),
+        ("*.*.com", "a wildcard stands for the whole beginning"),
+        ("**", "a wildcard stands for the whole beginning"),
+        ("*.", "'' is not a host name"),
+        ("", "is not a host name"),
+        (":443", "is not a host name"),
+        ("a..example.com", "'a..example.com' is not a host name"),
+        (".example.com", "is not a host name"),
+        ("-a.example.com", "because of '-a'"),
+        ("a b.example.com", "because of 'a b'"),
+        ("a\0.example.com", "is not a host name"),
+        ("a\n.example.com", "is not a host name"),
+        ("x" * 64 + ".example.com", "is not a host name"),
+        (".".join(["x" * 60] * 5), "is not a host name"),
+        ("ü" * 80 + ".example.com", "is not a host name"),
+        ("a\ud800.example.com", "is not a host name"),
+        ("api.example.com:0", "'0' is not a port"),
+        ("api.example.com:65536", "is not a port; expected a number from 1 to 65535"),
+        ("api.example.com:", "'' is not a port"),
+        ("api.example.com:https", "'https' is not a port"),
+        ("api.example.com:٤٤٣", "is not a port"),
+        ("api.example.com:+443", "is not a port"),
+    ],
+)
+def test_what_is_no_host_is_said(text: str, problem: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        NetSpec.model_validate({"allow": [text]})
+    assert problem in str(caught.value.errors()[0]["ctx"]["error"])
+
+
+@given(st.text(max_size=30) | st.from_regex(r"(\*\.)?[a-z.-]{0,20}(:[0-9]{0,6})?", fullmatch=True))
+def test_every_text_is_a_host_in_one_form_or_refused(text: str) -> None:
+    try:
+        [host] = NetSpec.model_validate({"allow": [text]}).allow
+    except ValidationError:
+        return
+    assert host.isascii() and host == host.lower()
+    name, port = split(host)
+    assert name[-1:] != "." and 0 < port <= 65535
+    assert NetSpec.model_validate({"allow": [host]}).allow == (host,)
+
+
+def test_the_same_entry_is_not_listed_twice() -> None:
+    refused(NetSpec, "api.example.com:443 is listed twice", allow=["api.example.com", "API.example.com:443"])
+    rule = {"host": "api.example.com", "methods": ["GET"]}
+    refused(NetSpec, "the rule for api.example.com:443 is listed twice", http=[rule, rule])
+    both = NetSpec.model_validate({"http": [rule, {**rule, "methods": ["POST"], "paths": ["/v1/*"]}]})
+    assert [r.paths for r in both.http] == [("/", "/*"), ("/v1/*",)]
+
+
+@pytest.mark.parametrize("path", ["/", "/*", "/v1/*", "/v1/*/files", "/a-*.json", "/a/", "/~me/@x:y;z=1"])
+def test_paths(path: str) -> None:
+    [rule] = NetSpec.model_validate({"http": [{"host": "x.example.com", "methods": ["GET"], "paths": [path]}]}).http
+    assert rule.paths == (path,)
+
+
+@pytest.mark.parametrize(
+    "path", ["", "v1", "*", "/a b", "/a?x=1", "/a#b", "/%2e%2e/x", "//a", "/a//b", "/a/../b", "/./a", "/a/..",
+             "/a\\b", "/ä", "/a\n"]
+)  # fmt: skip
+def test_what_is_no_path(path: str) -> None:
+    refused(NetSpec, "a path such as", http=[{"host": "x.example.com", "methods": ["GET"], "paths": [path]}])
+
+
+@pytest.mark.parametrize("method", ["get", "GET ", "", "*", "G/T", "GET\n"])
+def test_what_is_no_method(method: str) -> None:
+    refused(NetSpec, "a method in capitals", http=[{"host": "x.example.com", "methods": [method]}])
+
+
+def test_a_rule_without_methods_is_none() -> None:
+    refused(NetSpec, "methods", http=[{"host": "x.example.com"}])
+    refused(NetSpec, "at least 1 item", http=[{"host": "x.example.com", "methods": []}])
+
+
+def test_addresses_of_hosts() -> None:
+    net = NetSpec.model_validate({"hosts": {"Git.Internal.example.com": "10.0.0.5", "six.example.com": "::1"}})
+    assert net.hosts == {"git.internal.example.com": "10.0.0.5", "six.example.com": "::1"}
+    for name, address, match in [
+        ("*.example.com", "10.0.0.5", "wildcard"),
+        ("a.example.com:80", "10.0.0.5", "is not a host name"),
+        ("10.0.0.1", "10.0.0.5", "is an address"),
+        ("a.example.com", "b.example.com", "is not an IP address"),
+        ("a.example.com", "10.0.0.0/8", "is not an IP address"),
+        ("a.example.com", "0.0.0.0", "not the address of one machine"),
+        ("a.example.com", "::", "not the address of one machine"),
+        ("a.example.com", "224.0.0.1", "not the address of one machine"),
+        ("a.example.com", "fe80::1%eth0", "not the address of one machine"),
+    ]:
+        refused(NetSpec, match, hosts={name: address})
+
+
+def test_private_networks() -> None:
+    net = NetSpec.model_validate({"private": ["10.1.0.0/16", "10.2.3.4", "fd00::/8"]})
+    assert net.private == ("10.1.0.0/16", "10.2.3.4/32", "fd00::/8")
+    refused(NetSpec, "host bits set; expected a network", private=["10.1.0.1/16"])
+    refused(NetSpec, "expected a network", private=["example.com"])
+    refused(NetSpec, "every address there is", private=["0.0.0.0/0"])
+    refused(NetSpec, "every address there is", private=["::/0"])
+
+
+def test_how_long_an_ask_waits() -> None:
+    assert NetSpec().ask_timeout == 120
+    assert NetSpec.model_validate({"ask_timeout": "30s"}).ask_timeout == 30
+    refused(NetSpec, "greater than or equal to 1", ask_timeout=0)
+
+
+def test_secrets() -> None:
+    secret = SecretSpec.model_validate(SECRET)
+    assert (secret.header, secret.format, secret.host) == ("Authorization", "{}", "api.example.com:443")
+    for key, value, match in [
+        ("name", "API-TOKEN", "not the name of an environment variable"),
+        ("name", "KAGED_TOKEN", "belongs to kaged itself"),
+        ("from", "token", "`local:KEY`"),
+        ("from", "local:", "`local:KEY`"),
+        ("from", "env:TOKEN", "`local:KEY`"),
+        ("host", "*.example.com", "goes to one host"),
+        ("host", "*", "goes to one host"),
+        ("header", "X Key", "a header that can carry a secret"),
+        ("header", "Host", "a header that can carry a secret"),
+        ("header", "Content-Length", "a header that can carry a secret"),
+        ("header", "X:\r\n", "a header that can carry a secret"),
+        ("format", "Bearer", "with `{}` once"),
+        ("format", "{} {}", "with `{}` once"),
+        ("format", "{}\r\nX: y", "with `{}` once"),
+    ]:
+        refused(SecretSpec, match, **{**SECRET, key: value})
+    assert SecretSpec.model_validate({**SECRET, "header": "Host-Key"}).header == "Host-Key"
+
+
+def test_secrets_beside_each_other() -> None:
+    other = {**SECRET, "name": "OTHER"}
+    refused(CageSpec, "API_TOKEN is listed twice", secrets=[SECRET, {**SECRET, "host": "b.example.com"}])
+    refused(CageSpec, "the header authorization of api.example.com:443 is listed twice",
+            secrets=[SECRET, {**other, "header": "AUTHORIZATION"}])  # fmt: skip
+    refused(CageSpec, "API_TOKEN is in `env` too", secrets=[SECRET], env={"set": {"API_TOKEN": "x"}})
+    both = CageSpec.model_validate({"secrets": [SECRET, {**other, "header": "X-Key"}]})
+    assert [secret.name for secret in both.secrets] == ["API_TOKEN", "OTHER"]

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from kaged.projects.cage_spec import CageSpec, Limits
+from kaged.projects.cage_spec import CageSpec, HttpRule, Limits, NetSpec, SecretSpec
 from kaged.projects.model import AgentSpec, ProjectFile, json_schema
-from kaged.projects.net_spec import HttpRule, NetSpec, SecretSpec
 
 
 def test_every_key_is_described() -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from kaged.core.actors import Actor, Role
 from kaged.core.errors import KagedError
-from kaged.projects import files, sample, templates
-from kaged.projects.errors import ProjectError
+from kaged.projects import files, templates
 from kaged.projects.service import Projects
+from kaged.projects.yaml_core import ProjectError
 from kaged.settings.config import Flags, Loaded, load
 from kaged.storage.database import Database
 
@@ -207,7 +207,7 @@ async def test_the_sample_is_loaded_trusted_and_made_once(projects: Projects, lo
     project = await projects.create_sample(actor=ADA)
     assert (project.slug, project.trust, project.sample) == ("sample", "trusted", True)
     assert project.path == loaded.paths.projects_dir / "sample"
-    assert project.agents_md == sample.files()["AGENTS.md"]
+    assert project.agents_md == templates.sample_files()["AGENTS.md"]
     assert await projects.create_sample(actor=ADA) == project
 
 

@@ -8,8 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaged.projects.errors import ProjectError
-from kaged.projects.yaml_core import load, merge, overlay
+from kaged.projects.yaml_core import ProjectError, load, merge, overlay
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
-"""Paths of both modes."""
+"""Where things are: the mode, the files, the folders, and the address."""
 
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kaged.core.errors import ConfigError
 from kaged.settings import paths
+from kaged.settings.paths import parse_bind
 
 
 def test_user_paths_follow_xdg() -> None:
@@ -73,3 +76,64 @@ def test_a_client_finds_the_runtime_folder_without_checking_the_configuration(tm
     assert paths.find_runtime("user", file, environ | {"KAGED_HOME": "/h"}, root) == Path("/h/run")
     assert paths.find_runtime("user", file, environ | {"XDG_RUNTIME_DIR": "/r"}, root) == Path("/r/kaged")
     assert paths.find_runtime("system", file, environ, root) == Path("/run/kaged")
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port", "local"),
+    [
+        ("127.0.0.1:7777", "127.0.0.1", 7777, True),
+        ("127.8.9.1:0", "127.8.9.1", 0, True),
+        ("localhost:80", "127.0.0.1", 80, True),
+        ("[::1]:7777", "::1", 7777, True),
+        ("0.0.0.0:7777", "0.0.0.0", 7777, False),
+        ("[::]:7777", "::", 7777, False),
+        ("192.0.2.7:1", "192.0.2.7", 1, False),
+        ("kaged.example.com:443", "kaged.example.com", 443, False),
+    ],
+)
+def test_host_and_port(text: str, host: str, port: int, local: bool) -> None:
+    bind = parse_bind(text)
+    assert (bind.host, bind.port, bind.is_local) == (host, port, local)
+    assert parse_bind(str(bind)) == bind
+
+
+def test_a_socket_is_local() -> None:
+    bind = parse_bind("unix:/run/kaged/http.sock")
+    assert str(bind.unix) == "/run/kaged/http.sock"
+    assert bind.is_local
+    assert str(bind) == "unix:/run/kaged/http.sock"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "has no port"),
+        ("127.0.0.1", "has no port"),
+        (":7777", "has no port"),
+        ("127.0.0.1:", "not a port number"),
+        ("127.0.0.1:70000", "not a port number"),
+        ("127.0.0.1:²", "not a port number"),
+        ("127.0.0.1:-1", "not a port number"),
+        ("::1:7777", "brackets"),
+        ("[127.0.0.1]:1", "not an IPv6 address"),
+        ("300.1.1.1:1", "neither an address"),
+        ("bad host:1", "neither an address"),
+        ("unix:relative", "absolute"),
+        ("unix:" + "/x" * 60, "longer than the kernel"),
+        ("unix:/a\0b", "NUL"),
+    ],
+)
+def test_refusals_say_what_is_allowed(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match="allowed") as caught:
+        parse_bind(text)
+    assert sentence in str(caught.value)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_bind_or_a_sentence(text: str) -> None:
+    try:
+        bind = parse_bind(text)
+    except ValueError as error:
+        assert "allowed" in str(error)
+    else:
+        assert parse_bind(str(bind)) == bind

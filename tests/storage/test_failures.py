@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from kaged.core.errors import KagedError
-from kaged.storage import failures
+from kaged.storage import schema
 from kaged.storage.database import Database
 
 BLOB = 20_000
@@ -121,8 +121,8 @@ async def test_another_program_holding_the_lock_is_named_and_waited_out(tmp_path
 
 def test_a_mistake_in_sql_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
     mistake = apsw.SQLError("near SELEKT")
-    assert failures.translate(mistake, tmp_path) is mistake
-    assert failures.translate(LookupError("x"), tmp_path).args == ("x",)
+    assert schema.translate(mistake, tmp_path) is mistake
+    assert schema.translate(LookupError("x"), tmp_path).args == ("x",)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,6 @@ def test_a_mistake_in_sql_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
     ],
 )
 def test_every_failure_of_the_machine_has_its_sentence(tmp_path: Path, error: apsw.Error, said: str) -> None:
-    translated = failures.translate(error, tmp_path / "kaged.db")
+    translated = schema.translate(error, tmp_path / "kaged.db")
     assert isinstance(translated, KagedError) and said in translated.message
     assert str(tmp_path / "kaged.db") in translated.message and translated.__cause__ is error

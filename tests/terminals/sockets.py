@@ -6,8 +6,8 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
-from kaged.terminals.flow import WINDOW
 from kaged.terminals.link import TerminalLink
+from kaged.terminals.wire import WINDOW
 
 
 class FakeRing:

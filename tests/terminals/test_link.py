@@ -10,9 +10,9 @@ from kaged.core.errors import KagedError
 from kaged.core.keeper_wire import Exit
 from kaged.storage.database import Database
 from kaged.terminals import link as link_module
-from kaged.terminals.flow import CHUNK, WINDOW
 from kaged.terminals.link import Live, TerminalLink
 from kaged.terminals.store import Terminal, TerminalStore
+from kaged.terminals.wire import CHUNK, WINDOW
 
 from .sockets import Client, FakeRing
 

@@ -15,9 +15,8 @@ from kaged.agents.ports import RunContext
 from kaged.agents.stopping import stop_call
 from kaged.audit.log import Audit
 from kaged.core import clock
-from kaged.core.errors import KagedError
+from kaged.core.errors import KagedError, did_you_mean
 from kaged.core.events import NewEvent
-from kaged.core.nearest import did_you_mean
 from kaged.core.tasks import until
 from kaged.tools.base import NotStored, Tool, ToolContext, ToolResult, failure
 from kaged.tools.toolbox import Toolbox

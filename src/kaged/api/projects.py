@@ -11,8 +11,7 @@ from kaged.api.guard import Guarded
 from kaged.api.services import Services
 from kaged.cage.plan import CagePlan
 from kaged.core.actors import Actor
-from kaged.core.errors import KagedError
-from kaged.core.nearest import did_you_mean
+from kaged.core.errors import KagedError, did_you_mean
 from kaged.identity.rights import Standing
 from kaged.projects.service import Project
 from kaged.sessions.seen import seen

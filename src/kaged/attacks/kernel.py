@@ -14,8 +14,7 @@ import termios
 from collections.abc import Iterable
 from functools import partial
 
-from .attempt import CAGE, NAMESPACE, Denied, Facts, NotHere, Way, Ways
-from .ways import in_child
+from .ways import CAGE, NAMESPACE, Denied, Facts, NotHere, Way, Ways, in_child
 
 ABSENT = {"clone3", "io_uring_enter", "io_uring_register", "io_uring_setup", "listmount", "open_tree_attr", "statmount"}
 """What the filter says does not exist; to everything else it says no."""

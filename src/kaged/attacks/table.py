@@ -1,4 +1,4 @@
-"""The attacks: what no agent may manage, one row each; and `main`, which the trial runs inside."""
+"""The attacks: what no agent may manage, one row each; how one is tried; and `main`, which the trial runs inside."""
 
 from __future__ import annotations
 
@@ -6,13 +6,28 @@ import json
 import os
 import resource
 import socket
+import subprocess
 import sys
+from dataclasses import dataclass
 from functools import partial
 
 from . import kernel, ways
-from .attempt import NAMESPACE, NO_FILTER, OPEN_MOUNTS, OUTSIDE, Attack, Facts, attempt
 from .kernel import filtered, sockets
-from .ways import found, makes, on, opens
+from .ways import NAMESPACE, NO_FILTER, OPEN_MOUNTS, OUTSIDE, found, makes, on, opens
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A row: `name` says what is tried, `control` where the same attempt must succeed. `needs` is the number of a
+    capability without which that cannot be shown (capabilities(7)). `slow` rows are left out when the daemon starts."""
+
+    group: str
+    name: str
+    ways: ways.Ways
+    control: str
+    needs: int | None = None
+    slow: bool = False
+
 
 LIMITS = "Limits"
 NOBODY = 2**22  # No process has that number
@@ -167,9 +182,38 @@ ATTACKS: tuple[Attack, ...] = (
 )  # fmt: skip
 
 
+def attempt(attack: Attack, facts: ways.Facts) -> tuple[str, str]:
+    """Try every way until one gets through: the outcome, in words. The outcome is `through`, `denied`, `not here`, or
+    `broken` when the attempt itself failed."""
+    refusals: list[str] = []
+    try:
+        if attack.needs is not None and facts.where != ways.CAGE and not facts.capabilities >> attack.needs & 1:
+            raise ways.NotHere("this account lacks the rights")
+        for way, work in attack.ways(facts).items():
+            try:
+                result = work()
+            except (ways.Denied, OSError, ValueError, subprocess.SubprocessError) as error:
+                refusals.append(_reason(error))
+            else:
+                return "through", f"{way}: {result}" if isinstance(result, str) else way
+    except ways.NotHere as error:
+        return "not here", str(error)
+    except Exception as error:  # noqa: BLE001  told to the outside, where it counts as inconclusive
+        return "broken", repr(error)
+    return "denied", ", ".join(dict.fromkeys(refusals))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        return (error.stderr.decode("utf-8", "replace").strip() or "the program failed").splitlines()[-1].lower()
+    if isinstance(error, OSError) and error.errno is not None:
+        return (error.strerror or os.strerror(error.errno)).lower()
+    return str(error)
+
+
 def main() -> None:
     """Try the rows whose numbers are the arguments, with the facts from standard input: a JSON line for each."""
-    facts = Facts(**json.load(sys.stdin))
+    facts = ways.Facts(**json.load(sys.stdin))
     for attack in (ATTACKS[int(index)] for index in sys.argv[1:]):
         outcome, words = attempt(attack, facts)
         print(json.dumps({"attack": attack.name, "outcome": outcome, "words": words}), flush=True)  # noqa: T201

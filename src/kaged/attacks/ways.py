@@ -1,4 +1,5 @@
-"""Ways over files and processes. Relative paths lead into the trial project, where everything here runs."""
+"""What an attack is told about its surroundings, and ways over files and processes. Relative paths lead into the trial
+project, where everything here runs."""
 
 from __future__ import annotations
 
@@ -9,9 +10,51 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 
-from .attempt import CAGE, Denied, Facts, NotHere, Way, Ways
+CAGE = "in the cage"
+NO_FILTER = "in a cage without the filter"
+OPEN_MOUNTS = "in a cage with open mounts"
+NAMESPACE = "in a namespace with all capabilities"
+OUTSIDE = "outside, by this account"
+
+
+class Denied(Exception):
+    """A way did not work, for a reason without an error number."""
+
+
+class NotHere(Exception):
+    """This machine or account lacks what it takes to show that a way works."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an attack is told: `where` it runs (in the trial project), and what lies around to be reached.
+
+    `inits` are processes whose memory is wanted, `victim` is one to be stopped, with `mark` as its argument.
+    `capabilities` are those of the daemon, as a bit set.
+    """
+
+    where: str
+    secret: str
+    homes: list[str]
+    numbers: dict[str, int | None]
+    machine: str
+    hosts: list[str]
+    ports: dict[str, int]
+    sockets: list[str]
+    namespaces: dict[str, str]
+    inits: list[int]
+    victim: int
+    keeper: int
+    mark: str
+    capabilities: int
+
+
+Way = Callable[[], object]
+Ways = Callable[[Facts], "dict[str, Way]"]
+"""The ways to try by name; what a way returns as text is told in addition to its name."""
 
 
 def on(work: Callable[[str], object], *paths: str) -> Ways:

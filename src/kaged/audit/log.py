@@ -22,7 +22,7 @@ from kaged.core.actors import DAEMON, Actor
 from kaged.core.errors import GateError, KagedError
 from kaged.core.ids import new_ulid
 from kaged.storage.schema import sync_folder
-from kaged.telemetry.scrub import scrub
+from kaged.telemetry.logs import scrub
 
 log = logging.getLogger(__name__)
 

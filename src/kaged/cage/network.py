@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from kaged.projects.cage_spec import CageSpec
-from kaged.projects.net_spec import NetSpec, SecretSpec, split
+from kaged.projects.cage_spec import CageSpec, NetSpec, SecretSpec, split
 
 CA, CA_BUNDLE, CA_TRUSTSTORE = (f"/run/kaged/{n}" for n in ("ca.pem", "ca-bundle.pem", "ca-truststore.p12"))
 """The cage's own authority, all authorities with it, and the same for Java."""

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from kaged.attacks.attempt import CAGE, NAMESPACE, NO_FILTER, OPEN_MOUNTS, OUTSIDE, Attack
-from kaged.attacks.table import ATTACKS, LIMITS
-from kaged.attacks.ways import processes
+from kaged.attacks.table import ATTACKS, LIMITS, Attack
+from kaged.attacks.ways import CAGE, NAMESPACE, NO_FILTER, OPEN_MOUNTS, OUTSIDE, processes
 from kaged.cage.advice import explain_bwrap_failure
 from kaged.cage.client import Exit, KeeperClient, Plan
 from kaged.cage.plan import CagePlan

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kaged import attacks
-from kaged.attacks.attempt import CAGE, NAMESPACE, NO_FILTER, Facts
-from kaged.attacks.ways import status
+from kaged.attacks.ways import CAGE, NAMESPACE, NO_FILTER, Facts, status
 from kaged.cage.compile import account_home, compile_plan
 from kaged.cage.host import host_facts
 from kaged.cage.plan import CagePlan, Mount

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from kaged.cage.network import NetPlan
 from kaged.cage.plan import CagePlan
-from kaged.projects.net_spec import HTTPS, split
+from kaged.projects.cage_spec import HTTPS, split
 
 _MOST = 3
 _KEPT = {

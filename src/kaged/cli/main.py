@@ -60,7 +60,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As usual, with the nearest command named when there is none."""
         if args and args[0] not in COMMANDS and args[0][:1] != "-":
-            from kaged.core.nearest import did_you_mean
+            from kaged.core.errors import did_you_mean
 
             ctx.fail(f"There is no command {args[0]!r}{did_you_mean(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)

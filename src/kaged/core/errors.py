@@ -1,6 +1,6 @@
 """Errors with a sentence for the person who meets them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 STATUS: Mapping[str, int] = {
@@ -42,3 +42,11 @@ class GateError(Exception):
         self.gate = gate
         self.problem = problem
         self.fix = fix
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A sentence tail such as `; did you mean "net"?`, or nothing when no known word is close."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(word.lower(), sorted(known), n=1, cutoff=0.6)
+    return f'; did you mean "{found[0]}"?' if found else ""

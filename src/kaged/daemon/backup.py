@@ -21,8 +21,7 @@ from kaged.core import clock
 from kaged.core.errors import KagedError
 from kaged.settings.config import Flags, Loaded, load
 from kaged.settings.paths import Paths
-from kaged.storage.failures import translate
-from kaged.storage.schema import migrations, open_reader, pending, sync_folder
+from kaged.storage.schema import migrations, open_reader, pending, sync_folder, translate
 
 FORMAT = 1
 SECRET = ("local.toml", "env")  # Of the configuration folder: they can hold keys and the nonce

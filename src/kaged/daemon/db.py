@@ -16,8 +16,7 @@ from kaged.daemon.process import take_lock
 from kaged.journal.rows import session_page
 from kaged.sessions.transcript import to_markdown
 from kaged.settings.config import Flags, Loaded, load
-from kaged.storage.failures import translate
-from kaged.storage.schema import migrations, open_reader, open_writer, pending
+from kaged.storage.schema import migrations, open_reader, open_writer, pending, translate
 
 
 def main(config: str, mode: str, action: str, *given: str) -> int:

@@ -24,7 +24,7 @@ from kaged.core.tasks import owned
 from kaged.daemon import compose, doctor, gates, process, ready, server
 from kaged.settings.config import Flags, Loaded, is_secret, load, scrub_environ
 from kaged.settings.nonces import Nonces, Source
-from kaged.telemetry import logs, scrub
+from kaged.telemetry import logs
 
 log = logging.getLogger(__name__)
 EXIT_CONFIG = 78
@@ -65,7 +65,7 @@ def main(
         scrub_environ(os.environ)
         process.harden()
         for nonce in nonces.accepted:
-            scrub.register_secret(nonce)
+            logs.register_secret(nonce)
         telemetry = logs.configure(loaded.config.logging.operational, loaded.config.logging.level)
         with contextlib.closing(telemetry), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             end = runner.run(_serve(loaded, environ, source, nonces))

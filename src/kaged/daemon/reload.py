@@ -12,7 +12,7 @@ from kaged.core.errors import ConfigError, KagedError
 from kaged.identity.headers import NonceSet
 from kaged.identity.service import Identity
 from kaged.settings.nonces import Nonces, Source
-from kaged.telemetry import scrub
+from kaged.telemetry import logs
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Reload:
             log.info("read again: the nonces are the same (%s)", found.source)
             return self.describe()
         for nonce in found.accepted:
-            scrub.register_secret(nonce)
+            logs.register_secret(nonce)
         self._nonces, ended = found, self._identity.accept_nonces(NonceSet.of(*found.accepted))
         log.info("new nonces are in force: %d accepted, %d sockets of a retired one ended", len(found.accepted), ended)
         await self._record(actor, "ok", {"source": found.source, "accepted": len(found.accepted), "sockets": ended})

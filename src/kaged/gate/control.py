@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from kaged.core import keeper_wire as wire
 from kaged.core.gate_wire import SOCKETS, VERDICTS
 from kaged.core.keeper_wire import Frame, KeeperError
-from kaged.gate.asking import Asks
 from kaged.gate.cage import Cage, Original, from_name, from_nft
-from kaged.gate.decisions import Decisions
+from kaged.gate.decisions import Asks, Decisions
 from kaged.gate.policy import parse
 from kaged.gate.sniff import readable
 from kaged.gate.upstream import Upstream

@@ -1,18 +1,22 @@
-"""What the gate decided, as events; a cage cannot make more of them than somebody can read."""
+"""What the gate decided, as events, of which a cage cannot make more than somebody can read; and what no rule names,
+which waits for the operator in ask mode."""
 
 import asyncio
 import itertools
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from kaged.core import clock
+from kaged.gate.policy import Denied
 
 WINDOW_S = 10.0
 MOST = {"denied": 100, "allowed": 500}
 """Events that a window tells one by one; a denial like an earlier one is never among them."""
 MAX_PATH = 512
+MAX_OPEN = 20  # questions of one cage
 LONG_S = 1.0  # connections that last longer are told when they begin, too
 Event = dict[str, Any]
 _ALIKE = ("host", "port", "via", "rule", "reason")
@@ -33,6 +37,10 @@ class Account:
     down: int = 0
     number: int = field(default_factory=lambda: next(_numbers))
     began: float = field(default_factory=clock.monotonic)
+
+    def count(self, way: str, size: int) -> None:
+        """Bytes went `up` or `down`."""
+        setattr(self, way, getattr(self, way) + size)
 
     def event(self, cage: str, verdict: str, state: str, reason: str = "") -> Event:
         """As it is told."""
@@ -108,3 +116,63 @@ class Decisions:
         window, self._window = self._window, None
         for event in window.drain() if window else ():
             self._emit(event)
+
+
+@dataclass(slots=True)
+class _Ask:
+    id: str
+    cage: str
+    place: tuple[str, int]
+    verdict: asyncio.Future[str]
+    timer: asyncio.TimerHandle
+
+
+class Asks:
+    """All open asks; connections to the same host and port of a cage share one."""
+
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        self._emit = emit
+        self._open: dict[str, _Ask] = {}
+        self._attended = False
+
+    async def ask(self, cage: str, host: str, port: int, via: str, limit_s: float) -> str:
+        """The verdict, once there is one. Raises `Denied` where nobody can be asked. Cancelling leaves the ask open
+        for the others; it ends with its time or its cage."""
+        mine = [ask for ask in self._open.values() if ask.cage == cage]
+        ask = next((ask for ask in mine if ask.place == (host, port)), None)
+        if ask is None:
+            if not self._attended:
+                raise Denied("no rule allows it, and nobody is there to ask")
+            if len(mine) >= MAX_OPEN:
+                raise Denied("no rule allows it, and too many questions are open")
+            loop = asyncio.get_running_loop()
+            number = os.urandom(8).hex()
+            timer = loop.call_later(limit_s, self._settle, number, "deny", "time")
+            ask = self._open[number] = _Ask(number, cage, (host, port), loop.create_future(), timer)
+            self._emit({"ev": "ask", "ask": ask.id, "cage": cage, "host": host, "port": port, "via": via})
+        return await asyncio.shield(ask.verdict)
+
+    def answer(self, number: str, verdict: str) -> bool:
+        """The operator's word; False when nothing waits for it."""
+        known = number in self._open
+        if known:
+            self._settle(number, verdict, "operator")
+        return known
+
+    def attend(self, on: bool) -> None:
+        """Whether there is somebody to ask; when they leave, open asks are denied."""
+        self._attended = on
+        if not on:
+            self.end()
+
+    def end(self, cage: str | None = None) -> None:
+        """Deny what is open, of one cage or of all."""
+        for ask in list(self._open.values()):
+            if cage in (None, ask.cage):
+                self._settle(ask.id, "deny", "end")
+
+    def _settle(self, number: str, verdict: str, by: str) -> None:
+        ask = self._open.pop(number)
+        ask.timer.cancel()
+        ask.verdict.set_result(verdict)
+        self._emit({"ev": "ask_done", "ask": ask.id, "cage": ask.cage, "verdict": verdict, "by": by})

@@ -16,9 +16,10 @@ import h11
 from kaged.gate.broker import HOP_BY_HOP, Mask, Outgoing, outgoing
 from kaged.gate.decisions import Account
 from kaged.gate.policy import Denied, Policy
-from kaged.gate.relay import PIECE, count, reset
+from kaged.gate.sniff import reset
 from kaged.gate.upstream import Upstream
 
+PIECE = 64 * 1024
 HEAD_LIMIT, ANSWER_HEAD_LIMIT = 32 * 1024, 128 * 1024
 REQUEST_LIMIT_S, SWALLOW_S = 30.0, 1.0
 LIMITS = {"ssl_handshake_timeout": 10.0, "ssl_shutdown_timeout": 1.0}
@@ -243,7 +244,7 @@ class Exchange:
 
     async def _frames(self, source: Pair, target: Pair, data: bytes, mask: Mask, way: str) -> None:
         while data or (data := await source.reader.read(PIECE)):
-            count(self._account, way, len(data))
+            self._account.count(way, len(data))
             await target.send(mask.feed(data))
             data = b""
         await target.send(mask.rest())

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from kaged.core import clock
-from kaged.core.errors import ConfigError, KagedError
-from kaged.core.nearest import did_you_mean
+from kaged.core.errors import ConfigError, KagedError, did_you_mean
 from kaged.models.catalogue import FROM_ENVIRONMENT, KNOWN, OFFLINE, Connection
 from kaged.models.errors import ModelError
 from kaged.models.http import HttpClient
@@ -14,7 +13,7 @@ from kaged.models.provider import WireProvider
 from kaged.models.types import ModelRequest, Provider, ProviderInfo, Route, TestResult, UserMessage
 from kaged.settings.local import Local
 from kaged.settings.local import Provider as Saved
-from kaged.telemetry import register_secret
+from kaged.telemetry.logs import register_secret
 
 DEFAULT = "default"
 TRIAL_TOKENS = 256

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from kaged.projects import templates
-from kaged.projects.errors import ProjectError
+from kaged.projects.files import overlay_name, parse
 from kaged.projects.model import json_schema
-from kaged.projects.parse import overlay_name, parse
+from kaged.projects.yaml_core import ProjectError
 
 
 def main(arguments: list[str]) -> int:

@@ -1,22 +1,120 @@
-"""A project's files in its folder: read project file, overlay, prompts and AGENTS.md; edit the overlay."""
+"""A project's files in its folder: project file, overlay, prompts and AGENTS.md, read and checked, every problem with
+file, line, column and key, all at once; and the overlay, edited."""
 
+import hashlib
 import io
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
 from kaged.core.errors import KagedError
-from kaged.projects import templates
+from kaged.projects import templates, yaml_core
 from kaged.projects.beneath import read_text, replace_text
-from kaged.projects.errors import ProjectError
-from kaged.projects.model import ProjectFile
-from kaged.projects.parse import Parsed, overlay_name, parse_full, trust_hash
-from kaged.projects.yaml_core import load
+from kaged.projects.model import LATER, ProjectFile
+from kaged.projects.yaml_core import Document, Mark, ProjectError
+from kaged.settings.problems import Key, sentence
 
 MAX_FILE, MAX_PROMPT, MAX_AGENTS_MD = 1024 * 1024, 256 * 1024, 64 * 1024
 AGENTS_MD = "AGENTS.md"
 _NEW = "# What the operator allowed on this machine, over project.yaml. Not for the repository.\n"
+LOCKED = ("version", "project")
+_UNSUPPORTED = "is not supported by this version of kaged"
+_LATER_VALUES: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "primary.model": (
+        lambda given: isinstance(given, list), f"a list of fallback models {_UNSUPPORTED}; name one model"
+    ),
+    "primary.cage": (
+        lambda given: given == "disabled", f"an agent without a cage {_UNSUPPORTED}; remove the key or write a cage"
+    ),
+}  # fmt: skip
+"""Values that this version refuses by name."""
+
+Problem = tuple[Mark, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A checked project file and the canonical form that trust is computed over."""
+
+    spec: ProjectFile
+    canonical: str
+    prompt_at: Mark  # Where `primary.system_prompt` is written
+
+
+def parse(text: str, *, name: str = "project.yaml", overlay: str | None = None) -> ProjectFile:
+    """Read a project file, with its local overlay if there is one. Raises ProjectError with all problems."""
+    return parse_full(text, name=name, overlay=overlay).spec
+
+
+def parse_full(text: str, *, name: str = "project.yaml", overlay: str | None = None) -> Parsed:
+    """`parse`, with the canonical form."""
+    document = _mapping(text, name)
+    if overlay is not None:
+        over = _mapping(overlay, overlay_name(name))
+        what = f"cannot be changed by the overlay; it belongs to {name}"
+        if problems := [(over.keys[(key,)], f"{key}: {what}") for key in LOCKED if key in over.value]:
+            raise _all(problems, name)
+        document = yaml_core.overlay(document, over)
+    try:
+        spec = ProjectFile.model_validate(document.value)
+    except ValidationError as error:
+        raise _all([_problem(details, document) for details in error.errors(include_url=False)], name) from None
+    return Parsed(spec, _canonical_json(document.value), _place(document, ("primary", "system_prompt"), key=False))
+
+
+def overlay_name(name: str) -> str:
+    """`project.local.yaml` for `project.yaml`."""
+    path = PurePosixPath(name)
+    return str(path.with_name(f"{path.stem}.local{path.suffix}"))
+
+
+def _canonical_json(value: Any) -> str:
+    """One text for one value, whatever the file's layout, comments or key order."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def trust_hash(canonical: str, prompts: Mapping[str, str]) -> str:
+    """SHA-256 over the merged project and the text of each prompt file it names."""
+    both = _canonical_json({"project": canonical, "prompts": dict(prompts)})
+    return hashlib.sha256(both.encode()).hexdigest()
+
+
+def _mapping(text: str, name: str) -> Document:
+    document = yaml_core.load(text, name)
+    if not isinstance(document.value, dict):
+        raise ProjectError([f"{document.values[()]}: expected keys such as `version: 1` and `project: my-name`"])
+    return document
+
+
+def _all(problems: list[Problem], name: str) -> ProjectError:
+    ordered = sorted(problems, key=lambda p: (p[0].file != name, p[0].line, p[0].column))
+    return ProjectError(list(dict.fromkeys(f"{mark}: {what}" for mark, what in ordered)))
+
+
+def _place(document: Document, path: Key, *, key: bool) -> Mark:
+    """Where `path` is written, or the nearest part of it that is."""
+    for end in range(len(path), 0, -1):
+        by_key, by_value = document.keys.get(path[:end]), document.values.get(path[:end])
+        if (mark := (by_key or by_value) if key or end < len(path) else (by_value or by_key)) is not None:
+            return mark
+    return document.values[()]
+
+
+def _problem(details: ErrorDetails, document: Document) -> Problem:
+    path: Key = tuple(part for part in details["loc"] if part != "[key]")
+    dotted, unknown = ".".join(map(str, path)), details["type"] == "extra_forbidden"
+    refused, words = _LATER_VALUES.get(dotted, (None, ""))
+    if unknown and any(fnmatchcase(dotted, pattern) for pattern in LATER):
+        words = f"{_UNSUPPORTED}; remove it"
+    elif refused is None or not refused(details["input"]):
+        words = sentence(details, ProjectFile)
+    return _place(document, path, key=unknown or path != details["loc"]), f"{dotted}: {words}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +189,7 @@ def set_network(folder: Path, net: Mapping[str, Any]) -> Content:
     old = read_text(folder, templates.OVERLAY, max_bytes=MAX_FILE)
     try:
         document = yaml.load(old or _NEW) or {}
-        wanted = load(old, templates.OVERLAY).value if old and document else {}
+        wanted = yaml_core.load(old, templates.OVERLAY).value if old and document else {}
         _put(document, net)
         _put(wanted, net)
     except (YAMLError, AttributeError, TypeError, ValueError) as error:
@@ -100,7 +198,7 @@ def set_network(folder: Path, net: Mapping[str, Any]) -> Content:
     if not old:
         out.write(_NEW)
     yaml.dump(document, out)
-    if load(out.getvalue(), templates.OVERLAY).value != wanted:  # such as a time without quotes
+    if yaml_core.load(out.getvalue(), templates.OVERLAY).value != wanted:  # such as a time without quotes
         text = f"{templates.OVERLAY} cannot be edited without changing more of it: put quotes around its texts"
         raise KagedError("conflict", text)
     content = read_content(folder, overlay=out.getvalue())

@@ -4,9 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from kaged.core.nearest import did_you_mean
-from kaged.projects.cage_spec import CageSpec
-from kaged.projects.parts import Part
+from kaged.core.errors import did_you_mean
+from kaged.projects.cage_spec import CageSpec, Part
 from kaged.settings.problems import matching
 
 BUILT_IN_TOOLS = ("shell", "file.read", "file.write", "file.edit", "search.grep", "search.find", "ask")

@@ -9,13 +9,13 @@ from typing import Any, Literal
 from kaged.audit.log import Audit
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
-from kaged.projects import files, sample, templates
+from kaged.projects import files, templates
 from kaged.projects.beneath import create_text
-from kaged.projects.errors import ProjectError
 from kaged.projects.files import Content, Reviewed, read_content
 from kaged.projects.model import json_schema
 from kaged.projects.roots import RootRules
 from kaged.projects.store import ProjectRow, ProjectStore
+from kaged.projects.yaml_core import ProjectError
 from kaged.settings.config import Loaded
 from kaged.storage.database import Database
 
@@ -116,7 +116,7 @@ class Projects:
 
     async def create_sample(self, *, actor: Actor) -> Project:
         """Write the sample project, load it and trust it: kaged wrote every byte of it."""
-        path = await asyncio.to_thread(sample.create_sample, self._loaded.paths.projects_dir)
+        path = await asyncio.to_thread(templates.create_sample, self._loaded.paths.projects_dir)
         return await self.load(path, actor=actor, trust=True)
 
     def json_schema(self) -> dict[str, Any]:
@@ -176,7 +176,7 @@ class Projects:
         trusted = row.trust_hash is not None and row.trust_hash == content.hash
         trust: Trust = "trusted" if trusted else "untrusted" if row.trust_hash is None else "changed"
         said = {each.name: getattr(content, each.name) for each in fields(content)}
-        is_sample = row.path == self._rules.own / sample.SLUG
+        is_sample = row.path == self._rules.own / templates.SAMPLE
         return Project(**said, slug=row.slug, path=row.path, created_at=row.created_at, trust=trust, sample=is_sample)
 
 

@@ -1,9 +1,9 @@
-"""YAML 1.2 core schema, read strictly: no aliases, tags, duplicate keys or surprises; a place for each value. Built on
-libyaml's events: PyYAML's constructors are YAML 1.1, where `no` is false and `12:30` a number."""
+"""YAML 1.2 core schema, read strictly: no aliases, tags, duplicate keys or surprises; a place for each value and each
+problem. Built on libyaml's events: PyYAML's constructors are YAML 1.1, where `no` is false and `12:30` a number."""
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import getitem
@@ -11,9 +11,8 @@ from typing import Any
 
 import yaml
 
-from kaged.projects.errors import Mark, ProjectError
-
-Path = tuple[str | int, ...]
+from kaged.core.errors import KagedError
+from kaged.settings.problems import Key
 
 MAX_CHARS = 1024 * 1024
 MAX_DEPTH = 64
@@ -32,13 +31,34 @@ _UNREADABLE = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a file: line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class ProjectError(KagedError):
+    """What is wrong with a project file: `problems` has one `file:line:col: key: sentence` each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
+        super().__init__("dsl_invalid", self.problems[0] + more, {"problems": self.problems})
+
+
 @dataclass(slots=True)
 class Document:
     """A value and, for each path in it, where the value and (in a mapping) its key are written."""
 
     value: Any = None
-    values: dict[Path, Mark] = field(default_factory=dict)
-    keys: dict[Path, Mark] = field(default_factory=dict)
+    values: dict[Key, Mark] = field(default_factory=dict)
+    keys: dict[Key, Mark] = field(default_factory=dict)
 
 
 def load(text: str, name: str) -> Document:
@@ -88,7 +108,7 @@ class _Reader:
     def _refuse(self, event: yaml.Event, sentence: str) -> ProjectError:
         return _problem(_mark(event.start_mark, self._name), sentence)
 
-    def _value(self, event: yaml.Event, path: Path) -> Any:
+    def _value(self, event: yaml.Event, path: Key) -> Any:
         if isinstance(event, yaml.AliasEvent):
             raise self._refuse(event, f"aliases (*{event.anchor}) are not allowed; write the value out")
         if getattr(event, "anchor", None) is not None:
@@ -107,7 +127,7 @@ class _Reader:
             items.append(self._value(event, (*path, len(items))))
         return items
 
-    def _mapping(self, path: Path) -> dict[str, Any]:
+    def _mapping(self, path: Key) -> dict[str, Any]:
         table: dict[str, Any] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
@@ -157,7 +177,7 @@ def overlay(base: Document, over: Document) -> Document:
     """The merged document of two mappings; each value keeps the place where it is written."""
     replaced = {path for path in over.values if path and not isinstance(reduce(getitem, path, over.value), dict)}
 
-    def both(below: dict[Path, Mark], above: dict[Path, Mark]) -> dict[Path, Mark]:
+    def both(below: dict[Key, Mark], above: dict[Key, Mark]) -> dict[Key, Mark]:
         gone = {path for path in below if any(path[:end] in replaced for end in range(1, len(path) + 1))}
         return {path: mark for path, mark in below.items() if path not in gone} | above
 

@@ -9,11 +9,10 @@ from pydantic import ValidationError
 
 from kaged.core.errors import ConfigError
 from kaged.settings import paths as places
-from kaged.settings.locate import Document, Key, line_of, parse, read_text
 from kaged.settings.model import LATER, Config, default_text
 from kaged.settings.nonces import CREDENTIALS
-from kaged.settings.paths import Mode, Paths
-from kaged.settings.problems import collect
+from kaged.settings.paths import Mode, Paths, read_text
+from kaged.settings.problems import Document, Key, collect, line_of, parse
 
 ENVIRONMENT: Mapping[str, tuple[str, str]] = {
     "KAGED_BIND": ("daemon", "bind"),

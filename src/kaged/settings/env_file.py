@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kaged.core.errors import ConfigError
-from kaged.settings.locate import read_text
+from kaged.settings.paths import read_text
 
 _LINE = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
 

@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from kaged.core.errors import ConfigError, KagedError
-from kaged.settings.locate import parse, read_text
 from kaged.settings.model import Section
-from kaged.settings.paths import write_private
-from kaged.settings.problems import collect, matching
+from kaged.settings.paths import read_text, write_private
+from kaged.settings.problems import collect, matching, parse
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument

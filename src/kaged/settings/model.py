@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from kaged.settings.bind import Bind, parse_bind
+from kaged.settings.paths import Bind, parse_bind
 from kaged.settings.problems import matching
 
 

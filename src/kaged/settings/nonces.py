@@ -9,8 +9,7 @@ from pathlib import Path
 
 from kaged.core.errors import ConfigError
 from kaged.settings import env_file as env_files
-from kaged.settings.locate import read_text
-from kaged.settings.paths import write_private
+from kaged.settings.paths import read_text, write_private
 
 CURRENT = "KAGED_AUTH_SIDECAR_NONCE"
 PREVIOUS = "KAGED_AUTH_SIDECAR_NONCE_PREVIOUS"

@@ -1,14 +1,19 @@
-"""Turn pydantic's errors into sentences that say what is wrong and what is allowed."""
+"""Read TOML files with the line of each key, which `tomllib` forgets; turn pydantic's errors into sentences that say
+what is wrong and what is allowed."""
 
 import re
+import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from kaged.core.nearest import did_you_mean
+from kaged.core.errors import ConfigError, did_you_mean
 
+Key = tuple[str | int, ...]
 _TYPES: Mapping[str, str] = {
     "bool_type": "true or false", "int_type": "a whole number", "string_type": 'text in quotes, such as "…"',
     "path_type": 'a path in quotes, such as "/var/lib/kaged"', "list_type": "a list, such as []",
@@ -19,6 +24,92 @@ _BOUNDS: Mapping[str, str] = {
     "ge": "at least {}", "le": "at most {}", "gt": "more than {}", "min_length": "at least {}",
     "max_length": "at most {} characters",
 }  # fmt: skip
+_AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
+_CLOSINGS = ("", "]", "]]", "]]]")  # What makes a statement whole: nothing, or the ends of the arrays that it has open
+
+
+@dataclass(frozen=True)
+class Document:
+    """A TOML file's name, values and text."""
+
+    name: str
+    values: dict[str, Any] = field(default_factory=dict)
+    text: str = ""
+
+    @cached_property
+    def lines(self) -> Mapping[Key, int]:
+        """`key_lines` of the text."""
+        return key_lines(self.text)
+
+    def place(self, loc: Key) -> str:
+        """`config.toml:LINE: section.key`."""
+        line = line_of(self.lines, loc)
+        return f"{self.name}{'' if line is None else f':{line}'}: {'.'.join(map(str, loc))}"
+
+
+def parse(text: str, name: str) -> Document:
+    """Read a TOML text. Raises ConfigError `name:line: what the reader found`."""
+    try:
+        return Document(name, tomllib.loads(text), text)
+    except tomllib.TOMLDecodeError as error:
+        said = str(error).replace(" (at end of document)", " at its end")
+        line = "".join(f":{number}" for number in _AT_LINE.findall(said))
+        raise ConfigError(f"{name}{line}: is not valid TOML: {_AT_LINE.sub('', said)}") from None
+
+
+def key_lines(text: str) -> Mapping[Key, int]:
+    """Line numbers from 1 for each key path of a valid text; array elements have their index in the path. Lines are
+    gathered until `tomllib` takes them for whole statements, with the open arrays closed."""
+    lines: dict[Key, int] = {}
+    arrays: dict[Key, int] = {}
+    table: Key = ()
+    statement, first, likely = "", 1, ""
+    for number, line in enumerate(text.split("\n"), 1):
+        statement += f"{line}\n"
+        for closing in (likely, *_CLOSINGS):
+            try:
+                found = tomllib.loads(statement + closing)
+            except tomllib.TOMLDecodeError:
+                continue
+            if statement.lstrip()[:1] == "[":
+                table = _table(found, arrays)
+                for end in range(1, len(table) + 1):
+                    lines.setdefault(table[:end], number)
+            else:
+                _note(lines, table, found, first, number)
+            likely = closing
+            if not closing:
+                statement, first = "", number + 1
+            break
+    return lines
+
+
+def line_of(lines: Mapping[Key, int], path: Key) -> int | None:
+    """The line of `path`, or of the nearest part of it that is written in the file."""
+    return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
+
+
+def _table(header: dict[str, Any], arrays: dict[Key, int]) -> Key:
+    """The path that a header opens, with the current index behind each array of tables in `arrays`."""
+    path: Key = ()
+    while header:
+        part, value = next(iter(header.items()))
+        path = (*path, part)
+        if isinstance(value, list):
+            arrays[path] = arrays.get(path, -1) + 1
+        if path in arrays:
+            path = (*path, arrays[path])
+        header = value[0] if isinstance(value, list) else value
+    return path
+
+
+def _note(lines: dict[Key, int], path: Key, value: Any, first: int, last: int) -> None:
+    """Note what is new in `value`: keys begin with their statement, elements of arrays where they end."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    line = last if isinstance(value, list) else first
+    for key, inner in items:
+        lines.setdefault((*path, key), line)
+        _note(lines, (*path, key), inner, line, last)
 
 
 def matching(pattern: str, problem: str) -> AfterValidator:
@@ -42,27 +133,27 @@ def sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
     if kind == "missing":
         return "is missing"
     if kind in _TYPES:
-        return f"{shown(given)} is not allowed; expected {_TYPES[kind]}"
+        return f"{_shown(given)} is not allowed; expected {_TYPES[kind]}"
     context: Mapping[str, Any] = error.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])
     if kind == "literal_error":
-        return f"{shown(given)} is not allowed; allowed: {context['expected']}"
+        return f"{_shown(given)} is not allowed; allowed: {context['expected']}"
     for limit, words in _BOUNDS.items():
         if limit in context:
-            return f"{shown(given)} is out of range; allowed: {words.format(context[limit])}"
+            return f"{_shown(given)} is out of range; allowed: {words.format(context[limit])}"
     if kind == "string_pattern_mismatch":
-        return f"{shown(given)} does not match; expected {context['pattern']}"
+        return f"{_shown(given)} does not match; expected {context['pattern']}"
     return error["msg"]
 
 
-def shown(value: Any) -> str:
+def _shown(value: Any) -> str:
     """A value as short text for a message."""
     text = "true" if value is True else "false" if value is False else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+def _keys_at(model: type[BaseModel], loc: Key) -> list[str]:
     """The known keys of the table at `loc`; none where any key is allowed."""
     annotation: Any = model
     for part in loc:
@@ -90,8 +181,8 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def collect(
-    error: ValidationError, model: type[BaseModel], place: Callable[[tuple[int | str, ...]], str],
-    later: Mapping[tuple[int | str, ...], str] = {},
+    error: ValidationError, model: type[BaseModel], place: Callable[[Key], str],
+    later: Mapping[Key, str] = {},
 ) -> list[str]:  # fmt: skip
     """One line per problem: `place(loc)` gives its beginning, `file:line: key`. `later` has the keys of the public
     design that this version refuses, with what they stand for."""

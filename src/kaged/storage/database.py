@@ -1,33 +1,62 @@
-"""The database as the other rooms use it: `write` on the one writer thread, `read` on a small pool."""
+"""The database as the other rooms use it: `write` on the one writer thread, `read` on a small pool. Whatever is queued
+while a commit is under way is committed together next, so the cost of one sync to disk is shared by everyone who
+waits. Jobs run in the order they were submitted, each undone alone when it fails."""
 
 import asyncio
 import queue
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import apsw
 
 from kaged.core.errors import KagedError
-from kaged.storage.failures import translate
-from kaged.storage.schema import open_reader, open_writer
-from kaged.storage.writer import BatchWork, Job, Work, Writer
+from kaged.storage.schema import open_reader, open_writer, translate
 
 READERS = 3
 BUSY_TIMEOUT_S = 5.0  # How long another program may hold the database's lock before a write is refused
+MAX_GROUP = 256  # Jobs committed together at most: bounds how long the first of them waits for the last
 I = TypeVar("I")  # noqa: E741
 T = TypeVar("T")
+Work = Callable[[apsw.Connection], T]
+BatchWork = Callable[[apsw.Connection, Sequence[I]], Sequence[T | KagedError]]
+"""Does many items in one go; one outcome an item. A refusal of one item is returned, not raised."""
+
+
+@dataclass(slots=True)
+class _Failure:
+    """The outcome of a job that was not written."""
+
+    error: BaseException
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """Something to write, and who waits for it. Neighbours with the same `batch` are done in one go."""
+
+    future: asyncio.Future[Any]
+    on_commit: Callable[[Any], None] | None
+    batch: BatchWork[Any, Any]
+    item: Any
 
 
 class Database:
     """An open home database, bound to the event loop it was opened in."""
 
-    def __init__(self, path: Path, writer: Writer, readers: list[apsw.Connection]) -> None:
+    def __init__(self, path: Path, writing: apsw.Connection, readers: list[apsw.Connection]) -> None:
         self.path = path
-        self._writer, self._readers = writer, readers
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        self._connection, self._readers = writing, readers
+        self._queue: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
+        self._outgoing: list[_Job] = []
+        self._thread = threading.Thread(target=self._run, name="kaged-writer", daemon=True)
+        self._thread.start()
         self._free: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
         for connection in readers:
             self._free.put(connection)
@@ -43,8 +72,7 @@ class Database:
             reading = [open_reader(path, vfs=vfs, busy_timeout_s=busy_timeout_s) for _ in range(READERS)]
             return writing, reading
 
-        writing, reading = await asyncio.to_thread(connect)
-        return cls(path, Writer(writing, path, asyncio.get_running_loop()), reading)
+        return cls(path, *await asyncio.to_thread(connect))
 
     async def write(self, work: Work[T], *, on_commit: Callable[[T], None] | None = None) -> T:
         """Run `work` on the writer thread and return its result once it is durable. Works run in the order of the
@@ -62,26 +90,44 @@ class Database:
         """Like `write`, but neighbours in the queue with the same `batch` are handed to it together. `batch` returns
         one outcome an item; a `KagedError` among them is raised at that item's caller and must stand for no change at
         all. When `batch` raises, all is undone and each item is tried alone."""
+        self._refuse_when_closed()
         future: asyncio.Future[T] = self._loop.create_future()
-        self._writer.submit(Job(future, on_commit, batch, item))
+        if not self._outgoing:  # what is submitted in one turn of the loop reaches the writer together
+            self._loop.call_soon(self._flush)
+        self._outgoing.append(_Job(future, on_commit, batch, item))
         return future
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` in a reader's thread on one consistent snapshot; everything awaited before is in it. Cancelling
         abandons the result; the query itself ends in its thread. Raises `KagedError("unavailable")` when the disk
         fails."""
-        if self._closed:
-            raise KagedError("unavailable", "kaged is shutting down; send this again when it is back.")
+        self._refuse_when_closed()
         return await self._loop.run_in_executor(self._pool, self._read, work)
 
     async def close(self) -> None:
-        """Finish queued writes and running reads, then close every connection. Later calls are refused."""
+        """Finish queued writes and running reads, then close every connection. Later calls are refused. What is
+        queued is written also when the caller is cancelled."""
         if not self._closed:
             self._closed = True
-            await asyncio.shield(asyncio.to_thread(self._pool.shutdown))
-            for connection in self._readers:
-                connection.close()
-        await self._writer.close()
+            try:
+                await asyncio.shield(asyncio.to_thread(self._pool.shutdown))
+                for connection in self._readers:
+                    connection.close()
+            finally:  # the writer is the last one to close, since it tidies the log away
+                self._flush()
+                self._queue.put(None)
+        await asyncio.shield(asyncio.to_thread(self._thread.join))
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise KagedError("unavailable", "kaged is shutting down; send this again when it is back.")
+
+    def _flush(self) -> None:
+        if self._outgoing:
+            self._queue.put(self._outgoing)
+            self._outgoing = []
+
+    # On a reader's thread.
 
     def _read(self, work: Work[T]) -> T:
         connection = self._free.get()
@@ -96,3 +142,79 @@ class Database:
             raise translate(error, self.path)  # noqa: B904 - it names its cause
         finally:
             self._free.put(connection)
+
+    # On the writer's thread from here on.
+
+    def _run(self) -> None:
+        waiting: list[_Job] = []
+        open_ = True
+        while open_ or waiting:
+            if not waiting:
+                open_ = self._take(waiting, block=True)
+            while open_ and len(waiting) < MAX_GROUP and not self._queue.empty():
+                open_ = self._take(waiting, block=False)
+            group, waiting = waiting[:MAX_GROUP], waiting[MAX_GROUP:]
+            outcomes = self._commit(group)
+            try:
+                self._loop.call_soon_threadsafe(_deliver, self._loop, group, outcomes)
+            except RuntimeError:  # The loop is gone: nobody waits any more.
+                break
+        self._connection.close()
+
+    def _take(self, waiting: list[_Job], *, block: bool) -> bool:
+        """Move one submission into `waiting`; False when it was the order to close."""
+        jobs = self._queue.get(block=block)
+        if jobs is None:
+            return False
+        waiting.extend(jobs)
+        return True
+
+    def _commit(self, group: Sequence[_Job]) -> list[Any]:
+        """One transaction for the whole group; an outcome for each job, in order."""
+        outcomes: list[Any] = []
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for _, unit in groupby(group, attrgetter("batch")):
+                outcomes.extend(self._run_unit(list(unit)))
+            self._connection.execute("COMMIT")
+        except BaseException as error:  # noqa: BLE001 - handed to everyone who waits
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            own = [outcome if isinstance(outcome, _Failure) else None for outcome in outcomes]
+            own += [None] * (len(group) - len(own))
+            return [each or _Failure(translate(error, self.path)) for each in own]
+        return outcomes
+
+    def _run_unit(self, unit: Sequence[_Job]) -> list[Any]:
+        """Jobs that share one savepoint. Raises only when the transaction itself is lost."""
+        connection = self._connection
+        connection.execute("SAVEPOINT unit")
+        try:
+            results = unit[0].batch(connection, [job.item for job in unit])
+            outcomes = [_Failure(each) if isinstance(each, KagedError) else each for each in results]
+        except BaseException as error:
+            if not connection.in_transaction:
+                raise  # SQLite gave the whole transaction up (disk full, I/O error).
+            connection.execute("ROLLBACK TO unit")
+            connection.execute("RELEASE unit")
+            if len(unit) == 1:
+                return [_Failure(translate(error, self.path))]
+            return [outcome for job in unit for outcome in self._run_unit([job])]
+        connection.execute("RELEASE unit")
+        return outcomes
+
+
+def _deliver(loop: asyncio.AbstractEventLoop, group: Sequence[_Job], outcomes: Sequence[Any]) -> None:
+    """On the loop: tell everyone, in commit order. `on_commit` runs even when its caller was cancelled."""
+    for job, outcome in zip(group, outcomes, strict=True):
+        if isinstance(outcome, _Failure):
+            if not job.future.done():
+                job.future.set_exception(outcome.error)
+            continue
+        if job.on_commit is not None:
+            try:
+                job.on_commit(outcome)
+            except Exception as error:  # noqa: BLE001 - reported; it must not keep others from their answer
+                loop.call_exception_handler({"message": "a commit's listener failed", "exception": error})
+        if not job.future.done():
+            job.future.set_result(outcome)

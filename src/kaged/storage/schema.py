@@ -1,6 +1,6 @@
-"""Opening the database file: is it ours, is it usable, is its schema current. Each migration is a file
-`migrations/NNNN_name.sql`; the number of the last one applied is the file's `PRAGMA user_version`. A migration and its
-number are committed together."""
+"""Opening the database file: is it ours, is it usable, is its schema current; and what SQLite's errors mean for the
+person who runs the daemon. Each migration is a file `migrations/NNNN_name.sql`; the number of the last one applied is
+the file's `PRAGMA user_version`. A migration and its number are committed together."""
 
 import contextlib
 import os
@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import apsw
 
-from kaged.core.errors import GateError
-from kaged.storage.failures import sentence
+from kaged.core.errors import GateError, KagedError
 
 GATE = "database"
 APPLICATION_ID = 0x6B616765  # `kage` in ASCII: marks the file as ours
@@ -24,6 +23,19 @@ WRITER_PRAGMAS = (
 )  # fmt: skip
 READER_PRAGMAS = (("query_only", "on"), ("temp_store", "memory"), ("wal_autocheckpoint", 0))
 _FILE = re.compile(r"(\d{4})_\w+\.sql")
+_FULL_CODES = frozenset({apsw.SQLITE_FULL, apsw.SQLITE_IOERR_SHMSIZE})
+_LOCKED = (apsw.BusyError, apsw.LockedError, apsw.ProtocolError)
+_REFUSED = (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError)
+_GRANT = "give kaged's account read and write permission on both"
+_SENTENCES: tuple[tuple[tuple[type[apsw.Error], ...], str, str], ...] = (
+    (_LOCKED, "{path} is locked by another program", "close the program that has the database open"),
+    ((apsw.NotADBError,), "{path} is not a database", "move the file away or restore it from a backup"),
+    ((apsw.CorruptError,), "{path} is damaged ({error})", "restore it from a backup"),
+    (_REFUSED, "{path} or its folder cannot be written ({error})", _GRANT),
+    ((apsw.NoMemError,), "there was not enough memory to use {path}", "free some memory"),
+    ((apsw.IOError,), "the disk that holds {path} failed ({error})", "check the disk and the system log"),
+)
+"""Errors of the machine around the database; every other `apsw.Error` is a mistake in our SQL."""
 
 
 class Migration(NamedTuple):
@@ -88,7 +100,7 @@ def _refusals(path: Path) -> Iterator[None]:
     try:
         yield
     except apsw.Error as error:
-        problem, fix = sentence(error, path) or (f"{path} cannot be used ({error})", "restore it from a backup")
+        problem, fix = _sentence(error, path) or (f"{path} cannot be used ({error})", "restore it from a backup")
         raise GateError(GATE, problem, fix) from error
 
 
@@ -135,3 +147,23 @@ def _migrate(connection: apsw.Connection) -> None:
             connection.execute(migration.sql)
             connection.pragma("application_id", APPLICATION_ID)
             connection.pragma("user_version", migration.number)
+
+
+def _sentence(error: apsw.Error, path: Path) -> tuple[str, str] | None:
+    """What happened and what to do about it, or None when the error is not the environment's."""
+    if isinstance(error, apsw.FullError) or getattr(error, "extendedresult", 0) in _FULL_CODES:
+        return f"the disk that holds {path} is full", "free some space on it; nothing that was saved is lost"
+    for kinds, problem, fix in _SENTENCES:
+        if isinstance(error, kinds):
+            return problem.format(path=path, error=error), fix
+    return None
+
+
+def translate(error: BaseException, path: Path) -> BaseException:
+    """`error` as a `KagedError("unavailable")` when the environment is to blame, else unchanged."""
+    said = _sentence(error, path) if isinstance(error, apsw.Error) else None
+    if said is None:
+        return error
+    refusal = KagedError("unavailable", f"{said[0]}: {said[1]}.", {"file": str(path)})
+    refusal.__cause__ = error
+    return refusal

@@ -2,8 +2,3 @@
 readable ones to a terminal. Promises that writing a log line never blocks the event loop, that registered secrets and
 what looks like a credential never reach a line, and that stack traces appear at level `debug` only. Never decides
 anything from what it sees."""
-
-from kaged.telemetry.logs import Telemetry, configure
-from kaged.telemetry.scrub import register_secret
-
-__all__ = ["Telemetry", "configure", "register_secret"]

@@ -14,8 +14,8 @@ from kaged.cage.client import Process, Ring
 from kaged.core.errors import KagedError
 from kaged.core.keeper_wire import Exit
 from kaged.terminals import wire
-from kaged.terminals.flow import Finish, Flow, Jump, Send, Step, Wait, paused
 from kaged.terminals.store import Terminal, TerminalStore
+from kaged.terminals.wire import Finish, Flow, Jump, Send, Step, Wait, paused
 
 MAX_INPUT = 4 * 1024 * 1024
 """Bytes typed or pasted that may wait for the program to read them."""

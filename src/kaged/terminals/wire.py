@@ -1,7 +1,11 @@
-"""The frames of `kaged.tty.v1`: one type byte, then bytes, a size, or JSON. Pure."""
+"""`kaged.tty.v1`: its frames (one type byte, then bytes, a size, or JSON), and how much output goes to one client, and
+when. Pure: offsets and times in, decisions out. A client may have `WINDOW` unacknowledged bytes: that credit is what
+makes ^C feel instant on a slow line. When the terminal was quiet, output is sent at once; under load it is gathered
+for `GATHER_S` or `CHUNK`."""
 
 import struct
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -12,6 +16,12 @@ MIN_SIZE = 2
 MAX_SIZE = 1000
 MAX_CONTROL = 4096
 MAX_TITLE = 200
+WINDOW = 256 * 1024
+CHUNK = 64 * 1024
+"""Bytes of the largest frame. Clients acknowledge at least this often."""
+GATHER_S = 0.004
+RESUME = WINDOW - CHUNK
+"""A paused source goes on when the best client is nearer to the head than this."""
 _SIZE = struct.Struct("!HH")
 _encode = msgspec.json.Encoder().encode
 
@@ -76,3 +86,75 @@ def control(**body: Any) -> bytes:
     `size` as `cols` and `rows`; `title`; `writer` (who types now: `name`, and whether it is `you`); `read_only`;
     `exit` (all that the shell had put out was sent before)."""
     return CONTROL + _encode(body)
+
+
+class Send(NamedTuple):
+    """Send up to this many bytes from where the client is."""
+
+    size: int
+
+
+class Jump(NamedTuple):
+    """The ring has overtaken the client: it goes on at `start`, `cut` bytes are gone."""
+
+    start: int
+    cut: int
+
+
+class Wait(NamedTuple):
+    """Nothing to send before something changes, or `seconds` have passed (None: no limit)."""
+
+    seconds: float | None
+
+
+class Finish(NamedTuple):
+    """All output was sent and no more can come."""
+
+
+Step = Send | Jump | Wait | Finish
+
+
+class Flow:
+    """Where one client stands: `sent` and `acked` are offsets, `acked <= sent`."""
+
+    def __init__(self, after: int, start: int, head: int) -> None:
+        """A client that has everything before `after`; the ring holds `start` to `head`. Raises
+        `KagedError("bad_request")` when the terminal has not come that far."""
+        if after > head:
+            raise KagedError("bad_request", f"This terminal has put out {head} bytes: `after` is {after}.")
+        self.first = Jump(max(after, start), max(0, start - after))
+        self.sent = self.acked = self.first.start
+        self._flushed = float("-inf")
+
+    def next(self, start: int, head: int, now: float, *, over: bool) -> Step:
+        """What to do now; `over` says that `head` is final. Times in seconds."""
+        if self.sent < start:
+            return Jump(start, start - self.sent)
+        ready = min(head - self.sent, WINDOW - (self.sent - self.acked), CHUNK)
+        if ready == 0:
+            return Finish() if over and self.sent == head else Wait(None)
+        due = self._flushed + GATHER_S - now
+        return Send(ready) if due <= 0 or ready == CHUNK or over else Wait(due)
+
+    def jumped(self, jump: Jump) -> None:
+        """The client was told to go on elsewhere; what it missed counts as acknowledged."""
+        self.sent = self.acked = jump.start
+
+    def took(self, size: int, now: float) -> None:
+        """`size` bytes were handed to the client's socket."""
+        self.sent += size
+        self._flushed = now
+
+    def ack(self, offset: int) -> None:
+        """The client has everything before `offset`; late and repeated acknowledgements change nothing. Raises
+        `KagedError("bad_request")` for bytes that were never sent."""
+        if offset > self.sent:
+            raise KagedError("bad_request", f"Byte {offset} was not sent yet: it cannot be acknowledged.")
+        self.acked = max(self.acked, offset)
+
+
+def paused(flows: Iterable[Flow], head: int, *, now_paused: bool) -> bool:
+    """Whether the source should rest: it never runs further ahead of the best client than a window. Without clients it
+    runs freely; clients behind the best one are left to the ring."""
+    best = max((flow.acked for flow in flows), default=head)
+    return head - best >= (RESUME if now_paused else WINDOW)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaged.gate.hello import Sight, classify
+from kaged.gate.sniff import Sight, classify
 
 CONTEXT = ssl.create_default_context()
 

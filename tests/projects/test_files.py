@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaged.projects.cage_spec import CageSpec
-from kaged.projects.errors import ProjectError
-from kaged.projects.parse import overlay_name, parse, parse_full, trust_hash
+from kaged.projects.files import overlay_name, parse, parse_full, trust_hash
+from kaged.projects.yaml_core import ProjectError
 
 SMALL = "version: 1\nproject: bakery\nprimary:\n  system_prompt: config:/prompts/default.md\n"
 

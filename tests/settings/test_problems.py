@@ -7,7 +7,7 @@ import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaged.settings.locate import key_lines, line_of
+from kaged.settings.problems import key_lines, line_of
 
 TEXT = '''# comment
 top = 1
