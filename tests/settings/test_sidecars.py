@@ -65,4 +65,7 @@ def test_files_and_their_services(tmp_path: Path) -> None:
     assert {(it.path, it.service, len(it.values)) for it in found} == {
         (mine, "oauth2-proxy", 1), (shared, "door", 1), (nginx, "nginx", 1), (env, "door", 0),
     }  # fmt: skip
+    put("etc/systemd/system/caddy.service.d/kaged.conf", f"[Service]\nEnvironmentFile={env}\n")
+    put("etc/systemd/system/kaged.service.d/more.conf", f"[Service]\nEnvironmentFile={env}\n")
+    assert [it.service for it in copies(env, tmp_path) if it.path == env] == ["caddy door"]
     assert copies(tmp_path / "none" / "env", tmp_path / "nothing") == []

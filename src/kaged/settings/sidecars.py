@@ -18,7 +18,7 @@ _VALUE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A file with nonces in it, and the service that has to be restarted when they change."""
+    """A file with nonces in it, and the services (with spaces) that have to be restarted when they change."""
 
     path: Path
     service: str
@@ -40,17 +40,18 @@ def copies(env_file: Path, root: Path = Path("/")) -> list[Copy]:
         with suppress(OSError, UnicodeDecodeError):
             small = path != env_file and path.is_file() and path.stat().st_size <= _MAX_BYTES
             if small and (values := nonces_in(path.read_text(encoding="utf-8"))):
-                found.append(Copy(path, service or _reader(path, root), values))
-    if other := _reader(env_file, root):
+                found.append(Copy(path, service or _readers(path, root), values))
+    if other := _readers(env_file, root):
         found.append(Copy(env_file, other, ()))
     return found
 
 
-def _reader(path: Path, root: Path) -> str:
-    """The service, other than kaged, whose unit names this file; empty when there is none."""
+def _readers(path: Path, root: Path) -> str:
+    """The services, other than kaged, whose units or drop-ins name this file, with spaces between them."""
+    found = set[str]()
     for folder in UNITS:
-        for unit in sorted((root / folder).glob("*.service")):
+        for unit in (*(root / folder).glob("*.service"), *(root / folder).glob("*.service.d/*.conf")):
             with suppress(OSError, UnicodeDecodeError):
-                if unit.stem != "kaged" and f"={path}\n" in unit.read_text(encoding="utf-8").replace("=-", "="):
-                    return unit.stem
-    return ""
+                if f"={path}\n" in unit.read_text(encoding="utf-8").replace("=-", "="):
+                    found.add((unit if unit.suffix == ".service" else unit.parent).name.partition(".service")[0])
+    return " ".join(sorted(found - {"kaged"}))
