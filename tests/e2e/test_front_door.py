@@ -20,7 +20,10 @@ from e2e.zygote import Zygote
 pytestmark = pytest.mark.cage
 ULID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 ANONYMOUS = {"/healthz", "/readyz", "/launch", "/api/v1/versions", "/api/v1/projects/dsl/schema"}
-ON_HOST_ONLY = {("put", "/api/v1/users"), ("post", "/api/v1/system/stop"), ("post", "/api/v1/auth/launch")}
+ON_HOST_ONLY = {
+    ("put", "/api/v1/users"), ("post", "/api/v1/system/stop"), ("post", "/api/v1/auth/launch"),
+    ("get", "/api/v1/auth/nonces"), ("post", "/api/v1/system/reload"),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -350,7 +350,7 @@ def test_a_unix_socket_is_for_the_sidecars_account_alone(machine: Host, nonce: s
             )
 
         mine = call("door", nonce)
-        assert mine.stdout[:12] == "HTTP/1.1 200" and '"auth":"sidecar"' in mine.stdout, mine
+        assert mine.stdout[:12] == "HTTP/1.1 200" and '"source":"sidecar"' in mine.stdout, mine
         assert call("door", "x" * 64).stdout[:12] == "HTTP/1.1 401"
         for account in ("other", "kaged"):
             assert call(account, nonce).stdout[:12] == "HTTP/1.1 401", "it may connect, and is not the sidecar"

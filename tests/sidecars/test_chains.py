@@ -31,6 +31,9 @@ def bob(here: Town, chain: Chain, browser: Browser) -> Iterator[Caller]:
         held = cookies(page.context)
         page.context.close()
     it = Caller(here, chain, BOB, held)
+    control(it)
+    granted = here.machine.cli("project", "grant", "bread", it.id, "viewer")
+    assert granted.returncode == 0, granted
     yield it
     control(it)
 

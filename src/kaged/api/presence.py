@@ -18,7 +18,10 @@ class Presence:
 
     @contextlib.contextmanager
     def here(self, channel: str, actor: Actor, note: Note) -> Iterator[None]:
-        """`actor` follows `channel` while inside."""
+        """`actor` follows `channel` while inside. Programs on the host itself are not somebody."""
+        if actor.source == "control":
+            yield
+            return
         me = object()
         self._here.setdefault(channel, {})[me] = actor, note, [_shown(actor)]
         self._changed(channel)
