@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Route, expect, sync_playwright
 
 from e2e.harness import Daemon
 from e2e.test_story import ARGUMENTS
@@ -43,3 +43,32 @@ def test_the_console_shows_it_and_why_it_failed(kaged: Daemon, browser: Browser)
     field.fill("https://git.invalid/shop.git")
     page.get_by_role("button", name="Clone").click()
     expect(page.get_by_text("git could not clone")).to_be_visible(timeout=60_000)
+
+
+@pytest.mark.browser
+def test_a_clone_under_way_is_shown_and_cancelled(kaged: Daemon, browser: Browser) -> None:
+    page = browser.new_context(service_workers="block").new_page()
+    page.goto(kaged.launch_url)
+    opener = page.get_by_role("button", name="Load a folder").first
+    opener.click()
+    # Git ends within a moment on a machine without a network: its state is held at running for the reader.
+    running = {"id": "x", "slug": "shop", "url": "", "state": "running", "progress": "Receiving objects: 12%"}
+    answer = json.dumps({**running, "bytes": 2_100_000, "project": None, "problem": None})
+    asked: list[str] = []
+
+    def hold(route: Route) -> None:
+        asked.append(route.request.method)
+        route.fulfill(body=answer, content_type="application/json")
+
+    page.route("**/api/v1/projects/clone*", hold)
+    page.route("**/api/v1/clones/*", hold)
+    field = page.get_by_label("Folder on this host, or URL of a git repository")
+    field.fill("https://git.invalid/shop.git")
+    field.press("Enter")
+    expect(page.get_by_text("Cloning shop (2.1 MB): Receiving objects: 12%")).to_be_visible()
+    expect(field).to_be_focused()
+    expect(page.get_by_role("button", name="Clone")).to_be_disabled()
+    with page.expect_request(lambda request: request.method == "DELETE"):
+        page.get_by_role("button", name="Cancel").click()
+    expect(opener).to_be_focused()
+    assert asked[0] == "POST" and "DELETE" in asked

@@ -94,6 +94,7 @@ def test_from_no_rights_to_work_in_one_project_and_back(browser: Browser, host: 
     bob.goto(bob_url + place)
     expect(bob.get_by_test_id("read-only")).to_contain_text("viewer")
     expect(bob.get_by_test_id("composer")).to_have_count(0)
+    expect(bob.get_by_role("heading", name="Nothing was done here yet")).to_be_visible()
     expect(bob.get_by_role("link", name="Audit")).to_have_count(0)
     expect(bob.get_by_role("button", name="Load a folder")).to_have_count(0)
     both(bob, "viewer")
@@ -101,6 +102,16 @@ def test_from_no_rights_to_work_in_one_project_and_back(browser: Browser, host: 
     alice.goto(alice.url.split("/projects")[0] + place)
     expect(bob.get_by_test_id("also-here")).to_have_attribute("title", f"Also here: Alice Archer ({ALICE})")
     expect(alice.get_by_test_id("also-here")).to_have_text("BB")
+    bob.set_viewport_size(PHONE)
+    bob.get_by_test_id("also-here").click()
+    names = bob.get_by_role("group", name="Also here")
+    expect(names).to_contain_text(ALICE)
+    box = names.bounding_box()
+    assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"]
+    assert bob.locator("header :is(button, a)").evaluate_all(SMALL) == []
+    bob.keyboard.press("Escape")
+    expect(names).to_have_count(0)
+    bob.set_viewport_size(LAPTOP)
     say(alice, "run: sleep 60")
     expect(bob.get_by_test_id("interrupt")).to_be_disabled()
     both(alice, "also-here")
@@ -124,6 +135,49 @@ def test_from_no_rights_to_work_in_one_project_and_back(browser: Browser, host: 
     kaged(host, "project", "revoke", "bread", BOB)
     expect(bob.get_by_test_id("user-id")).to_have_text(BOB)
     assert BOB not in kaged(host, "project", "members", "bread")
+
+
+SMALL = """elements => elements.map(element => {
+  element.scrollIntoView({block: 'center'});
+  const {left, right, top, bottom} = element.getBoundingClientRect();
+  const [x, y] = [(left + right) / 2, (top + bottom) / 2];
+  const hit = dy => element.contains(document.elementFromPoint(x, y + dy));
+  const fits = left >= 0 && right <= document.documentElement.clientWidth;
+  return fits && hit(-19) && hit(19) ? '' : element.ariaLabel || element.textContent;
+}).filter(Boolean)"""
+"""Names of elements that a finger misses 19 px above or below their middle, or that leave the screen."""
+
+
+def test_members_by_keyboard_and_by_finger(browser: Browser, host: Daemon, door: Front) -> None:
+    long = "auth0|somebody.with.a.long.name@research.engineering.example.com"
+    page_of(browser, door.url(long, "Ursula"))
+    url = door.url(ALICE, "Alice Archer")
+    alice = page_of(browser, url)
+    expect(alice.get_by_test_id("user-id")).to_be_visible()
+    kaged(host, "auth", "claim", ALICE)
+    kaged(host, "project", "load", str(host.base / "projects" / "bread"), "--create", "--trust")
+    alice.goto(f"{url}/projects/bread")
+    field, add = alice.get_by_label("User id"), alice.get_by_test_id("member-add")
+    field.fill("nobody@example.com")
+    field.press("Enter")
+    expect(alice.get_by_text("No user nobody@example.com was ever seen")).to_be_visible()
+    expect(field).to_be_focused()
+    field.fill(long)
+    add.press("Enter")
+    role = alice.get_by_label(f"Role of {long}")
+    expect(role).to_have_value("viewer")
+    role.focus()
+    alice.keyboard.press("e")
+    expect(alice.get_by_test_id("member")).to_have_attribute("data-role", "editor")
+    expect(role).to_be_focused()
+    alice.set_viewport_size(PHONE)
+    words = alice.get_by_test_id("member").locator(".who > *")
+    assert words.evaluate_all("all => all.every(one => one.scrollWidth <= one.clientWidth)"), "whole ids"
+    assert alice.locator("main :is(button, select, input)").evaluate_all(SMALL) == []
+    shot(alice, "people-members-finger")
+    alice.get_by_label(f"Remove {long}").press("Enter")
+    expect(alice.get_by_text("Nobody but the admins yet.")).to_be_visible()
+    expect(alice.get_by_test_id("members")).to_be_focused()
 
 
 def test_a_viewer_looks_on_in_a_terminal(browser: Browser, host: Daemon, door: Front) -> None:

@@ -95,6 +95,7 @@ function start(channel = "session:s", after: number | "head" = 0) {
   const socket = new Socket(world);
   const got: number[] = [];
   const notes: string[] = [];
+  const here: string[][] = [];
   const leave = socket.subscribe(channel, after, {
     frames: (frames: Frame[]) => got.push(...frames.map((frame) => frame.seq)),
     head: (head) => notes.push(`head ${head}`),
@@ -103,9 +104,10 @@ function start(channel = "session:s", after: number | "head" = 0) {
       notes.push("reset");
     },
     refused: (code) => notes.push(`refused ${code}`),
+    present: (users) => here.push(users.map(({ id }) => id)),
   });
   socket.start();
-  return { world, socket, got, notes, leave };
+  return { world, socket, got, notes, here, leave };
 }
 
 describe("Socket", () => {
@@ -228,6 +230,39 @@ describe("Socket", () => {
     expect(notes).toEqual(["refused not_found"]);
     leave();
     expect(world.wire.sent.filter((order) => order["op"] === "unsubscribe")).toEqual([]);
+  });
+
+  it("tells a channel's follower who is there, and that nobody is known to be once the connection is lost", () => {
+    const { world, here, got } = start();
+    world.wire.onopen?.();
+    const users = [{ id: "alice", name: "Alice" }, { id: "bob", name: null }];
+    world.wire.say({ op: "presence", channel: "session:s", users });
+    world.wire.say({ op: "presence", channel: "session:other", users });
+    expect(here).toEqual([["alice", "bob"]]);
+    world.wire.say({ op: "presence", channel: "session:s" });
+    expect(here.at(-1)).toEqual([]);
+    world.wire.say({ op: "presence", channel: "session:s", users });
+    world.wire.drop();
+    expect(here.slice(2)).toEqual([["alice", "bob"], []]);
+    world.paint();
+    expect(got).toEqual([]);
+  });
+
+  it("tells everybody who watches that rights have changed, whatever the channel, until they leave", () => {
+    const { world, socket, notes } = start();
+    const heard: string[] = [];
+    const leave = socket.watchRights(() => heard.push("one"));
+    socket.watchRights(() => heard.push("two"));
+    world.wire.onopen?.();
+    world.wire.say({ op: "rights" });
+    expect(heard).toEqual(["one", "two"]);
+    leave();
+    world.wire.drop();
+    world.fire();
+    world.wire.onopen?.();
+    world.wire.say({ op: "rights" });
+    expect(heard).toEqual(["one", "two", "two"]);
+    expect(notes).toEqual(["head 0", "head 0"]);
   });
 
   it("stays down once stopped", () => {

@@ -12,12 +12,20 @@ export function Button({
   busy,
   className,
   children,
-  disabled,
+  onClick,
   ...rest
 }: ButtonProps): ReactNode {
   const names = ["button", look, small ? "small" : "", className ?? ""].filter(Boolean).join(" ");
   return (
-    <button type="button" {...rest} className={names} disabled={disabled === true || busy === true} aria-busy={busy}>
+    // At work it is not `disabled`: that would take the focus away from whoever pressed it.
+    <button
+      type="button"
+      {...rest}
+      className={names}
+      aria-busy={busy}
+      aria-disabled={busy === true ? true : undefined}
+      onClick={busy === true ? (event) => event.preventDefault() : onClick}
+    >
       {busy ? <span className="spinner" aria-hidden /> : null}
       {children}
     </button>

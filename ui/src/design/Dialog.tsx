@@ -1,4 +1,4 @@
-import { type ReactNode, useEffect, useId, useRef } from "react";
+import { type ReactNode, useEffect, useId, useRef, useState } from "react";
 import { useOnLeave } from "../state/router.ts";
 import { IconButton } from "./Button.tsx";
 import { CloseIcon } from "./icons.tsx";
@@ -15,11 +15,16 @@ interface DialogProps {
 export function Dialog({ title, onClose, wide, children, foot }: DialogProps): ReactNode {
   const ref = useRef<HTMLDialogElement>(null);
   const titleId = useId();
+  const [opener] = useState(() => document.activeElement);
   useOnLeave(onClose);
   useEffect(() => {
     const dialog = ref.current;
     if (dialog !== null && !dialog.open) dialog.showModal();
-  }, []);
+    // A dialog that React takes away gives the focus back to nobody.
+    return () => {
+      if (opener instanceof HTMLElement && document.activeElement === document.body) opener.focus();
+    };
+  }, [opener]);
   return (
     // The scrim is part of the dialog element; a click on it is a click on the dialog itself.
     <dialog

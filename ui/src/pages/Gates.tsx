@@ -70,7 +70,11 @@ export function NoRights({ me }: { me: Me }): ReactNode {
       <p>Send it to an owner of a project, who can add you to it. Or whoever runs this host makes you an admin there:</p>
       <Copied text={command} label="Copy the command" testid="claim" />
       <Button onClick={reload}>Look again</Button>
-      {me.logout_url === "" ? null : <a href={me.logout_url}>Sign out</a>}
+      {me.logout_url === "" ? null : (
+        <a className="gate-link" href={me.logout_url}>
+          Sign out
+        </a>
+      )}
     </Gate>
   );
 }

@@ -39,7 +39,10 @@ export function Home({ onMenu }: { onMenu: () => void }): ReactNode {
       )}
       {space.loaded && space.projects.length === 0 ? (
         <Empty icon={<FolderIcon size={28} />} title="Start with a folder">
-          <p>Load a folder of this host as a project. An agent can then read, run and edit in it, inside a cage.</p>
+          <p>
+            Load a folder of this host, or clone a git repository, as a project. An agent can then read, run and edit in
+            it, inside a cage.
+          </p>
           <Button look="primary" onClick={() => overlay.set({ kind: "load" })}>
             Load a folder
           </Button>

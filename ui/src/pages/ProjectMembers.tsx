@@ -1,12 +1,13 @@
-import { type FormEvent, type ReactNode, useCallback, useEffect, useState } from "react";
+import { type FormEvent, type ReactNode, useCallback, useEffect, useRef, useState } from "react";
 import { api } from "../api/client.ts";
 import { sentence } from "../api/http.ts";
 import type { Member, Project, ProjectRole } from "../api/types.ts";
 import { Button, IconButton } from "../design/Button.tsx";
 import { RemoveIcon } from "../design/icons.tsx";
 import { Notice } from "../design/parts.tsx";
+import { Face, Who } from "../design/People.tsx";
 import { Sentence } from "../design/Sentence.tsx";
-import { initials, ROLES } from "../state/rights.ts";
+import { ROLES } from "../state/rights.ts";
 import { me, refreshMe } from "../state/workspace.ts";
 
 /** Who takes part in a project, for its owners: each with a role, which counts from the next moment on. */
@@ -14,6 +15,8 @@ export function ProjectMembersSection({ project }: { project: Project }): ReactN
   const [members, setMembers] = useState<Member[] | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
+  const card = useRef<HTMLDivElement>(null);
+  const queue = useRef<Promise<unknown>>(Promise.resolve());
   const { slug } = project;
   const look = useCallback(
     () => api.members(slug).then(({ items }) => setMembers(items), (error: unknown) => setProblem(sentence(error))),
@@ -21,11 +24,14 @@ export function ProjectMembersSection({ project }: { project: Project }): ReactN
   );
   useEffect(() => void look(), [look]);
 
-  const act = async (work: Promise<unknown>, who: string): Promise<boolean> => {
+  // One change after the other. Nothing is disabled meanwhile: that would take the focus from the keyboard's user.
+  const act = async (change: () => Promise<unknown>, who: string): Promise<boolean> => {
+    const turn = queue.current.then(change);
+    queue.current = turn.catch(() => {});
     setBusy(true);
     setProblem(null);
     try {
-      await work;
+      await turn;
       if (who === me.get()?.id) await refreshMe();
       return true;
     } catch (error) {
@@ -35,6 +41,10 @@ export function ProjectMembersSection({ project }: { project: Project }): ReactN
       await look();
       setBusy(false);
     }
+  };
+
+  const remove = async (id: string): Promise<void> => {
+    if (await act(() => api.removeMember(slug, id), id)) card.current?.focus();
   };
 
   return (
@@ -49,7 +59,7 @@ export function ProjectMembersSection({ project }: { project: Project }): ReactN
           <Sentence text={problem} />
         </Notice>
       )}
-      <div className="card" data-testid="members">
+      <div className="card" data-testid="members" ref={card} tabIndex={-1}>
         <ul role="list" className="list">
           {members?.map((member) => (
             <li key={member.id} className="list-line member" data-testid="member" data-role={member.role}>
@@ -58,21 +68,16 @@ export function ProjectMembersSection({ project }: { project: Project }): ReactN
               <Role
                 label={`Role of ${member.id}`}
                 value={member.role}
-                disabled={busy}
-                onChange={(role) => void act(api.setMember(slug, member.id, role), member.id)}
+                onChange={(role) => void act(() => api.setMember(slug, member.id, role), member.id)}
               />
-              <IconButton
-                label={`Remove ${member.id}`}
-                disabled={busy}
-                onClick={() => void act(api.removeMember(slug, member.id), member.id)}
-              >
+              <IconButton label={`Remove ${member.id}`} onClick={() => void remove(member.id)}>
                 <RemoveIcon size={15} />
               </IconButton>
             </li>
           ))}
           {members?.length === 0 ? <li className="list-line muted">Nobody but the admins yet.</li> : null}
         </ul>
-        <AddMember busy={busy} onAdd={(user, role) => act(api.setMember(slug, user, role), user)} />
+        <AddMember busy={busy} onAdd={(user, role) => act(() => api.setMember(slug, user, role), user)} />
       </div>
     </>
   );
@@ -102,7 +107,7 @@ function AddMember({ busy, onAdd }: AddProps): ReactNode {
         value={user}
         onChange={(event) => setUser(event.target.value)}
       />
-      <Role label="Role" value={role} disabled={busy} onChange={setRole} />
+      <Role label="Role" value={role} onChange={setRole} />
       <Button type="submit" busy={busy} disabled={user.trim() === ""} data-testid="member-add">
         Add
       </Button>
@@ -113,41 +118,20 @@ function AddMember({ busy, onAdd }: AddProps): ReactNode {
 interface RoleProps {
   label: string;
   value: ProjectRole;
-  disabled: boolean;
   onChange: (role: ProjectRole) => void;
 }
 
-function Role({ label, value, disabled, onChange }: RoleProps): ReactNode {
+function Role({ label, value, onChange }: RoleProps): ReactNode {
   return (
     <select
       className="select role"
       aria-label={label}
       value={value}
-      disabled={disabled}
       onChange={(event) => onChange(ROLES.find((role) => role === event.target.value) ?? value)}
     >
       {ROLES.map((role) => (
         <option key={role}>{role}</option>
       ))}
     </select>
-  );
-}
-
-/** Name first where there is one, the id always: it is what counts. */
-export function Who({ who }: { who: { id: string; name: string | null; email: string | null } }): ReactNode {
-  const minor = [who.name === null ? null : who.id, who.email === who.id ? null : who.email].filter(Boolean);
-  return (
-    <span className="who grow">
-      <span className="ellipsis">{who.name ?? who.id}</span>
-      {minor.length === 0 ? null : <span className="muted ellipsis">{minor.join(" · ")}</span>}
-    </span>
-  );
-}
-
-export function Face({ who }: { who: { id: string; name: string | null } }): ReactNode {
-  return (
-    <span className="face" aria-hidden>
-      {initials(who)}
-    </span>
   );
 }

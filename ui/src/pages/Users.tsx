@@ -4,10 +4,10 @@ import { sentence } from "../api/http.ts";
 import type { User } from "../api/types.ts";
 import { QuestionIcon } from "../design/icons.tsx";
 import { Badge, Empty, Notice, Skeleton } from "../design/parts.tsx";
+import { Face, Who } from "../design/People.tsx";
 import { Sentence } from "../design/Sentence.tsx";
 import { Header } from "../shell/Header.tsx";
 import { when } from "../text/format.ts";
-import { Face, Who } from "./ProjectMembers.tsx";
 
 const NAMED = { config: "Named in [auth] admins of config.toml", claim: "Claimed on the host" } as const;
 

@@ -1,12 +1,13 @@
 import type { ReactNode } from "react";
-import { initials } from "../state/rights.ts";
+import { Face, Who } from "../design/People.tsx";
+import { Popover } from "../design/Popover.tsx";
 import { useStore } from "../state/store.ts";
 import { me } from "../state/workspace.ts";
 import { useSession } from "./context.ts";
 
 const SHOWN = 3;
 
-/** Who else has this session open right now; nothing when nobody has. */
+/** Who else has this session open right now, by name when asked; nothing when nobody has. */
 export function AlsoHere(): ReactNode {
   const { live } = useSession();
   const self = useStore(me);
@@ -15,13 +16,35 @@ export function AlsoHere(): ReactNode {
   const words = `Also here: ${others.map(({ id, name }) => (name === null ? id : `${name} (${id})`)).join(", ")}`;
   const more = others.length - SHOWN;
   return (
-    <span className="also-here" role="status" aria-label={words} title={words} data-testid="also-here">
-      {others.slice(0, SHOWN).map((user) => (
-        <span key={user.id} className="face">
-          {initials(user)}
-        </span>
-      ))}
-      {more > 0 ? <span className="face">+{more}</span> : null}
-    </span>
+    <Popover
+      end
+      label="Also here"
+      anchor={(attributes) => (
+        <button
+          type="button"
+          className="also-here"
+          aria-label={words}
+          title={words}
+          data-testid="also-here"
+          {...attributes}
+        >
+          {others.slice(0, SHOWN).map((user) => (
+            <Face key={user.id} who={user} />
+          ))}
+          {more > 0 ? <span className="face">+{more}</span> : null}
+        </button>
+      )}
+    >
+      {() => (
+        <ul role="list" className="also-list">
+          {others.map((user) => (
+            <li key={user.id}>
+              <Face who={user} />
+              <Who who={user} />
+            </li>
+          ))}
+        </ul>
+      )}
+    </Popover>
   );
 }

@@ -82,7 +82,7 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
               ? "Cloned below kaged's projects by git in a cage that reaches this host and nothing else."
               : "An absolute path, or https://… The agent will see this folder and nothing else of the host."
           }
-          disabled={clone !== null}
+          readOnly={busy || clone !== null}
           value={path}
           required
           autoFocus
