@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kaged.core.actors import Actor, Role
 from kaged.identity.people import People
+from kaged.identity.sockets import Sockets
 from kaged.storage.database import Database
 from sessions.house import AuditList
 
@@ -21,7 +22,7 @@ async def people(db: Database, audit: Any = None) -> SimpleNamespace:
     known = await People.open(db, audit or AuditList(), ["alice"])
     for actor in (ALICE, BOB):
         await known.seen(actor)
-    return SimpleNamespace(people=known)
+    return SimpleNamespace(people=known, sockets=Sockets())
 
 
 def as_actor(app: ASGIApp, actor: Actor | None = ALICE) -> ASGIApp:

@@ -83,7 +83,7 @@ async def test_one_key_one_effect(db: Database) -> None:
     assert [a.json()["call"] for a in (other, without)] == [2, 3]
 
 
-@pytest.mark.parametrize(("path", "content"), [("/b", b"1"), ("/a", b"2")])
+@pytest.mark.parametrize(("path", "content"), [("/b", b"1"), ("/a", b"2"), ("/a?user=bob", b"1")])
 async def test_a_key_is_for_one_request(db: Database, path: str, content: bytes) -> None:
     route = Route()
     async with client(once(route, db)) as http:

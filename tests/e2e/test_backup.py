@@ -111,6 +111,18 @@ def test_what_is_no_whole_backup_is_refused(kaged: Daemon, other: Daemon) -> Non
     (work / "manifest.json").write_text(json.dumps({**manifest, "schema": 99}), encoding="utf-8")
     assert "newer (schema 99); restore it with that version" in refused(other, "restore", packed("newer"))
     (work / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    (kaged.base / "victim" / "mine").mkdir(parents=True)
+    for name, target in (("projects", kaged.base / "victim"), ("kaged.db", kaged.base / "kept.db")):
+        (work / name).rename(aside := kaged.base / f"kept{(work / name).suffix}")
+        (work / name).symlink_to(target)
+        assert "is not a whole backup" in refused(other, "restore", packed(f"link-{name}"))
+        (work / name).unlink()
+        aside.rename(work / name)
+    assert (kaged.base / "victim" / "mine").is_dir(), "nothing outside of the backup was moved"
+    away = {**manifest, "files": {**manifest["files"], "/etc/hostname": "0" * 64}}
+    (work / "manifest.json").write_text(json.dumps(away), encoding="utf-8")
+    assert "is not a whole backup" in refused(other, "restore", packed("away"))
+    (work / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     (work / "audit.log").write_bytes(b"{}\n" + (work / "audit.log").read_bytes())
     assert "audit.log was changed; take another" in refused(other, "restore", packed("changed"))
     (work / "manifest.json").unlink()
@@ -137,7 +149,7 @@ def test_migrate_says_what_it_would_do_then_does_it(kaged: Daemon) -> None:
     kaged.stop()
     connection = apsw.Connection(str(kaged.home / "kaged.db"))
     known = connection.pragma("user_version")
-    connection.execute("DROP TABLE members; DROP TABLE users")
+    connection.execute("DROP TABLE forgotten; DROP TABLE members; DROP TABLE users")
     connection.execute("DROP INDEX events_network; ALTER TABLE sessions DROP COLUMN network_mark")
     connection.pragma("user_version", 1)
     connection.close()

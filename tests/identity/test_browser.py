@@ -149,6 +149,11 @@ def test_odd_paths_do_not(odd: str) -> None:
     assert refused and refused.status == 400
 
 
+def test_an_encoded_slash_is_no_slash() -> None:
+    refused = broken(check_path, "/kaged/api/v1/me", b"/kaged%2Fapi/v1/me")
+    assert refused and refused.rule == "odd_path"
+
+
 @pytest.mark.parametrize(
     ("text", "form"),
     [

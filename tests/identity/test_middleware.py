@@ -104,7 +104,7 @@ async def test_routes_see_the_actor_and_no_secret(tmp_path) -> None:
         answer = await door.get("/api/v1/me", *sidecar(), *lines)
         assert answer.json["headers"] == [["host", door.host], ["accept", "*/*"]]
         scope = door.app.scopes[-1]
-        assert scope["state"]["actor"].id == "alice" and scope["state"]["browser"] is None
+        assert scope["state"]["actor"].id == "alice" and len(scope["state"]["owner"]) == 64
 
 
 async def test_errors_have_one_shape_and_401_one_body(tmp_path) -> None:

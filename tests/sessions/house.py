@@ -190,7 +190,9 @@ class House:
         return await self.projects.load(self.project_dir, actor=ME, trust=True)
 
     async def session(self) -> str:
-        return (await self.sessions.create("demo", actor=ME)).id
+        made = (await self.sessions.create("demo", actor=ME)).id
+        assert self.audit.records.pop()[1] == "session.create"  # Tests look at what comes after it
+        return made
 
     async def events(self, session: str, *types: str) -> list[Event]:
         found = await self.journal.read(session, limit=100_000)

@@ -58,8 +58,8 @@ class Stage:
         self.clients: list[Client] = []
         self.following = asyncio.create_task(self.live.follow(self.ring))  # type: ignore[arg-type]
 
-    def attach(self, *, after: int = 0, acks: bool = True, name: str = "Ada") -> Client:
-        client = Client(TerminalLink("t", self.live, self.store, after=after, name=name), acks=acks)
+    def attach(self, *, after: int = 0, acks: bool = True, writes: bool = True, name: str = "Ada") -> Client:
+        client = Client(TerminalLink("t", self.live, self.store, after=after, name=name, writes=writes), acks=acks)
         self.clients.append(client)
         return client
 
@@ -118,6 +118,15 @@ async def test_a_flood_is_paced_by_a_lone_slow_client(stage: Stage) -> None:
     client.ack(WINDOW)
     await client.until_shows(b"z")
     assert not stage.ring.paused, "acknowledged: the source goes on"
+
+
+async def test_who_only_looks_on_holds_up_no_program(stage: Stage) -> None:
+    client = stage.attach(acks=False, writes=False)
+    await client.until_told("start")
+    for _ in range(4 * WINDOW // CHUNK):
+        await stage.ring.put(b"x" * CHUNK)
+        await asyncio.sleep(0)
+    assert stage.ring.pauses == 0
 
 
 async def test_a_slow_client_holds_nobody_and_is_told_what_it_missed(stage: Stage) -> None:

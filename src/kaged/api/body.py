@@ -95,7 +95,8 @@ class Idempotency:
             await running.wait()
         done = self._under_way[slot] = asyncio.Event()
         try:
-            route = f"{scope['method']} {scope['path']}"
+            # With the query: it can name what is written to.
+            route = f"{scope['method']} {scope['path']}?{scope.get('query_string', b'').decode('latin-1')}".rstrip("?")
             body_hash = hashlib.sha256(scope["state"].get("body", b"")).hexdigest()
             kept = await self._db.read(lambda c: _find(c, slot))
             if kept is None:

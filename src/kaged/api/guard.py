@@ -36,9 +36,13 @@ class Guarded(APIRoute):
 
 async def _admit(request: Request, action: str) -> None:
     services: Services = request.app.state.services
-    actor: Actor | None = request.scope["state"].get("actor")
+    state = request.scope["state"]
+    actor: Actor | None = state.get("actor")
     if actor is None:
         raise KagedError("unauthenticated", "This request carries no identity.")
+    # A body may have taken its time: who sends it may be signed out, or no admin any more.
+    services.identity.sockets.require(state.get("owner"))
+    state["actor"] = actor = services.identity.people.current(actor)
     given = request.path_params
     if "tid" in given:
         await terminal_of(services, actor, given["tid"], action)

@@ -1,6 +1,7 @@
 """Projects: load, list, look at, trust, forget; what an agent may reach, and what it reached or tried."""
 
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
@@ -105,15 +106,16 @@ async def get_project(services: Svc, actor: Caller, slug: str) -> dict[str, Any]
 
 @router.delete("/{slug}", name="project.forget", status_code=204)
 async def forget(services: Svc, actor: Caller, slug: str) -> None:
-    """Forget a project; its files stay where they are."""
-    await services.projects.forget(slug, actor=actor)
-    services.identity.people.forgot(slug)
+    """Forget a project; its files stay where they are, and its sessions stay its own."""
+    await services.projects.forget(slug, actor=actor, gone=partial(services.identity.people.forgot, slug))
 
 
 @router.post("/{slug}/trust", name="project.trust")
 async def trust(services: Svc, actor: Caller, slug: str, body: TrustBody) -> dict[str, Any]:
-    """Trust exactly the content with this hash; a conflict when it has changed since it was shown."""
-    return shape(services, await services.projects.trust(slug, body.hash, actor=actor), actor)
+    """Trust exactly the content with this hash; a conflict when it has changed since it was shown. Content that asks
+    for something of the host (secrets, other folders, private networks) takes an admin."""
+    trusted = await services.projects.trust(slug, body.hash, actor=actor, host=actor.is_admin)
+    return shape(services, trusted, actor)
 
 
 @router.get("/{slug}/dsl", name="project.read")

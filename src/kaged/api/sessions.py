@@ -120,6 +120,7 @@ async def resume(services: Svc, actor: Caller, session: Found, body: Body) -> di
 
 @router.get("/{sid}/events", name="session.read")
 async def events(
+    request: Request,
     services: Svc,
     actor: Caller,
     session: Found,
@@ -132,6 +133,7 @@ async def events(
     if not found and wait and after <= session.head:
         await _first_after(services, session.id, after, wait)
         # It may have been taken away meanwhile.
+        services.identity.sockets.require(request.scope["state"].get("owner"))
         services.identity.people.require(actor, "session.read", session.project)
         found = await services.journal.read(session.id, after=after, limit=limit)
     items = [frame(f"session:{session.id}", event) for event in found]

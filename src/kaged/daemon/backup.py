@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from kaged.storage.schema import migrations, open_reader, pending, sync_folder, 
 FORMAT = 1
 SECRET = ("local.toml", "env")  # Of the configuration folder: they can hold keys and the nonce
 _PAGES = 2048  # Copied between two words on how far it is
+_WITH_PATHS = "SELECT name FROM sqlite_schema WHERE name IN ('projects', 'forgotten')"
 Say = Callable[[str], None]
 
 
@@ -155,7 +157,10 @@ def _unpack(file: IO[bytes], source: Path, stage: Path) -> Manifest:
     os.lseek(file.fileno(), 0, os.SEEK_SET)
     _tar(["-x", *packed, "--no-same-owner", "-C", str(stage)], file.fileno(), source)
     try:
+        found = _contents(stage)
         manifest = Manifest(**json.loads((stage / "manifest.json").read_bytes()))
+        if missing := manifest.files.keys() - found:
+            raise ValueError(missing)
         changed = [name for name, digest in manifest.files.items() if _sha256(stage / name) != digest]
         if "kaged.db" not in manifest.files:
             raise ValueError("no database")
@@ -168,6 +173,18 @@ def _unpack(file: IO[bytes], source: Path, stage: Path) -> Manifest:
     if damage:
         raise KagedError("bad_request", f"{source} is damaged: {damage[0]}; take another backup")
     return manifest
+
+
+def _contents(stage: Path) -> set[str]:
+    """The names of the unpacked files, but of those in projects. ValueError for links and devices, which would be
+    followed out of the backup."""
+    found = [*stage.iterdir()]
+    if (config := stage / "config").is_dir() and not config.is_symlink():
+        found += config.iterdir()
+    for file in found:
+        if not (stat.S_ISREG(mode := file.lstat().st_mode) or stat.S_ISDIR(mode)):
+            raise ValueError(f"{file.name} is no file")
+    return {str(file.relative_to(stage)) for file in found}
 
 
 def _place_config(config: Path, folder: Path) -> list[str]:
@@ -190,9 +207,10 @@ def _move_in(stage: Path, paths: Paths, manifest: Manifest, notes: list[str]) ->
     if taken := [place for place in places.values() if place.exists()]:
         raise KagedError("conflict", f"{taken[0]} exists already; restore into an empty home, or move it away first")
     with contextlib.closing(apsw.Connection(str(stage / "kaged.db"))) as connection:
-        change = "UPDATE projects SET path = ?2 || substr(path, ?3 + 1) WHERE substr(path, 1, ?3) = ?1"
         old = f"{manifest.home}/projects/"
-        connection.execute(change, (old, f"{paths.projects_dir}/", len(old)))
+        for (table,) in connection.execute(_WITH_PATHS).fetchall():
+            change = f"UPDATE {table} SET path = ?2 || substr(path, ?3 + 1) WHERE substr(path, 1, ?3) = ?1"
+            connection.execute(change, (old, f"{paths.projects_dir}/", len(old)))
     for folder in sorted((stage / "projects").glob("*")):
         if (place := paths.projects_dir / folder.name).exists():
             notes.append(f"{place} is left as it is (File exists)")

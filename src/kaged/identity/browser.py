@@ -50,6 +50,7 @@ class Request:
     headers: Sequence[tuple[bytes, bytes]]
     connection: Connection
     subprotocols: Sequence[str] = ()
+    raw_path: bytes = b""  # As it was sent
     _named: dict[bytes, list[bytes]] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -162,11 +163,11 @@ def check_content(request: Request) -> None:
         raise Refusal("bad_request", text, "content_type", "Content-Type")
 
 
-def check_path(path: str) -> None:
-    """Refuse a path that two readers could understand differently."""
+def check_path(path: str, raw: bytes = b"") -> None:
+    """Refuse a path that two readers could understand differently; `raw` is the path as it was sent."""
     first, *segments = path.split("/")
     plain = not first and segments and "" not in segments[:-1] and not {".", ".."} & set(segments)
-    if not plain or _ODD.search(path):
+    if not plain or _ODD.search(path) or b"%2f" in raw.lower():
         raise Refusal("bad_request", "This path is not in its plain form; send it without tricks.", "odd_path")
 
 

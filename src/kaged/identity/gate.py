@@ -68,7 +68,7 @@ class Gate:
             return Admission(actor or self._unauthenticated("foreign_account"))
         if request.path in HEALTH and _reads(request):
             return Admission(None)
-        browser.check_path(request.path)
+        browser.check_path(request.path, request.raw_path)
         said = parse(request.headers, self.nonces)
         # Now: they may be others after the next wait.
         nonce = None if said.slot is None else self.nonces.digests[said.slot].hex()

@@ -121,9 +121,10 @@ def _connection(scope: Scope) -> Connection:
 
 
 def _request(scope: Scope) -> Request:
-    size = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
+    raw = scope.get("raw_path") or b""
+    size = len(raw) + len(scope.get("query_string", b""))
     method, offered = scope.get("method", "GET"), scope.get("subprotocols", ())
-    return Request(scope["type"], method, scope["path"], size, scope["headers"], _connection(scope), offered)
+    return Request(scope["type"], method, scope["path"], size, scope["headers"], _connection(scope), offered, raw)
 
 
 @lru_cache(maxsize=256)
@@ -133,7 +134,7 @@ def _hidden(name: bytes) -> bool:
 
 def _admitted(scope: Scope, admission: Admission) -> Scope:
     kept = [header for header in scope["headers"] if not _hidden(header[0])]
-    state = {**scope.get("state", {}), "actor": admission.actor, "browser": admission.browser}
+    state = {**scope.get("state", {}), "actor": admission.actor, "owner": admission.owner}
     inner = {**scope, "headers": kept, "state": state}
     if scope["type"] == "websocket":
         inner["subprotocols"] = offered = without_key(scope.get("subprotocols", ()))

@@ -4,7 +4,7 @@ memory, so that a look at them never waits; every change is in the database firs
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -12,7 +12,7 @@ import apsw
 
 from kaged.audit.log import Audit
 from kaged.core import clock
-from kaged.core.actors import Actor
+from kaged.core.actors import Actor, Role
 from kaged.core.errors import KagedError
 from kaged.identity.rights import LEAST, ProjectRole, Standing, check, no_project
 from kaged.storage.database import Database
@@ -85,6 +85,10 @@ class People:
         if project is not None and project in projects:
             return Standing[projects[project].upper()]
         return Standing.MEMBER if projects else Standing.STRANGER
+
+    def current(self, actor: Actor) -> Actor:
+        """`actor` with the role that they have by now."""
+        return replace(actor, role=Role.ADMIN if self.standing(actor) >= Standing.ADMIN else Role.MEMBER)
 
     def require(self, actor: Actor, action: str, project: str | None = None, hidden: KagedError | None = None) -> None:
         """Raises the refusal of `rights.check` unless `actor` may do `action`."""

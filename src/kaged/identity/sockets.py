@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+from kaged.core.errors import KagedError
+
 MAX_AGE_S = 3600.0  # A client reconnects after about this long, and with that passes the sidecar's own checks again
 JITTER = 0.1  # Share of the age taken off at random, so that sockets opened together do not end together
 CLOSE_TIMEOUT_S = 5.0  # How long a client that does not read may hold up the closing
@@ -60,6 +62,11 @@ class Sockets:
         for revoked in mine:
             revoked.set()
         return len(mine)
+
+    def require(self, owner: str | None) -> None:
+        """Raises KagedError unauthenticated when that browser or nonce was revoked after a request was let in."""
+        if owner in self._over:
+            raise KagedError("unauthenticated", "This sign-in ended while the request was under way; send it again.")
 
     def accept(self, owner: str) -> None:
         """Take back what `revoke` did for sockets to come."""

@@ -318,4 +318,14 @@ class CageSpec(Part):
     env: EnvSpec = EnvSpec()
     secrets: Annotated[tuple[SecretSpec, ...], Names, AfterValidator(_secrets)] = ()
     home: Literal["ephemeral", "session", "project"] = "ephemeral"
+
+    def beyond(self) -> list[str]:
+        """The keys that give the agent something of the host that is not the project's own."""
+        outside = any(rule.mode == "ro" and rule.path == rule.path.removeprefix(PROJECT) for rule in self.fs)
+        given = {
+            "fs": outside, "net.private": self.net.private, "seccomp": self.seccomp == "relaxed",
+            "env.pass": self.env.pass_, "secrets": self.secrets,
+        }  # fmt: skip
+        return [f"cage.{key}" for key, there in given.items() if there]
+
     toolchains: Annotated[tuple[Toolchain, ...], Names] = ()

@@ -1,7 +1,7 @@
 """Projects as the rest of kaged sees them: loaded, read anew from disk at each look, trusted or not."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -71,8 +71,9 @@ class Projects:
         rows = await self._store.list(only=only, offset=offset, limit=limit)
         return [await self._look(row) for row in rows]
 
-    async def trust(self, slug: str, content_hash: str, *, actor: Actor) -> Project:
-        """Trust exactly the content with this hash; KagedError conflict when it is another one by now."""
+    async def trust(self, slug: str, content_hash: str, *, actor: Actor, host: bool = True) -> Project:
+        """Trust exactly the content with this hash; KagedError conflict when it is another one by now. `host` says
+        whether the actor may give away what is not the project's own; KagedError forbidden for content that does."""
         row = await self._row(slug)
         content = await asyncio.to_thread(self._content, row)
         if content.spec is None:
@@ -80,6 +81,9 @@ class Projects:
         if content.hash != content_hash:
             words = f"the files of {slug} are not the ones you have seen; look at them again and trust those"
             raise KagedError("conflict", words, {"hash": content.hash})
+        if (keys := content.spec.primary.cage.beyond()) and not host:
+            words = f"{slug} asks for what belongs to the host ({', '.join(keys)}); an admin has to trust that"
+            raise KagedError("forbidden", words, {"needs": "admin", "keys": keys})
         return self._project(await self._trust(row, content, actor), content)
 
     async def allow_host(self, slug: str, host: str, port: int, actor: Actor) -> None:
@@ -105,9 +109,9 @@ class Projects:
             row = await self._trust(row, content, actor)
         return self._project(row, content)
 
-    async def forget(self, slug: str, *, actor: Actor) -> None:
-        """Forget a project. Its files stay."""
-        await self._store.remove(slug)
+    async def forget(self, slug: str, *, actor: Actor, gone: Callable[[], None] = lambda: None) -> None:
+        """Forget a project; `gone` is called in the turn of the loop in which it is. Its files and sessions stay."""
+        await self._store.remove(slug, gone=gone)
         await self._record(actor, "project.forget", slug, {})
 
     async def reviewed_files(self, slug: str) -> Sequence[Reviewed]:

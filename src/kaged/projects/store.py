@@ -1,7 +1,7 @@
 """The list of loaded projects, in the database."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,8 @@ class ProjectStore:
         return await self._db.read(lambda c: _one(c, "slug", slug))
 
     async def add(self, slug: str, path: Path, *, created_by: str) -> ProjectRow:
-        """Store a project; the same slug and path again changes nothing. KagedError conflict otherwise."""
+        """Store a project; the same slug and path again changes nothing. KagedError conflict otherwise, also for the
+        slug of a forgotten project whose sessions are kept: they are not for those who have to do with this one."""
         now = clock.iso()
 
         def work(connection: apsw.Connection) -> ProjectRow:
@@ -56,6 +57,10 @@ class ProjectStore:
                 old = _one(connection, column, value)
                 if old is not None and (old.slug, old.path) != (slug, path):
                     raise _conflict(old, slug, path)
+            former = connection.execute("SELECT path FROM forgotten WHERE slug = ?", (slug,)).get
+            if former is not None and former != str(path):
+                raise _taken(slug, former, path)
+            connection.execute("DELETE FROM forgotten WHERE slug = ?", (slug,))
             connection.execute(
                 "INSERT INTO projects (slug, path, created_at, created_by) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (slug) DO NOTHING",
@@ -76,14 +81,17 @@ class ProjectStore:
 
         return await self._db.write(work)
 
-    async def remove(self, slug: str) -> None:
-        """Forget a project; KagedError not_found when it is not there."""
+    async def remove(self, slug: str, *, gone: Callable[[], None]) -> None:
+        """Forget a project, and call `gone` once it is; KagedError not_found when it is not there."""
 
         def work(connection: apsw.Connection) -> None:
-            _present(connection, slug)
+            row = _present(connection, slug)
             connection.execute("DELETE FROM projects WHERE slug = ?", (slug,))
+            has_sessions = "EXISTS (SELECT 1 FROM sessions WHERE project = ?1)"
+            keep = f"INSERT OR REPLACE INTO forgotten SELECT ?1, ?2 WHERE {has_sessions}"
+            connection.execute(keep, (slug, str(row.path)))
 
-        await self._db.write(work)
+        await self._db.write(work, on_commit=lambda _: gone())
 
 
 def _row(raw: tuple[Any, ...]) -> ProjectRow:
@@ -99,6 +107,12 @@ def _present(connection: apsw.Connection, slug: str) -> ProjectRow:
     if (row := _one(connection, "slug", slug)) is None:
         raise KagedError("not_found", f"there is no project {slug}; `kaged project list` shows those there are")
     return row
+
+
+def _taken(slug: str, former: str, path: Path) -> KagedError:
+    kept = f"{slug} was the name of {former}, which was forgotten; its sessions are kept and are not those of {path}"
+    words = f"{kept}; change `project:` there, or load {former} again"
+    return KagedError("conflict", words, {"slug": slug, "path": former})
 
 
 def _conflict(old: ProjectRow, slug: str, path: Path) -> KagedError:

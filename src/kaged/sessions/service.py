@@ -64,6 +64,7 @@ class Sessions:
         event = NewEvent("session.created", {"title": name, "project": slug, "actor": actor.id})
         insert = partial(rows.insert_session, session=session, project=slug, title=name, actor=actor.id)
         await self._ports.journal.append(session, [event], also=insert)
+        await self._ports.audit.record(actor, "session.create", session, "ok", {"project": slug})
         return await self.get(session)
 
     async def get(self, session: str) -> Session:
@@ -81,6 +82,7 @@ class Sessions:
             raise _invalid("title", "A title needs at least one visible character.")
         event = NewEvent("session.updated", {"title": name})
         await self._ports.journal.append(session, [event], also=lambda c: rows.set_title(c, session, name))
+        await self._ports.audit.record(actor, "session.rename", session, "ok", {})
         return await self.get(session)
 
     async def archive(self, session: str, *, actor: Actor) -> None:
@@ -93,6 +95,7 @@ class Sessions:
         event = NewEvent("session.archived", {"actor": actor.id})
         put_away = partial(rows.move_session, session=session, given=SessionInput.ARCHIVE)
         await self._ports.journal.append(session, [event], also=put_away)
+        await self._ports.audit.record(actor, "session.archive", session, "ok", {"project": found.project})
         await self._ports.keeper.drop_cage(session)
         await self._ports.cages.forget_home(session)
 

@@ -87,8 +87,8 @@ class Live:
             client.wake()
 
     def pace(self) -> None:
-        """Rest or go on reading the source, by what the clients have acknowledged."""
-        rest = paused((each.flow for each in self.clients), self.output.head, now_paused=self._paused)
+        """Rest or go on reading the source, by what the clients have acknowledged; who looks on holds up nothing."""
+        rest = paused((each.flow for each in self.clients if each.writes), self.output.head, now_paused=self._paused)
         if rest == self._paused or self.dropped or self.process is None:
             return
         self._paused = rest
@@ -137,7 +137,7 @@ class TerminalLink:
     def __init__(
         self, tid: str, live: Live, store: TerminalStore, *, after: int, name: str, writes: bool = True
     ) -> None:
-        self.name, self._writes = name, writes
+        self.name, self.writes = name, writes
         self.flow = Flow(after, live.output.start, live.output.head)
         self._tid = tid
         self._live = live
@@ -180,7 +180,7 @@ class TerminalLink:
         await _put(send, wire.control(start=self.flow.first.start, cut=self.flow.first.cut))
         live, output = self._live, self._live.output
         await _put(send, wire.control(size=live.size))
-        if not self._writes:
+        if not self.writes:
             self.tell(READ_ONLY)
         while True:
             self._changed.clear()
@@ -224,7 +224,7 @@ class TerminalLink:
             self.flow.ack(order.ack)
             self._live.pace()
             self.wake()
-        elif not self._writes:
+        elif not self.writes:
             self.tell(READ_ONLY)
         elif isinstance(order, bytes):
             self._queue(order)
