@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaged.agents.conversation import CUT_OFF, NOT_RUN, Conversation
+from kaged.agents.conversation import CUT_OFF, NOT_RUN, STEPS, Conversation
 from kaged.agents.deltas import partial_parts
 from kaged.core.events import SHAPES, Event, TextPart, ToolCallPart, parts_to_builtins
 from kaged.models.types import AssistantMessage, ToolMessage, UserMessage
@@ -50,7 +50,8 @@ def test_every_handled_type_exists() -> None:
     values = [node.value for node in ast.walk(source) if isinstance(node, ast.MatchValue)]
     handled = {value.value for value in values if isinstance(value, ast.Constant)}
     assert set(SHAPES) >= handled
-    assert len(handled) == 8
+    assert len(handled) == 9
+    assert set(SHAPES) >= STEPS
 
 
 def test_a_plain_exchange() -> None:

@@ -87,6 +87,8 @@ def test_questions_and_answers() -> None:
          "-- stopped: by ada (stopped: make)\n"),
         ("run.interrupted", {"reason": "kaged was restarted"},
          "-- interrupted: kaged was restarted; go on with: RESUME\n"),
+        ("run.interrupted", {"reason": "kaged stopped.", "goes_on": True},
+         "-- interrupted: kaged stopped; it goes on by itself\n"),
         ("run.recovered", {"actor": "ada"}, "-- resumed by ada\n"),
         ("tool.denied", {"tool": "shell", "reason": "no"}, "! shell was denied: no\n"),
         ("network.denied", {"host": "a.example.org", "port": 443, "via": "tls", "reason": "no", "count": 4},

@@ -104,6 +104,8 @@ class Follower:
                 self.subscribed.set()
             case "lagged":
                 self.lagged += 1
+            case "presence":
+                pass
             case _:
                 raise AssertionError(f"the server says {frame}")
         self.more.set()

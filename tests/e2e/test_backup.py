@@ -65,6 +65,7 @@ async def test_a_session_goes_on_from_a_backup_taken_while_it_ran(kaged: Daemon,
             assert folded(await again.events())[: len(before)] == folded(before)
             state = await again.get()
             assert state["run"]["state"] == "interrupted", "what ran on the old host does not run here"
+            assert "comes from a backup" in of(await again.events(), "run.interrupted")[-1]["reason"]
             await again.post("/resume", {})
             await again.until("run.ended", state["head"])
             said = of(await again.run("read: notes.txt"), "tool.result")

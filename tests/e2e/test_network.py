@@ -142,7 +142,6 @@ async def test_a_download_goes_on_while_the_daemon_is_killed(kaged: Daemon, shor
         await asyncio.to_thread(kaged.start)
         async with control(kaged) as api:
             talk = Talk(api, "day", talk.sid)
-            await talk.post("/resume", {})
             await talk.until("run.ended")
             result = of(await talk.events(), "tool.result")[-1]
             assert "got 1048576" in result["output"]

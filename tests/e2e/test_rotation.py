@@ -269,7 +269,6 @@ def test_the_guides_own_way_loses_no_work(machine: Host, daemon: Daemon, nonce: 
         typed(machine, new, tid, keys, b"the editor ended")
         result = event(machine, new, route, "tool.result")
         assert result["output"] == "up\nwritten after the restart\nfinished\n[Exit status 0.]", result
-        asked(machine, new, "POST", f"{route}/resume", json={})
         assert event(machine, new, route, "run.ended")["outcome"] == "success"
     finally:
         assert again.stop(signal.SIGTERM) == 0

@@ -75,6 +75,10 @@ def test_work_goes_on_over_an_upgrade(machine: Machine, newer: Path) -> None:
     told = machine.run(export)
     assert [told.count(f"line {n}\n") for n in (1, SECONDS // 2, SECONDS)] == [1, 1, 1], told
     assert "Exit status 0" in told
+    machine.run(f"for n in $(seq 600); do {export} --json | grep -q run.ended && break; sleep 0.1; done")
+    events = json.loads(machine.run(f"{export} --json"))
+    assert [e["data"]["outcome"] for e in events if e["type"] == "run.ended"] == ["success"], "it went on by itself"
+    assert next(e["data"] for e in events if e["type"] == "run.recovered")["actor"] == "kaged"
     assert "read from beginning to end" in machine.run("kaged --mode=system db check")
 
 

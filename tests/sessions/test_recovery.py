@@ -1,4 +1,4 @@
-"""The daemon goes away and comes back: nothing lost, nothing repeated, nothing left "running"."""
+"""The daemon goes away and its runs wait for the operator: nothing lost, nothing repeated, nothing left "running"."""
 
 import asyncio
 from pathlib import Path
@@ -13,6 +13,7 @@ from kaged.sessions.types import Started
 from sessions.house import ME, House, calls, says, streams
 
 pytestmark = pytest.mark.cage
+BY_HAND = "Stopped by hand."
 
 
 async def output_of(house: House, session: str) -> str:
@@ -35,15 +36,12 @@ async def test_a_stream_that_broke_off_is_closed_and_asked_again(house: House) -
     started = await house.sessions.post_message(session, "go", actor=ME)
     await house.until(session, "message.delta")
     await house.restart()
-    assert await house.sessions.recover() == [started.run_id]
+    assert await house.sessions.recover(by_hand=BY_HAND) == [started.run_id]
     found = await house.sessions.get(session)
     assert found.run is not None
     assert (found.state, found.run.state) == ("idle", "interrupted")
-    assert (await house.events(session, "run.interrupted"))[0].data == {
-        "run_id": started.run_id,
-        "reason": "kaged stopped while this ran.",
-    }
-    assert await house.sessions.recover() == [], "it is marked once"
+    assert (await house.events(session, "run.interrupted"))[0].data == {"run_id": started.run_id, "reason": BY_HAND}
+    assert await house.sessions.recover(by_hand=BY_HAND) == [], "it is marked once"
     house.script.add(says("whole"))
     assert await house.sessions.resume(session, actor=ME) == started.run_id
     end = await house.ended(session, started.run_id)
@@ -64,7 +62,7 @@ async def test_a_command_goes_on_and_its_output_is_there_once(house: House) -> N
     await house.until(session, "tool.output")
     await house.restart()
     await gate(house, session, "a")
-    await house.sessions.recover()
+    await house.sessions.recover(by_hand=BY_HAND)
     interrupted = (await house.events(session, "run.interrupted"))[0]
     call = (await house.events(session, "tool.call"))[0].data["call_id"]
     assert interrupted.data["running"] == [{"call_id": call, "command": command}]
@@ -90,7 +88,7 @@ async def test_a_command_that_ends_before_the_resumption_has_its_result_recorded
     await house.sessions.post_message(session, "go", actor=ME)
     await house.until(session, "tool.output")
     await house.restart()
-    await house.sessions.recover()
+    await house.sessions.recover(by_hand=BY_HAND)
     await gate(house, session, "a")
     result = await house.until(session, "tool.result")
     assert result.data["output"] == "one\ntwo\n[Exit status 0.]"
@@ -99,7 +97,7 @@ async def test_a_command_that_ends_before_the_resumption_has_its_result_recorded
     assert found.run.state == "interrupted"
     # And so it stays over yet another restart.
     await house.restart()
-    assert await house.sessions.recover() == []
+    assert await house.sessions.recover(by_hand=BY_HAND) == []
     house.script.add(says("done"))
     await house.sessions.resume(session, actor=ME)
     await house.until(session, "run.ended")
@@ -121,7 +119,7 @@ async def test_a_command_that_ended_while_nobody_was_there(house: House) -> None
     async with house.away():
         (house.project_dir / "go").touch()
         await exists(house.project_dir / "done")
-    await house.sessions.recover()
+    await house.sessions.recover(by_hand=BY_HAND)
     result = await house.until(session, "tool.result")
     assert result.data["output"] == "up\nend\n[Exit status 0.]"
     assert await output_of(house, session) == "up\nend\n"
@@ -135,7 +133,7 @@ async def test_what_nobody_knows_is_said_and_not_repeated(house: House) -> None:
     await house.restart()
     await house.keeper.drop_cage(session)
     await house.keeper.forget(output.data["call_id"])
-    await house.sessions.recover()
+    await house.sessions.recover(by_hand=BY_HAND)
     house.script.add(says("hm"))
     await house.sessions.resume(session, actor=ME)
     await house.ended(session, started.run_id)
@@ -185,7 +183,7 @@ async def killed_in_stream(house: House) -> tuple[str, Started, str]:
     started = await house.sessions.post_message(session, "go", actor=ME)
     begin = await house.until(session, "message.start")
     await house.restart()
-    await house.sessions.recover()
+    await house.sessions.recover(by_hand=BY_HAND)
     return session, started, begin.data["message_id"]
 
 
@@ -198,7 +196,7 @@ async def test_output_that_is_stored_is_not_kept_by_the_keeper_as_well(house: Ho
     await (await house.keeper.run(session, stored, ["true"])).wait()
     await (await house.keeper.attach(background)).wait()
     await house.restart()
-    await house.sessions.recover()
+    await house.sessions.recover(by_hand=BY_HAND)
     assert [p.id for p in (await house.keeper.state()).processes] == [background]
 
 
@@ -208,7 +206,7 @@ async def test_answering_a_question_resumes_the_run(house: House) -> None:
     started = await house.sessions.post_message(session, "go", actor=ME)
     asked = (await house.until(session, "attention.required")).data
     await house.restart()
-    await house.sessions.recover()
+    await house.sessions.recover(by_hand=BY_HAND)
     (item,) = await house.sessions.attention(session)
     assert (item.state, item.options) == ("open", ("a", "b"))
     house.script.add(says("b it is"))
@@ -225,7 +223,7 @@ async def test_a_resumed_run_waits_for_its_open_question_again(house: House) -> 
     started = await house.sessions.post_message(session, "go", actor=ME)
     asked = (await house.until(session, "attention.required")).data
     await house.restart()
-    await house.sessions.recover()
+    await house.sessions.recover(by_hand=BY_HAND)
     await house.sessions.resume(session, actor=ME)
     waiting = await house.until(session, "session.updated", 2)
     assert waiting.data == {"state": "waiting"}
@@ -242,7 +240,7 @@ async def test_a_new_message_instead_of_a_resumption(house: House) -> None:
     first = await house.sessions.post_message(session, "go", actor=ME)
     await house.until(session, "tool.output")
     await house.restart()
-    await house.sessions.recover()
+    await house.sessions.recover(by_hand=BY_HAND)
     house.script.add(says("both seen"))
     second = await house.sessions.post_message(session, "how is it going?", actor=ME)
     ended = (await house.ended(session, first.run_id)).data
@@ -260,7 +258,7 @@ async def test_a_new_message_withdraws_the_open_question(house: House) -> None:
     await house.sessions.post_message(session, "go", actor=ME)
     await house.until(session, "attention.required")
     await house.restart()
-    await house.sessions.recover()
+    await house.sessions.recover(by_hand=BY_HAND)
     end = await house.say(session, "never mind", says("fine"))
     assert end.data["outcome"] == "success"
     assert (await house.sessions.attention(session))[0].state == "withdrawn"
@@ -274,7 +272,7 @@ async def test_stopping_an_interrupted_run_kills_what_is_left_of_it(house: House
     started = await house.sessions.post_message(session, "go", actor=ME)
     await house.until(session, "tool.output")
     await house.restart()
-    await house.sessions.recover()
+    await house.sessions.recover(by_hand=BY_HAND)
     stopped = await house.sessions.interrupt(session, actor=ME)
     assert stopped.run_id == started.run_id
     assert stopped.stopped == ("the command `echo one; sleep 300`",)
@@ -307,7 +305,7 @@ async def test_an_older_hand_on_the_run_cannot_write(house: House) -> None:
     await begun.wait()
     await house.until(session, "message.delta")
     # A second start on the same home while the first is still there takes the run away from it.
-    await house.sessions.recover()
+    await house.sessions.recover(by_hand=BY_HAND)
     active = house.sessions._executor.active(session)
     assert active is not None
     active.run.interrupt.set()

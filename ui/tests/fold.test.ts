@@ -214,6 +214,18 @@ describe("fold", () => {
     expect(currentRun(view(script))).toMatchObject({ state: "running", stillRunning: [] });
   });
 
+  it("says when a run goes on by itself, and nothing when it waits for the operator", () => {
+    const script = new Script().begin().add("run.interrupted", { run_id: "r1", reason: "Stopped by hand." });
+    const notices = () => view(script).items.filter((item) => item.kind === "notice");
+    expect(notices()).toEqual([]);
+    script
+      .add("run.recovered", { run_id: "r1", actor: "local" })
+      .add("run.interrupted", { run_id: "r1", reason: "kaged stopped.", goes_on: true })
+      .add("run.recovered", { run_id: "r1", actor: "kaged", attempt: 1 });
+    expect(notices()).toMatchObject([{ message: "kaged stopped. It goes on by itself.", settled: true }]);
+    expect(currentRun(view(script))?.state).toBe("running");
+  });
+
   it("adds usage up, by run and in all", () => {
     const usage = {
       provider: "p",

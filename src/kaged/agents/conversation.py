@@ -10,6 +10,8 @@ from kaged.tools.ledger import Ledger
 
 NOT_RUN = "Not run: the run was stopped before this call was made."
 UNKNOWN = "Unknown: kaged was restarted while this ran; check what it did before you retry."
+STEPS = frozenset({"run.started", "message.end", "tool.call", "tool.denied", "tool.result", "attention.resolved"})
+"""What shows that a run got further, unless it is the end of a message that was cut off."""
 CUT_OFF = "[This answer was interrupted here.]"
 
 
@@ -54,6 +56,8 @@ class Conversation:
         self.ledger = Ledger()
         self.streaming: Event | None = None
         """The start of a message that has not ended."""
+        self.recoveries = 0
+        """How often in a row the newest run was taken up after a crash and got no step further."""
         self._entries: list[UserMessage | Answer] = []
         self._calls: dict[str, Call] = {}
         self._steps: dict[str, int] = {}
@@ -63,6 +67,8 @@ class Conversation:
     def apply(self, event: Event) -> None:
         """Take one event in. Types that do not matter here change nothing."""
         data = event.data
+        if event.type in STEPS and not data.get("interrupted"):
+            self.recoveries = 0
         match event.type:
             case "message.user":
                 self._entries.append(UserMessage(data["text"]))
@@ -80,6 +86,8 @@ class Conversation:
                     call.started_at = event.at
                 else:
                     call.output_end = max(call.output_end, int(data.get("end") or 0))
+            case "run.recovered":
+                self.recoveries = int(data.get("attempt") or 0)
             case "run.ended":
                 self._run_ended(data["run_id"])
 

@@ -57,9 +57,10 @@ class AgentRunner:
         for call in log.conversation.begun_calls():
             await calls.follow(call)
 
-    async def open_commands(self, session: str) -> list[Call]:
-        """The session's calls whose start was stored and whose result was not."""
-        return (await read_conversation(self.journal, session)).begun_calls()
+    def repeatable(self, call: Call) -> bool:
+        """Whether a call that had begun may simply be settled by `run`, with nothing known of what became of it."""
+        tool = self.toolbox.get(call.part.tool)
+        return tool is not None and tool.repeatable(call.part.args)
 
     def calls(self, run: RunContext, log: RunLog) -> Calls:
         """The hand that settles this run's calls."""

@@ -114,7 +114,7 @@ async def interrupt(services: Svc, actor: Caller, session: Found, body: Body) ->
 
 @router.post("/{sid}/resume", name="session.talk", status_code=202)
 async def resume(services: Svc, actor: Caller, session: Found, body: Body) -> dict[str, str]:
-    """Go on with a run that a crash or restart of the daemon interrupted."""
+    """Go on with an interrupted run that waits for the operator."""
     return {"run_id": await services.sessions.resume(session.id, actor=actor)}
 
 

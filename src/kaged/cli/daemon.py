@@ -17,6 +17,7 @@ from kaged.cli.client import NotRunning, Target
 from kaged.cli.process import become, end_listener, python, wait_end
 from kaged.core.errors import KagedError
 from kaged.settings.config import Flags, load
+from kaged.settings.paths import BY_HAND
 
 STOP_TIMEOUT_S = 40.0
 
@@ -51,8 +52,8 @@ def start(
 def stop(target: Target) -> None:
     """Stop the daemon and everything that runs in cages.
 
-    Sessions stay; a run that is cut off shows as interrupted and can be resumed. Without a daemon it ends the commands
-    and terminals that one left running."""
+    Sessions stay; a run that is cut off shows as interrupted and waits for the operator to resume it, while after a
+    crash or restart it goes on by itself. Without a daemon it ends the commands and terminals that one left running."""
     runtime = target.runtime()
     api = target.api()
     try:
@@ -62,6 +63,11 @@ def stop(target: Target) -> None:
         keeper = end_listener(runtime / "keeper.sock", STOP_TIMEOUT_S)
         if keeper is None:
             raise
+        mode, file, _ = target.place()
+        flags = Flags(config=file if file.exists() else None, mode=mode)
+        found = load(flags=flags, environ=os.environ, write_default=False).paths
+        if found.home.is_dir():
+            found.left_file.write_text(BY_HAND, "utf-8")
         click.echo(f"kaged was not running; ended the keeper it had left (pid {keeper})")
         return
     if not wait_end(pid, STOP_TIMEOUT_S):

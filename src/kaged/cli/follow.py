@@ -58,7 +58,8 @@ class Follower:
                 kind, data = frame["type"], frame["data"]
                 if kind == "attention.required" and data.get("run_id") == run_id:
                     self._ask(data)
-                if kind in ("run.ended", "run.interrupted") and data.get("run_id") == run_id:
+                over = kind == "run.ended" or (kind == "run.interrupted" and not data.get("goes_on"))
+                if over and data.get("run_id") == run_id:
                     return bool(data.get("outcome") == "success")
         except KeyboardInterrupt:
             click.echo(f"\nThe run goes on. Stop it with: kaged session interrupt {self._short}", err=True)

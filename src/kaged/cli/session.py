@@ -116,7 +116,9 @@ def interrupt(target: Target, project: str, given: str | None) -> None:
 @_session_option
 @click.option("--wait", is_flag=True, help="Follow the run until it ends.")
 def resume(target: Target, project: str, given: str | None, wait: bool) -> int:
-    """Go on with a run that a crash or restart of the daemon interrupted."""
+    """Go on with an interrupted run that waits for the operator.
+
+    So it does after `kaged stop`, after a full disk, or when kaged must not go on by itself; `tail` shows why."""
     it = _find(target.api(), project, given)
     run_id = it.post("resume", {})["run_id"]
     if not wait:

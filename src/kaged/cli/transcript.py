@@ -144,7 +144,8 @@ class Transcript:
         self._line(f"-- {_OUTCOMES.get(data['outcome'], data['outcome'])}{reason}{stopped}", dim=True)
 
     def _on_run_interrupted(self, data: Frame) -> None:
-        self._line(f"-- interrupted: {data['reason'].rstrip('.')}; go on with: {self._hints[1]}", fg="yellow")
+        how = "it goes on by itself" if data.get("goes_on") else f"go on with: {self._hints[1]}"
+        self._line(f"-- interrupted: {data['reason'].rstrip('.')}; {how}", fg="yellow")
 
     def _on_run_recovered(self, data: Frame) -> None:
         self._line(f"-- resumed by {data['actor']}", dim=True)

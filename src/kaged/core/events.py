@@ -82,8 +82,8 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
                         "method?", "path?"),
     "network.denied": ("agent", "host", "port", "via", "rule", "reason", "count", "method?", "path?"),
     "run.ended": ("run_id", "outcome", "reason", "actor?", "stopped?"),
-    "run.interrupted": ("run_id", "reason", "running?"),
-    "run.recovered": ("run_id", "actor"),
+    "run.interrupted": ("run_id", "reason", "running?", "goes_on?"),
+    "run.recovered": ("run_id", "actor", "attempt?"),
     "error": ("run_id?", "code", "message", "attempt?", "retry_in_s?"),
 }  # fmt: skip
 """Required and optional (`?`) keys of each event type's `data`."""

@@ -217,6 +217,7 @@ def _move_in(stage: Path, paths: Paths, manifest: Manifest, notes: list[str]) ->
         else:
             paths.projects_dir.mkdir(mode=0o700, exist_ok=True)
             folder.rename(place)
+    paths.left_file.write_text("This comes from a backup, which was made while it ran.", "utf-8")
     for name in filter(lambda name: (stage / name).exists(), places):
         places[name].parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         (stage / name).chmod(0o600)

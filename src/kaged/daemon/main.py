@@ -24,6 +24,7 @@ from kaged.core.tasks import owned
 from kaged.daemon import compose, doctor, gates, process, ready, server
 from kaged.settings.config import Flags, Loaded, is_secret, load, scrub_environ
 from kaged.settings.nonces import Nonces, Source
+from kaged.settings.paths import BY_HAND
 from kaged.telemetry import logs
 
 log = logging.getLogger(__name__)
@@ -98,7 +99,17 @@ async def _serve(loaded: Loaded, environ: Mapping[str, str], source: Source, non
         # Only now, with every run detached: the end of its commands must not look like a result to an agent.
         if life.stop_keeper and end is End.ASKED:
             await parts.keeper.shutdown()
+        if end is End.ASKED:
+            _leave(loaded, by_hand=BY_HAND if life.stop_keeper else "")
     return end
+
+
+def _leave(loaded: Loaded, by_hand: str) -> None:
+    """Tell the next start that this was an orderly end, and why runs wait for the operator then, if they do."""
+    try:
+        loaded.paths.left_file.write_text(by_hand, "utf-8")
+    except OSError as error:
+        log.error("%s could not be written, so runs go on as after a crash: %s", loaded.paths.left_file, error.strerror)
 
 
 @contextlib.asynccontextmanager
@@ -124,7 +135,10 @@ async def _gates(
 
 async def _pick_up(built: Services) -> None:
     """Go on where the last daemon stopped: what it left running is told to its sessions."""
-    await built.sessions.recover()
+    left = built.loaded.paths.left_file
+    reason = left.read_text("utf-8") if left.exists() else None
+    await built.sessions.recover(crashed=reason is None, by_hand=reason or "")
+    left.unlink(missing_ok=True)
     await built.terminals.recover()
     if built.loaded.mode == "user":
         await compose.first_project(built)

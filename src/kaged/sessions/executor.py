@@ -111,7 +111,9 @@ class Executor:
         run = active.run
         try:
             end = await self._work(run, fresh)
-            if isinstance(end, str):
+            if isinstance(end, str) and self._ports.keeper.closed.is_set():
+                log.info("run %s is taken up by the next start: %s", run.run_id, end)
+            elif isinstance(end, str):
                 await self._stored(run, lambda: self._pause(run, end))
                 active.ended.set_result(RunEnd("failed", end))
             else:

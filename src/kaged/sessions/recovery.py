@@ -1,13 +1,16 @@
-"""What a start of the daemon finds of runs that an earlier one left behind."""
+"""What a start of the daemon makes of runs that an earlier one left behind: they go on, or lie and say why."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
 
-from kaged.agents.conversation import Call
+import apsw
+
+from kaged.agents.conversation import Call, Conversation
+from kaged.agents.log import read_conversation
+from kaged.agents.ports import Prepared
 from kaged.cage.client import KeeperState
-from kaged.core.actors import DAEMON
+from kaged.core.actors import DAEMON, Actor
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.sessions import rows
@@ -15,31 +18,88 @@ from kaged.sessions.executor import Executor
 from kaged.sessions.machine import ACTIVE, RunInput
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import prepare
-from kaged.sessions.types import RunInfo
+from kaged.sessions.types import RunInfo, Session
 
 log = logging.getLogger(__name__)
+Running = Sequence[Mapping[str, str]]
 
 REASON = "kaged stopped while this ran."
+MOST = 3
+"""How often in a row a run is taken up after a crash without having got a step further."""
 
 
-async def recover(ports: SessionPorts, executor: Executor) -> list[str]:
-    """Mark every run that was going on as interrupted, and follow its commands that still live. Returns the ids of the
-    runs that were marked. To be called once, before anything else starts runs. Open questions stay open: answering one
-    resumes its run."""
-    marked = []
+async def recover(ports: SessionPorts, executor: Executor, *, crashed: bool, by_hand: str) -> list[str]:
+    """Take up every run that was going on, oldest session first; their ids. To be called once, before anything else
+    starts runs. A run goes on by itself, unless `by_hand`, a sentence, says why none does, or something speaks against
+    this one: then it lies interrupted, its event has the reason, and its commands that still live are followed. Open
+    questions stay open. `crashed` says that the earlier daemon came to no orderly end: only then it counts as a try."""
+    taken = []
     state = await ports.keeper.state()
     alive = {process.id: process.running for process in state.processes}
     for session in await ports.db.read(rows.open_runs):
-        assert session.run is not None
-        known = [call for call in await ports.runner.open_commands(session.id) if call.id in alive]
-        if session.run.state in ACTIVE:
+        run = session.run
+        assert run is not None
+        found = await read_conversation(ports.journal, session.id)
+        known = [call for call in found.begun_calls() if call.id in alive]
+        lies = run.state not in ACTIVE
+        if not lies:
             running = [_told(call) for call in known if alive[call.id]]
-            await mark(ports, session.id, session.run, REASON, running)
-            marked.append(session.run.id)
-        if known:
+            lies = not await _take_up(ports, executor, session, run, found, alive, running, crashed, by_hand)
+            taken.append(run.id)
+        if lies and known:
             await _follow(ports, executor, session.id)
     await _forget_stored(ports, state)
-    return marked
+    return taken
+
+
+async def _take_up(
+    ports: SessionPorts, executor: Executor, session: Session, run: RunInfo, found: Conversation,
+    alive: Collection[str], running: Running, crashed: bool, by_hand: str,
+) -> bool:  # fmt: skip
+    """Let one run go on; false when it lies interrupted. Both is one transaction: a crash in between repeats it."""
+    attempt = found.recoveries + crashed
+    reason = by_hand or _against(ports, found, alive, attempt)
+    if not reason:
+        try:
+            prepared = await prepare(ports, session.project, session.id)
+        except KagedError as error:
+            reason = f"{REASON} It does not go on by itself: {error.message}"
+        else:
+            await go_on(ports, executor, session, run, prepared, DAEMON, running=running, attempt=attempt)
+            return True
+    await mark(ports, session.id, run, reason, running)
+    return False
+
+
+def _against(ports: SessionPorts, found: Conversation, alive: Collection[str], attempt: int) -> str:
+    """Why a run must not go on by itself, in sentences; empty when it may."""
+    if attempt > MOST:
+        return f"{REASON} It was taken up {MOST} times and got no step further, so it waits for you."
+    lost = [call for call in found.begun_calls() if call.id not in alive and not ports.runner.repeatable(call)]
+    if not lost:
+        return ""
+    words = ", ".join(f"`{call.part.tool}` ({_told(call)['command']})" for call in lost)
+    return f"{REASON} Nobody knows what became of {words}: look before you resume; it is not repeated by itself."
+
+
+async def go_on(
+    ports: SessionPorts, executor: Executor, session: Session, run: RunInfo, prepared: Prepared, actor: Actor, *,
+    running: Running = (), attempt: int = 0,
+) -> None:  # fmt: skip
+    """Carry on with a run from its last step: one that lies interrupted, or one that was going on when kaged stopped.
+    `attempt` counts the tries after crashes. Raises `IllegalTransition` when somebody else was first."""
+    event = NewEvent("run.recovered", {"run_id": run.id, "actor": actor.id} | ({"attempt": attempt} if attempt else {}))
+    events, moves, epochs = [event], [RunInput.RESUME], [run.epoch]
+    if run.state in ACTIVE:
+        events.insert(0, await _interrupted(ports, session.id, run, REASON, running, goes_on=True))
+        moves.insert(0, RunInput.CRASH)
+
+    def also(connection: apsw.Connection) -> None:
+        epochs[:] = [rows.move_run(connection, run.id, given) for given in moves]
+
+    await audit_start(ports, actor, "run.resume", run.id, session, prepared)
+    await ports.journal.append(session.id, events, also=also)
+    executor.start(executor.run(session.id, run.id, epochs[-1], actor, prepared), fresh=False)
 
 
 async def _forget_stored(ports: SessionPorts, state: KeeperState) -> None:
@@ -52,20 +112,34 @@ async def _forget_stored(ports: SessionPorts, state: KeeperState) -> None:
 
 
 def _told(call: Call) -> dict[str, str]:
-    return {"call_id": call.id, "command": str(call.part.args.get("command") or call.part.tool)}
+    args = call.part.args
+    return {"call_id": call.id, "command": str(args.get("command") or args.get("path") or call.part.tool)}
 
 
-async def mark(
-    ports: SessionPorts, session: str, run: RunInfo, reason: str, running: Sequence[dict[str, str]] = ()
-) -> None:
+async def mark(ports: SessionPorts, session: str, run: RunInfo, reason: str, running: Running = ()) -> None:
     """Store that nothing carries this run out any more; `running` are its commands that go on."""
-    data: dict[str, Any] = {"run_id": run.id, "reason": reason}
-    if running:
-        data["running"] = list(running)
+    event = await _interrupted(ports, session, run, reason, running)
+    await ports.journal.append(session, [event], also=lambda c: rows.move_run(c, run.id, RunInput.CRASH))
+
+
+async def _interrupted(
+    ports: SessionPorts, session: str, run: RunInfo, reason: str, running: Running, **more: bool
+) -> NewEvent:
+    """The event, in the audit log already."""
     details = {"session": session, "running": len(running)}
     await ports.audit.record(DAEMON, "run.interrupted", run.id, "ok", details)
-    event = NewEvent("run.interrupted", data)
-    await ports.journal.append(session, [event], also=lambda c: rows.move_run(c, run.id, RunInput.CRASH))
+    alive = {"running": [*running]} if running else {}
+    return NewEvent("run.interrupted", {"run_id": run.id, "reason": reason} | alive | more)
+
+
+async def audit_start(
+    ports: SessionPorts, actor: Actor, action: str, run: str, found: Session, prepared: Prepared
+) -> None:
+    """Record who lets a run of which content work, in which cage and with which model."""
+    hashes = {"project_hash": prepared.project.hash, "cage_hash": prepared.plan.hash()}
+    route = {"provider": prepared.route.provider, "model": prepared.route.model}
+    details = {"session": found.id, "project": found.project, **hashes, **route}
+    await ports.audit.record(actor, action, run, "allowed", details)
 
 
 async def _follow(ports: SessionPorts, executor: Executor, session_id: str) -> None:

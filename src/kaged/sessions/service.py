@@ -21,7 +21,7 @@ from kaged.sessions.machine import ACTIVE, RunInput, SessionInput, SessionState
 from kaged.sessions.network import ALWAYS, NetworkDesk
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import prepare
-from kaged.sessions.recovery import mark, recover
+from kaged.sessions.recovery import audit_start, go_on, mark, recover
 from kaged.sessions.types import UNTITLED, Attention, RunInfo, Session, Started, Stopped
 from kaged.tools.base import CageSession
 
@@ -52,9 +52,9 @@ class Sessions:
     async def __aexit__(self, *error: Any) -> None:
         await self._executor.__aexit__(*error)
 
-    async def recover(self) -> list[str]:
-        """Once at start: mark runs that an earlier daemon left as interrupted; their ids."""
-        return await recover(self._ports, self._executor)
+    async def recover(self, *, crashed: bool = True, by_hand: str = "") -> list[str]:
+        """Once at start: take up the runs that an earlier daemon left; their ids. See `recovery.recover`."""
+        return await recover(self._ports, self._executor, crashed=crashed, by_hand=by_hand)
 
     async def create(self, project: str, *, title: str | None = None, actor: Actor) -> Session:
         """A new session of a project that exists."""
@@ -109,7 +109,7 @@ class Sessions:
         prepared = await prepare(self._ports, found.project, session)
         await self._executor.stop_following(session)
         started = Started(ids.new_ulid(), ids.new_ulid())
-        await self._audit_start(actor, "run.start", started.run_id, found, prepared)
+        await audit_start(self._ports, actor, "run.start", started.run_id, found, prepared)
         await self._store_message(found, started, text, prepared, actor)
         self._executor.start(self._executor.run(session, started.run_id, 1, actor, prepared), fresh=True)
         return started
@@ -134,20 +134,14 @@ class Sessions:
         return Stopped(found.run.id, await self._give_up(found, found.run, actor))
 
     async def resume(self, session: str, *, actor: Actor) -> str:
-        """Go on with the run that a stop of the daemon interrupted; its id."""
+        """Go on with the run that lies interrupted; its id. Of two at once one is refused as a conflict."""
         found = await self.get(session)
         run = found.interrupted
         if run is None:
             raise _conflict(found, "This session has no interrupted run to resume.")
         prepared = await prepare(self._ports, found.project, session)
         await self._executor.stop_following(session)
-        await self._audit_start(actor, "run.resume", run.id, found, prepared)
-        epochs: list[int] = []
-        event = NewEvent("run.recovered", {"run_id": run.id, "actor": actor.id})
-        await self._ports.journal.append(
-            session, [event], also=lambda c: epochs.append(rows.move_run(c, run.id, RunInput.RESUME))
-        )
-        self._executor.start(self._executor.run(session, run.id, epochs[-1], actor, prepared), fresh=False)
+        await go_on(self._ports, self._executor, found, run, prepared, actor)
         return run.id
 
     async def ensure_cage(self, session: str) -> CageSession:
@@ -236,12 +230,6 @@ class Sessions:
         await self._ports.journal.append(session, events, also=also)
         self._questions.ring(asked)
         return tuple(stopped)
-
-    async def _audit_start(self, actor: Actor, action: str, run: str, found: Session, prepared: Prepared) -> None:
-        hashes = {"project_hash": prepared.project.hash, "cage_hash": prepared.plan.hash()}
-        route = {"provider": prepared.route.provider, "model": prepared.route.model}
-        details = {"session": found.id, "project": found.project, **hashes, **route}
-        await self._ports.audit.record(actor, action, run, "allowed", details)
 
 
 def _require_idle(found: Session) -> None:

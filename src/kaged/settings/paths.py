@@ -31,6 +31,10 @@ class _In:
         return folder / self.name
 
 
+BY_HAND = "kaged was stopped by hand while this ran."
+"""What `left_file` holds after `kaged stop` or Ctrl-C."""
+
+
 @dataclass(frozen=True, slots=True)
 class Paths:
     """Where things are. All absolute; nothing here is created by making this value."""
@@ -54,6 +58,7 @@ class Paths:
     keeper_socket = _In("runtime", "keeper.sock")  # Where the daemon finds the keeper (0600)
     projects_dir = _In("home", "projects")  # Projects that kaged itself creates
     lock_file = _In("home", "lock")  # Held by the one daemon of this home
+    left_file = _In("home", "left")  # How the last daemon left its runs: empty, or why they wait for the operator
     port_file = _In("home", "port")  # The port a user-mode daemon chose when its default one was taken
 
 

@@ -28,6 +28,9 @@ class Ask(Tool[AskArguments]):
             return failure(str(withdrawn), reason="withdrawn")
         return ToolResult(True, answer, {"answer": answer})
 
+    def repeatable(self, args: Mapping[str, Any]) -> bool:
+        return True
+
     async def rejoin(self, ctx: ToolContext, args: Mapping[str, Any]) -> ToolResult | None:
         """The question is stored with its call: asking again finds it, and its answer if there is one."""
         return await self.run(ctx, args)

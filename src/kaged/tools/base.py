@@ -135,6 +135,10 @@ class Tool(ABC, Generic[A]):
         except KagedError as error:
             return failure(error.message, reason=error.code)
 
+    def repeatable(self, args: Mapping[str, Any]) -> bool:
+        """Whether `rejoin` settles a call of these arguments, whatever is left of it, and does nothing twice."""
+        return self.read_only
+
     async def rejoin(self, ctx: ToolContext, args: Mapping[str, Any]) -> ToolResult | None:
         """Go on with a call that an earlier process of kaged started; None when nothing is known of it."""
         return await self.run(ctx, args) if self.read_only else None

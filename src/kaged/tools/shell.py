@@ -62,6 +62,10 @@ class Shell(Tool[ShellArguments]):
             return await _background(ctx, process)
         return await _wait(ctx, process, _timeout(ctx, args))
 
+    def repeatable(self, args: Mapping[str, Any]) -> bool:
+        """A look at a job, and its end, may be had again; a command goes on only while the keeper knows it."""
+        return args.get("job") is not None and args.get("input") is None
+
     async def rejoin(self, ctx: ToolContext, args: Mapping[str, Any]) -> ToolResult | None:
         """Attach to the command that this call started, if the keeper still knows it."""
         try:

@@ -278,6 +278,18 @@ const runInterrupted: Handler = (draft, data, frame) => {
     reason: str(data, "reason"),
     stillRunning: commands.length > 0 ? commands : names(running),
   });
+  if (data["goes_on"] !== true) return;
+  draft.push({
+    kind: "notice",
+    key: `notice:${frame.seq}`,
+    runId,
+    at: frame.at,
+    code: "interrupted",
+    message: `${str(data, "reason")} It goes on by itself.`,
+    attempt: 0,
+    retryInS: null,
+    settled: true,
+  });
 };
 
 const HANDLERS: Readonly<Record<string, Handler>> = {

@@ -140,8 +140,8 @@ function ResumeBar({ run }: { run: Run }): ReactNode {
     <Notice tone="accent">
       <div className="notice-line">
         <div className="grow">
-          <strong>This run was interrupted.</strong> {run.reason || "kaged was restarted while it was at work."} Nothing
-          was lost.
+          <strong>This run was interrupted and waits for you.</strong>{" "}
+          {run.reason || "kaged was restarted while it was at work."} What is stored was not lost.
           {run.stillRunning.length > 0 ? (
             <div className="still-running">
               Still running: <code>{run.stillRunning.join(", ")}</code>
