@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kaged.agents.ports import STOPPED, Prepared, RunContext, RunEnd
+from kaged.agents.stopping import kill_commands
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
@@ -136,9 +137,10 @@ class Executor:
     async def _work(self, run: RunContext, fresh: bool) -> RunEnd | str:
         """How the run ended; or, in a sentence, why it is left interrupted for a reason outside it, to be resumed."""
         try:
-            async with until(run.interrupt, self.ensure_cage(run.session, run.prepared)) as cage:
+            async with until(run.interrupt, self._enter(run, fresh)) as cage:
                 if not cage.done():
-                    return RunEnd("cancelled", STOPPED, ("the start of the cage",))
+                    killed = [] if fresh else await kill_commands(self._ports.keeper, run.session)
+                    return RunEnd("cancelled", STOPPED, ("the start of the cage", *killed))
                 cage.result()
             if fresh:
                 await self._ports.db.write(lambda c: rows.move_run(c, run.run_id, RunInput.BEGIN))
@@ -148,6 +150,16 @@ class Executor:
         except Exception as crash:
             log.exception("run %s crashed: %r", run.run_id, crash)
             return RunEnd("failed", "Internal error: this run ended in a way that kaged did not expect; see its log.")
+
+    async def _enter(self, run: RunContext, fresh: bool) -> None:
+        """The run's cage. Commands that outlived a cage of another version or policy end in that one first."""
+        try:
+            await self.ensure_cage(run.session, run.prepared)
+        except KagedError as error:
+            if fresh or error.code != "conflict":
+                raise
+            await self._ports.runner.follow(run)
+            await self.ensure_cage(run.session, run.prepared)
 
     async def _stored(self, run: RunContext, store: Callable[[], Awaitable[None]]) -> None:
         """Store how the run stands; on a disk that refuses, as interrupted, as soon as that is possible."""
