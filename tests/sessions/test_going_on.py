@@ -269,3 +269,20 @@ async def test_two_clicks_on_resume_start_one_run(house: House) -> None:
     assert (await house.ended(session, started.run_id)).data["outcome"] == "success"
     assert len(house.script.requests) == asked + 1
     assert len(await house.events(session, "run.recovered")) == 1
+
+
+async def test_a_command_ends_in_the_cage_it_began_in(house: House) -> None:
+    """Another version or a policy trusted meanwhile wants another cage: the run goes on in that one afterwards."""
+    session = await house.session()
+    command = "echo one; until [ -e go ]; do sleep 0.02; done; echo two"
+    house.script.add(calls(("shell", {"command": command})), says("seen"))
+    started = await house.sessions.post_message(session, "go", actor=ME)
+    await house.until(session, "tool.output")
+    async with house.away():
+        with (house.project_dir / ".kaged" / "project.yaml").open("a") as file:
+            file.write("  cage:\n    limits:\n      pids: 77\n")
+    await house.sessions.recover()
+    (house.project_dir / "go").touch()
+    assert (await house.ended(session, started.run_id)).data["outcome"] == "success"
+    (result,) = await house.events(session, "tool.result")
+    assert result.data["output"] == "one\ntwo\n[Exit status 0.]"
