@@ -115,17 +115,18 @@ async def refused(session: Talk, text: str, status: int, code: str, words: str) 
 
 @pytest.mark.parametrize("model", ["nosuch", "nosuch:model", "nosuch:"])
 async def test_a_model_that_is_not_known(shared: Daemon, short_tmp: Path, model: str) -> None:
-    folder = project(short_tmp, "unknown", project_text("unknown", model=f'"{model}"'))
+    slug = f"model-{len(model)}"
+    folder = project(short_tmp, slug, project_text(slug, model=f'"{model}"'))
     async with control(shared) as api:
         loaded = await api.post("/api/v1/projects/load", json={"path": str(folder), "trust": True})
         assert loaded.status_code == 201, loaded.text
-    async with talk(shared, "unknown") as session:
+    async with talk(shared, slug) as session:
         before = await session.events()
         answer = await session.api.post(f"{session.route}/messages", json={"text": "hello"})
         assert 400 <= answer.status_code < 500, answer.text
         assert model.split(":")[0] in answer.json()["error"]["message"]
         assert folded(await session.events()) == folded(before)
-        assert (await session.api.delete("/api/v1/projects/unknown")).status_code == 204
+        assert (await session.api.delete(f"/api/v1/projects/{slug}")).status_code == 204
 
 
 async def test_folders_that_may_not_be_projects(shared: Daemon, short_tmp: Path) -> None:
