@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kaged.cage.probe import Check, Outcome, ProbeReport
+from kaged.cage.probe import Outcome, ProbeReport
+from kaged.core.checks import Check
 from kaged.daemon import doctor
 from kaged.settings.config import Flags, Loaded, load
 

@@ -16,6 +16,7 @@ from kaged.cage.advice import explain_bwrap_failure
 from kaged.cage.client import Exit, KeeperClient, Plan
 from kaged.cage.plan import CagePlan
 from kaged.cage.stage import TIME_LIMIT_S, Stage, Weakened, stage
+from kaged.core.checks import Check
 from kaged.core.errors import KagedError
 from kaged.core.ids import new_ulid
 
@@ -36,16 +37,6 @@ IN_ADDITION = (*(Attack(LIMITS, name, lambda _: {}, "with wide limits") for name
 """Attacks in which the outside takes part; only for `attacks=True`."""
 _OUTPUT_LIMIT = 1024 * 1024
 _Told = dict[str, dict[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at. `fix` says what to do when it is not `ok`."""
-
-    name: str
-    ok: bool
-    detail: str
-    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaged.core import clock
+from kaged.core.checks import Check
 from kaged.core.errors import ConfigError
 from kaged.settings import env_file, sidecars
 from kaged.settings.config import Loaded
@@ -17,17 +18,6 @@ from kaged.settings.nonces import CURRENT, PREVIOUS, fingerprint
 
 ROOM = 1 << 30  # Free bytes in the home below which something will soon fail
 SKEW_S = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """As the daemon's own; `fix` counts unless it is `ok`. A `warning` holds, and has something to say all the same."""
-
-    name: str
-    ok: bool
-    detail: str
-    fix: str = ""
-    warning: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from kaged.cage.client import KeeperClient
-from kaged.cage.probe import Check, ProbeReport, probe
+from kaged.cage.probe import ProbeReport, probe
+from kaged.core.checks import Check
 from kaged.core.errors import KagedError
 from kaged.settings.config import Loaded
 
