@@ -50,7 +50,7 @@ async def test_a_stream_that_broke_off_is_closed_and_asked_again(house: House) -
     assert (lost.data["parts"], lost.data["stop_reason"]) == ([{"kind": "text", "text": "half"}], "lost")
     assert whole.data["parts"] == [{"kind": "text", "text": "whole"}]
     assert house.script.requests[-1].messages == [UserMessage("go")], "the half answer is not sent"
-    with pytest.raises(KagedError, match="no interrupted run"):
+    with pytest.raises(KagedError, match="no run of it was interrupted"):
         await house.sessions.resume(session, actor=ME)
 
 

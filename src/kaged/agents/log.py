@@ -6,7 +6,7 @@ from kaged.agents.conversation import Conversation
 from kaged.agents.deltas import partial_parts
 from kaged.core.events import Event, NewEvent, Part
 from kaged.journal.journal import Journal
-from kaged.journal.rows import Fence
+from kaged.journal.rows import Also, Fence
 
 PAGE = 1_000
 
@@ -36,9 +36,10 @@ class RunLog:
         self._fence = fence
         self.conversation = conversation
 
-    async def commit(self, *events: NewEvent) -> None:
-        """Store events; they are visible, and part of the conversation, when this returns."""
-        for event in await self._journal.append(self._session, events, fence=self._fence):
+    async def commit(self, *events: NewEvent, also: Also | None = None) -> None:
+        """Store events; they are visible, and part of the conversation, when this returns. `also` runs in the same
+        transaction."""
+        for event in await self._journal.append(self._session, events, fence=self._fence, also=also):
             self.conversation.apply(event)
 
     async def open_parts(self) -> list[Part]:

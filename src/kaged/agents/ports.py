@@ -6,8 +6,8 @@ from typing import Protocol
 
 from kaged.cage.plan import CagePlan
 from kaged.core.actors import Actor
-from kaged.core.events import Outcome
-from kaged.journal.rows import Fence
+from kaged.core.events import NewEvent, Outcome
+from kaged.journal.rows import Also, Fence
 from kaged.models.types import Route
 from kaged.projects.model import AgentSpec
 from kaged.projects.service import Project
@@ -17,6 +17,20 @@ STOPPED = "Stopped by the operator."
 """Reason of a run that ended by an interrupt."""
 AGENT = "primary"
 """Name of the agent that sessions talk to."""
+
+
+class Commit(Protocol):
+    """Stores events of a run and takes them into its conversation."""
+
+    async def __call__(self, *events: NewEvent, also: Also | None = None) -> None:
+        """Store them, with what `also` writes, in one transaction; raises what `also` raises."""
+
+
+class RunInbox(Protocol):
+    """What the operator says to a run that is going."""
+
+    async def deliver(self, commit: Commit) -> None:
+        """Commit what waits for the next step of the run; nothing when nothing does."""
 
 
 class RunAttention(AttentionPort, Protocol):
@@ -49,6 +63,7 @@ class RunContext:
     prepared: Prepared
     cage: CageSession
     attention: RunAttention
+    inbox: RunInbox
     interrupt: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property

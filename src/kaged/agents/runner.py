@@ -1,4 +1,5 @@
-"""The loop: close what a crash left open, settle calls, ask the model, until there is an answer."""
+"""The loop: close what a crash left open, settle calls, take in what the operator says, ask the model, until there is
+an answer."""
 
 import asyncio
 import random
@@ -94,6 +95,7 @@ class _Loop:
                 self._raise_if_interrupted()
                 self._stopped += await self._calls.settle(call)
             self._raise_if_interrupted()
+            await run.inbox.deliver(self._log.commit)
             answer = conversation.last_answer
             if answer is not None and not answer.calls:
                 return _end_of(answer)

@@ -15,6 +15,7 @@ from kaged.api.hub import frame
 from kaged.api.services import Services
 from kaged.sessions.service import Attention, Session
 from kaged.sessions.transcript import to_markdown
+from kaged.sessions.types import Mode
 
 router = APIRouter(route_class=Guarded, prefix="/api/v1/projects/{slug}/sessions", tags=["sessions"])
 _MAX_WAIT_S = 30.0
@@ -36,6 +37,7 @@ class MessageBody(Body):
     """What the operator says."""
 
     text: str
+    mode: Mode = Field("queue", description="While a run is going: for after it (`queue`) or its next step (`steer`).")
 
 
 class AnswerBody(Body):
@@ -46,8 +48,10 @@ class AnswerBody(Body):
 
 def shape(session: Session) -> dict[str, Any]:
     """A session as the API shows it."""
+    waiting = [whole(item) for item in session.queue]
     run = shown(session.run, "id state model provider") if session.run else None
-    return shown(session, "id project title state head created_at updated_at created_by") | {"run": run}
+    about = shown(session, "id project title state head created_at updated_at created_by")
+    return about | {"run": run, "queue": waiting}
 
 
 def attention_shape(item: Attention) -> dict[str, Any]:
@@ -101,9 +105,10 @@ async def archive(services: Svc, actor: Caller, session: Found) -> None:
 
 
 @router.post("/{sid}/messages", name="session.talk", status_code=202)
-async def post_message(services: Svc, actor: Caller, session: Found, body: MessageBody) -> dict[str, str]:
-    """Say something to the agent: starts a run. A conflict while one is going."""
-    return whole(await services.sessions.post_message(session.id, body.text, actor=actor))
+async def post_message(services: Svc, actor: Caller, session: Found, body: MessageBody) -> dict[str, Any]:
+    """Say something to the agent: `started` a run; or `queued`, until one has ended or there is a free place; or
+    `steering`, for the next step of the run that is going."""
+    return whole(await services.sessions.post_message(session.id, body.text, actor=actor, mode=body.mode))
 
 
 @router.post("/{sid}/interrupt", name="session.talk")
@@ -114,7 +119,8 @@ async def interrupt(services: Svc, actor: Caller, session: Found, body: Body) ->
 
 @router.post("/{sid}/resume", name="session.talk", status_code=202)
 async def resume(services: Svc, actor: Caller, session: Found, body: Body) -> dict[str, str]:
-    """Go on with an interrupted run that waits for the operator."""
+    """Go on with an interrupted run that waits for the operator, or else start what waits first in the session,
+    whether there is a free place or not."""
     return {"run_id": await services.sessions.resume(session.id, actor=actor)}
 
 

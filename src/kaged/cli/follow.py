@@ -50,12 +50,14 @@ class Follower:
         for frame in self._endless(after) if follow else self.events(after):
             self._show(frame)
 
-    def until_end(self, after: int, run_id: str) -> bool:
-        """Print until the run `run_id` has ended; whether it succeeded."""
+    def until_end(self, after: int, run_id: str | None, message_id: str = "") -> bool:
+        """Print until the run `run_id`, or the one that the message is given to, has ended; whether it succeeded."""
         try:
             for frame in self._endless(after):
                 self._show(frame)
                 kind, data = frame["type"], frame["data"]
+                if run_id is None and data.get("message_id") == message_id and "run_id" in data:
+                    run_id = data["run_id"]
                 if kind == "attention.required" and data.get("run_id") == run_id:
                     self._ask(data)
                 over = kind == "run.ended" or (kind == "run.interrupted" and not data.get("goes_on"))

@@ -16,6 +16,8 @@ _session_option = click.option(
     "--session", "given", metavar="ID", help="Session id, or the end of one; default: the newest."
 )
 
+_SENT = {"started": "", "queued": "it waits for its turn; ", "steering": "the agent gets it at its next step; "}
+
 
 @output.group('kaged session send sample "Fix the failing test" --wait')
 def session() -> None:
@@ -45,10 +47,14 @@ def list_all(target: Target, project: str, as_json: bool) -> None:
 @click.option(
     "--session", "given", metavar="ID", help='Go on with this session; "last" is the newest. Default: a new one.'
 )
+@click.option("--steer", is_flag=True, help="While a run is going: for its next step, instead of after it.")
 @click.option("--wait", is_flag=True, help="Follow the answer until it is complete.")
-def send(target: Target, project: str, text: str, given: str | None, wait: bool, as_json: bool) -> int:
+def send(
+    target: Target, project: str, text: str, given: str | None, steer: bool, wait: bool, as_json: bool
+) -> int:  # fmt: skip
     """Say TEXT to the agent of PROJECT. With "-" the text is read from standard input.
 
+    While a run is going, or as many are at work as may be, the message waits for its turn.
     With --wait the answer is printed as it comes, questions of the agent can be answered, and the exit code is 0 when
     the run succeeded, 1 otherwise. Ctrl-C leaves the run running."""
     message = sys.stdin.read() if text == "-" else text
@@ -60,11 +66,11 @@ def send(target: Target, project: str, text: str, given: str | None, wait: bool,
         it = Follower(api, project, {**new, "head": 0}, as_json=as_json)
     else:
         it = _find(api, project, None if given == "last" else given, as_json=as_json)
-    posted = it.post("messages", {"text": message})
+    posted = it.post("messages", {"text": message, **({"mode": "steer"} if steer else {})})
     if not wait:
-        output.show({"session": it.id, **posted}, as_json, [f"session {it.id}; {it.hint}"])
+        output.show({"session": it.id, **posted}, as_json, [f"{_SENT[posted['state']]}session {it.id}; {it.hint}"])
         return 0
-    return 0 if it.until_end(it.head, posted["run_id"]) else 1
+    return 0 if it.until_end(it.head, posted["run_id"], posted["message_id"]) else 1
 
 
 @output.command(session, "kaged session tail sample", "kaged session tail sample --json --after 120", json=True)
@@ -116,7 +122,7 @@ def interrupt(target: Target, project: str, given: str | None) -> None:
 @_session_option
 @click.option("--wait", is_flag=True, help="Follow the run until it ends.")
 def resume(target: Target, project: str, given: str | None, wait: bool) -> int:
-    """Go on with an interrupted run that waits for the operator.
+    """Go on with an interrupted run that waits for the operator, or start what waits first in the session.
 
     So it does after `kaged stop`, after a full disk, or when kaged must not go on by itself; `tail` shows why."""
     it = _find(target.api(), project, given)

@@ -63,9 +63,9 @@ Part = TextPart | ThinkingPart | ToolCallPart
 Outcome = Literal["success", "failed", "cancelled"]
 SHAPES: Mapping[str, tuple[str, ...]] = {
     "session.created": ("title", "project", "actor"),
-    "session.updated": ("title?", "state?", "model?"),
+    "session.updated": ("title?", "state?", "model?", "queue?", "actor?"),
     "session.archived": ("actor",),
-    "message.user": ("message_id", "text", "actor"),
+    "message.user": ("message_id", "text", "actor", "run_id?"),
     "run.started": ("run_id", "message_id", "agent", "model", "provider", "cage", "instructions?"),
     "message.start": ("run_id", "message_id", "agent"),
     "message.delta": ("run_id", "message_id", "part", "kind", "text", "call_id?", "tool?"),

@@ -30,6 +30,7 @@ from kaged.models.resolve import Models
 from kaged.projects.service import Projects
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.service import Sessions
+from kaged.sessions.types import RunLimits
 from kaged.settings.config import Loaded
 from kaged.settings.local import LocalFile
 from kaged.settings.nonces import Nonces, Source
@@ -93,6 +94,7 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
                 SessionPorts(
                     db=db, journal=journal, projects=projects, models=models, runner=runner, keeper=keeper,
                     cages=cages, audit=audit, message_bytes=limits.message_bytes,
+                    run_limits=RunLimits(limits.runs, limits.runs_per_project),
                 )
             )
         )  # fmt: skip

@@ -35,7 +35,8 @@ LEAST: Final[Mapping[str, Standing]] = {
     "project.trust": Standing.OWNER, "project.policy": Standing.OWNER, "project.members": Standing.OWNER,
     "project.load": Standing.ADMIN, "project.forget": Standing.ADMIN,
     "models.read": Standing.ADMIN, "models.write": Standing.ADMIN, "browsers": Standing.ADMIN,
-    "system.read": Standing.ADMIN, "audit.read": Standing.ADMIN, "users.read": Standing.ADMIN,
+    "system.read": Standing.ADMIN, "system.queue": Standing.ADMIN,
+    "audit.read": Standing.ADMIN, "users.read": Standing.ADMIN,
     "users.write": Standing.HOST, "system.stop": Standing.HOST, "system.reload": Standing.HOST,
     "auth.launch": Standing.HOST, "auth.nonces": Standing.HOST,
 }  # fmt: skip

@@ -15,6 +15,7 @@ from kaged.core.tasks import until
 from kaged.journal.rows import Also, Fence, StaleEpoch
 from kaged.sessions import rows
 from kaged.sessions.attention import Questions, RunQuestions
+from kaged.sessions.inbox import Inbox
 from kaged.sessions.machine import RunInput
 from kaged.sessions.ports import SessionPorts
 from kaged.tools.base import CageSession, NotStored
@@ -66,7 +67,8 @@ class Executor:
     def run(self, session: str, run_id: str, epoch: int, actor: Actor, prepared: Prepared) -> RunContext:
         """A stored run, to be started or followed."""
         questions = RunQuestions(self._questions, session, prepared.project.slug, Fence(run_id, epoch))
-        return RunContext(session, run_id, epoch, actor, prepared, self._cage(session, prepared), questions)
+        inbox = Inbox(self._ports.db, session, run_id)
+        return RunContext(session, run_id, epoch, actor, prepared, self._cage(session, prepared), questions, inbox)
 
     def start(self, run: RunContext, *, fresh: bool) -> None:
         """Carry out a stored run in a task of its own; `fresh` is false for one that is resumed."""

@@ -12,6 +12,7 @@ class SessionState(StrEnum):
     """What a session does."""
 
     IDLE = "idle"
+    QUEUED = "queued"
     RUNNING = "running"
     WAITING = "waiting"
     ARCHIVED = "archived"
@@ -21,6 +22,8 @@ class SessionInput(StrEnum):
     """What can happen to a session."""
 
     START = "start"
+    QUEUE = "queue"
+    HOLD = "hold"
     ASK = "ask"
     GO_ON = "go on"
     STOP = "stop"
@@ -79,7 +82,9 @@ _S, _I, _R, _N = SessionState, SessionInput, RunState, RunInput
 ENDED = frozenset({_R.SUCCEEDED, _R.FAILED, _R.CANCELLED})
 ACTIVE = frozenset({_R.PENDING, _R.RUNNING, _R.WAITING})
 SESSION: Mapping[SessionInput, Move[SessionState]] = {
-    _I.START: Move(frozenset({_S.IDLE}), _S.RUNNING),
+    _I.START: Move(frozenset({_S.IDLE, _S.QUEUED}), _S.RUNNING),
+    _I.QUEUE: Move(frozenset({_S.IDLE}), _S.QUEUED),
+    _I.HOLD: Move(frozenset({_S.QUEUED}), _S.IDLE),
     _I.ASK: Move(frozenset({_S.RUNNING}), _S.WAITING),
     _I.GO_ON: Move(frozenset({_S.WAITING}), _S.RUNNING),
     _I.STOP: Move(frozenset({_S.RUNNING, _S.WAITING}), _S.IDLE),

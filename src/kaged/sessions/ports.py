@@ -10,10 +10,13 @@ from kaged.cage.plan import CagePlan
 from kaged.journal.journal import Journal
 from kaged.models.resolve import Models
 from kaged.projects.service import Project, Projects
+from kaged.sessions.types import RunLimits
 from kaged.storage.database import Database
 
 MESSAGE_BYTES = 1024 * 1024
 """Largest message, unless configured."""
+
+RUN_LIMITS = RunLimits(8, 4)
 
 
 class CagePort(Protocol):
@@ -45,3 +48,4 @@ class SessionPorts:
     audit: Audit
     cages: CagePort
     message_bytes: int = MESSAGE_BYTES
+    run_limits: RunLimits = RUN_LIMITS

@@ -1,6 +1,8 @@
 """The SQL of sessions, runs and questions. Runs on the storage room's threads, inside its transactions."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import apsw
@@ -9,11 +11,11 @@ from kaged.core import clock
 from kaged.core.errors import KagedError
 from kaged.models.types import Route
 from kaged.sessions.machine import ENDED, RunInput, RunState, SessionInput, SessionState, next_run, next_session
-from kaged.sessions.types import Attention, RunInfo, Session, Started
+from kaged.sessions.types import Attention, RunInfo, RunLimits, Session, Started, Waiting
 
 _SESSION = (
     "SELECT r.id, r.state, r.model, r.provider, r.epoch, r.message_id, "
-    "s.id, s.project, s.title, s.state, s.head, s.created_at, s.updated_at, s.created_by "
+    "s.id, s.project, s.title, s.state, s.head, s.created_at, s.updated_at, s.created_by, s.queue "
     "FROM sessions s LEFT JOIN runs r ON r.id = s.run_id"
 )
 _ATTENTION = (
@@ -64,9 +66,10 @@ def _sessions(connection: apsw.Connection, where: str, *values: str | int) -> li
 
 
 def _session(*row: Any) -> Session:
-    run_id, run_state, *of_run, session, project, title, state, head, made, changed, made_by = row
+    run_id, run_state, *of_run, session, project, title, state, head, made, changed, made_by, queue = row
     run = None if run_id is None else RunInfo(run_id, RunState(run_state), *of_run)
-    return Session(session, project, title, SessionState(state), run, head, made, changed, made_by)
+    waiting = tuple(Waiting(**item) for item in json.loads(queue))
+    return Session(session, project, title, SessionState(state), run, head, made, changed, made_by, waiting)
 
 
 def move_session(connection: apsw.Connection, session: str, given: SessionInput) -> None:
@@ -80,8 +83,65 @@ def set_title(connection: apsw.Connection, session: str, title: str) -> None:
     _update(connection, "sessions", session, title=title, updated_at=clock.iso())
 
 
+class Changed(Exception):
+    """The session is not any more as it was read."""
+
+
+class NoRoom(KagedError):
+    """As many runs as may be are at work."""
+
+    def __init__(self, limit: str, most: int) -> None:
+        super().__init__("conflict", f"{most} runs are at work, as many as `[limits] {limit}` allows.")
+
+
+def set_queue(connection: apsw.Connection, found: Session, queue: Sequence[Waiting]) -> None:
+    """Replace what waits in the session. Raises `Changed` unless queue and state are still as they were `found`."""
+    now = get_session(connection, found.id)
+    if (now.queue, now.state) != (found.queue, found.state):
+        raise Changed
+    text = json.dumps([asdict(item) for item in queue], ensure_ascii=False)
+    _update(connection, "sessions", found.id, queue=text, updated_at=clock.iso())
+
+
+def require_room(connection: apsw.Connection, project: str, limits: RunLimits) -> None:
+    """Raises `NoRoom` when one more run would be too many."""
+    query = "SELECT count(*), coalesce(sum(project = ?), 0) FROM sessions WHERE state = ?"
+    everywhere, here = connection.execute(query, (project, SessionState.RUNNING)).get
+    for limit, most, now in (("runs", limits.runs, everywhere), ("runs_per_project", limits.per_project, here)):
+        if now >= most:
+            raise NoRoom(limit, most)
+
+
+def line_up(connection: apsw.Connection, session: str) -> None:
+    """Put an idle session at the end of those that wait for a free place."""
+    move_session(connection, session, SessionInput.QUEUE)
+    last = connection.execute("SELECT max(place) FROM sessions WHERE state = 'queued'").get
+    _update(connection, "sessions", session, place=(last or 0) + 1)
+
+
+def queued_sessions(connection: apsw.Connection) -> list[Session]:
+    """Sessions that wait for a free place, in their order."""
+    return _sessions(connection, "WHERE s.state = 'queued' ORDER BY s.place, s.id")
+
+
+def running_sessions(connection: apsw.Connection) -> list[Session]:
+    """Sessions whose runs are at work, oldest first."""
+    return _sessions(connection, "WHERE s.state = 'running' ORDER BY s.id")
+
+
+def left_over(connection: apsw.Connection) -> list[Session]:
+    """Idle sessions whose last run went well and in which something waits: kaged stopped before it took that up."""
+    return _sessions(connection, "WHERE s.state = 'idle' AND s.run_state = 'succeeded' AND s.queue != '[]'")
+
+
+def set_places(connection: apsw.Connection, order: Sequence[str]) -> None:
+    """Give the sessions that wait for a free place another order."""
+    for place, session in enumerate(order, 1):
+        _update(connection, "sessions", session, place=place)
+
+
 def insert_run(connection: apsw.Connection, session: str, started: Started, route: Route) -> None:
-    """A new run, pending, of an idle session, which starts by that. Raises `IllegalTransition`."""
+    """A new run, pending, of a session that is idle or queued, which starts by that. Raises `IllegalTransition`."""
     move_session(connection, session, SessionInput.START)
     run, state, model = started.run_id, RunState.PENDING, route.model
     about = {"model": model, "provider": route.provider, "message_id": started.message_id}
@@ -206,6 +266,12 @@ def has_result(connection: apsw.Connection, session: str, call_id: str) -> bool:
     where = "WHERE session = ? AND type = 'tool.result' AND data ->> 'call_id' = ?"
     row = connection.execute(f"SELECT data ->> '$.detail.job' FROM events {where}", (session, call_id)).fetchone()
     return row is not None and row[0] is None
+
+
+def was_said(connection: apsw.Connection, session: str, message: str) -> bool:
+    """Whether the operator's message was given to the agent."""
+    where = "WHERE session = ? AND type = 'message.user' AND data ->> 'message_id' = ?"
+    return connection.execute(f"SELECT 1 FROM events {where}", (session, message)).get is not None
 
 
 def ended_messages(connection: apsw.Connection, session: str, run: str) -> list[str]:

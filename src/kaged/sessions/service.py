@@ -5,33 +5,28 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Self
 
-import apsw
-
-from kaged.agents.ports import AGENT, Prepared
 from kaged.agents.stopping import kill_commands
 from kaged.core import ids
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
-from kaged.journal.rows import Also
 from kaged.sessions import rows
-from kaged.sessions.attention import Questions, question_words, withdrawal
+from kaged.sessions.attention import Questions, question_words
 from kaged.sessions.executor import Executor
-from kaged.sessions.machine import ACTIVE, RunInput, SessionInput, SessionState
+from kaged.sessions.machine import ACTIVE, SessionInput, SessionState
 from kaged.sessions.network import ALWAYS, NetworkDesk
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import prepare
-from kaged.sessions.recovery import audit_start, go_on, mark, recover
-from kaged.sessions.types import UNTITLED, Attention, RunInfo, Session, Started, Stopped
+from kaged.sessions.queue import Queues
+from kaged.sessions.recovery import go_on, mark, recover
+from kaged.sessions.starting import closing, one_line
+from kaged.sessions.types import UNTITLED, Attention, Change, Mode, RunInfo, Sent, Session, Started, Stopped, Waiting
 from kaged.tools.base import CageSession
 
 __all__ = ["Attention", "Session", "Sessions", "Started", "Stopped"]
 
-TITLE_CHARS = 80
 STOP_LIMIT_S = 10.0
 """How long an interrupt waits for its run to end: far longer than it takes, unless the disk is full."""
-
-SUPERSEDED = "A new message was sent instead of resuming this."
 
 
 class Sessions:
@@ -43,6 +38,7 @@ class Sessions:
         self._questions = Questions(ports.db, ports.journal)
         self._executor = Executor(ports, self._questions)
         self._desk = NetworkDesk(ports, self._questions)
+        self.queues = Queues(ports, self._executor, self._questions)
 
     async def __aenter__(self) -> Self:
         await self._executor.__aenter__()
@@ -53,14 +49,17 @@ class Sessions:
         await self._executor.__aexit__(*error)
 
     async def recover(self, *, crashed: bool = True, by_hand: str = "") -> list[str]:
-        """Once at start: take up the runs that an earlier daemon left; their ids. See `recovery.recover`."""
-        return await recover(self._ports, self._executor, crashed=crashed, by_hand=by_hand)
+        """Once at start: take up the runs that an earlier daemon left; their ids. See `recovery.recover`. What waits is
+        started from then on."""
+        taken = await recover(self._ports, self._executor, crashed=crashed, by_hand=by_hand)
+        self._executor.spawn(self.queues.serve())
+        return taken
 
     async def create(self, project: str, *, title: str | None = None, actor: Actor) -> Session:
         """A new session of a project that exists."""
         slug = (await self._ports.projects.get(project)).slug
         session = ids.new_ulid()
-        name = _one_line(title or "") or UNTITLED
+        name = one_line(title or "") or UNTITLED
         event = NewEvent("session.created", {"title": name, "project": slug, "actor": actor.id})
         insert = partial(rows.insert_session, session=session, project=slug, title=name, actor=actor.id)
         await self._ports.journal.append(session, [event], also=insert)
@@ -77,7 +76,7 @@ class Sessions:
 
     async def rename(self, session: str, title: str, *, actor: Actor) -> Session:
         """Give a session another title."""
-        name = _one_line(title)
+        name = one_line(title)
         if not name:
             raise _invalid("title", "A title needs at least one visible character.")
         event = NewEvent("session.updated", {"title": name})
@@ -99,20 +98,19 @@ class Sessions:
         await self._ports.keeper.drop_cage(session)
         await self._ports.cages.forget_home(session)
 
-    async def post_message(self, session: str, text: str, *, actor: Actor) -> Started:
-        """Say something to the agent, which starts a run. Everything is checked before anything is stored. KagedError:
-        `validation_failed` or `payload_too_large` for the text, `conflict` while a run is going or when the project is
-        not trusted, and what `prepare` raises."""
+    async def post_message(self, session: str, text: str, *, actor: Actor, mode: Mode = "queue") -> Sent:
+        """Say something to the agent: it starts a run, or waits for a free place, or, while a run is going, for its end
+        or with `steer` for its next step. Everything is checked before anything is stored. KagedError:
+        `validation_failed` or `payload_too_large` for the text, `conflict` when the session is archived, its queue full
+        or the project not trusted, and what `prepare` raises."""
         self._check_text(text)
-        found = await self.get(session)
-        _require_idle(found)
-        prepared = await prepare(self._ports, found.project, session)
-        await self._executor.stop_following(session)
-        started = Started(ids.new_ulid(), ids.new_ulid())
-        await audit_start(self._ports, actor, "run.start", started.run_id, found, prepared)
-        await self._store_message(found, started, text, prepared, actor)
-        self._executor.start(self._executor.run(session, started.run_id, 1, actor, prepared), fresh=True)
-        return started
+        return await self.queues.send(await self.get(session), text, mode, actor)
+
+    async def edit_message(self, session: str, message: str, change: Change, *, actor: Actor) -> Waiting:
+        """Change a message that waits. Raises as `Queues.edit` does, and for the text as `post_message` does."""
+        if change.text is not None:
+            self._check_text(change.text)
+        return await self.queues.edit(session, message, change, actor)
 
     async def interrupt(self, session: str, *, actor: Actor) -> Stopped:
         """Stop the run: model, tools and questions, within a second. Returns once that is stored. An interrupted run is
@@ -127,6 +125,9 @@ class Sessions:
                 raise KagedError("unavailable", text)
             return Stopped(active.run.run_id, active.ended.result().stopped)
         found = await self.get(session)
+        if found.state is SessionState.QUEUED:
+            await self.queues.hold(found, actor)
+            return Stopped("", ("the wait for a free place",))
         if found.run is not None and found.run.state in ACTIVE:
             await mark(self._ports, session, found.run, "kaged lost sight of this.")
         elif found.run is None or found.interrupted is None:
@@ -134,11 +135,12 @@ class Sessions:
         return Stopped(found.run.id, await self._give_up(found, found.run, actor))
 
     async def resume(self, session: str, *, actor: Actor) -> str:
-        """Go on with the run that lies interrupted; its id. Of two at once one is refused as a conflict."""
+        """Go on with the run that lies interrupted, or else start what waits first, whether there is a free place or
+        not; the run's id. Of two at once one is refused as a conflict."""
         found = await self.get(session)
         run = found.interrupted
         if run is None:
-            raise _conflict(found, "This session has no interrupted run to resume.")
+            return await self.queues.start_next(found, actor)
         prepared = await prepare(self._ports, found.project, session)
         await self._executor.stop_following(session)
         await go_on(self._ports, self._executor, found, run, prepared, actor)
@@ -192,30 +194,6 @@ class Sessions:
             said += "a file of the project and name that."
             raise KagedError("payload_too_large", said, {"field": "text", "limit": most})
 
-    async def _store_message(
-        self, found: Session, started: Started, text: str, prepared: Prepared, actor: Actor
-    ) -> None:
-        """The message, the run, and the end of an interrupted one before it, in one transaction."""
-        session = found.id
-        asked = await self._questions.list_open(session)
-        told = "The operator wrote a new message."
-        events, close = _closing(asked, told, found.interrupted, SUPERSEDED, (), actor)
-        title = _one_line(text) if found.title == UNTITLED else None
-        data = {"message_id": started.message_id, "text": text, "actor": actor.id}
-        events.append(NewEvent("message.user", data))
-        if title:
-            events.append(NewEvent("session.updated", {"title": title}))
-        events.append(_started_event(started, prepared))
-
-        def also(connection: apsw.Connection) -> None:
-            close(connection)
-            if title:
-                rows.set_title(connection, session, title)
-            rows.insert_run(connection, session, started, prepared.route)
-
-        await self._ports.journal.append(session, events, also=also)
-        self._questions.ring(asked)
-
     async def _give_up(self, found: Session, run: RunInfo, actor: Actor) -> tuple[str, ...]:
         """End an interrupted run for good, with what of it still runs."""
         session = found.id
@@ -224,21 +202,12 @@ class Sessions:
         asked = await self._questions.list_open(session)
         stopped += [question_words(item) for item in asked]
         reason = "Stopped by the operator after an interruption."
-        events, also = _closing(asked, "The operator stopped the run.", run, reason, stopped, actor)
+        events, also = closing(asked, "The operator stopped the run.", run, reason, stopped, actor)
         details = {"session": session, "stopped": stopped}
         await self._ports.audit.record(actor, "run.end", run.id, "ok", details)
         await self._ports.journal.append(session, events, also=also)
         self._questions.ring(asked)
         return tuple(stopped)
-
-
-def _require_idle(found: Session) -> None:
-    if found.state is SessionState.ARCHIVED:
-        raise _conflict(found, "This session is archived; start a new one.")
-    if found.run is not None and found.run.state in ACTIVE:
-        what = "waits for your answer" if found.state is SessionState.WAITING else "is still at work"
-        text = f"The agent {what}; wait for the end of its run, or stop it first."
-        raise _conflict(found, text, run=found.run.id)
 
 
 def _conflict(found: Session, message: str, **more: str) -> KagedError:
@@ -247,35 +216,3 @@ def _conflict(found: Session, message: str, **more: str) -> KagedError:
 
 def _invalid(field: str, message: str) -> KagedError:
     return KagedError("validation_failed", message, {"field": field})
-
-
-def _started_event(started: Started, prepared: Prepared) -> NewEvent:
-    route = {"model": prepared.route.model, "provider": prepared.route.provider}
-    data: dict[str, Any] = {"run_id": started.run_id, "message_id": started.message_id, "agent": AGENT}
-    data |= {**route, "cage": prepared.plan.words()}
-    if text := prepared.project.agents_md:
-        data["instructions"] = [f"AGENTS.md ({len(text):,} characters)"]
-    return NewEvent("run.started", data)
-
-
-def _closing(
-    asked: Sequence[Attention], told: str, run: RunInfo | None, reason: str, stopped: Sequence[str], actor: Actor
-) -> tuple[list[NewEvent], Also]:
-    """What ends an interrupted run with its open questions: the events, and their part in storage."""
-    events, close = withdrawal(asked, told, actor.id)
-    if run is not None:
-        end = {"outcome": "cancelled", "reason": reason, "actor": actor.id, "stopped": [*stopped]}
-        events.append(NewEvent("run.ended", {"run_id": run.id, **end}))
-
-    def also(connection: apsw.Connection) -> None:
-        close(connection)
-        if run is not None:
-            rows.move_run(connection, run.id, RunInput.GIVE_UP, reason=reason)
-
-    return events, also
-
-
-def _one_line(text: str) -> str:
-    """The first line with something on it, short enough for a title."""
-    line = next((" ".join(line.split()) for line in text.splitlines() if line.strip()), "")
-    return line if len(line) <= TITLE_CHARS else line[: TITLE_CHARS - 1] + "…"

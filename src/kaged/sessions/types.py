@@ -1,11 +1,46 @@
 """What the sessions room tells others."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from kaged.sessions.machine import RunState, SessionState
 
 UNTITLED = "New session"
 """Title of a session until its first message gives it one."""
+
+
+Mode = Literal["queue", "steer"]
+"""When a message that comes while a run is going is given to the agent: after the run, or at its next step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A message that waits for its turn; `at` is when it came."""
+
+    id: str
+    text: str
+    mode: Mode
+    actor: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What to change of a message that waits; with `move` its place: before another, or last."""
+
+    text: str | None = None
+    mode: Mode | None = None
+    move: bool = False
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """How many runs may be at work at once, in all projects and in one. Those that wait for an answer do not count."""
+
+    runs: int
+    per_project: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +57,7 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session as stored. `head` is the number of its last event; times are ISO 8601."""
+    """A session as stored. `head` is the number of its last event, `queue` what waits in it; times are ISO 8601."""
 
     id: str
     project: str
@@ -33,6 +68,7 @@ class Session:
     created_at: str
     updated_at: str
     created_by: str
+    queue: Sequence[Waiting]
 
     @property
     def interrupted(self) -> RunInfo | None:
@@ -66,6 +102,16 @@ class Started:
 
     message_id: str
     run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of a message: its run has begun (`started`), it waits for a free place or for the end of the run
+    (`queued`), or for the run's next step (`steering`)."""
+
+    message_id: str
+    run_id: str | None
+    state: Literal["started", "queued", "steering"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,20 @@ import type {
   Local,
   Me,
   Member,
+  MessageMode,
   Page,
   Project,
   ProjectFiles,
   ProjectNetwork,
   ProjectRole,
   ProviderTest,
+  QueueReport,
   Session,
   SystemReport,
   Terminal,
   User,
   Versions,
+  Waiting,
 } from "./types.ts";
 
 const seg = encodeURIComponent;
@@ -68,12 +71,22 @@ export const api = {
   renameSession: (slug: string, sid: string, title: string) =>
     call<Session>(sessionPath(slug, sid), { method: "PATCH", body: { title } }),
   archiveSession: (slug: string, sid: string) => call<void>(sessionPath(slug, sid), { method: "DELETE" }),
-  send: (slug: string, sid: string, text: string, idempotencyKey: string) =>
-    call<{ message_id: string; run_id: string }>(`${sessionPath(slug, sid)}/messages`, {
-      method: "POST",
-      body: { text },
-      idempotencyKey,
-    }),
+  send: (slug: string, sid: string, text: string, mode: MessageMode, idempotencyKey: string) =>
+    call<{ message_id: string; run_id: string | null; state: "started" | "queued" | "steering" }>(
+      `${sessionPath(slug, sid)}/messages`,
+      { method: "POST", body: { text, mode }, idempotencyKey },
+    ),
+  editMessage: (
+    slug: string,
+    sid: string,
+    id: string,
+    body: { text?: string; mode?: MessageMode; before?: string | null },
+  ) => call<Waiting>(`${sessionPath(slug, sid)}/messages/${seg(id)}`, { method: "PATCH", body }),
+  withdrawMessage: (slug: string, sid: string, id: string) =>
+    call<void>(`${sessionPath(slug, sid)}/messages/${seg(id)}`, { method: "DELETE" }),
+  queue: () => call<QueueReport>("system/queue"),
+  moveQueued: (session: string, before: string | null) =>
+    call<QueueReport>("system/queue", { method: "POST", body: { session, before } }),
   interrupt: (slug: string, sid: string) =>
     call<{ run_id: string; stopped: string[] }>(`${sessionPath(slug, sid)}/interrupt`, { method: "POST", body: {} }),
   resume: (slug: string, sid: string) =>

@@ -86,7 +86,35 @@ export interface ProjectNetwork {
   proposal: string[];
 }
 
-export type SessionState = "idle" | "running" | "waiting" | "archived";
+export type SessionState = "idle" | "queued" | "running" | "waiting" | "archived";
+
+/** When a message that comes while a run is going is given to the agent: after it, or at its next step. */
+export type MessageMode = "queue" | "steer";
+
+/** A message that waits for its turn. */
+export interface Waiting {
+  id: string;
+  text: string;
+  mode: MessageMode;
+  actor: string;
+  at: string;
+}
+
+export interface QueueRow {
+  id: string;
+  project: string;
+  title: string;
+  state: SessionState;
+  waiting: number;
+}
+
+/** Runs at work, and the sessions that wait for a free place. */
+export interface QueueReport {
+  limits: { runs: number; per_project: number };
+  at_work: number;
+  running: QueueRow[];
+  items: QueueRow[];
+}
 
 export interface Session {
   id: string;

@@ -17,6 +17,8 @@ export class Draft {
   runId: string | null;
   usage: Transcript["usage"];
   open: Transcript["open"];
+  queue: Transcript["queue"];
+  queued: boolean;
   readonly #base: Transcript;
   #items: Item[] | null = null;
   #runs: Record<string, Run> | null = null;
@@ -29,6 +31,8 @@ export class Draft {
     this.runId = base.runId;
     this.usage = base.usage;
     this.open = base.open;
+    this.queue = base.queue;
+    this.queued = base.queued;
   }
 
   finish(): Transcript {
@@ -41,6 +45,8 @@ export class Draft {
       runId: this.runId,
       usage: this.usage,
       open: this.open,
+      queue: this.queue,
+      queued: this.queued,
     };
   }
 

@@ -2,6 +2,7 @@ import { Draft, type Handler, newTool, withOutput } from "./draft.ts";
 import { actorName, type Frame, list, names, num, record, str } from "./events.ts";
 import { type Attention, type Item, openQuestion, type TextItem, type ToolItem, type Transcript } from "./model.ts";
 import { networkDecided } from "./network.ts";
+import type { Waiting } from "../api/types.ts";
 
 type Data = Record<string, unknown>;
 
@@ -292,6 +293,16 @@ const runInterrupted: Handler = (draft, data, frame) => {
   });
 };
 
+function waitingOf(raw: readonly unknown[]): Waiting[] {
+  return raw.map(record).map((item) => ({
+    id: str(item, "id"),
+    text: str(item, "text"),
+    mode: item["mode"] === "steer" ? "steer" : "queue",
+    actor: actorName(item["actor"]),
+    at: str(item, "at"),
+  }));
+}
+
 const HANDLERS: Readonly<Record<string, Handler>> = {
   "session.created": (draft, data) => {
     draft.title = str(data, "title");
@@ -299,16 +310,21 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   "session.updated": (draft, data) => {
     if (typeof data["title"] === "string") draft.title = data["title"];
     if (data["state"] === "waiting") waitAgain(draft);
+    if (data["state"] === "queued" || data["state"] === "idle") draft.queued = data["state"] === "queued";
+    if (Array.isArray(data["queue"])) draft.queue = waitingOf(list(data, "queue"));
+    if (draft.queue.length === 0) draft.queued = false;
   },
   "session.archived": (draft) => {
     draft.archived = true;
   },
   "message.user": (draft, data, frame) => {
     const key = `user:${str(data, "message_id") || frame.seq}`;
-    draft.push({ kind: "user", key, at: frame.at, text: str(data, "text"), actor: actorName(data["actor"]) });
+    const steered = str(data, "run_id") !== "";
+    draft.push({ kind: "user", key, at: frame.at, text: str(data, "text"), actor: actorName(data["actor"]), steered });
   },
   "run.started": (draft, data, frame) => {
     const runId = str(data, "run_id");
+    draft.queued = false;
     const cage = data["cage"];
     draft.setRun(runId, {
       state: "running",

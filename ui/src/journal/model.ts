@@ -1,3 +1,4 @@
+import type { Waiting } from "../api/types.ts";
 import type { Frame } from "./events.ts";
 
 /** What a session looks like after its events: a flat list of rows, plus runs and totals. */
@@ -83,6 +84,8 @@ export interface UserItem {
   at: string;
   text: string;
   actor: string;
+  /** Said to a run that was going. */
+  steered: boolean;
 }
 
 export interface TextItem {
@@ -150,6 +153,10 @@ export interface Run {
 }
 
 export interface Transcript {
+  /** Messages that wait, in their order. */
+  queue: readonly Waiting[];
+  /** Whether the session waits for a free place among the runs at work. */
+  queued: boolean;
   /** Number of the last event folded in. */
   seq: number;
   title: string;
@@ -174,6 +181,8 @@ export const EMPTY: Transcript = {
   runId: null,
   usage: NO_USAGE,
   open: {},
+  queue: [],
+  queued: false,
 };
 
 export function currentRun(transcript: Transcript): Run | null {

@@ -7,6 +7,7 @@ import { AlertIcon, CheckIcon, RetryIcon } from "../design/icons.tsx";
 import { Notice, Skeleton } from "../design/parts.tsx";
 import { str } from "../journal/events.ts";
 import { Header } from "../shell/Header.tsx";
+import { Queue } from "./Queue.tsx";
 import { Sentence } from "../design/Sentence.tsx";
 
 const stamp = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
@@ -51,6 +52,8 @@ export default function SystemPage({ onMenu }: { onMenu: () => void }): ReactNod
               <Processes report={report} versions={versions} />
               <h2 className="page-title">Checks</h2>
               <Checks checks={report.checks} />
+              <h2 className="page-title">Runs</h2>
+              <Queue />
               <h2 className="page-title">Cages</h2>
               <Cages cages={report.cages} />
             </>

@@ -1,4 +1,5 @@
 import { type ReactNode, useLayoutEffect, useRef } from "react";
+import type { MessageMode } from "../api/types.ts";
 import { Button } from "../design/Button.tsx";
 import { isTyping, useKeys } from "../design/hooks.ts";
 import { SendIcon } from "../design/icons.tsx";
@@ -11,10 +12,12 @@ interface ComposerProps {
   /** Why nothing can be sent now; typing goes on. */
   reason: string | null;
   busy: boolean;
-  onSend: (text: string) => Promise<boolean>;
+  /** A run is going: what is sent waits for its end, or steers it. */
+  active: boolean;
+  onSend: (text: string, mode: MessageMode) => Promise<boolean>;
 }
 
-export function Composer({ suggestion, reason, busy, onSend }: ComposerProps): ReactNode {
+export function Composer({ suggestion, reason, busy, active, onSend }: ComposerProps): ReactNode {
   const { session } = useSession();
   const area = useRef<HTMLTextAreaElement>(null);
   const [draft, setDraft] = useKept(session);
@@ -34,9 +37,9 @@ export function Composer({ suggestion, reason, busy, onSend }: ComposerProps): R
   });
 
   const sendable = text.trim() !== "" && reason === null && !busy;
-  const send = async (): Promise<void> => {
+  const send = async (mode: MessageMode): Promise<void> => {
     if (!sendable) return;
-    if (await onSend(text.trim())) setDraft("");
+    if (await onSend(text.trim(), mode)) setDraft("");
     area.current?.focus();
   };
 
@@ -45,7 +48,7 @@ export function Composer({ suggestion, reason, busy, onSend }: ComposerProps): R
       className="composer"
       onSubmit={(event) => {
         event.preventDefault();
-        void send();
+        void send("queue");
       }}
     >
       <textarea
@@ -60,16 +63,28 @@ export function Composer({ suggestion, reason, busy, onSend }: ComposerProps): R
         onKeyDown={(event) => {
           if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
           event.preventDefault();
-          void send();
+          void send(active && (event.ctrlKey || event.metaKey) ? "steer" : "queue");
         }}
       />
+      {active ? (
+        <Button
+          small
+          className="steer"
+          data-testid="steer"
+          title="Give it to the agent at its next step (Ctrl+Enter)"
+          disabled={!sendable}
+          onClick={() => void send("steer")}
+        >
+          Steer
+        </Button>
+      ) : null}
       <Button
         type="submit"
         look="primary"
         className="square send"
         data-testid="send"
         aria-label="Send"
-        title={reason ?? "Send (Enter)"}
+        title={reason ?? (active ? "Send after this run (Enter)" : "Send (Enter)")}
         busy={busy}
         disabled={!sendable}
       >

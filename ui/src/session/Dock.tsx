@@ -1,5 +1,5 @@
 import { type ReactNode, useEffect, useRef, useState } from "react";
-import type { Project } from "../api/types.ts";
+import type { MessageMode, Project } from "../api/types.ts";
 import { Button } from "../design/Button.tsx";
 import { useNow } from "../design/hooks.ts";
 import { InterruptIcon, ResumeIcon } from "../design/icons.tsx";
@@ -11,6 +11,7 @@ import { elapsed, tokens } from "../text/format.ts";
 import { interrupt, resume, sendMessage } from "./acts.ts";
 import { Composer } from "./Composer.tsx";
 import { useSession } from "./context.ts";
+import { Waiting } from "./Waiting.tsx";
 import { Offers } from "./Offers.tsx";
 import { runWords } from "./runWords.ts";
 import { Sentence } from "../design/Sentence.tsx";
@@ -22,6 +23,8 @@ interface DockProps {
   archived: boolean;
 }
 
+const SENDS = <span className="send-keys">Enter sends after this run, Ctrl+Enter at its next step.</span>;
+
 /** What stays at the bottom: what goes on now, what can be done about it, and where one writes. */
 export function Dock({ transcript, ready, project, archived }: DockProps): ReactNode {
   const { project: slug, session, readOnly } = useSession();
@@ -30,16 +33,15 @@ export function Dock({ transcript, ready, project, archived }: DockProps): React
   const empty = ready && transcript.items.length === 0;
   const [sending, setSending] = useState(false);
 
-  const send = async (text: string): Promise<boolean> => {
+  const send = async (text: string, mode: MessageMode = "queue"): Promise<boolean> => {
     setSending(true);
-    const sent = await sendMessage(slug, session, text);
+    const sent = await sendMessage(slug, session, text, mode);
     setSending(false);
     return sent;
   };
 
   const blocked = blockedBy(project, archived);
-  const reason =
-    blocked !== null ? "No messages can be sent now." : active ? "Sending waits until this is done." : null;
+  const reason = blocked !== null ? "No messages can be sent now." : null;
   return (
     <div className="dock">
       <div className="column">
@@ -48,6 +50,7 @@ export function Dock({ transcript, ready, project, archived }: DockProps): React
         ) : null}
         {active ? <NowLine transcript={transcript} /> : null}
         {run?.state === "interrupted" ? <ResumeBar run={run} /> : null}
+        <Waiting transcript={transcript} />
         {blocked}
         {readOnly === null ? (
           <Composer
@@ -55,6 +58,7 @@ export function Dock({ transcript, ready, project, archived }: DockProps): React
             suggestion={project?.sample && empty ? "Fix the failing test" : ""}
             reason={reason}
             busy={sending}
+            active={active}
             onSend={send}
           />
         ) : (
@@ -63,7 +67,7 @@ export function Dock({ transcript, ready, project, archived }: DockProps): React
           </div>
         )}
         <div className="dock-foot">
-          <span id="composer-reason">{readOnly === null ? reason : null}</span>
+          <span id="composer-reason">{readOnly === null ? (reason ?? (active ? SENDS : null)) : null}</span>
           <Usage transcript={transcript} />
         </div>
       </div>

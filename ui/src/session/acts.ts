@@ -1,4 +1,5 @@
 import { api } from "../api/client.ts";
+import type { MessageMode } from "../api/types.ts";
 import { toast, toastError } from "../state/toasts.ts";
 import { refreshProjects } from "../state/workspace.ts";
 
@@ -9,9 +10,14 @@ export function freshKey(): string {
 }
 
 /** Sends a message; true when the daemon has it. */
-export async function sendMessage(project: string, session: string, text: string): Promise<boolean> {
+export async function sendMessage(
+  project: string,
+  session: string,
+  text: string,
+  mode: MessageMode = "queue",
+): Promise<boolean> {
   try {
-    await api.send(project, session, text, freshKey());
+    await api.send(project, session, text, mode, freshKey());
     return true;
   } catch (error) {
     toastError(error);

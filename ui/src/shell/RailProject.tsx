@@ -19,12 +19,13 @@ interface RailProjectProps {
 const STATE_WORDS: Readonly<Record<string, string>> = {
   running: "Running",
   waiting: "Waiting for you",
+  queued: "Waits for a free place",
   interrupted: "Interrupted",
 };
 
 /** What a session's dot says: its own state, or that its run was cut off. */
 export function dotState(session: Session): string {
-  if (session.state === "running" || session.state === "waiting") return session.state;
+  if (session.state === "running" || session.state === "waiting" || session.state === "queued") return session.state;
   return session.run?.state === "interrupted" ? "interrupted" : "idle";
 }
 

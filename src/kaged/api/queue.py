@@ -1,0 +1,79 @@
+"""Messages that wait in a session, and the sessions that wait for a free place."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from kaged.api.deps import Body, Caller, Svc, shown, whole
+from kaged.api.guard import Guarded
+from kaged.api.sessions import Found
+from kaged.sessions.types import Change, Mode, Session
+
+router = APIRouter(route_class=Guarded, prefix="/api/v1")
+_SESSION = "/projects/{slug}/sessions/{sid}"
+
+
+class SteerBody(Body):
+    """What the operator says to a run that is going."""
+
+    text: str
+
+
+class WaitingBody(Body):
+    """What can be changed of a message that waits."""
+
+    text: str | None = None
+    mode: Mode | None = None
+    before: str | None = Field(None, description="Move it before this message; null: to the end.")
+
+
+class PlaceBody(Body):
+    """A session that waits for a free place, and the one it comes before."""
+
+    session: str
+    before: str | None = Field(None, description="null: to the end.")
+
+
+@router.post(f"{_SESSION}/steer", name="session.talk", status_code=202, tags=["sessions"])
+async def steer(services: Svc, actor: Caller, session: Found, body: SteerBody) -> dict[str, Any]:
+    """Say something to the run that is going, for its next step; starts a run when none is."""
+    return whole(await services.sessions.post_message(session.id, body.text, actor=actor, mode="steer"))
+
+
+@router.patch(f"{_SESSION}/messages/{{mid}}", name="session.talk", tags=["sessions"])
+async def edit(services: Svc, actor: Caller, session: Found, mid: str, body: WaitingBody) -> dict[str, Any]:
+    """Change a message that waits; a conflict once the agent has it."""
+    change = Change(body.text, body.mode, "before" in body.model_fields_set, body.before)
+    return whole(await services.sessions.edit_message(session.id, mid, change, actor=actor))
+
+
+@router.delete(f"{_SESSION}/messages/{{mid}}", name="session.talk", status_code=204, tags=["sessions"])
+async def withdraw(services: Svc, actor: Caller, session: Found, mid: str) -> None:
+    """Take back a message that waits; a conflict once the agent has it."""
+    await services.sessions.queues.withdraw(session.id, mid, actor)
+
+
+@router.get("/system/queue", name="project.list", tags=["system"])
+async def queue(services: Svc, actor: Caller) -> dict[str, Any]:
+    """Runs at work, and sessions that wait for a free place, in their order; of projects that the caller may see. The
+    limits, and how many run in all."""
+    running, queued = await services.sessions.queues.look()
+    return {
+        "limits": whole(services.sessions.queues.limits),
+        "at_work": len(running),
+        "running": [_row(it) for it in running if services.identity.people.allows(actor, "session.read", it.project)],
+        "items": [_row(it) for it in queued if services.identity.people.allows(actor, "session.read", it.project)],
+        "next": None,
+    }
+
+
+@router.post("/system/queue", name="system.queue", tags=["system"])
+async def move(services: Svc, actor: Caller, body: PlaceBody) -> dict[str, Any]:
+    """Give a session that waits for a free place another place in the order."""
+    await services.sessions.queues.move(body.session, body.before, actor)
+    return await queue(services, actor)
+
+
+def _row(session: Session) -> dict[str, Any]:
+    return shown(session, "id project title state") | {"waiting": len(session.queue)}

@@ -1,0 +1,234 @@
+"""Messages that wait: for the end of a run, for its next step, or for a free place among the runs at work."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import apsw
+
+from kaged.core import clock, ids
+from kaged.core.actors import Actor
+from kaged.core.errors import KagedError
+from kaged.core.events import NewEvent
+from kaged.journal.journal import EVENTS_CHANNEL
+from kaged.journal.subscription import Lagged
+from kaged.sessions import rows
+from kaged.sessions.attention import Questions
+from kaged.sessions.executor import Executor
+from kaged.sessions.inbox import Queue, moved, queue_event
+from kaged.sessions.machine import ACTIVE, IllegalTransition, SessionInput, SessionState
+from kaged.sessions.ports import SessionPorts
+from kaged.sessions.prepare import prepare
+from kaged.sessions.starting import begin
+from kaged.sessions.types import Change, Mode, RunLimits, Sent, Session, Waiting
+
+log = logging.getLogger(__name__)
+MOST = 20
+"""Messages that may wait in one session."""
+AGAIN_S = 2.0
+_NEWS = frozenset({"run.ended", "run.interrupted", "attention.required", "session.updated"})
+"""What may make room, or say that there is something to start."""
+
+
+class Queues:
+    """The queues of all sessions, and who is started next. Every change of a queue is one transaction with the event
+    that tells it, and is tried again when somebody else changed the session meanwhile."""
+
+    def __init__(self, ports: SessionPorts, executor: Executor, questions: Questions) -> None:
+        self._ports = ports
+        self._begin = partial(begin, ports, executor, questions)
+
+    async def send(self, found: Session, text: str, mode: Mode, actor: Actor) -> Sent:
+        """Start a run for a message, or let it wait. Raises what `prepare` raises, and `conflict` for an archived
+        session or a full queue."""
+        message = Waiting(ids.new_ulid(), text, mode, actor.id, clock.iso())
+        while True:
+            if found.state is SessionState.ARCHIVED:
+                raise _conflict(found, "This session is archived; start a new one.")
+            try:
+                at_work = found.run is not None and found.run.state in ACTIVE
+                if at_work or found.state is SessionState.QUEUED:
+                    await self._put(found, message)
+                    return Sent(message.id, None, "steering" if at_work and mode == "steer" else "queued")
+                return await self._start(found, message, actor)
+            except (rows.Changed, IllegalTransition):
+                found = await self._get(found.id)
+
+    async def _start(self, found: Session, message: Waiting, actor: Actor) -> Sent:
+        prepared = await prepare(self._ports, found.project, found.id)
+        try:
+            started = await self._begin(found, message, prepared, actor, limited=True)
+        except rows.NoRoom:
+            await self._line_up(found, message)
+            return Sent(message.id, None, "queued")
+        return Sent(started.message_id, started.run_id, "started")
+
+    async def start_next(self, found: Session, actor: Actor) -> str:
+        """Start a run for the first message that waits, whether there is a free place or not; the run's id."""
+        if not found.queue:
+            raise _conflict(found, "Nothing waits in this session, and no run of it was interrupted.")
+        if found.run is not None and found.run.state in ACTIVE:
+            raise _conflict(found, "A run is going; what waits follows when it has ended.")
+        prepared = await prepare(self._ports, found.project, found.id)
+        try:
+            return (await self._begin(found, found.queue[0], prepared, actor, limited=False)).run_id
+        except rows.Changed:
+            raise _conflict(found, "Somebody changed this session at the same moment; look again.") from None
+
+    async def hold(self, found: Session, actor: Actor) -> None:
+        """Let a session wait no longer for a free place; what waits in it stays until somebody starts it."""
+        event = NewEvent("session.updated", {"state": SessionState.IDLE, "actor": actor.id})
+        await self._ports.journal.append(found.id, [event], also=partial(_hold, session=found.id))
+
+    async def edit(self, session: str, message: str, how: Change, actor: Actor) -> Waiting:
+        """Change a message that waits. Raises `conflict` once it was given to the agent, `not_found` for one that does
+        not wait here."""
+
+        def change(queue: Queue) -> Queue:
+            old = next(item for item in queue if item.id == message)
+            new = replace(old, text=how.text or old.text, mode=how.mode or old.mode)
+            if not how.move:
+                return tuple(new if item is old else item for item in queue)
+            return moved([item for item in queue if item is not old], new, how.before)
+
+        queue = await self._change(session, message, change)
+        await self._ports.audit.record(actor, "message.edit", message, "ok", {"session": session})
+        return next(item for item in queue if item.id == message)
+
+    async def look(self) -> tuple[list[Session], list[Session]]:
+        """Sessions whose runs are at work, and those that wait for a free place."""
+        running = await self._ports.db.read(rows.running_sessions)
+        return running, await self._ports.db.read(rows.queued_sessions)
+
+    @property
+    def limits(self) -> RunLimits:
+        """How many runs may be at work."""
+        return self._ports.run_limits
+
+    async def move(self, session: str, before: str | None, actor: Actor) -> None:
+        """Let a session come before another, or last, of those that wait for a free place. Raises `not_found` when one
+        of them does not wait."""
+
+        def reorder(connection: apsw.Connection) -> None:
+            order = [found.id for found in rows.queued_sessions(connection)]
+            for name, field in ((session, "session"), (before, "before")):
+                if name is not None and name not in order:
+                    text = f"The session {name} does not wait for a free place."
+                    raise KagedError("not_found", text, {"field": field})
+            rest = [name for name in order if name != session]
+            rest.insert(len(rest) if before is None or before == session else rest.index(before), session)
+            rows.set_places(connection, rest)
+
+        await self._ports.db.write(reorder)
+        await self._ports.audit.record(actor, "queue.move", session, "ok", {"before": before or ""})
+
+    async def withdraw(self, session: str, message: str, actor: Actor) -> None:
+        """Take a message back that waits. Raises as `edit` does."""
+        await self._change(session, message, lambda queue: tuple(item for item in queue if item.id != message))
+        await self._ports.audit.record(actor, "message.withdraw", message, "ok", {"session": session})
+
+    async def _change(self, session: str, message: str, change: Callable[[Queue], Queue]) -> Queue:
+        while True:
+            found = await self._get(session)
+            if message not in [item.id for item in found.queue]:
+                raise await self._gone(session, message)
+            queue = change(tuple(found.queue))
+            over = not queue and found.state is SessionState.QUEUED
+            try:
+                await self._store(found, queue, lambda c: _hold(c, session) if over else None)  # noqa: B023
+            except rows.Changed:
+                continue
+            return queue
+
+    async def _gone(self, session: str, message: str) -> KagedError:
+        if await self._ports.db.read(lambda c: rows.was_said(c, session, message)):
+            return KagedError("conflict", "The agent has this message already; it cannot be changed any more.")
+        text = f"No message {message} waits in this session: it was withdrawn, or never was here."
+        return KagedError("not_found", text, {"message": message})
+
+    async def _put(self, found: Session, message: Waiting) -> None:
+        if len(found.queue) >= MOST:
+            text = f"{MOST} messages wait in this session already; withdraw one, or wait for the agent."
+            raise _conflict(found, text)
+        await self._store(found, (*found.queue, message))
+
+    async def _line_up(self, found: Session, *more: Waiting) -> None:
+        queue = (*found.queue, *more)
+        await self._store(found, queue, lambda c: rows.line_up(c, found.id), SessionState.QUEUED)
+
+    async def _store(
+        self, found: Session, queue: Queue, then: Callable[[apsw.Connection], object] = bool,
+        state: SessionState | None = None,
+    ) -> None:  # fmt: skip
+        def also(connection: apsw.Connection) -> None:
+            rows.set_queue(connection, found, queue)
+            then(connection)
+
+        await self._ports.journal.append(found.id, [queue_event(queue, state)], also=also)
+
+    async def _get(self, session: str) -> Session:
+        return await self._ports.db.read(lambda c: rows.get_session(c, session))
+
+    async def serve(self) -> None:
+        """Start what waits whenever there is room, in order, until cancelled."""
+        head = await self._ports.journal.commit_head()
+        async with self._ports.journal.subscribe(EVENTS_CHANNEL, head) as news:
+            for found in await self._ports.db.read(rows.left_over):
+                await self._patiently(found.id)
+            await self._fill()
+            async for event in news:
+                if isinstance(event, Lagged):
+                    continue
+                if event.type == "run.ended" and event.data["outcome"] == "success":
+                    await self._patiently(event.data["session"])
+                if event.type in _NEWS:
+                    await self._fill()
+
+    async def _fill(self) -> None:
+        for found in await self._ports.db.read(rows.queued_sessions):
+            await self._patiently(found.id)
+
+    async def _patiently(self, session: str) -> None:
+        """Start what waits first in a session, if there is room; on a disk that refuses, later."""
+        while True:
+            try:
+                return await self._next(session)
+            except KagedError as error:
+                if error.code != "unavailable":
+                    log.warning("what waits in session %s cannot be started: %s", session, error.message)
+                    return None
+                log.warning("what waits in session %s cannot be started yet: %s", session, error.message)
+                await asyncio.sleep(AGAIN_S)
+
+    async def _next(self, session: str) -> None:
+        found = await self._get(session)
+        if not found.queue or found.state not in (SessionState.IDLE, SessionState.QUEUED):
+            return
+        message = found.queue[0]
+        with contextlib.suppress(rows.Changed, IllegalTransition):  # whoever was first has told of it
+            try:
+                prepared = await prepare(self._ports, found.project, session)
+                await self._begin(found, message, prepared, Actor(message.actor, "queue"), limited=True)
+            except rows.NoRoom:
+                if found.state is SessionState.IDLE:
+                    await self._line_up(found)
+            except IllegalTransition:
+                raise
+            except KagedError as error:
+                if error.code == "unavailable":
+                    raise
+                words = f"What waits was not started: {error.message}"
+                also = partial(_hold, session=session) if found.state is SessionState.QUEUED else None
+                told = NewEvent("error", {"code": error.code, "message": words})
+                await self._ports.journal.append(session, [told], also=also)
+
+
+def _hold(connection: apsw.Connection, session: str) -> None:
+    rows.move_session(connection, session, SessionInput.HOLD)
+
+
+def _conflict(found: Session, message: str) -> KagedError:
+    return KagedError("conflict", message, {"state": found.state})

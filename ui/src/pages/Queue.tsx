@@ -1,0 +1,58 @@
+import { type ReactNode, useEffect, useState } from "react";
+import { api } from "../api/client.ts";
+import type { QueueReport, QueueRow } from "../api/types.ts";
+import { IconButton } from "../design/Button.tsx";
+import { SendIcon } from "../design/icons.tsx";
+import { Dot } from "../design/parts.tsx";
+import { linkTo, sessionPlace } from "../state/router.ts";
+import { toastError } from "../state/toasts.ts";
+
+/** Runs at work against their limits, and the sessions that wait for a free place, in an order that can be changed. */
+export function Queue(): ReactNode {
+  const [report, setReport] = useState<QueueReport | null>(null);
+  useEffect(() => void api.queue().then(setReport, toastError), []);
+  if (report === null) return null;
+  const { limits, at_work, running, items } = report;
+  const up = (at: number): void => {
+    const [moved, before] = [items[at], items[at - 1]];
+    if (moved !== undefined && before !== undefined) void api.moveQueued(moved.id, before.id).then(setReport, toastError);
+  };
+  return (
+    <div data-testid="queue">
+      <p className="muted page-words">
+        {at_work} of {limits.runs} runs at work; at most {limits.per_project} in one project. Runs that wait for an answer
+        do not count.
+      </p>
+      {running.length + items.length === 0 ? null : (
+        <ul role="list" className="card list">
+          {running.map((row) => (
+            <Line key={row.id} row={row} />
+          ))}
+          {items.map((row, at) => (
+            <Line key={row.id} row={row}>
+              {at === 0 ? null : (
+                <IconButton label={`Move ${row.title} up`} onClick={() => up(at)}>
+                  <SendIcon size={14} aria-hidden />
+                </IconButton>
+              )}
+            </Line>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}
+
+function Line({ row, children }: { row: QueueRow; children?: ReactNode }): ReactNode {
+  const words = row.state === "queued" ? "Waits for a free place" : "At work";
+  return (
+    <li className="list-line">
+      <Dot state={row.state} label={words} />
+      <a className="grow ellipsis" {...linkTo(sessionPlace(row.project, row.id))}>
+        {row.title}
+      </a>
+      <span className="muted">{row.project}</span>
+      {children}
+    </li>
+  );
+}

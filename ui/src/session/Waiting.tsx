@@ -1,0 +1,154 @@
+import { type ReactNode, useState } from "react";
+import { api } from "../api/client.ts";
+import type { Waiting as Message } from "../api/types.ts";
+import { Button, IconButton } from "../design/Button.tsx";
+import { CloseIcon, RenameIcon, SendIcon } from "../design/icons.tsx";
+import { Notice } from "../design/parts.tsx";
+import { currentRun, isActive, type Transcript } from "../journal/model.ts";
+import { toastError } from "../state/toasts.ts";
+import { interrupt, resume } from "./acts.ts";
+import { useSession } from "./context.ts";
+
+/** Messages that wait for their turn, and why; each can be edited, moved, steered and withdrawn until the agent has it. */
+export function Waiting({ transcript }: { transcript: Transcript }): ReactNode {
+  const { queue, queued } = transcript;
+  const active = isActive(currentRun(transcript));
+  if (queue.length === 0) return null;
+  return (
+    <section className="waiting" aria-label="Messages that wait" data-testid="waiting">
+      <Why queued={queued} active={active} count={queue.length} />
+      <ol role="list" className="waiting-list">
+        {queue.map((message, at) => (
+          <Row key={message.id} message={message} active={active} queue={queue} at={at} />
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+function Why({ queued, active, count }: { queued: boolean; active: boolean; count: number }): ReactNode {
+  const { project, session, readOnly } = useSession();
+  const [busy, setBusy] = useState(false);
+  if (active) return null;
+  const start = (): void => {
+    setBusy(true);
+    void resume(project, session).finally(() => setBusy(false));
+  };
+  const many = count === 1 ? "One message waits" : `${count} messages wait`;
+  return (
+    <Notice tone="accent">
+      <div className="notice-line">
+        <span className="grow">
+          {queued ? "As many runs are at work as may be: this starts when one of them ends." : `${many} for you.`}
+        </span>
+        {queued ? (
+          <Button
+            small
+            look="ghost"
+            disabled={readOnly !== null}
+            title={readOnly ?? "It stays here and waits for you"}
+            onClick={() => void interrupt(project, session)}
+          >
+            Leave the line
+          </Button>
+        ) : null}
+        <Button
+          small
+          look="primary"
+          busy={busy}
+          disabled={readOnly !== null}
+          title={readOnly ?? undefined}
+          data-testid="start-now"
+          onClick={start}
+        >
+          {queued ? "Start now" : "Send the first"}
+        </Button>
+      </div>
+    </Notice>
+  );
+}
+
+interface RowProps {
+  message: Message;
+  active: boolean;
+  queue: readonly Message[];
+  at: number;
+}
+
+function Row({ message, active, queue, at }: RowProps): ReactNode {
+  const { project, session, readOnly } = useSession();
+  const [text, setText] = useState<string | null>(null);
+  const [busy, setBusy] = useState(false);
+  const act = async (work: Promise<unknown>): Promise<void> => {
+    setBusy(true);
+    try {
+      await work;
+      setText(null);
+    } catch (error) {
+      toastError(error);
+    } finally {
+      setBusy(false);
+    }
+  };
+  const change = (body: Parameters<typeof api.editMessage>[3]): void =>
+    void act(api.editMessage(project, session, message.id, body));
+  const locked = busy || readOnly !== null;
+  if (text !== null)
+    return (
+      <li className="waiting-row">
+        <textarea
+          className="grow"
+          aria-label="Message that waits"
+          rows={Math.min(8, text.split("\n").length)}
+          value={text}
+          autoFocus
+          onChange={(event) => setText(event.target.value)}
+          onKeyDown={(event) => {
+            if (event.key === "Escape") setText(null);
+            if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
+            event.preventDefault();
+            if (text.trim() !== "") change({ text: text.trim() });
+          }}
+        />
+        <Button small look="primary" busy={busy} disabled={text.trim() === ""} onClick={() => change({ text: text.trim() })}>
+          Save
+        </Button>
+        <Button small look="ghost" onClick={() => setText(null)}>
+          Cancel
+        </Button>
+      </li>
+    );
+  const steer = message.mode === "steer";
+  return (
+    <li className="waiting-row" data-testid="waiting-row">
+      <span className={steer ? "badge accent" : "badge"}>{steer ? "Next step" : `After ${active ? "this" : "that"}`}</span>
+      <span className="grow ellipsis" title={message.text}>
+        {message.text}
+      </span>
+      {active ? (
+        <Button small look="ghost" disabled={locked} onClick={() => change({ mode: steer ? "queue" : "steer" })}>
+          {steer ? "Send after" : "Steer"}
+        </Button>
+      ) : null}
+      {at > 0 ? (
+        <IconButton
+          label="Move up"
+          disabled={locked}
+          onClick={() => change({ before: queue[at - 1]?.id ?? null })}
+        >
+          <SendIcon size={14} aria-hidden />
+        </IconButton>
+      ) : null}
+      <IconButton label="Edit" disabled={locked} onClick={() => setText(message.text)}>
+        <RenameIcon size={14} aria-hidden />
+      </IconButton>
+      <IconButton
+        label="Withdraw"
+        disabled={locked}
+        onClick={() => void act(api.withdrawMessage(project, session, message.id))}
+      >
+        <CloseIcon size={15} aria-hidden />
+      </IconButton>
+    </li>
+  );
+}
