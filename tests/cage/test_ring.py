@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,17 @@ def ring_on_pipe() -> tuple[Ring, int, list[str]]:
     read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     ends: list[str] = []
     return Ring(Stream.create(read, pty=False), lambda: ends.append("end")), write, ends
+
+
+def refilling(pump: Callable[[Ring, int], int], write: int, data: bytes) -> Callable[[Ring, int], int]:
+    """A pump beside a program that fills the pipe again at once."""
+
+    def pumped(ring: Ring, rounds: int) -> int:
+        moved = pump(ring, rounds)
+        os.write(write, data)
+        return moved
+
+    return pumped
 
 
 async def test_waiting_wakes_at_bytes_and_at_the_end() -> None:
@@ -37,6 +48,24 @@ async def test_waiting_wakes_at_bytes_and_at_the_end() -> None:
     ring.close()
     with pytest.raises(KagedError, match="not kept"):
         ring.read(0, 1)
+
+
+async def test_a_flood_leaves_the_loop_alone_and_is_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kaged.cage.ring.REST_S", 3600.0)
+    ring, write, _ = ring_on_pipe()
+    pipe = b"x" * 65536
+    monkeypatch.setattr(Ring, "_pump", refilling(Ring._pump, write, pipe))
+    os.write(write, pipe)
+    assert await ring.wait_past(0)
+    assert ring.head == len(pipe), "it is full again, and rests"
+    monkeypatch.undo()
+    ring.settle(lambda: None)
+    assert ring.head == 2 * len(pipe), "whoever asks gets all of it"
+    ring._rested()
+    os.write(write, b"more")
+    assert await ring.wait_past(2 * len(pipe))
+    os.close(write)
+    ring.close()
 
 
 async def test_a_cancelled_waiter_is_forgotten() -> None:

@@ -13,6 +13,9 @@ _PTY_MOST_LOOKS = 50
 FEW = 2
 """Reads of one wake-up while others put out as well: what somebody types must not wait for a flood."""
 RECENT_S = 1.0
+REST_S = 0.002
+"""How long a pipe that is full again after a wake-up is left alone: far more than anybody reads still comes through,
+and the rest of the daemon has most of the time."""
 
 
 class Turns:
@@ -41,6 +44,7 @@ class Ring:
         self._turns = turns or Turns()
         self._loop = asyncio.get_running_loop()
         self._watched: int | None = None
+        self._rest: asyncio.TimerHandle | None = None
         self._paused = False
         self._closed = False
         self._waiters: list[asyncio.Future[None]] = []
@@ -94,7 +98,8 @@ class Ring:
 
     def _flow(self) -> None:
         source = self._stream.source
-        if source is not None and not self._stream.ended and not self._paused and self._watched is None:
+        idle = self._watched is None and self._rest is None
+        if source is not None and not self._stream.ended and not self._paused and idle:
             self._watched = source
             self._loop.add_reader(source, self._readable)
 
@@ -105,6 +110,13 @@ class Ring:
 
     def _readable(self) -> None:
         self._pump(self._turns.rounds(self, self._loop.time()))
+        if self._stream.stage is None and self._watched is not None and self._stream.waiting():
+            self._unwatch()
+            self._rest = self._loop.call_later(REST_S, self._rested)
+
+    def _rested(self) -> None:
+        self._rest = None
+        self._flow()
 
     def _pump(self, rounds: int) -> int:
         moved = self._stream.pump(rounds)
@@ -155,6 +167,8 @@ class Ring:
     def stop(self) -> None:
         """Read no more: somebody else does, or nobody. What is in the ring stays readable."""
         self._unwatch()
+        if self._rest is not None:
+            self._rest.cancel()
         self._stream.close_source()
         self._wake()
 
