@@ -69,7 +69,8 @@ async def client(short_tmp: Path, request: pytest.FixtureRequest) -> AsyncIterat
 
 
 @pytest.mark.cage
-async def test_a_cage_that_fills_its_home_is_ended(client: KeeperClient, short_tmp: Path) -> None:
+@pytest.mark.parametrize("how", ["> /home/f$n", ">&3"], ids=["named", "deleted"])
+async def test_a_cage_that_fills_its_home_is_ended(client: KeeperClient, short_tmp: Path, how: str) -> None:
     home = short_tmp / "home"
     home.mkdir(mode=0o700)
     plan = LiteralPlan(project(short_tmp), disk_bytes=20 * MIB)
@@ -79,7 +80,8 @@ async def test_a_cage_that_fills_its_home_is_ended(client: KeeperClient, short_t
     gone: asyncio.Queue[tuple[str, str, str]] = asyncio.Queue()
     client.on_cage_gone = lambda *told: gone.put_nowait(told)
     quiet = await client.run("c", "quiet", ["sleep", "1000"])
-    script = "for n in $(seq 60); do head -c 1048576 /dev/zero > /home/f$n; sleep 0.05; done; sleep 1000"
+    script = f"for n in $(seq 60); do head -c 1048576 /dev/zero {how}; sleep 0.05; done; sleep 1000"
+    script = f"exec 3> /home/f; rm /home/f; {script}"
     fills = await client.run("c", "fills", ["sh", "-c", script])
     assert (await fills.wait()).reason == (await quiet.wait()).reason == "disk"
     cage, reason, words = await gone.get()

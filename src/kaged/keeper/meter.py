@@ -2,7 +2,10 @@
 it is done in slices, and only when the free space of its disk has fallen by half of what the home may still grow, or
 now and then, since somebody else may free as much as it takes."""
 
+import contextlib
 import os
+from collections.abc import Iterable
+from stat import S_ISREG
 
 from kaged.core import clock
 from kaged.core.folder_size import sizes
@@ -20,8 +23,9 @@ class Meter:
         self._spent_s = self._due = 0.0
         self._measuring = True
 
-    def look(self) -> str:
-        """Measure on, if it is time to; what to say once the home is over its limit, or hides something."""
+    def look(self, pids: Iterable[int] = ()) -> str:
+        """Measure on, if it is time to; what to say once the home is over its limit, or hides something. `pids` are the
+        processes that may hold files open which have no name any more."""
         begun, now = clock.monotonic(), os.statvfs(self._home)
         free = now.f_bavail * now.f_frsize
         if not self._measuring:
@@ -31,8 +35,9 @@ class Meter:
         if not self._spent_s:
             self._free = free
         try:
-            for used in self._sizes:
-                if used > self._limit:
+            nameless = held_open(pids, os.stat(self._home).st_dev)
+            for measured in self._sizes:
+                if (used := measured + nameless) > self._limit:
                     return f"the agent's home holds more than `limits.disk` allows ({self._limit >> 20} MiB)"
                 self._room = self._limit - used
                 if clock.monotonic() - begun > SLICE_S:
@@ -43,3 +48,17 @@ class Meter:
         self._measuring = False
         self._due = begun + max(PAUSE_S, SHARE * self._spent_s)
         return ""
+
+
+def held_open(pids: Iterable[int], device: int) -> int:
+    """The bytes on `device` of files that were deleted and are still open in these processes; what cannot be looked at
+    is none of it."""
+    found: dict[int, int] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    it = os.stat(f"/proc/{pid}/fd/{fd}")
+                    if it.st_nlink == 0 and it.st_dev == device and S_ISREG(it.st_mode):
+                        found[it.st_ino] = it.st_blocks * 512
+    return sum(found.values())

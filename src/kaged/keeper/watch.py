@@ -44,7 +44,7 @@ class Watch:
                 busy = busy or bool(tasks) or bool(self._table.running_in(cage.id))
                 if cage.group is None:
                     self._judge(cage, tasks)
-                if tasks and cage in self._meters and (words := self._meters[cage].look()):
+                if tasks and cage in self._meters and (words := self._meters[cage].look(tasks)):
                     cage.fail(words, "disk")
         if busy:
             self.wake()
