@@ -12,8 +12,12 @@ def shown(*events: tuple[str, dict[str, Any]]) -> str:
     out: list[str] = []
     transcript = Transcript(answer="ANSWER", resume="RESUME", write=out.append)
     for kind, data in events:
-        transcript.show({"type": kind, "data": data})
+        transcript.show({"seq": 7, "type": kind, "data": data})
     return click.unstyle("".join(out))
+
+
+def test_what_a_newer_version_wrote_is_named() -> None:
+    assert shown(("agent.dreamt", {})) == "-- event 7 is of the type agent.dreamt, which a newer kaged wrote\n"
 
 
 def delta(text: str, part: int = 0, kind: str = "text") -> tuple[str, dict[str, Any]]:
@@ -122,6 +126,6 @@ def test_nothing_an_agent_writes_reaches_the_terminal_as_a_command() -> None:
         ("network.denied", {"host": evil, "port": 1, "via": evil, "reason": evil, "count": 1}),
         ("error", {"message": evil}),
     ]:
-        transcript.show({"type": kind, "data": data})
+        transcript.show({"seq": 7, "type": kind, "data": data})
     text = click.unstyle("".join(out))
     assert not {"\x1b", "\x07", "\x9b"} & set(text)

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import apsw
 import pytest
 
 from kaged.agents.stream import end_event
@@ -27,6 +28,46 @@ async def gate(house: House, session: str, name: str) -> None:
 
 def waits_for(name: str) -> str:
     return f"until [ -e /tmp/{name} ]; do sleep 0.02; done"
+
+
+async def newer(house: House, session: str) -> None:
+    """A newer version of kaged wrote into the session."""
+    event = NewEvent("error", {"code": "x", "message": "x"})
+
+    def rename(connection: apsw.Connection) -> None:
+        connection.execute("UPDATE events SET type = 'agent.dreamt' WHERE type = 'error' AND session = ?", (session,))
+
+    await house.journal.append(session, [event])
+    await house.db.write(rename)
+
+
+async def test_what_a_newer_version_wrote_stops_the_run_and_is_kept(house: House) -> None:
+    session = await house.session()
+    await newer(house, session)
+    end = await house.say(session, "go", says("never"))
+    assert end.data["outcome"] == "failed"
+    assert "Event 2 of this session is of the type `agent.dreamt`, which a newer version" in end.data["reason"]
+    assert house.script.requests == []
+    assert [event.type for event in await house.events(session)][1] == "agent.dreamt"
+    await house.db.write(lambda c: c.execute("DELETE FROM events"))  # No event of that shape is promised
+
+
+async def test_a_run_in_a_session_that_a_newer_version_wrote_into_lies_and_says_why(house: House) -> None:
+    session, other = await house.session(), await house.session()
+    for one in (session, other):
+        begun = asyncio.Event()
+        house.script.add(streams(begun, "half"))
+        await house.sessions.post_message(one, "go", actor=ME)
+        await begun.wait()
+    await newer(house, session)
+    await house.restart()
+    house.script.answers.clear()
+    house.script.add(says("whole"))
+    assert len(await house.sessions.recover()) == 2
+    assert (await house.until(other, "run.ended")).data["outcome"] == "success"
+    lies = (await house.events(session, "run.interrupted"))[0]
+    assert "does not know. Nothing of it is lost: upgrade kaged" in lies.data["reason"]
+    await house.db.write(lambda c: c.execute("DELETE FROM events"))
 
 
 async def test_a_stream_that_broke_off_is_closed_and_asked_again(house: House) -> None:

@@ -17,6 +17,13 @@ describe("fold", () => {
     expect(texts(script)[0]).toMatchObject({ text: "Hello, you", streaming: false, interrupted: false });
   });
 
+  it("says that there is something of a newer version, and goes on", () => {
+    const script = new Script().begin().add("agent.dreamt", { run_id: "r1" }).delta("m1", 0, "text", "Hello");
+    const [notice] = view(script).items.filter((item) => item.kind === "notice") as NoticeItem[];
+    expect(notice?.message).toContain("agent.dreamt cannot be shown");
+    expect(texts(script)[0]?.text).toBe("Hello");
+  });
+
   it("keeps parts apart and in order, thinking before text before calls", () => {
     const script = new Script()
       .begin()
@@ -244,11 +251,10 @@ describe("fold", () => {
     expect(view(script).runs["r1"]?.usage.input).toBe(10);
   });
 
-  it("takes titles from the journal and bears unknown events", () => {
+  it("takes titles from the journal", () => {
     const script = new Script()
       .add("session.created", { title: "New session", project: "p", actor: "local" })
-      .add("session.updated", { title: "Fix it" })
-      .add("checkpoint.created", { anything: [1, 2] });
-    expect(view(script)).toMatchObject({ title: "Fix it", seq: 3, items: [] });
+      .add("session.updated", { title: "Fix it" });
+    expect(view(script)).toMatchObject({ title: "Fix it", seq: 2, items: [] });
   });
 });

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 from kaged.agents.conversation import Conversation
 from kaged.agents.deltas import partial_parts
-from kaged.core.events import Event, NewEvent, Part
+from kaged.core.errors import KagedError
+from kaged.core.events import SHAPES, Event, NewEvent, Part
 from kaged.journal.journal import Journal
 from kaged.journal.rows import Also, Fence
 
@@ -20,9 +21,14 @@ async def read_events(journal: Journal, session: str, after: int = 0) -> AsyncIt
 
 
 async def read_conversation(journal: Journal, session: str) -> Conversation:
-    """The session's conversation as stored."""
+    """The session's conversation as stored. Raises KagedError conflict when a newer version of kaged wrote something
+    into it that this one cannot read: going on without that could do something twice or against the operator's word."""
     conversation = Conversation()
     async for event in read_events(journal, session):
+        if event.type not in SHAPES:
+            text = f"Event {event.seq} of this session is of the type `{event.type}`, which a newer version of kaged "
+            text += "wrote and this one does not know. Nothing of it is lost: upgrade kaged, then go on."
+            raise KagedError("conflict", text, {"seq": event.seq, "type": event.type})
         conversation.apply(event)
     return conversation
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from kaged.cli.output import safe
+from kaged.core.events import SHAPES
 
 Frame = Mapping[str, Any]
 RESULT_LINES = 40
@@ -30,6 +31,8 @@ class Transcript:
         handler = getattr(self, f"_on_{frame['type'].replace('.', '_')}", None)
         if handler is not None:
             handler(frame["data"])
+        elif frame["type"] not in SHAPES:
+            self._line(f"-- event {frame['seq']} is of the type {frame['type']}, which a newer kaged wrote", dim=True)
 
     def _text(self, text: str, **style: Any) -> None:
         if text:

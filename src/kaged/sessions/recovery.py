@@ -39,7 +39,15 @@ async def recover(ports: SessionPorts, executor: Executor, *, crashed: bool, by_
     for session in await ports.db.read(rows.open_runs):
         run = session.run
         assert run is not None
-        found = await read_conversation(ports.journal, session.id)
+        try:
+            found = await read_conversation(ports.journal, session.id)
+        except KagedError as error:
+            if error.code != "conflict":
+                raise
+            if run.state in ACTIVE:
+                await mark(ports, session.id, run, f"{REASON} It does not go on by itself: {error.message}")
+                taken.append(run.id)
+            continue
         known = [call for call in found.begun_calls() if call.id in alive]
         lies = run.state not in ACTIVE
         if not lies:

@@ -18,7 +18,7 @@ export function foldAll(transcript: Transcript, frames: readonly Frame[]): Trans
     if (frame.seq <= (draft?.seq ?? transcript.seq)) continue;
     draft ??= new Draft(transcript);
     draft.seq = frame.seq;
-    HANDLERS[frame.type]?.(draft, frame.data, frame);
+    (HANDLERS[frame.type] ?? unknownType)(draft, frame.data, frame);
   }
   return draft?.finish() ?? transcript;
 }
@@ -302,6 +302,13 @@ function waitingOf(raw: readonly unknown[]): Waiting[] {
     at: str(item, "at"),
   }));
 }
+
+/** A newer version of kaged wrote it: it is there, and this page cannot show it. */
+const unknownType: Handler = (draft, data, frame) => {
+  const message = `Something of the type ${frame.type} cannot be shown by this version of the page. Nothing of it is lost.`;
+  const more = { code: "unknown_type", message, attempt: 0, retryInS: null, settled: true };
+  draft.push({ kind: "notice", key: `notice:${frame.seq}`, runId: str(data, "run_id"), at: frame.at, ...more });
+};
 
 const HANDLERS: Readonly<Record<string, Handler>> = {
   "session.created": (draft, data) => {
