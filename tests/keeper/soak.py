@@ -1,5 +1,6 @@
 """Many cages, one after the other, and what is left of them."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,4 +78,6 @@ async def soak(client: KeeperClient, folder: Path, cycles: int) -> tuple[Holding
     for number in range(cycles):
         await cycle(client, folder, number)
     await settled(client.pid)
+    with contextlib.suppress(TimeoutError):  # the gate may not have read yet that a connection has ended
+        await until(lambda: holdings(client.pid) == before)
     return before, holdings(client.pid)

@@ -42,8 +42,8 @@ async def answers(client: KeeperClient, folder: Path) -> None:
     assert (await process.wait()).code == 0
 
 
-async def wild(client: KeeperClient, argv: Sequence[str]) -> Process:
-    return await client.run("c", "wild", argv, walltime_s=4)
+async def wild(client: KeeperClient, argv: Sequence[str], walltime_s: float = 4) -> Process:
+    return await client.run("c", "wild", argv, walltime_s=walltime_s)
 
 
 async def test_a_fork_bomb(client: KeeperClient, short_tmp: Path, request: pytest.FixtureRequest) -> None:
@@ -63,7 +63,7 @@ async def test_memory_by_many_processes(client: KeeperClient, short_tmp: Path) -
     name = mark()
     hog = f"import time; b = bytearray(60 * {MIB}); time.sleep({name})"
     script = f'for n in $(seq 12); do python3 -c "{hog}" & done; wait -n'
-    hogs = await wild(client, ["bash", "-c", script])
+    hogs = await wild(client, ["bash", "-c", script], 60)
     await answers(client, short_tmp)
     assert (await hogs.wait()).reason == "memory"
     await client.drop_cage("c")
