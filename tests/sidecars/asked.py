@@ -1,17 +1,22 @@
-"""An auth service for `auth_request` and `forward_auth`: answers as oauth2-proxy does, asks people for a button.
+"""Stand-ins for auth services, which ask people for a button: answers as oauth2-proxy does to `auth_request` and
+`forward_auth`; where the environment has `URL_PATH`, as traefik-forward-auth does, whose own paths are below that one
+and come in `X-Forwarded-Uri`.
 
 Run as a program: `asked.py PORT SUB=EMAIL=NAME…`.
 """
 
+import os
 import secrets
 import sys
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 PEOPLE = {person.partition("=")[0]: person.split("=") for person in sys.argv[2:]}
 SESSIONS: dict[str, str] = {}
+OWN = os.environ.get("URL_PATH", "")
 COOKIE = "__Host-kaged_auth"
+GONE = f"{COOKIE}=; Path=/; Secure; Max-Age=0"
 
 
 class Asked(BaseHTTPRequestHandler):
@@ -19,26 +24,35 @@ class Asked(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
-        held = SimpleCookie(self.headers.get("Cookie", "")).get(COOKIE)
-        who = SESSIONS.get(held.value) if held is not None else None
+        held = self._held()
+        who = SESSIONS.get(held)
         if path == "/oauth2/auth":
             given = dict(zip(("User", "Email", "Preferred-Username"), PEOPLE[who], strict=True)) if who else {}
             self._answer(202 if who else 401, {f"X-Auth-Request-{name}": value for name, value in given.items()})
         elif path == "/oauth2/sign_out":
-            SESSIONS.pop(held.value if held is not None else "", None)
-            self._answer(302, {"Location": "/", "Set-Cookie": f"{COOKIE}=; Path=/; Secure; Max-Age=0"})
+            SESSIONS.pop(held, None)
+            self._answer(302, {"Location": "/", "Set-Cookie": GONE})
         else:
-            buttons = "".join(f'<button name="sub" value="{sub}">{sub}</button>' for sub in PEOPLE)
-            back = query.get("rd", ["/"])[0]
-            form = f'<form method="post" action="/oauth2/start"><input name="rd" value="{back}">{buttons}</form>'
-            self._answer(200, {"Content-Type": "text/html"}, form.encode())
+            self._ask("post", "/oauth2/start", query.get("rd", ["/"])[0])
 
     def do_POST(self) -> None:
         said = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self._begin(302, said)
+
+    def _held(self) -> str:
+        held = SimpleCookie(self.headers.get("Cookie", "")).get(COOKIE)
+        return held.value if held is not None else ""
+
+    def _ask(self, method: str, action: str, back: str, status: int = 200) -> None:
+        buttons = "".join(f'<button name="sub" value="{sub}">{sub}</button>' for sub in PEOPLE)
+        form = f'<form method="{method}" action="{action}"><input name="rd" value="{back}">{buttons}</form>'
+        self._answer(status, {"Content-Type": "text/html"}, form.encode())
+
+    def _begin(self, status: int, said: dict[str, list[str]]) -> None:
         key = secrets.token_urlsafe(32)
         SESSIONS[key] = said["sub"][0]
         cookie = f"{COOKIE}={key}; Path=/; Secure; HttpOnly; SameSite=Lax"
-        self._answer(302, {"Location": said["rd"][0], "Set-Cookie": cookie})
+        self._answer(status, {"Location": said["rd"][0], "Set-Cookie": cookie})
 
     def _answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
         self.send_response(status)
@@ -48,5 +62,27 @@ class Asked(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class Forward(Asked):
+    """All but a 2xx reaches the browser, so that the page with the buttons is a refusal."""
+
+    def do_GET(self) -> None:
+        asked = urlsplit(self.headers["X-Forwarded-Uri"])
+        query, held = parse_qs(asked.query), self._held()
+        if asked.path == f"{OWN}/logout":
+            SESSIONS.pop(held, None)
+            self._answer(401, {"Set-Cookie": GONE}, b"You have been logged out")
+        elif asked.path == OWN and query.get("sub", [""])[0] in PEOPLE:
+            self._begin(307, query)
+        elif asked.path == OWN:
+            self._ask("get", OWN, query.get("rd", ["/"])[0], 401)
+        elif held in SESSIONS:
+            self._answer(200, {"X-Forwarded-User": PEOPLE[SESSIONS[held]][1]})
+        else:
+            # A whole address, since Traefik takes a path to be one of this service
+            site = f"{self.headers['X-Forwarded-Proto']}://{self.headers['X-Forwarded-Host']}"
+            self._answer(307, {"Location": f"{site}{OWN}?rd={quote(site + asked.path)}"})
+
+
 if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Asked).serve_forever()
+    service = Forward if OWN else Asked
+    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), service).serve_forever()

@@ -13,6 +13,9 @@ from sidecars.town import PUBLIC, Person, Town
 HOST = PUBLIC.removeprefix("https://")
 ME = "/api/v1/me"
 WS_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+AWAY = (302, 307)
+"""A sidecar's way to the sign-in."""
+REFUSED = (*AWAY, 401, 403)
 Line = str | bytes
 
 

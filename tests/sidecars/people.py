@@ -52,10 +52,10 @@ def come(browser: Browser) -> Page:
 
 def sign_in(page: Page, chain: Chain, town: Town, person: Person, path: str = PROJECT) -> None:
     """Open a path of the console and sign in on the way, as the chain has it."""
-    if chain.by_email:
+    if chain.tailnet:
         town.install(LOGIN_FILE, f"Tailscale-User-Login: {person.email}\nTailscale-User-Name: {person.name}\n")
     page.goto(PUBLIC + path)
-    if not chain.by_email:
+    if not chain.tailnet:
         press(page, person)
     expect(page.locator(INSIDE)).to_be_visible()
 

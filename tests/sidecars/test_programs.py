@@ -7,7 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
+from kaged.sidecars import recipes
 from sidecars.town import program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,9 +105,46 @@ def test_oauth2_proxy_takes_them(folder: str, tmp_path: Path) -> None:
         assert "client_id" in refused, "why the guide's client_id cannot stand in this file"
 
 
-def test_cloudflared_validates() -> None:
-    config = EXAMPLES / "cloudflare-oauth2-proxy/cloudflared/config.yml"
-    assert "OK" in said(needed("cloudflared"), "tunnel", "--config", config, "ingress", "validate")
+@pytest.mark.parametrize("path", ["", "/kaged"])
+def test_cloudflared_validates(path: str, tmp_path: Path) -> None:
+    cloudflared, config = needed("cloudflared"), tmp_path / "config.yml"
+    files = {str(file.path): file.text for file in recipes.examples(public_url=f"https://kaged.example.com{path}")}
+    config.write_text(files["cloudflare-oauth2-proxy/cloudflared/config.yml"])
+
+    def leads(url: str) -> bool:
+        matched = said(cloudflared, "tunnel", "--config", config, "ingress", "rule", url)
+        return "service: http://127.0.0.1:4180" in matched
+
+    assert "OK" in said(cloudflared, "tunnel", "--config", config, "ingress", "validate")
+    assert leads(f"https://kaged.example.com{path}") and leads(f"https://kaged.example.com{path}/oauth2/callback")
+    assert leads("https://kaged.example.com/kagedx") == leads("https://kaged.example.com/other") == (not path)
+    assert not leads("https://other.example.com/kaged")
+
+
+def test_authelia_validates(tmp_path: Path) -> None:
+    authelia, config = needed("authelia"), tmp_path / "configuration.yml"
+    text = (EXAMPLES / "authelia/configuration.yml").read_text(encoding="utf-8")
+    text = text.replace("/etc/authelia", str(tmp_path)).replace("/var/lib/authelia", str(tmp_path))
+    command = [authelia, "config", "validate", "--config", config]
+    config.write_text(text)
+    assert "encryption_key" in said(*command, ok=False), "a placeholder stops it"
+    config.write_text(text.replace("REPLACE_ME", NONCE["KAGED_AUTH_SIDECAR_NONCE"]))
+    assert "without errors" in said(*command)
+
+
+def test_compose_reads_the_file(tmp_path: Path) -> None:
+    compose, file = needed("docker-compose"), tmp_path / "compose.yaml"
+    text = (EXAMPLES / "cloudflare-oauth2-proxy/compose.yaml").read_text(encoding="utf-8")
+    file.write_text(text.replace("/etc/kaged/env", f"{tmp_path}/env"))
+    (tmp_path / "env").write_text("".join(f"{name}={value}\n" for name, value in NONCE.items()))
+    command = [compose, "-f", file, "--profile", "kaged", "--profile", "tunnel", "config"]
+    assert "set it to the image of oauth2-proxy" in said(*command, ok=False), "its reader names the image"
+    (tmp_path / ".env").write_text("OAUTH2_PROXY_IMAGE=oauth2-proxy:v7.15.6\n")
+    services = yaml.safe_load(said(*command))["services"]
+    assert set(services) == {"oauth2-proxy", "kaged", "cloudflared"}
+    for name in ("oauth2-proxy", "kaged"):
+        assert services[name]["environment"] == NONCE
+    assert services["oauth2-proxy"]["volumes"][0]["source"] == str(tmp_path / "oauth2-proxy.cfg")
 
 
 @pytest.mark.parametrize("name", UNITS)

@@ -272,3 +272,42 @@ def test_authelia_names_everybody() -> None:
     assert config["access_control"]["default_policy"] == "deny"
     assert [rule["policy"] for rule in config["access_control"]["rules"]] == ["two_factor"]
     assert config["session"]["cookies"][0]["domain"] == "example.com"
+
+
+# An address with a path
+
+BELOW = {file.path: file.text for file in recipes.examples(public_url="https://example.com/kaged")}
+OWN_PATHS = re.compile(r"""["'`=^ ](/(?:oauth2|oidc|_oauth|api|healthz)\b)""")
+
+
+def own_paths(files: dict[PurePosixPath, str]) -> set[PurePosixPath]:
+    """Files that name a path of the sidecar or of kaged at the root of the host; Authelia's own service has a host."""
+    read = {path: re.sub(r"#.*|/api/authz/", "", text) for path, text in files.items() if path.suffix != ".md"}
+    return {path for path, text in read.items() if OWN_PATHS.search(text)}
+
+
+def test_below_a_path_everything_of_the_sidecar_is_below_it_too() -> None:
+    assert own_paths(BELOW) == set()
+    assert len(own_paths(SHIPPED)) > 8
+
+
+def test_below_a_path_the_proxies_take_that_path_only() -> None:
+    def below(name: str) -> str:
+        return BELOW[PurePosixPath(name)]
+
+    tunnel = yaml.safe_load(below("cloudflare-oauth2-proxy/cloudflared/config.yml"))["ingress"][0]
+    assert (tunnel["hostname"], tunnel["path"]) == ("example.com", "^/kaged(/|$)")
+    alpha = yaml.safe_load(below("cloudflare-oauth2-proxy/oauth2-proxy-alpha.yaml"))
+    assert alpha["upstreamConfig"]["upstreams"][0]["path"] == "/kaged/"
+    for variant in ("oauth2-proxy", "traefik-forward-auth"):
+        routers = yaml.safe_load(below(f"traefik/{variant}/kaged.yml"))["http"]["routers"].values()
+        assert all(re.fullmatch(r"Host\(`example\.com`\) && PathPrefix\(`/kaged.*", it["rule"]) for it in routers)
+    (route,) = yaml.safe_load(below("pomerium/config.yaml"))["routes"]
+    assert (route["from"], route["prefix"]) == ("https://example.com", "/kaged")
+    assert "--set-path=/kaged unix:" in below("tailscale-serve/README.md")
+    assert "--set-path=/kaged http://127.0.0.1:4180/kaged\n" in below("tailscale-funnel/README.md")
+    for name in ("nginx/kaged.conf", "authelia/nginx/kaged.conf"):
+        assert "location / {" not in below(name).partition("server_name example.com;")[2]
+    assert 'ProxyPass        "/kaged" "http://127.0.0.1:7777/kaged"' in below("apache/kaged.conf")
+    for name in ("caddy/Caddyfile", "authelia/caddy/Caddyfile"):
+        assert "handle /kaged* {" in below(name)

@@ -78,9 +78,11 @@ def test_what_is_allowed_means_nothing_in_any_file(field: Field) -> None:
 
 REFUSED = {
     "public_url": (
-        "http://kaged.example.com", "https://kaged.example.com/path", "https://user@kaged.example.com", "https://localhost",
+        "http://kaged.example.com", "https://example.com//kaged", "https://example.com/kaged//", "https://example.com/../kaged",
+        "https://example.com/kaged?a=b", "https://example.com/a.b", "https://user@kaged.example.com", "https://localhost",
         "https://1.2.3.4", "https://-a.example.com", "https://a..example.com", "https://*.example.com",
     ),
+    "auth_url": ("https://auth.example.com/path",),
     "issuer": ("ftp://idp.example.com", "https://idp.example.com/?a=b", "https://idp.example.com/a b"),
     "client_id": ("-x", ""),
     "client_secret": ("a b", 'a"b', "a$b"),
@@ -92,7 +94,12 @@ REFUSED = {
     "nonce": ("short", "x" * 31 + "$"),
 }  # fmt: skip
 TAKEN = {
-    "public_url": ("https://node.tail1234.ts.net", "https://kaged.example.com:8443"),
+    "public_url": (
+        "https://node.tail1234.ts.net",
+        "https://kaged.example.com:8443",
+        "https://example.com/kaged/a-b_c",
+        "https://example.com/kaged/",
+    ),
     "issuer": ("https://sso.example.com/realms/main", "http://127.0.0.1:9400", "https://idp.example.com/"),
     "client_id": ("1234.apps.googleusercontent.com", "Iv1.0123456789abcdef"),
     "client_secret": ("GOCSPX-a_b~c.",),
@@ -137,6 +144,16 @@ def test_the_domain_of_both_names(public: str, auth: str, domain: str) -> None:
 def test_names_without_a_domain_of_both(auth: str) -> None:
     with pytest.raises(ValueError, match="two names below one domain"):
         derived({"public_url": "https://kaged.example.com", "auth_url": f"https://{auth}"})
+
+
+@pytest.mark.parametrize("path", ["", "/kaged", "/a/b-c"])
+def test_the_parts_of_the_address(path: str) -> None:
+    found = derived({"public_url": f"https://example.com:8443{path}"})
+    assert (found["host"], found["origin"], found["path"]) == ("example.com", "https://example.com:8443", path)
+    assert found == derived({"public_url": f"https://example.com:8443{path}/"})
+    assert found["public_url"] == f"https://example.com:8443{path}"
+    assert found["prefix"] == (path or "/")
+    assert (path in found["ingress_path"] and path in found["set_path"]) and bool(found["ingress_path"]) == bool(path)
 
 
 @pytest.mark.parametrize("issuer", ["https://idp.example.com/realm", "https://idp.example.com/realm/"])

@@ -78,6 +78,7 @@ class Town:
     machine: Host
     daemon: Daemon
     nonce: str
+    public: str = PUBLIC
     running: list[Running] = field(default_factory=list)
     routes: list[str] = field(default_factory=list)
     edge: Running = field(init=False)
@@ -115,9 +116,9 @@ class Town:
         """Whether anything listens there."""
         if isinstance(where, str):
             return (self.machine.root / where.lstrip("/")).is_socket()
-        table = Path("/proc", str(self.machine.idle.pid), "net", "tcp").read_text().splitlines()[1:]
-        ports = [line.split()[1].rpartition(":")[2] for line in table if line.split()[3] == "0A"]
-        return f"{where:04X}" in ports
+        net = Path("/proc", str(self.machine.idle.pid), "net")
+        table = [line.split() for file in net.glob("tcp*") for line in file.read_text().splitlines()[1:]]
+        return f"{where:04X}" in [words[1].rpartition(":")[2] for words in table if words[3] == "0A"]
 
     def open_edge(self) -> None:
         """The public names, over TLS, by `routes`."""
@@ -139,8 +140,9 @@ class Town:
         """The node that calls is nobody's from now on."""
         (self.machine.root / LOGIN_FILE.lstrip("/")).unlink()
 
-    def restart(self, config: str) -> None:
-        """The daemon with another config.toml."""
+    def restart(self, config: str, public: str = PUBLIC) -> None:
+        """The daemon with another config.toml, and at another address."""
+        self.public = public
         self.daemon.stop(signal.SIGTERM)
         self.machine.write("/etc/kaged/config.toml", config)
         self.daemon.start(port=None)
@@ -204,7 +206,8 @@ def _name_it(it: Town) -> None:
     it.install("/etc/hosts", "127.0.0.1 localhost kaged.example.com idp.example.com\n")
     made_there = it.machine.run(
         "sh", "-ec",
-        "mount -t tmpfs -o mode=755 tmpfs /var/log; id -u oauth2-proxy 2>/dev/null || useradd --system oauth2-proxy;"
+        "mount -t tmpfs -o mode=755 tmpfs /var/log;"
+        "for name in oauth2-proxy traefik; do id -u $name 2>/dev/null || useradd --system $name; done;"
         "mkdir -p /var/log/nginx /var/log/apache2 /run/apache2 /run/lock/apache2 /var/lib/nginx /var/lib/haproxy"
         " /var/lib/apache2 /var/lib/caddy",
     )  # fmt: skip

@@ -16,6 +16,7 @@ EVIL = "https://evil.example.com"
 _KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 _SOCKET = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {_KEY}",
            "Sec-WebSocket-Protocol: kaged.v1")  # fmt: skip
+_NOT_TRUSTED = (18, 19, 20, 21)  # OpenSSL's codes for an unknown authority; a wrong name or a past date is another
 _REFUSED = (301, 302, 303, 307, 308, 401, 403)
 _STRIP = "let the sidecar remove the client's X-Kaged-* headers, however they are spelled, before it adds its own"
 _READ = (
@@ -110,7 +111,8 @@ def cases(who: str) -> list[Case]:
 
 
 class Door:
-    """The address under test. Raises KagedError for one that cannot be used, or reached."""
+    """The address under test. Raises KagedError for one that cannot be used, or reached, or that is not trusted; `ca`
+    is the file of the authority to trust in place of this machine's."""
 
     def __init__(self, url: str, ca: str | None) -> None:
         parts = urlsplit(url)
@@ -120,7 +122,12 @@ class Door:
         self._port = parts.port or (443 if self._secure else 80)
         self._prefix, self._name = parts.path.rstrip("/"), parts.netloc
         self._origin = f"{parts.scheme}://{parts.netloc}"
-        self._tls = ssl.create_default_context(cafile=ca) if self._secure else None
+        self._ca = ca
+        try:
+            self._tls = ssl.create_default_context(cafile=ca) if self._secure else None
+        except OSError as error:
+            reason = "no certificate in PEM form is in it" if isinstance(error, ssl.SSLError) else error.strerror
+            raise KagedError("bad_request", f"--ca {ca}: {reason}") from None
 
     def send(self, case: Case, session: Sequence[str]) -> Answer:
         """One request on a connection of its own."""
@@ -129,23 +136,28 @@ class Door:
         if not any(line[:11] == "Connection:" for line in lines):
             lines.append("Connection: close")
         data = "\r\n".join([*lines, "", case.body]).encode("latin-1")
-        try:
-            plain = socket.create_connection((self._host, self._port), TIMEOUT_S)
-        except OSError as error:
-            raise KagedError("unavailable", f"{self._origin} cannot be reached: {error}") from None
-        with plain:
+        with self._connect() as sock:
             try:
-                with self._tls.wrap_socket(plain, server_hostname=self._host) if self._tls else plain as sock:
-                    sock.sendall(data)
-                    answer = http.client.HTTPResponse(sock, method=case.method)
-                    answer.begin()
-                    body = b"" if answer.status == 101 else answer.read(65536)
-                    return Answer(answer.status, frozenset(name.lower() for name, _ in answer.getheaders()), body)
-            except ssl.SSLCertVerificationError as error:
-                text = f"{self._origin}: {error.verify_message}; name the authority's file with --ca"
-                raise KagedError("unavailable", text) from None
+                sock.sendall(data)
+                answer = http.client.HTTPResponse(sock, method=case.method)
+                answer.begin()
+                body = b"" if answer.status == 101 else answer.read(65536)
+                return Answer(answer.status, frozenset(name.lower() for name, _ in answer.getheaders()), body)
             except (OSError, http.client.HTTPException):
                 return Answer(0)
+
+    def _connect(self) -> socket.socket:
+        try:
+            plain = socket.create_connection((self._host, self._port), TIMEOUT_S)
+            return self._tls.wrap_socket(plain, server_hostname=self._host) if self._tls else plain
+        except ssl.SSLCertVerificationError as error:
+            fix = "name the authority's file with --ca" if self._ca is None else f"{self._ca} is not its authority"
+            text = error.verify_message + (f"; {fix}" if error.verify_code in _NOT_TRUSTED else "")
+        except ssl.SSLError as error:
+            text = f"no TLS there ({error.reason})"
+        except OSError as error:
+            text = f"cannot be reached: {error}"
+        raise KagedError("unavailable", f"{self._origin}: {text}")
 
 
 def judge(case: Case, answer: Answer, me: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -213,7 +214,9 @@ class LocalFile:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_private(self.path, text)
         except OSError as error:
-            raise KagedError("unavailable", f"{self.path} cannot be written: {error.strerror}") from error
+            folder, denied = self.path.parent, isinstance(error, PermissionError)
+            fix = f"; as root: chgrp {os.getegid()} {folder} && chmod 1775 {folder}" if denied else ""
+            raise KagedError("unavailable", f"{self.path} cannot be written: {error.strerror}{fix}") from error
         return local
 
     def _tighten(self, mode: int) -> None:

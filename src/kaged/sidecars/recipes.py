@@ -64,9 +64,10 @@ def render(recipe: Recipe, values: Mapping[str, str], fresh: Callable[[str], str
     return [File(path, _fill(text, filled, fresh), _secret(text)) for path, text in _templates(recipe).items()]
 
 
-def examples() -> list[File]:
-    """`examples/deployment`: every template with the example values, and every variant beside the others."""
-    values = {name: field.example for name, field in FIELDS.items()}
+def examples(**other: str) -> list[File]:
+    """`examples/deployment`: every template with the example values, or `other` ones in their place, and every variant
+    beside the others."""
+    values = {name: field.example for name, field in FIELDS.items()} | other
     filled = {**HEADERS, **values, **derived(values)}
     first = {recipe.folder: recipe for variants in RECIPES.values() for recipe in reversed([*variants.values()])}
     found = []

@@ -4,11 +4,13 @@ means something in any of the files (YAML, TOML, nginx, Caddy, Apache, HAProxy, 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = rf"(?:{_LABEL}\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])"
 _PORT = r":[1-9][0-9]{0,4}"
-_ORIGIN = (rf"https://(?=[^:]{{1,253}}(?::|$)){_NAME}(?:{_PORT})?", "https://, a host name, and no path")
+_ORIGIN = rf"https://(?=[^:/]{{1,253}}(?:[:/]|$)){_NAME}(?:{_PORT})?"
+_PATH = r"(?:/[A-Za-z0-9_-]+)*/?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,10 @@ class Field:
 
 
 _FIELDS = (
-    Field("public_url", "Address that people type", "https://kaged.example.com", *_ORIGIN),
-    Field("auth_url", "Address of the sign-in page", "https://auth.example.com", *_ORIGIN),
+    Field("public_url", "Address that people type", "https://kaged.example.com", _ORIGIN + _PATH,
+          "https://, a host name, and if need be a path of letters, digits and _ -"),
+    Field("auth_url", "Address of the sign-in page", "https://auth.example.com", _ORIGIN,
+          "https://, a host name, and no path"),
     Field("issuer", "Issuer URL of the identity provider", "https://idp.example.com",
           rf"https?://(?:{_NAME}|localhost|127\.0\.0\.1)(?:{_PORT})?(?:/[A-Za-z0-9._~-]+)*/?",
           "a URL whose path has letters, digits and . _ ~ - only"),
@@ -62,8 +66,8 @@ _FIELDS = (
 FIELDS: Mapping[str, Field] = {field.name: field for field in _FIELDS}
 
 DERIVED: Mapping[str, tuple[str, ...]] = {
-    "host": ("public_url",), "auth_host": ("auth_url",), "cookie_domain": ("public_url", "auth_url"),
-    "metadata_url": ("issuer",),
+    **dict.fromkeys(("public_url", "host", "origin", "path", "prefix", "ingress_path", "set_path"), ("public_url",)),
+    "auth_host": ("auth_url",), "cookie_domain": ("public_url", "auth_url"), "metadata_url": ("issuer",),
     "domain_list": ("domains",), "domain_rules": ("domains",), "domain_pattern": ("domains",),
 }  # fmt: skip
 """Names in templates that are worked out from values, and from which."""
@@ -71,12 +75,18 @@ DERIVED: Mapping[str, tuple[str, ...]] = {
 
 def derived(values: Mapping[str, str]) -> dict[str, str]:
     """The derived names that `values` are enough for. Raises ValueError when they do not go together."""
-    host, auth = (
-        values.get(name, "").removeprefix("https://").partition(":")[0] for name in ("public_url", "auth_url")
-    )
+    public, auth_url = (urlsplit(values.get(name, "")) for name in ("public_url", "auth_url"))
+    host, auth, path = public.hostname or "", auth_url.hostname or "", public.path.rstrip("/")
+    origin = f"{public.scheme}://{public.netloc}"
     domains = values.get("domains", "").split(",")
     found = {
         "host": host,
+        "public_url": origin + path,
+        "origin": origin,
+        "path": path,
+        "prefix": path or "/",
+        "ingress_path": f'\n    path: "^{path}(/|$)"' if path else "",
+        "set_path": f" --set-path={path}" if path else "",
         "auth_host": auth,
         "metadata_url": values.get("issuer", "").rstrip("/") + "/.well-known/openid-configuration",
         "cookie_domain": _shared(host, auth) if host and auth else "",
