@@ -9,7 +9,7 @@ import pytest
 from kaged.cli import main
 from kaged.projects import cage_spec
 from kaged.projects.files import parse
-from kaged.projects.model import BUILT_IN_TOOLS, LATER, AgentSpec, ProjectFile
+from kaged.projects.model import BUILT_IN_TOOLS, LATER, AgentSpec, ProjectFile, ToolSetting
 from kaged.settings import nonces
 from kaged.settings.config import ENVIRONMENT
 from kaged.settings.local import Local, Provider, parse_local
@@ -101,6 +101,7 @@ def test_the_project_file_is_documented_and_its_example_parses() -> None:
     spec = parse(PROJECT.partition("```yaml\n")[2].partition("```")[0])
     assert spec.project == "bakery"
     rows = set(re.findall(r"^\| `(\w+)` \| ", PROJECT, re.M))
-    assert rows == {*ProjectFile.model_fields, *AgentSpec.model_fields, *cage_spec.CageSpec.model_fields}
+    parts = (ProjectFile, AgentSpec, ToolSetting, cage_spec.CageSpec)
+    assert rows == {key for part in parts for key in part.model_fields}
     for word in (*BUILT_IN_TOOLS, *cage_spec.PROTECTED, *(key.rpartition(".")[2] for key in LATER)):
         assert f"`{word}`" in PROJECT, word

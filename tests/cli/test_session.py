@@ -53,7 +53,7 @@ def app(daemon: Any) -> Any:
         f"GET {BASE}": {"items": [session(), session(OLD)], "next": None},
         f"GET {BASE}/{SID}": session(),
         f"POST {BASE}": session(),
-        f"POST {BASE}/{SID}/messages": {"message_id": "m0", "run_id": RUN},
+        f"POST {BASE}/{SID}/messages": {"message_id": "m0", "run_id": RUN, "state": "started"},
         f"GET {BASE}/{SID}/events": events(EVENTS),
     }
     return daemon
@@ -74,7 +74,7 @@ def test_send_begins_a_session_named_after_the_message(run: Any, app: Any) -> No
         (f"POST {BASE}/{SID}/messages", {"text": "Fix it\nplease"}),
     ]
     data = json.loads(run("session", "send", "app", "x" * 99, "--json").out)
-    assert data == {"session": SID, "message_id": "m0", "run_id": RUN}
+    assert data == {"session": SID, "message_id": "m0", "run_id": RUN, "state": "started"}
     assert len(app.asked[2][1]["title"]) == 60
 
 
@@ -239,3 +239,39 @@ def test_export(run: Any, app: Any, environ: Path) -> None:
     assert (environ / "t.md").read_text() == "# T\n\x1b[2J\n"
     assert json.loads(run("session", "export", "app", "--json").out) == EVENTS
     assert "cannot be written" in run("session", "export", "app", "-o", str(environ / "no" / "t.md")).err
+
+
+APPROVAL = {
+    "tool": "shell", "rule": "the rule `rm *`", "subject": "rm x", "args_sha256": "0", "files": {},
+    "risk": {"level": 3, "words": ["deletes files"]}, "why": "x changed meanwhile", "diff": "-a\n+b\n",
+    "expires_at": "2099",
+}  # fmt: skip
+WAITS = {"kind": "approval_gate", "question": "May `shell` run? rm x", "options": ["approve once", "deny"]}
+
+
+def test_attention_lists_what_waits_everywhere_or_in_one_project(run: Any, app: Any) -> None:
+    shared = {"session": SID, "state": "open", "call_id": "c"}
+    items = [
+        {**shared, **WAITS, "id": "01AAAAAA", "project": "app", "risk": 3, "approval": APPROVAL},
+        {**shared, "id": "01BBBBBB", "project": "other", "kind": "ask", "question": "a\x1b[2Jb", "risk": 0},
+    ]
+    app.routes["GET /attention"] = {"items": items, "next": None}
+    lines = run("session", "attention").out.splitlines()
+    assert lines[1].split() == ["AAAAAA", "app", SID[-6:], "high", "May", "`shell`", "run?", "rm", "x"]
+    assert lines[2].split()[3:] == ["none", "known", "a\\x1b[2Jb"]
+    assert [it["id"] for it in json.loads(run("session", "attention", "other", "--json").out)] == ["01BBBBBB"]
+
+
+def test_a_call_that_waits_is_shown_with_its_change_and_risk_and_answered_by_number(run: Any, app: Any) -> None:
+    asked = frame(1, "attention.required", attention_id="A1", run_id=RUN, call_id="c", approval=APPROVAL, **WAITS)
+    app.routes[f"GET {BASE}/{SID}/events"] = events([asked])
+    out = run("session", "tail", "app", "--no-follow").out
+    assert "the rule `rm *` asks; risk: high, deletes files" in out
+    assert "x changed meanwhile\n  -a\n  +b\n    1  approve once\n    2  deny" in out
+    route = f"{BASE}/{SID}/attention"
+    app.routes[f"GET {route}"] = {"items": [{"id": "A1", "state": "open", **WAITS}]}
+    app.routes[f"POST {route}/A1"] = {}
+    assert run("session", "answer", "app", "1").code == 0
+    assert app.asked[-1] == (f"POST {route}/A1", {"answer": "approve once"})
+    assert run("session", "answer", "app", "deny: why").code == 0
+    assert app.asked[-1] == (f"POST {route}/A1", {"answer": "deny: why"})

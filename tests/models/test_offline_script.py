@@ -24,6 +24,7 @@ def steps(text: str) -> list[object]:
         ("read: a b.txt", [Call("file.read", {"path": "a b.txt"})]),
         ("search: def .*:", [Call("search.grep", {"pattern": "def .*:"})]),
         ("ask: Which colour: red?", [Call("ask", {"question": "Which colour: red?"})]),
+        ("checkpoint: The schema", [Call("checkpoint", {"title": "The schema"})]),
         ("say: hello: you", [Say("hello: you\n")]),
         ("wait: 1.5", [Wait(1.5)]),
         ("stream: 20", [Tokens(20)]),

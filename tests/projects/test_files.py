@@ -91,7 +91,7 @@ primary:
         "config:/PATH (below .kaged)",
         "project.yaml:6:14: primary.max_steps: 0 is out of range; allowed: at least 1",
         "project.yaml:7:10: primary.tools: 'shel' is not a tool; did you mean \"shell\"?; known: *, shell, "
-        "file.read, file.write, file.edit, search.grep, search.find, ask",
+        "file.read, file.write, file.edit, search.grep, search.find, ask, checkpoint",
         "project.yaml:10:9: primary.cage.fs.0.mode: is missing",
         'project.yaml:10:29: primary.cage.fs.0.mod: is not a key that kaged knows; did you mean "mode"?; '
         "allowed: path, mode",
@@ -117,8 +117,8 @@ primary:
         (SMALL + "  model: [a, b]\n", "project.yaml:5:10: primary.model: a list of fallback models is not supp"),
         (SMALL + "  cage: disabled\n", "project.yaml:5:9: primary.cage: an agent without a cage is not supported"),
         (
-            SMALL + "  tools: {shell: {approval: always}}\n",
-            "project.yaml:5:19: primary.tools.shell.approval: is not supported by this version of kaged",
+            SMALL + "  tools: {shell: {description: x}}\n",
+            "project.yaml:5:19: primary.tools.shell.description: is not supported by this version of kaged",
         ),
     ],
 )

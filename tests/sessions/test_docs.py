@@ -19,7 +19,7 @@ def test_every_key_is_named_as_it_is() -> None:
         text = ROWS[type_]
         while (shorter := re.sub(r"\([^()]*\)", "", text)) != text:
             text = shorter
-        named = re.findall(r"`([a-z_]+\??)`", text)
+        named = re.findall(r"`([a-z0-9_]+\??)`", text)
         for key in keys:
             assert key in named, f"{type_}: {key}"
 

@@ -22,7 +22,7 @@ class Answers:
     answer: str | None = "yes"
     asked: list[tuple[str, str, list[str]]] = field(default_factory=list)
 
-    async def ask(self, call_id: str, question: str, options: Sequence[str]) -> str:
+    async def ask(self, call_id: str, question: str, options: Sequence[str], *, kind: str = "ask") -> str:
         self.asked.append((call_id, question, list(options)))
         if self.answer is None:
             raise Withdrawn("The operator left.")

@@ -1,14 +1,12 @@
 """Tool calls: each stored before it starts, run or rejoined, stopped at an interrupt, its result stored."""
 
-import hashlib
 import logging
 from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
+from kaged.agents.approval import args_hash, clear
 from kaged.agents.conversation import UNKNOWN, Call
 from kaged.agents.log import RunLog
 from kaged.agents.ports import RunContext
@@ -43,14 +41,23 @@ class Calls:
         result is that nobody knows. Cancelling leaves its command running."""
         tool = self._toolbox.get(call.part.tool) if call.part.tool in self._enabled else None
         if tool is None:
-            await self._deny(call)
+            await self._deny(call, self._unknown(call.part.tool))
             return []
         ctx = self._context(call)
         if call.started_at is not None:
             return await self._finish(call, tool, tool.rejoin(ctx, call.part.args))
-        await self._audited(call, "tool.call", "allowed", {"args_sha256": args_hash(call)})
+        async with until(self._run.interrupt, clear(self._run, call, tool, ctx)) as clearing:
+            if not clearing.done():
+                return await self._run.attention.withdraw(STOPPED)
+            approved = clearing.result()
+        if isinstance(approved, str):
+            await self._deny(call, approved)
+            return []
+        hashed = {"args_sha256": args_hash(call)}
+        await self._audited(call, "tool.call", "allowed", hashed | ({"approved": approved} if approved else {}))
         part = call.part
-        await self._commit("tool.call", call, message_id=call.message_id, tool=part.tool, args=part.args)
+        start = self._event("tool.call", call, message_id=call.message_id, tool=part.tool, args=part.args)
+        await self._log.commit(*[self._event("tool.approved", call, **approved)] if approved else [], start)
         if part.args_error is not None:
             problem = f"The arguments could not be read: {part.args_error}. Nothing was done."
             await self._store(call, failure(problem, reason="bad_arguments"))
@@ -107,19 +114,21 @@ class Calls:
         run, ledger = self._run, self._log.conversation.ledger
         return ToolContext(run.cage, call.id, emit, run.attention, ledger, self._output_chars, call.output_end)
 
-    async def _commit(self, kind: str, call: Call, **data: Any) -> None:
-        await self._log.commit(NewEvent(kind, {"run_id": call.run_id, "call_id": call.id, **data}))
+    def _event(self, kind: str, call: Call, **data: Any) -> NewEvent:
+        return NewEvent(kind, {"run_id": call.run_id, "call_id": call.id, **data})
 
-    async def _deny(self, call: Call) -> None:
-        name = call.part.tool
+    async def _commit(self, kind: str, call: Call, **data: Any) -> None:
+        await self._log.commit(self._event(kind, call, **data))
+
+    def _unknown(self, name: str) -> str:
         known = ", ".join(sorted(self._enabled)) or "none"
         if name in self._toolbox.names:
-            reason = f"The tool `{name}` is switched off in this project; the tools here are: {known}."
-        else:
-            hint = did_you_mean(name, self._enabled)
-            reason = f"There is no tool `{name}`{hint}. The tools here are: {known}."
+            return f"The tool `{name}` is switched off in this project; the tools here are: {known}."
+        return f"There is no tool `{name}`{did_you_mean(name, self._enabled)}. The tools here are: {known}."
+
+    async def _deny(self, call: Call, reason: str) -> None:
         await self._audited(call, "tool.call", "denied", {"args_sha256": args_hash(call), "reason": reason})
-        await self._commit("tool.denied", call, tool=name, reason=reason)
+        await self._commit("tool.denied", call, tool=call.part.tool, reason=reason)
 
     async def _store(self, call: Call, result: ToolResult) -> None:
         if not result.ok and self._run.cage.client.closed.is_set():
@@ -146,10 +155,3 @@ class Calls:
             "tool": call.part.tool,
         }
         await self._audit.record(run.actor, action, call.id, outcome, place | more)
-
-
-def args_hash(call: Call) -> str:
-    """SHA-256 of the exact arguments: the canonical JSON of the object, or the raw text that is none."""
-    raw = call.part.raw
-    exact = raw.encode() if raw is not None else msgspec.json.encode(call.part.args, order="sorted")
-    return hashlib.sha256(exact).hexdigest()

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from kaged.cage.plan import CagePlan
 from kaged.core.actors import Actor
@@ -33,8 +33,22 @@ class RunInbox(Protocol):
         """Commit what waits for the next step of the run; nothing when nothing does."""
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The operator's word on a call, and what the call was about when it was asked."""
+
+    attention_id: str
+    answer: str
+    actor: str
+    about: dict[str, Any]
+
+
 class RunAttention(AttentionPort, Protocol):
     """The questions of one run."""
+
+    async def approval(self, call_id: str, question: str, about: dict[str, Any]) -> Said:
+        """Like `ask`, for a call that must not start without it; the question expires. `about` with a `why` asks anew,
+        whatever was said before."""
 
     async def withdraw(self, reason: str) -> list[str]:
         """Take back what is open; `reason`, a sentence, is what the agent is told. Says what it was."""

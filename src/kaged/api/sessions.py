@@ -56,7 +56,8 @@ def shape(session: Session) -> dict[str, Any]:
 
 def attention_shape(item: Attention) -> dict[str, Any]:
     """A question to the operator as the API shows it."""
-    return shown(item, "id session project run_id kind question options state answer created_at")
+    fields = "id session project run_id call_id kind question options state answer created_at resolved_at resolved_by"
+    return shown(item, fields) | {"risk": item.risk, "approval": dict(item.about) or None}
 
 
 async def _session(request: Request) -> Session:

@@ -1,4 +1,4 @@
-"""session: list, send, tail, answer, interrupt, resume, export."""
+"""session: list, send, tail, attention, answer, interrupt, resume, export."""
 
 import json
 import sys
@@ -10,6 +10,7 @@ import click
 from kaged.cli import output
 from kaged.cli.client import Api, Target, part
 from kaged.cli.follow import Follower, chosen
+from kaged.cli.transcript import RISKS
 from kaged.core.errors import KagedError
 
 _session_option = click.option(
@@ -85,7 +86,21 @@ def tail(target: Target, project: str, session_id: str | None, after: int, no_fo
     _find(target.api(), project, session_id, as_json=as_json).show(after, follow=not no_follow)
 
 
-@output.command(session, 'kaged session answer sample "Yes, delete it"', 'kaged session answer sample "allow once"')
+@output.command(session, "kaged session attention", "kaged session attention sample", json=True)
+@click.argument("project", required=False)
+def attention(target: Target, project: str | None, as_json: bool) -> None:
+    """List what waits for an answer, in PROJECT or everywhere, the riskiest first."""
+    found = [item for item in target.api().items("/attention") if project in (None, item["project"])]
+    rows = [(it["id"][-6:], it["project"], it["session"][-6:], RISKS[it["risk"]], it["question"]) for it in found]
+    output.table(found, as_json, ("QUESTION", "PROJECT", "SESSION", "RISK", "ASKED"), rows)
+
+
+@output.command(
+    session,
+    'kaged session answer sample "Yes, delete it"',
+    'kaged session answer sample "approve once"',
+    'kaged session answer sample "deny: not on a Friday"',
+)
 @click.argument("project")
 @click.argument("text")
 @_session_option
@@ -93,7 +108,8 @@ def tail(target: Target, project: str, session_id: str | None, after: int, no_fo
 def answer(target: Target, project: str, text: str, given: str | None, question: str | None) -> None:
     """Answer the open question of an agent of PROJECT with TEXT.
 
-    A question of the network gate is answered with one of its options or that option's number."""
+    A call that waits to be approved, or a connection at the network gate, is answered with one of the options or that
+    option's number; `deny: WHY` tells the agent why its call must not run."""
     it = _find(target.api(), project, given)
     waiting = [item for item in it.get("attention")["items"] if item["state"] == "open"]
     if question is not None:

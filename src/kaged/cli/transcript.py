@@ -12,6 +12,8 @@ from kaged.core.events import SHAPES
 Frame = Mapping[str, Any]
 RESULT_LINES = 40
 
+RISKS = ("none known", "low", "medium", "high")
+"""The levels of `risk`."""
 _OUTCOMES = {"success": "done", "failed": "failed", "cancelled": "stopped"}
 
 
@@ -120,6 +122,10 @@ class Transcript:
 
     def _on_attention_required(self, data: Frame) -> None:
         self._line(f"? {data['question']}", fg="yellow", bold=True)
+        if about := data.get("approval"):
+            why = ", ".join((RISKS[about["risk"]["level"]], *about["risk"]["words"]))
+            self._line(f"  {about['rule']} asks; risk: {why}", fg="yellow")
+            self._lines("\n".join((about.get("why", ""), about.get("diff", ""))).strip())
         numbered = data.get("kind") == "approval_gate"
         for number, option in enumerate(data["options"], 1):
             self._line(f"    {number}  {option}" if numbered else f"    {option}")

@@ -94,7 +94,7 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
                 SessionPorts(
                     db=db, journal=journal, projects=projects, models=models, runner=runner, keeper=keeper,
                     cages=cages, audit=audit, message_bytes=limits.message_bytes,
-                    run_limits=RunLimits(limits.runs, limits.runs_per_project),
+                    run_limits=RunLimits(limits.runs, limits.runs_per_project), approval_s=limits.approval_s,
                 )
             )
         )  # fmt: skip

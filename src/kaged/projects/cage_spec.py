@@ -272,6 +272,10 @@ def _secrets(secrets: tuple[SecretSpec, ...], info: ValidationInfo) -> tuple[Sec
     return secrets
 
 
+Below = Annotated[str, AfterValidator(_pattern)]
+"""A path below the project, `infra/**` for a folder with all that is in it."""
+
+
 class FsRule(Part):
     """One path and how the cage sees it. A path inside another one's rule wins over it."""
 
@@ -282,7 +286,7 @@ class FsRule(Part):
 class Protect(Part):
     """Changes to the list of paths that stay read-only inside a writable project."""
 
-    add: Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], Names] = ()
+    add: Annotated[tuple[Below, ...], Names] = ()
     remove: Annotated[tuple[str, ...], Names, AfterValidator(_not_policy)] = ()
 
 

@@ -1,16 +1,20 @@
 """The shape of a project file: what may be written in `.kaged/project.yaml`."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from kaged.core.errors import did_you_mean
-from kaged.projects.cage_spec import CageSpec, Part
+from kaged.projects.approval_spec import Approval, Rule, Verdict, of_command, of_paths
+from kaged.projects.cage_spec import CageSpec, Names, Part
 from kaged.settings.problems import matching
 
-BUILT_IN_TOOLS = ("shell", "file.read", "file.write", "file.edit", "search.grep", "search.find", "ask")
+BUILT_IN_TOOLS = ("shell", "file.read", "file.write", "file.edit", "search.grep", "search.find", "ask", "checkpoint")
 """The tools that every agent has unless its `tools` say otherwise."""
 
+TO_THE_OPERATOR = ("ask", "checkpoint")
+"""The tools that only ask: they are never held up to be approved."""
 PREFIXES = ("project:/", "config:/")
 SLUG = r"^[a-z0-9][a-z0-9-]{0,62}[a-z0-9]$"
 
@@ -33,6 +37,16 @@ def _tool_names(tools: dict[str, "ToolSetting | None"]) -> dict[str, "ToolSettin
         if name != "*" and name not in BUILT_IN_TOOLS:
             known = ", ".join(("*", *BUILT_IN_TOOLS))
             raise ValueError(f"{name!r} is not a tool{did_you_mean(name, BUILT_IN_TOOLS)}; known: {known}")
+        setting = tools[name] or ToolSetting()
+        kind = "match" if name == "shell" else "path"
+        if name in TO_THE_OPERATOR and (setting.approval != "auto" or setting.rules):
+            raise ValueError(f"{name} only asks the operator, so nothing of it can be approved; remove it")
+        if name == "*" and setting.rules:
+            raise ValueError("rules belong to one tool, named in full; `approval` may stand below '*'")
+        if setting.rules and name not in ("shell", "file.read", "file.write", "file.edit"):
+            raise ValueError(f"{name} takes no rules; `approval` says what becomes of its calls")
+        if any(getattr(rule, kind) is None for rule in setting.rules):
+            raise ValueError(f"the rules of {name} take `{kind}`")
     return tools
 
 
@@ -41,6 +55,10 @@ class ToolSetting(Part):
 
     enabled: bool = True
     """Whether the agent sees the tool."""
+    approval: Approval = "auto"
+    """What becomes of its calls: `auto` runs them, `ask` waits for the operator each time, `deny` never runs one."""
+    rules: Annotated[tuple[Rule, ...], Names] = ()
+    """What becomes of some of them instead. Of several rules that fit the strictest counts."""
 
 
 class AgentSpec(Part):
@@ -63,8 +81,23 @@ class AgentSpec(Part):
 
     def enabled_tools(self) -> tuple[str, ...]:
         """The built-in tools this agent has, in their order."""
-        rest = self.tools.get("*") or ToolSetting()
-        return tuple(name for name in BUILT_IN_TOOLS if (self.tools.get(name) or rest).enabled)
+        return tuple(name for name in BUILT_IN_TOOLS if self.setting(name).enabled)
+
+    def setting(self, tool: str) -> ToolSetting:
+        """What the file says of a tool by name, or of those not named."""
+        return self.tools.get(tool) or self.tools.get("*") or ToolSetting()
+
+    def verdict(self, tool: str, args: Mapping[str, Any], paths: Sequence[str] = ()) -> Verdict:
+        """What becomes of a call. `paths` are the names of the file that it is about, below the project."""
+        setting = self.setting(tool)
+        if tool in TO_THE_OPERATOR:
+            return Verdict("auto", "")
+        default = Verdict(setting.approval, f"`approval: {setting.approval}`")
+        if tool != "shell":
+            return of_paths(paths, default, setting.rules)
+        # Input for a command is a command too when that is a shell; a look at one, and its end, are none.
+        line = args.get("command") if args.get("job") is None else args.get("input") and "eval"
+        return of_command(line, default, setting.rules) if isinstance(line, str) else Verdict("auto", "")
 
 
 class ProjectFile(Part):
@@ -88,7 +121,6 @@ def json_schema() -> dict[str, Any]:
 
 LATER = (
     "plugins", "workflows", "tasks", "primary.subagents", "primary.budget", "primary.compaction", "primary.plugins",
-    "primary.mcp", "primary.parameters", "primary.tools.*.approval", "primary.tools.*.description",
-    "primary.tools.*.parameters",
+    "primary.mcp", "primary.parameters", "primary.tools.*.description", "primary.tools.*.parameters",
 )  # fmt: skip
 """Keys of the public design that this version refuses by name."""

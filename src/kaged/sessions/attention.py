@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import apsw
 
+from kaged.agents.approval import APPROVAL_OPTIONS
+from kaged.agents.ports import Said
 from kaged.core import clock, ids
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
@@ -20,6 +23,7 @@ from kaged.storage.database import Database
 from kaged.tools.base import NotStored, Withdrawn
 
 QUESTION_WORDS = 80
+EXPIRED = "Nobody answered in time, so the question expired. Go on without it, or make the call again."
 
 
 class Questions:
@@ -33,6 +37,7 @@ class Questions:
     async def open(self, item: Attention, *, fence: Fence | None = None, **more: Any) -> None:
         """Put a question to the operator; its run, if that is at work, waits. `more` goes into the event."""
         about = {"kind": item.kind, "question": item.question, "options": [*item.options]}
+        more |= {"approval": item.about} if item.about else {}
         event = NewEvent("attention.required", _ids(item) | about | more)
         also = partial(rows.insert_attention, item=item)
         await self._journal.append(item.session, [event], fence=fence, also=also)
@@ -52,16 +57,32 @@ class Questions:
         """One question. KagedError not_found."""
         return await self._db.read(lambda c: rows.get_attention(c, session, attention))
 
-    async def of_call(self, session: str, call_id: str) -> Attention | None:
-        """The question that a call asked, if it came so far."""
-        return await self._db.read(lambda c: rows.attention_of_call(c, session, call_id))
+    async def of_call(self, session: str, call_id: str, kind: str) -> Attention | None:
+        """The last question of that kind about a call, if it came so far."""
+        return await self._db.read(lambda c: rows.attention_of_call(c, session, call_id, kind))
+
+    async def all_open(self) -> list[Attention]:
+        """All open questions, the riskiest first, of equal ones the one that waits longest."""
+        return sorted(await self._db.read(rows.open_questions), key=lambda item: (-item.risk, item.id))
 
     async def list_open(self, session: str) -> list[Attention]:
         """The session's open questions."""
         return await self._db.read(lambda c: rows.list_attention(c, session, only_open=True))
 
     async def closed(self, item: Attention) -> Attention:
-        """The question once it is open no more. Cancelling leaves it open."""
+        """The question once it is open no more. Cancelling leaves it open. One that expires is withdrawn then."""
+        while expires := item.about.get("expires_at"):
+            # The clock may be set, and stands still while the machine sleeps.
+            left = datetime.fromisoformat(expires).timestamp() - clock.now()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, left)):
+                    return await self._closed(item)
+            if item.expired:
+                await self.withdraw(item, EXPIRED)
+                break
+        return await self._closed(item)
+
+    async def _closed(self, item: Attention) -> Attention:
         bell = self._bells.setdefault(item.id, asyncio.Event())  # hung before the look at the state
         try:
             while (now := await self.get(item.session, item.id)).state == "open":
@@ -119,14 +140,26 @@ class RunQuestions:
     session: str
     project: str
     fence: Fence
+    expires_s: float
 
-    async def ask(self, call_id: str, question: str, options: Sequence[str]) -> str:
+    async def ask(self, call_id: str, question: str, options: Sequence[str], *, kind: str = "ask") -> str:
         """See `kaged.tools.base.AttentionPort.ask`."""
+        return (await self._asked(call_id, kind, question, options, {})).answer or ""
+
+    async def approval(self, call_id: str, question: str, about: dict[str, Any]) -> Said:
+        """See `kaged.agents.ports.RunAttention.approval`."""
+        expiring = about | {"expires_at": clock.iso(clock.now() + self.expires_s)}
+        item = await self._asked(call_id, "approval_gate", question, APPROVAL_OPTIONS, expiring)
+        return Said(item.id, item.answer or "", item.resolved_by or "", dict(item.about))
+
+    async def _asked(
+        self, call_id: str, kind: str, question: str, options: Sequence[str], about: dict[str, Any]
+    ) -> Attention:
         try:
-            item = await self.questions.of_call(self.session, call_id)
+            item = None if about.get("why") else await self.questions.of_call(self.session, call_id, kind)
             if item is None:
                 origin = (ids.new_ulid(), self.session, self.project, self.fence.run_id, call_id)
-                item = Attention(*origin, "ask", question, tuple(options), "open", clock.iso())
+                item = Attention(*origin, kind, question, tuple(options), "open", clock.iso(), about=about)
                 await self.questions.open(item, fence=self.fence)
             else:
                 await self.questions.open_again(item, self.fence)
@@ -135,7 +168,7 @@ class RunQuestions:
             raise NotStored(error) from error
         if item.state == "withdrawn":
             raise Withdrawn(item.answer or "The question was withdrawn.")
-        return item.answer or ""
+        return item
 
     async def withdraw(self, reason: str) -> list[str]:
         """See `kaged.agents.ports.RunAttention.withdraw`."""

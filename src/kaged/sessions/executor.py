@@ -66,7 +66,8 @@ class Executor:
 
     def run(self, session: str, run_id: str, epoch: int, actor: Actor, prepared: Prepared) -> RunContext:
         """A stored run, to be started or followed."""
-        questions = RunQuestions(self._questions, session, prepared.project.slug, Fence(run_id, epoch))
+        of_run = (session, prepared.project.slug, Fence(run_id, epoch))
+        questions = RunQuestions(self._questions, *of_run, self._ports.approval_s)
         inbox = Inbox(self._ports.db, session, run_id)
         return RunContext(session, run_id, epoch, actor, prepared, self._cage(session, prepared), questions, inbox)
 

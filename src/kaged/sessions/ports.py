@@ -15,6 +15,8 @@ from kaged.storage.database import Database
 
 MESSAGE_BYTES = 1024 * 1024
 """Largest message, unless configured."""
+APPROVAL_S = 86_400.0
+"""How long a call waits to be approved, unless configured."""
 
 RUN_LIMITS = RunLimits(8, 4)
 
@@ -49,3 +51,4 @@ class SessionPorts:
     cages: CagePort
     message_bytes: int = MESSAGE_BYTES
     run_limits: RunLimits = RUN_LIMITS
+    approval_s: float = APPROVAL_S

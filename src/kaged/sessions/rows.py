@@ -20,7 +20,7 @@ _SESSION = (
 )
 _ATTENTION = (
     "SELECT id, session, project, run, call_id, kind, question, options, state, created_at, answer, "
-    "resolved_at, resolved_by FROM attention"
+    "resolved_at, resolved_by, about FROM attention"
 )
 _ASKED = ("id", "session", "project", "call_id", "kind", "question", "state", "created_at")
 
@@ -170,7 +170,8 @@ def move_run(connection: apsw.Connection, run: str, given: RunInput, *, reason: 
 def insert_attention(connection: apsw.Connection, item: Attention) -> None:
     """A new open question: its run, if that is at work, waits for it."""
     row = {name: getattr(item, name) for name in _ASKED}
-    _insert(connection, "attention", **row, run=item.run_id, options=json.dumps(item.options))
+    more = {"options": json.dumps(item.options), "about": json.dumps(item.about)}
+    _insert(connection, "attention", **row, run=item.run_id, **more)
     start_waiting(connection, item.run_id)
 
 
@@ -181,15 +182,21 @@ def get_attention(connection: apsw.Connection, session: str, attention: str) -> 
     raise KagedError("not_found", f"This session has no question {attention}.", {"attention": attention})
 
 
-def attention_of_call(connection: apsw.Connection, session: str, call_id: str) -> Attention | None:
-    """The question that a call asked, if it came so far."""
-    return next(iter(_attentions(connection, "session = ? AND call_id = ?", session, call_id)), None)
+def attention_of_call(connection: apsw.Connection, session: str, call_id: str, kind: str) -> Attention | None:
+    """The last question of that kind about a call, if it came so far."""
+    where = "session = ? AND call_id = ? AND kind = ? ORDER BY id DESC"
+    return next(iter(_attentions(connection, where, session, call_id, kind)), None)
 
 
 def list_attention(connection: apsw.Connection, session: str, *, only_open: bool = False) -> list[Attention]:
     """A session's questions, open ones first, then newest first."""
     where = "session = ?" + (" AND state = 'open'" if only_open else "")
     return _attentions(connection, f"{where} ORDER BY state = 'open' DESC, id DESC", session)
+
+
+def open_questions(connection: apsw.Connection) -> list[Attention]:
+    """All that nobody answered, in all sessions, oldest first."""
+    return _attentions(connection, "state = 'open' ORDER BY id")
 
 
 NETWORK_CALL = "network:"
@@ -207,7 +214,7 @@ def _attentions(connection: apsw.Connection, where: str, *values: str) -> list[A
 
 
 def _attention(*row: Any) -> Attention:
-    return Attention(*[*row[:7], tuple(json.loads(row[7])), *row[8:]])
+    return Attention(*[*row[:7], tuple(json.loads(row[7])), *row[8:13], json.loads(row[13])])
 
 
 def network_mark(connection: apsw.Connection, session: str) -> int | None:
@@ -226,16 +233,18 @@ class NotOpen(KagedError):
 
     def __init__(self, item: Attention) -> None:
         if item.state == "answered":
-            text = f"This question was answered already, by {item.resolved_by}: {item.answer}"
+            text = f"This question was answered already, by {item.resolved_by} at {item.resolved_at}: {item.answer}"
+        elif item.state == "withdrawn":
+            text = f"This question was withdrawn; nobody waits for its answer any more. {item.answer}"
         else:
-            text = "This question was withdrawn; nobody waits for its answer any more."
+            text = f"This question expired at {item.about['expires_at']}; the agent has to ask again."
         super().__init__("conflict", text, {"state": item.state})
 
 
-def require_open(connection: apsw.Connection, item: Attention) -> None:
-    """Raises `NotOpen` unless the question is still open."""
+def require_open(connection: apsw.Connection, item: Attention, *, to_answer: bool = False) -> None:
+    """Raises `NotOpen` unless the question is still open, and may be answered still if that is what is to be done."""
     now = get_attention(connection, item.session, item.id)
-    if now.state != "open":
+    if now.state != "open" or (to_answer and now.expired):
         raise NotOpen(now)
 
 
@@ -252,7 +261,7 @@ def _run_state(connection: apsw.Connection, run: str) -> str | None:
 
 def resolve_attention(connection: apsw.Connection, item: Attention, state: str, answer: str, actor: str) -> None:
     """Close an open question: the run that waited for it goes on, unless it waits for another one. Raises `NotOpen`."""
-    require_open(connection, item)
+    require_open(connection, item, to_answer=state == "answered")
     closed = {"state": state, "answer": answer, "resolved_at": clock.iso(), "resolved_by": actor}
     _update(connection, "attention", item.id, **closed)
     query = "SELECT 1 FROM attention WHERE run = ? AND state = 'open'"

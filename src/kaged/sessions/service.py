@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Self
 
+from kaged.agents.approval import DENY, answers
 from kaged.agents.stopping import kill_commands
 from kaged.core import ids
 from kaged.core.actors import Actor
@@ -21,6 +22,7 @@ from kaged.sessions.queue import Queues
 from kaged.sessions.recovery import go_on, mark, recover
 from kaged.sessions.starting import closing, one_line
 from kaged.sessions.types import UNTITLED, Attention, Change, Mode, RunInfo, Sent, Session, Started, Stopped, Waiting
+from kaged.tools.ask import STOP
 from kaged.tools.base import CageSession
 
 __all__ = ["Attention", "Session", "Sessions", "Started", "Stopped"]
@@ -157,6 +159,10 @@ class Sessions:
         """The session's questions, open ones first."""
         return await self._ports.db.read(lambda c: rows.list_attention(c, session))
 
+    async def open_attention(self) -> Sequence[Attention]:
+        """The open questions of all sessions, the riskiest first."""
+        return await self._questions.all_open()
+
     async def answer_attention(
         self, session: str, attention: str, answer: str, *, actor: Actor, policy: bool = True
     ) -> Attention:
@@ -167,17 +173,24 @@ class Sessions:
         if not answer.strip():
             raise _invalid("answer", "An answer needs at least one visible character.")
         item = await self._questions.get(session, attention)
-        if item.kind == "approval_gate" and answer not in item.options:
-            raise _invalid("answer", f"Answer with one of: {', '.join(item.options)}.")
+        if item.kind == "approval_gate" and not (answers(answer) if item.about else answer in item.options):
+            also = f"; or `{DENY}: WHY`, which the agent is told" if item.about else ""
+            raise _invalid("answer", f"Answer with one of: {', '.join(item.options)}{also}.")
         if item.kind == "approval_gate" and answer == ALWAYS and not policy:
             text = f"`{ALWAYS}` changes the project's policy, which its owners do; allow it for this session."
             raise KagedError("forbidden", text, {"needs": "owner"})
         await self._questions.answer(item, answer, actor.id)
-        details = {"session": session, "run": item.run_id}
+        stopped = item.kind == "checkpoint" and answer == STOP
+        if stopped and (active := self._executor.active(session)) is not None:
+            # Before anything else has its turn: the agent makes no further step.
+            active.interrupted_by = active.interrupted_by or actor
+            active.run.interrupt.set()
+        about = {key: item.about[key] for key in ("tool", "args_sha256") if item.about}
+        details = {"session": session, "run": item.run_id, "kind": item.kind, "answer": answer, **about}
         await self._ports.audit.record(actor, "attention.answer", attention, "ok", details)
         interrupted = (await self.get(session)).interrupted
         if interrupted is not None and interrupted.id == item.run_id:
-            await self.resume(session, actor=actor)
+            await (self.interrupt if stopped else self.resume)(session, actor=actor)
         return await self._questions.get(session, attention)
 
     def _check_text(self, text: str) -> None:

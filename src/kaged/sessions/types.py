@@ -1,9 +1,10 @@
 """What the sessions room tells others."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
+from kaged.core import clock
 from kaged.sessions.machine import RunState, SessionState
 
 UNTITLED = "New session"
@@ -79,7 +80,7 @@ class Session:
 @dataclass(frozen=True, slots=True)
 class Attention:
     """A question to the operator; `state` is `open`, `answered` or `withdrawn`. Of a withdrawn one `answer` holds the
-    reason that the agent was told."""
+    reason that the agent was told. `about` is what an approval is about: see `attention.required`."""
 
     id: str
     session: str
@@ -94,6 +95,19 @@ class Attention:
     answer: str | None = None
     resolved_at: str | None = None
     resolved_by: str | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def risk(self) -> int:
+        """From 0 (nothing known) to 3; a connection that waits at the network gate has 2."""
+        if self.kind != "approval_gate":
+            return 0
+        return int(self.about["risk"]["level"]) if self.about else 2
+
+    @property
+    def expired(self) -> bool:
+        """Whether it is too late for an answer."""
+        return str(self.about.get("expires_at", "~")) <= clock.iso()
 
 
 @dataclass(frozen=True, slots=True)

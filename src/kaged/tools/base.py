@@ -4,6 +4,7 @@ import posixpath
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -53,7 +54,7 @@ class NotStored(Exception):
 class AttentionPort(Protocol):
     """The way to the operator."""
 
-    async def ask(self, call_id: str, question: str, options: Sequence[str]) -> str:
+    async def ask(self, call_id: str, question: str, options: Sequence[str], *, kind: str = "ask") -> str:
         """The operator's answer; waits for it without limit, also across restarts. Asking again for the same call finds
         the same question. Raises `Withdrawn`. Cancelling leaves the question open. Raises `NotStored` when it cannot be
         stored."""
@@ -91,6 +92,15 @@ class ToolResult:
         return replace(self, detail={**self.detail, **more})
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a call is about besides its arguments: SHA-256 of each file that it names and that is there, and the change
+    it would make to one, as a diff. An approval holds only while the files stay the same."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    diff: str = ""
+
+
 def failure(sentence: str, **detail: Any) -> ToolResult:
     """A result that says why nothing was done."""
     return ToolResult(False, sentence, detail)
@@ -108,6 +118,7 @@ def text_of(most: int, description: str) -> Any:
 
 
 A = TypeVar("A", bound=Arguments)
+R = TypeVar("R")
 
 
 class Tool(ABC, Generic[A]):
@@ -126,12 +137,23 @@ class Tool(ABC, Generic[A]):
 
     async def run(self, ctx: ToolContext, args: Mapping[str, Any]) -> ToolResult:
         """Do it. Bad arguments and refusals of the cage are results with a sentence; cancelling detaches."""
+        return await self._with(args, partial(self.call, ctx))
+
+    async def bind(self, ctx: ToolContext, args: Mapping[str, Any]) -> Bound | ToolResult:
+        """What an approval of this call would hold for; or the result that it would have without doing anything."""
+        return await self._with(args, partial(self.bound, ctx))
+
+    async def bound(self, ctx: ToolContext, args: A) -> Bound | ToolResult:
+        """See `bind`; with checked arguments."""
+        return Bound()
+
+    async def _with(self, args: Mapping[str, Any], work: Callable[[A], Awaitable[R | ToolResult]]) -> R | ToolResult:
         try:
             parsed = self.arguments.model_validate(dict(args))
         except ValidationError as error:
             return failure(_bad_arguments(self.name, error), reason="bad_arguments")
         try:
-            return await self.call(ctx, parsed)
+            return await work(parsed)
         except KagedError as error:
             return failure(error.message, reason=error.code)
 

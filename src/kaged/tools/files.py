@@ -1,5 +1,7 @@
 """`file.read`, `file.write`, `file.edit`: files as the cage sees them, changed only as last seen."""
 
+from abc import abstractmethod
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
@@ -8,7 +10,7 @@ from pydantic import Field
 from kaged.cage.client import FileRead
 from kaged.core.errors import KagedError
 from kaged.tools import denial, diff
-from kaged.tools.base import Arguments, Tool, ToolContext, ToolResult, failure, text_of
+from kaged.tools.base import A, Arguments, Bound, Tool, ToolContext, ToolResult, failure, text_of
 from kaged.tools.edit import EditProblem, replace_text
 from kaged.tools.text import looks_binary, size_words
 
@@ -65,31 +67,65 @@ class ReadFile(Tool[ReadArguments]):
         return _numbered(ctx, args, path, found, text)
 
 
-class WriteFile(Tool[WriteArguments]):
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a file is to become; `count` places of it are replaced."""
+
+    path: str
+    old: FileRead
+    text: str
+    count: int | None = None
+
+    @property
+    def before(self) -> str | None:
+        return self.old.data.decode("utf-8", "replace") if self.old.kind == "file" else None
+
+
+class _Changing(Tool[A]):
+    """A tool that changes one file, from the version that the agent has seen."""
+
+    @abstractmethod
+    async def change(self, ctx: ToolContext, args: A) -> _Change | ToolResult:
+        """The change, or why there is none."""
+
+    async def call(self, ctx: ToolContext, args: A) -> ToolResult:
+        change = await self.change(ctx, args)
+        return change if isinstance(change, ToolResult) else await _store(ctx, change)
+
+    async def bound(self, ctx: ToolContext, args: A) -> Bound | ToolResult:
+        change = await self.change(ctx, args)
+        if isinstance(change, ToolResult):
+            return change
+        shown = ctx.cage.show(change.path)
+        files = {shown: change.old.sha256} if change.old.kind == "file" else {}
+        return Bound(files, diff.unified(change.before, change.text, shown))
+
+
+class WriteFile(_Changing[WriteArguments]):
     """Create a file, or replace one that you have read, with `content`. Missing folders are made. Prefer `file.edit`
     for changes to an existing file."""
 
     name = "file.write"
     arguments = WriteArguments
 
-    async def call(self, ctx: ToolContext, args: WriteArguments) -> ToolResult:
+    async def change(self, ctx: ToolContext, args: WriteArguments) -> _Change | ToolResult:
         path = ctx.cage.resolve(args.path)
         old = await ctx.cage.client.read_file(ctx.cage.cage_id, path, max_bytes=MAX_BYTES)
         if old.kind in ("dir", "other"):
             return _not_a_file(ctx, path, old)
         if old.kind == "file" and (problem := _unseen(ctx, path, old)):
             return problem
-        return await _store(ctx, path, old, args.content)
+        return _Change(path, old, args.content)
 
 
-class EditFile(Tool[EditArguments]):
+class EditFile(_Changing[EditArguments]):
     """Replace `old_string` by `new_string` in a file that you have read. `old_string` must match exactly, white space
     included, and be unique in the file unless `replace_all` is set."""
 
     name = "file.edit"
     arguments = EditArguments
 
-    async def call(self, ctx: ToolContext, args: EditArguments) -> ToolResult:
+    async def change(self, ctx: ToolContext, args: EditArguments) -> _Change | ToolResult:
         path = ctx.cage.resolve(args.path)
         old = await ctx.cage.client.read_file(ctx.cage.cage_id, path, max_bytes=MAX_BYTES)
         if old.kind != "file":
@@ -104,7 +140,7 @@ class EditFile(Tool[EditArguments]):
             after, count = replace_text(before, args.old_string, args.new_string, everywhere=args.replace_all)
         except EditProblem as error:
             return failure(f"{ctx.cage.show(path)}: {error}", path=path, reason="no_match")
-        return await _store(ctx, path, old, after, count)
+        return _Change(path, old, after, count)
 
 
 def _unseen(ctx: ToolContext, path: str, found: FileRead) -> ToolResult | None:
@@ -120,9 +156,9 @@ def _unseen(ctx: ToolContext, path: str, found: FileRead) -> ToolResult | None:
     return None
 
 
-async def _store(ctx: ToolContext, path: str, old: FileRead, text: str, count: int | None = None) -> ToolResult:
+async def _store(ctx: ToolContext, wanted: _Change) -> ToolResult:
+    path, old, before, text, count = wanted.path, wanted.old, wanted.before, wanted.text, wanted.count
     shown = ctx.cage.show(path)
-    before = old.data.decode("utf-8", "replace") if old.kind == "file" else None
     if before == text:
         return ToolResult(True, f"{shown} already has this content; nothing was changed.", {"path": path})
     expect = old.sha256 if old.kind == "file" else None

@@ -10,10 +10,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from kaged.cage.client import Exit, Process
 from kaged.core.errors import KagedError
+from kaged.projects.commands import Unclear, take_apart
 from kaged.tools import command, denial
-from kaged.tools.base import Arguments, Tool, ToolContext, ToolResult, failure
+from kaged.tools.base import Arguments, Bound, Tool, ToolContext, ToolResult, failure
 
 DEFAULT_TIMEOUT_S = 120.0
+MOST_FILES = 64
+"""Files named on a command line that an approval is bound to."""
 FIRST_LOOK_S = 0.3
 """How long a background command is watched, so that one that fails at once is reported at once."""
 
@@ -61,6 +64,20 @@ class Shell(Tool[ShellArguments]):
         if args.background:
             return await _background(ctx, process)
         return await _wait(ctx, process, _timeout(ctx, args))
+
+    async def bound(self, ctx: ToolContext, args: ShellArguments) -> Bound | ToolResult:
+        """The files of the project that the command line names: a script, a patch, what it reads."""
+        line = args.command or ""
+        try:
+            words = [word for each in take_apart(line) for word in each.words if word]
+        except Unclear:
+            words = line.split()
+        files = {}
+        for path in [*dict.fromkeys(ctx.cage.resolve(word) for word in words if len(word) < 256)][:MOST_FILES]:
+            found = await ctx.cage.client.read_file(ctx.cage.cage_id, path, max_bytes=0)
+            if found.kind == "file":
+                files[ctx.cage.show(path)] = found.sha256 or f"{found.size} bytes of {found.mtime_ns}"
+        return Bound(files)
 
     def repeatable(self, args: Mapping[str, Any]) -> bool:
         """A look at a job, and its end, may be had again; a command goes on only while the keeper knows it."""

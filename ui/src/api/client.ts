@@ -13,6 +13,7 @@ import type {
   ProjectNetwork,
   ProjectRole,
   ProviderTest,
+  Question,
   QueueReport,
   Session,
   SystemReport,
@@ -93,6 +94,8 @@ export const api = {
     call<{ run_id: string }>(`${sessionPath(slug, sid)}/resume`, { method: "POST", body: {} }),
   answer: (slug: string, sid: string, attention: string, answer: string) =>
     call<unknown>(`${sessionPath(slug, sid)}/attention/${seg(attention)}`, { method: "POST", body: { answer } }),
+
+  attention: () => call<Page<Question>>("attention?limit=200"),
 
   terminals: (session: string | null) =>
     call<Page<Terminal>>(`terminals?limit=100${session === null ? "" : `&session=${seg(session)}`}`),

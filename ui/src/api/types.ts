@@ -128,6 +128,18 @@ export interface Session {
   created_by: string;
 }
 
+/** An open question of any session; `approval` is the call that it is about, if it is about one. */
+export interface Question {
+  id: string;
+  session: string;
+  project: string;
+  kind: string;
+  question: string;
+  created_at: string;
+  risk: number;
+  approval: Record<string, unknown> | null;
+}
+
 export interface Terminal {
   id: string;
   kind: "cage" | "host";

@@ -32,6 +32,7 @@ export {
   ScrollText as AuditIcon,
   Search as SearchIcon,
   ShieldCheck as CageIcon,
+  Hand as ApprovalIcon,
   ShieldOff as DeniedIcon,
   Sparkles as ModelIcon,
   Square as InterruptIcon,

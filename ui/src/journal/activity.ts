@@ -23,10 +23,11 @@ const WRITING_WORDS: Readonly<Record<string, string>> = {
   "file.write": "Writing a file",
   "file.edit": "Writing an edit",
   ask: "Writing a question",
+  checkpoint: "Writing a question",
 };
 
 function ofTool(item: ToolItem): Activity | null {
-  if (item.state === "waiting") return { verb: "Waiting for your answer", object: "", since: item.startedAt };
+  if (item.state === "waiting") return { verb: item.attention?.approval ? "Waiting for your approval" : "Waiting for your answer", object: "", since: item.startedAt };
   if (item.state === "writing") {
     return { verb: WRITING_WORDS[item.tool] ?? "Preparing a tool call", object: "", since: item.startedAt };
   }

@@ -1,3 +1,4 @@
+import { approvalOf } from "./approval.ts";
 import { Draft, type Handler, newTool, withOutput } from "./draft.ts";
 import { actorName, type Frame, list, names, num, record, str } from "./events.ts";
 import { type Attention, type Item, openQuestion, type TextItem, type ToolItem, type Transcript } from "./model.ts";
@@ -190,8 +191,9 @@ const attentionRequired: Handler = (draft, data, frame) => {
     state: "open",
     answer: "",
     actor: "",
+    approval: approvalOf(data["approval"]),
   };
-  if (attention.kind === "approval_gate") {
+  if (attention.kind === "approval_gate" && attention.approval === null) {
     const network = record(data["network"]);
     const [host, port] = [str(network, "host"), num(network, "port")];
     const key = `gate:${attention.id}`;
@@ -215,7 +217,7 @@ const attentionResolved: Handler = (draft, data) => {
     const attention: Attention = { ...item.attention, state, answer: text, actor: actorName(data["actor"]) };
     const waiting = item.kind === "tool" && item.state === "waiting";
     const after = { ...item, attention };
-    draft.replaceAt(index, waiting ? { ...after, state: withdrawn ? "stopped" : "running" } : after);
+    draft.replaceAt(index, waiting ? { ...after, state: withdrawn ? "stopped" : attention.approval ? "ready" : "running" } : after);
   }
   const run = draft.run(str(data, "run_id"));
   const waits = (other: Item): boolean => "runId" in other && other.runId === run?.id && openQuestion(other) !== null;

@@ -1,4 +1,5 @@
 import type { Waiting } from "../api/types.ts";
+import type { Approval } from "./approval.ts";
 import type { Frame } from "./events.ts";
 
 /** What a session looks like after its events: a flat list of rows, plus runs and totals. */
@@ -14,6 +15,8 @@ export interface Attention {
   state: "open" | "answered" | "withdrawn";
   answer: string;
   actor: string;
+  /** The call that waits; null for a question and for a connection. */
+  approval: Approval | null;
 }
 
 export interface ToolItem {

@@ -11,13 +11,17 @@ import { lacks } from "../state/rights.ts";
 import { useStore } from "../state/store.ts";
 import { placeSession, workspace, type Workspace } from "../state/workspace.ts";
 import { Sentence } from "../design/Sentence.tsx";
+import { AttentionList } from "./Attention.tsx";
 
-/** The first page is where work is: the sample's session, else the newest one, else how to begin. */
+/** The first page is where work is: what waits for the reader, the sample's session, else the newest one, else how to begin. */
 export function Home({ onMenu }: { onMenu: () => void }): ReactNode {
   const space = useStore(workspace);
   const [problem, setProblem] = useState<string | null>(null);
+  // What waits stays in sight while it is decided; the page does not leave under the reader's hands.
+  const [stays, setStays] = useState(false);
+  if (space.attention.length > 0 && !stays) setStays(true);
   useEffect(() => {
-    if (!space.loaded) return undefined;
+    if (!space.loaded || stays) return undefined;
     let current = true;
     firstSession(space).then(
       (place) => current && place !== null && go(place, "replace"),
@@ -26,7 +30,14 @@ export function Home({ onMenu }: { onMenu: () => void }): ReactNode {
     return () => {
       current = false;
     };
-  }, [space]);
+  }, [space, stays]);
+  if (stays)
+    return (
+      <>
+        <Header title="Waiting for you" onMenu={onMenu} />
+        <AttentionList space={space} />
+      </>
+    );
   return (
     <>
       <Header title="kaged" onMenu={onMenu} />

@@ -8,6 +8,7 @@ import { liveSession } from "../state/live.ts";
 import { go, type Place } from "../state/router.ts";
 import { lacks } from "../state/rights.ts";
 import { useStore } from "../state/store.ts";
+import { nameTab } from "../state/title.ts";
 import { findProject, findSession, workspace } from "../state/workspace.ts";
 import { interrupt } from "./acts.ts";
 import { SessionContext } from "./context.ts";
@@ -46,10 +47,8 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
   useInterruptKeys(slug, id, active && readOnly === null, place);
 
   useEffect(() => {
-    document.title = title === "" ? "kaged" : `${title} · kaged`;
-    return () => {
-      document.title = "kaged";
-    };
+    nameTab(title);
+    return () => nameTab("");
   }, [title]);
 
   if (refused !== null) {

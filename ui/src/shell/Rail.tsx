@@ -1,6 +1,7 @@
 import { type ReactNode, useEffect } from "react";
 import { Button, IconButton } from "../design/Button.tsx";
 import {
+  ApprovalIcon,
   AuditIcon,
   DarkIcon,
   FolderIcon,
@@ -32,7 +33,7 @@ const NAV: readonly { page: "terminals" | "models" | "users" | "audit" | "system
 ];
 
 export function Rail({ open, onClose }: { open: boolean; onClose: () => void }): ReactNode {
-  const { projects, sessions, loaded } = useStore(workspace);
+  const { projects, sessions, loaded, attention } = useStore(workspace);
   const place = usePlace();
   const shown = useStore(shownTheme);
   const self = useStore(me);
@@ -57,6 +58,12 @@ export function Rail({ open, onClose }: { open: boolean; onClose: () => void }):
       </div>
       <div className="rail-scroll">
         {loaded ? null : <Skeleton lines={4} />}
+        {attention.length === 0 ? null : (
+          <a className="rail-link rail-waiting" data-testid="rail-waiting" {...linkTo({ page: "home" })}>
+            <ApprovalIcon size={16} aria-hidden /> <span className="grow">Waiting for you</span>
+            <span className="rail-flag">{attention.length}</span>
+          </a>
+        )}
         {projects.map((project) => (
           <RailProject key={project.slug} project={project} sessions={sessions[project.slug]} place={place} />
         ))}

@@ -7,7 +7,7 @@ import { Lost } from "../pages/Lost.tsx";
 import { ModelsPage } from "../pages/Models.tsx";
 import { ProjectPage } from "../pages/ProjectPage.tsx";
 import { SessionPage } from "../session/SessionPage.tsx";
-import { useOnLeave, usePlace } from "../state/router.ts";
+import { go, useOnLeave, usePlace } from "../state/router.ts";
 import { useStore } from "../state/store.ts";
 import { overlay, type Overlay } from "./overlay.ts";
 import { LoadFolder } from "./LoadFolder.tsx";
@@ -30,6 +30,10 @@ export function Shell({ me }: { me: Me }): ReactNode {
   useKeys((event) => {
     if (event.key === "?" && !isTyping(event)) {
       overlay.set({ kind: "shortcuts" });
+      return true;
+    }
+    if (event.key === "w" && !isTyping(event) && !event.metaKey && !event.ctrlKey && !event.altKey) {
+      go({ page: "home" });
       return true;
     }
     if (event.key === "Escape" && drawer) {

@@ -16,6 +16,7 @@ const KEYS: readonly { keys: string[][]; does: string }[] = [
     ],
     does: "Interrupt what runs",
   },
+  { keys: [["W"]], does: "What waits for you" },
   { keys: [["G"]], does: "Jump to the latest" },
   { keys: [["T"]], does: "Between transcript and terminal" },
   { keys: [["Ctrl", "Shift", "C"]], does: "Copy in a terminal" },

@@ -1,8 +1,9 @@
 import { api } from "../api/client.ts";
-import type { Me, Project, Session } from "../api/types.ts";
+import type { Me, Project, Question, Session } from "../api/types.ts";
 import { type Frame, str } from "../journal/events.ts";
 import { socket } from "../ws/browser.ts";
 import { Store } from "./store.ts";
+import { countWaiting } from "./title.ts";
 import { toastError } from "./toasts.ts";
 
 /** What the rail shows: projects, and of each the newest sessions. Kept current by the `events` channel. */
@@ -10,10 +11,12 @@ export interface Workspace {
   loaded: boolean;
   projects: Project[];
   sessions: Record<string, { items: Session[]; next: string | null }>;
+  /** What waits for an answer, the riskiest first. */
+  attention: Question[];
 }
 
 export const me = new Store<Me | null>(null);
-export const workspace = new Store<Workspace>({ loaded: false, projects: [], sessions: {} });
+export const workspace = new Store<Workspace>({ loaded: false, projects: [], sessions: {}, attention: [] });
 
 export async function refreshMe(): Promise<void> {
   me.set(await api.me());
@@ -28,7 +31,7 @@ export function person(id: string): string {
 export async function refreshProjects(): Promise<void> {
   const projects = (await api.projects()).items;
   workspace.set((state) => ({ ...state, projects }));
-  await Promise.all(projects.map((project) => refreshSessions(project.slug)));
+  await Promise.all([refreshAttention(), ...projects.map((project) => refreshSessions(project.slug))]);
   workspace.set((state) => ({ ...state, loaded: true }));
 }
 
@@ -36,6 +39,12 @@ export async function refreshSessions(slug: string): Promise<void> {
   const page = await api.sessions(slug);
   const items = page.items.filter((session) => session.state !== "archived");
   workspace.set((state) => ({ ...state, sessions: { ...state.sessions, [slug]: { items, next: page.next } } }));
+}
+
+async function refreshAttention(): Promise<void> {
+  const attention = (await api.attention()).items;
+  workspace.set((state) => ({ ...state, attention }));
+  countWaiting(attention.length);
 }
 
 export async function moreSessions(slug: string): Promise<void> {
@@ -89,7 +98,7 @@ function refreshSoon(slug: string): void {
     stale.clear();
     const known = new Set(workspace.get().projects.map((project) => project.slug));
     const work = slugs.every((entry) => known.has(entry))
-      ? Promise.all(slugs.map((entry) => refreshSessions(entry)))
+      ? Promise.all([refreshAttention(), ...slugs.map((entry) => refreshSessions(entry))])
       : refreshProjects();
     work.catch(() => {
       // The next event, or the next reconnect, looks again; the connection state is already shown.

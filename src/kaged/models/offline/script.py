@@ -101,7 +101,7 @@ def replay(plan: Plan, done: Sequence[ToolMessage]) -> list[Step]:
     return out
 
 
-_PREFIX = re.compile(r"(run|read|search|ask|say|wait|stream):[ \t]*(.*)")
+_PREFIX = re.compile(r"(run|read|search|ask|checkpoint|say|wait|stream):[ \t]*(.*)")
 _WRITE = re.compile(r"write[ \t]+([^:\n]+):[ \t]*(.*)")
 _EDIT = re.compile(r"edit[ \t]+([^:\n]+):[ \t]*(.*?)[ \t]*=>[ \t]*(.*)")
 _TOOLS = {
@@ -109,6 +109,7 @@ _TOOLS = {
     "read": ("Reading", "file.read", "path"),
     "search": ("Searching for", "search.grep", "pattern"),
     "ask": ("Asking", "ask", "question"),
+    "checkpoint": ("Stopping for a look at", "checkpoint", "title"),
 }
 
 
@@ -175,7 +176,9 @@ def plan(task: Task, commands: Sequence[Command]) -> Plan:
                 yield Say(f"That failed: {words_of(done)}\n")
                 break
             if step is steps[-1]:
-                yield Say(f"You answered: {words_of(done)}\n" if step.tool == "ask" else "That worked.\n")
+                yield Say(
+                    f"You answered: {words_of(done)}\n" if step.tool in ("ask", "checkpoint") else "That worked.\n"
+                )
     worked = sum(done.ok for done in results)
     calls = "call" if len(results) == 1 else "calls"
     yield Say(f"Done: {worked} of {len(results)} tool {calls} worked." if results else "Done.")

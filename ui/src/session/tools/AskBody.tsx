@@ -15,7 +15,7 @@ export function AskBody({ item }: { item: ToolItem }): ReactNode {
   const text = draft ?? "";
   const [busy, setBusy] = useState(false);
   const { attention } = item;
-  const question = attention?.question || str(argsOf(item), "question");
+  const question = attention?.question || str(argsOf(item), "question") || str(argsOf(item), "title");
 
   const answer = async (value: string): Promise<void> => {
     if (attention === null) return;

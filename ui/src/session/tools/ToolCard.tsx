@@ -7,22 +7,24 @@ import { str } from "../../journal/events.ts";
 import type { ToolItem } from "../../journal/model.ts";
 import { type FileDiff, parseDiff } from "../../text/diff.ts";
 import { duration, elapsed } from "../../text/format.ts";
+import { person } from "../../state/workspace.ts";
+import { ApprovalCard } from "../ApprovalCard.tsx";
 import { useSession } from "../context.ts";
 import { NetworkLines } from "../network/NetworkLines.tsx";
 import { AskBody } from "./AskBody.tsx";
 import { ChangeBody, Facts, HitsBody, PlainBody, ReadBody, ShellBody } from "./bodies.tsx";
-import { describe } from "./describe.tsx";
+import { asks, describe } from "./describe.tsx";
 import { Sentence } from "../../design/Sentence.tsx";
 
 /** Kinds whose body is the point of them; the others open when asked. */
-const OPEN_AT_FIRST = new Set(["shell", "file.edit", "file.write", "ask"]);
+const OPEN_AT_FIRST = new Set(["shell", "file.edit", "file.write", "ask", "checkpoint"]);
 
 export function ToolCard({ item }: { item: ToolItem }): ReactNode {
   const [chosen, setChosen] = useState<boolean | null>(null);
   const bodyId = useId();
   const what = describe(item, useSession().root);
   const diffs = typeof item.detail["diff"] === "string" ? parseDiff(item.detail["diff"]) : [];
-  const open = chosen ?? (OPEN_AT_FIRST.has(item.tool) || item.state === "failed" || item.state === "denied");
+  const open = chosen ?? (OPEN_AT_FIRST.has(item.tool) || ["failed", "denied", "waiting"].includes(item.state));
   const shown = item.state === "writing" || item.state === "ready" ? "pending" : item.state;
   const lines = what.object.split("\n");
   return (
@@ -43,7 +45,7 @@ export function ToolCard({ item }: { item: ToolItem }): ReactNode {
         <span className="tool-icon">{shown === "denied" ? <DeniedIcon size={15} aria-hidden /> : what.icon}</span>
         {what.verb === "" ? null : <span className="tool-verb">{what.verb}</span>}
         <code className="tool-object grow">
-          {item.tool === "ask" ? "" : lines[0]}
+          {asks(item) ? "" : lines[0]}
           {lines.length > 1 ? <span className="muted"> +{lines.length - 1} lines</span> : null}
         </code>
         {diffs[0] === undefined ? null : <DiffCount file={diffs[0]} />}
@@ -59,10 +61,22 @@ export function ToolCard({ item }: { item: ToolItem }): ReactNode {
 }
 
 function Body({ item, diffs }: { item: ToolItem; diffs: FileDiff[] }): ReactNode {
-  const { rest, object } = describe(item, useSession().root);
+  const { root, project, session, readOnly } = useSession();
+  const { rest, object } = describe(item, root);
+  const { attention } = item;
+  if (attention?.approval && attention.state === "open") {
+    const text = str(item.args, "command") || str(item.args, "path") || attention.approval.subject;
+    const of = { project, session, id: attention.id, approval: attention.approval };
+    return <ApprovalCard key={attention.id} {...of} text={text} lacking={readOnly} />;
+  }
   return (
     <>
-      <Facts rest={rest} long={item.tool === "ask" || !object.includes("\n") ? "" : object} />
+      {attention?.approval && attention.state === "answered" ? (
+        <p className="tool-reason muted" data-testid="approved">
+          <span className="answered-by">{person(attention.actor)} decided</span>: {attention.answer}
+        </p>
+      ) : null}
+      <Facts rest={rest} long={asks(item) || !object.includes("\n") ? "" : object} />
       {item.argsError === "" ? null : <p className="tool-reason bad">{item.argsError}</p>}
       <Kind item={item} diffs={diffs} />
       {item.deniedReasons.length === 0 ? null : <Denied reasons={item.deniedReasons} />}
@@ -101,6 +115,7 @@ function Kind({ item, diffs }: { item: ToolItem; diffs: FileDiff[] }): ReactNode
     case "search.grep":
       return <HitsBody item={item} />;
     case "ask":
+    case "checkpoint":
       return <AskBody item={item} />;
     default:
       return <PlainBody item={item} />;
@@ -121,7 +136,7 @@ function Status({ item }: { item: ToolItem }): ReactNode {
       </span>
     );
   }
-  const took = item.durationMs === null || item.tool === "ask" ? "" : duration(item.durationMs);
+  const took = item.durationMs === null || asks(item) ? "" : duration(item.durationMs);
   return (
     <span className={`tool-status ${item.state}`}>
       <span>{stateWords(item)}</span>
@@ -135,7 +150,7 @@ function stateWords(item: ToolItem): string {
   switch (item.state) {
     case "ok":
       if (item.tool === "shell" && typeof exit === "number") return `exit ${exit}`;
-      return item.tool === "ask" ? "answered" : "";
+      return asks(item) ? "answered" : "";
     case "failed": {
       const reason = str(item.detail, "reason");
       if (reason === "walltime" || reason === "timeout") return "timed out";

@@ -39,7 +39,13 @@ const KINDS: Readonly<Record<string, Kind>> = {
   "search.grep": { icon: SearchIcon, verb: "Search", main: "pattern", shown: [] },
   "search.find": { icon: FindIcon, verb: "Find", main: "pattern", shown: [] },
   ask: { icon: QuestionIcon, verb: "Question", main: "question", shown: ["options"] },
+  checkpoint: { icon: QuestionIcon, verb: "Checkpoint", main: "title", shown: ["summary"] },
 };
+
+/** Whether the point of a call is what the operator says. */
+export function asks(item: ToolItem): boolean {
+  return item.tool === "ask" || item.tool === "checkpoint";
+}
 
 /** The arguments as far as they are known: whole, or as far as they have streamed in. */
 export function argsOf(item: ToolItem): Record<string, unknown> {
