@@ -11,7 +11,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = sorted(path.stem for path in (ROOT / "benchmarks").glob("bench_*.py"))
-IN_CAGES = {"bench_cage", "bench_gate", "bench_hogs", "bench_relay", "bench_start", "bench_terminal"}
+IN_CAGES = {
+    "bench_cage",
+    "bench_gate",
+    "bench_hogs",
+    "bench_recovery",
+    "bench_relay",
+    "bench_start",
+    "bench_subscribers",
+    "bench_terminal",
+}
 
 
 def test_there_are_benchmarks() -> None:

@@ -15,19 +15,25 @@ import pytest
 from e2e.clients import Browser, Follower, Frame, control_socket
 from e2e.harness import Daemon, daemon, events, until, wait_event
 
-pytestmark = [pytest.mark.cage, pytest.mark.timeout(300)]
+KILLS = int(os.environ.get("KAGED_KILLS", "25"))
+"""How often the daemon is killed; more of them find rarer moments."""
+pytestmark = [pytest.mark.cage, pytest.mark.timeout(120 + 10 * KILLS)]
 
-KILLS = 50
 LINES = 60
-SCRIPT = "\n".join(
-    [
-        "say: " + " ".join(f"first{n}" for n in range(25)),
-        f"run: for n in $(seq {LINES}); do echo line $n; sleep 0.01; done",
-        "stream: 20000",
-        f"run: for n in $(seq {LINES}); do echo line $n; sleep 0.01; done",
-        "say: " + " ".join(f"last{n}" for n in range(25)),
-    ]
-)
+
+
+def script(number: int) -> str:
+    """A message whose commands each leave a mark of their own."""
+    lines = f"for n in $(seq {LINES}); do echo line $n; sleep 0.01; done"
+    return "\n".join(
+        [
+            "say: " + " ".join(f"first{n}" for n in range(25)),
+            f"run: echo {number}a >> effects; {lines}",
+            "stream: 20000",
+            f"run: echo {number}b >> effects; {lines}",
+            "say: " + " ".join(f"last{n}" for n in range(25)),
+        ]
+    )
 
 
 class Killed:
@@ -47,7 +53,12 @@ class Killed:
             Follower(control_socket(it), channel),
         ]
         self.by_hand = 0
-        self.call("POST", "/messages", text=SCRIPT)
+        self.said = 0
+        self.say()
+
+    def say(self) -> None:
+        self.said += 1
+        self.call("POST", "/messages", text=script(self.said))
 
     def call(self, method: str, more: str = "", **body: Any) -> Any:
         route = f"/api/v1/projects/sample/sessions/{self.sid}{more}"
@@ -84,7 +95,7 @@ class Killed:
             self.by_hand += 1
             self.call("POST", "/resume")
         elif run["state"] == "succeeded":
-            self.call("POST", "/messages", text=SCRIPT)
+            self.say()
         else:
             assert run["state"] in ("running", "waiting"), run
             assert run["id"] not in told, "a client saw the end of this run"
@@ -121,7 +132,7 @@ def unfolded(frame: Frame) -> Frame:
     return {**frame, "data": {k: v for k, v in frame["data"].items() if k not in ("text", "folded")}}
 
 
-async def test_fifty_kills_under_a_streaming_run(kaged: Daemon) -> None:
+async def test_kills_at_random_moments_of_a_run(kaged: Daemon) -> None:
     seed = random.SystemRandom().getrandbits(32)
     print(f"seed {seed}")
     house = Killed(kaged, random.Random(seed))
@@ -140,7 +151,8 @@ async def test_fifty_kills_under_a_streaming_run(kaged: Daemon) -> None:
     assert len(actors) - actors.count("kaged") == house.by_hand
     assert actors.count("kaged") > house.by_hand
     check_streams(house.clients[0].seen)
-    check_commands(journal)
+    check_commands(journal, (project(kaged) / "effects").read_text().split())
+    print(f"{KILLS} kills, {len(journal)} events, {len(actors)} recoveries, {house.by_hand} by hand")
 
 
 def check_streams(seen: list[Frame]) -> None:
@@ -163,14 +175,19 @@ def check_streams(seen: list[Frame]) -> None:
     assert not texts, "no message is left open"
 
 
-def check_commands(journal: list[Frame]) -> None:
-    """Every command printed each line once, whoever was there to hear it; none was run twice."""
+def check_commands(journal: list[Frame], effects: list[str]) -> None:
+    """Every command printed each line once, whoever was there to hear it; none was run twice, and none that has a
+    result not at all."""
     output: dict[str, list[Frame]] = defaultdict(list)
+    commands: dict[str, str] = {}
     complete = survivors = 0
     for event in journal:
         data = event["data"]
         if event["type"] == "run.interrupted":
             survivors += len(output)
+        elif event["type"] == "tool.call":
+            assert data["call_id"] not in commands
+            commands[data["call_id"]] = data["args"]["command"].split()[1]
         elif event["type"] == "tool.output":
             output[data["call_id"]].append(data)
         elif event["type"] == "tool.result":
@@ -181,10 +198,14 @@ def check_commands(journal: list[Frame]) -> None:
             assert [p["offset"] for p in pieces[1:]] == [p["end"] for p in pieces[:-1]]
             text = "".join(p["text"] for p in pieces)
             assert text.split("\n")[:-1] == [f"line {n}" for n in range(1, LINES + 1)]
+            assert commands[data["call_id"]] in effects
             complete += 1
     assert not output
-    assert complete >= 5, "commands came through"
-    assert survivors >= 5, "in the middle of which the daemon was killed"
+    assert len(effects) == len(set(effects)), "no command ran twice"
+    assert len(set(commands.values())) == len(commands), "none was called twice"
+    assert set(effects) <= set(commands.values())
+    assert complete >= KILLS / 10, "commands came through"
+    assert survivors >= KILLS / 10, "in the middle of which the daemon was killed"
 
 
 def session_of(it: Daemon) -> str:
@@ -296,6 +317,26 @@ def test_sigterm_leaves_the_keeper_and_what_runs_in_it(short_tmp: Path) -> None:
         assert stopped
         until(lambda: not caged(it), "the end of the stopped command")
         assert seen(it, sid, "run.ended")["data"]["outcome"] == "cancelled"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_sigterm_lets_an_answer_end_and_ctrl_c_does_not(kaged: Daemon, how: signal.Signals) -> None:
+    sid = session_of(kaged)
+    words = " ".join(f"word{n}" for n in range(400))
+    post(kaged, sid, "/messages", {"text": f"say: {words}\nrun: echo x >> effects\nsay: bye"})
+    seen(kaged, sid, "message.delta")
+    assert kaged.stop(how) == 0
+    kaged.start()
+    journal = journal_of(kaged, sid)
+    if how is signal.SIGINT:
+        assert run_of(kaged, sid) == "interrupted"
+        assert not [e for e in journal if e["type"] == "message.end"]
+        return
+    assert seen(kaged, sid, "run.ended")["data"]["outcome"] == "success"
+    ends = [e["data"] for e in journal_of(kaged, sid) if e["type"] == "message.end"]
+    assert not any(end["interrupted"] for end in ends), "no part of an answer was paid for twice"
+    assert ends[0]["parts"][0]["text"].startswith(words)
+    assert (project(kaged) / "effects").read_text() == "x\n"
 
 
 @pytest.mark.parametrize("how", ["SIGINT", "kaged stop", "SIGTERM, then kaged stop"])

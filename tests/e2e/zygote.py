@@ -91,6 +91,10 @@ def _child(order: bytes, stderr: int) -> None:
     os.environ.clear()
     os.environ.update(wanted["env"])
     sys.argv = ["kaged.daemon", *wanted["argv"]]
+    if path := wanted["env"].get("DIES_AT"):
+        import failpoints  # beside this file
+
+        failpoints.arm(path)
     main()
 
 

@@ -33,14 +33,15 @@ async def test_age_ends_every_socket_with_jitter() -> None:
         waited: list[float] = []
         sockets = Sockets(max_age_s=0.02, draw=lambda d=draw: d)
         closing = Closing()
-        real = asyncio.wait_for
+        loop = asyncio.get_running_loop()
+        real = loop.call_later
 
-        async def spy(awaitable, timeout, real=real, waited=waited):
-            waited.append(timeout)
-            return await real(awaitable, timeout)
+        def spy(delay, *rest, real=real, waited=waited):
+            waited.append(delay)
+            return real(delay, *rest)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("kaged.identity.sockets.asyncio.wait_for", spy)
+            patch.setattr(loop, "call_later", spy)
             async with sockets.hold(None, closing):
                 assert await closing.done == (TOO_OLD.code, TOO_OLD.reason)
         assert waited == [pytest.approx(seconds)]

@@ -9,7 +9,7 @@ from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.journal.rows import Fence, StaleEpoch
 
-from .conftest import CREATED, UPDATED, Home, run_row, session_row, text
+from .conftest import CREATED, UPDATED, Home, delta, run_row, session_row, text
 
 
 async def test_numbers_run_from_one_without_gaps_in_each_session(home: Home) -> None:
@@ -37,6 +37,13 @@ async def test_reading_goes_on_from_the_last_number_seen(home: Home) -> None:
     assert [event.seq for event in await home.journal.read("s", after=7)] == [8, 9, 10]
     assert await home.journal.read("s", after=10) == []
     assert await home.journal.read("nobody") == [] and await home.journal.head("nobody") == 0
+
+
+async def test_reading_without_the_pieces_of_messages(home: Home) -> None:
+    await home.journal.append("s", [text(1), delta("m", "a"), delta("m", "b"), text(2), delta("m", "c")])
+    assert [e.seq for e in await home.journal.read("s", deltas=False)] == [1, 4]
+    assert [e.seq for e in await home.journal.read("s", after=1, limit=1, deltas=False)] == [4]
+    assert await home.journal.read("s", after=4, deltas=False) == []
 
 
 async def test_a_stale_epoch_is_refused_and_its_neighbours_are_not(home: Home) -> None:

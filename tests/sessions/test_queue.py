@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from kaged.core.errors import KagedError
 from kaged.models.types import ToolMessage, UserMessage
+from kaged.sessions import rows
 from kaged.sessions.inbox import moved
 from kaged.sessions.queue import MOST
 from kaged.sessions.types import Change, RunLimits, Waiting
@@ -167,6 +168,31 @@ async def test_over_the_limit_sessions_wait_and_start_in_order(house: House, lim
     assert ends[1] < commits[2]
 
 
+@pytest.mark.parametrize("limit", ["runs", "runs_per_project"])
+async def test_a_place_that_gets_free_between_two_goes_to_the_first(
+    house: House, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited(house, 1)
+    first = await busy(house)
+    others = [await house.session() for _ in range(2)]
+    for other in others:
+        await house.sessions.post_message(other, "go", actor=ME)
+    refusals = [rows.NoRoom(limit, 1)]
+
+    def require_room(*_: object) -> None:
+        if refusals:
+            raise refusals.pop()
+
+    monkeypatch.setattr(rows, "require_room", require_room)
+    await house.sessions.queues._fill()
+    assert [await house.events(other, "run.started") for other in others] == [[], []]
+    house.script.add(says("a"), says("b"))
+    await house.sessions.queues._fill()
+    for other in others:
+        await house.until(other, "run.ended")
+    await house.sessions.interrupt(first, actor=ME)
+
+
 async def test_a_queued_session_can_be_started_held_and_emptied(house: House) -> None:
     await house.sessions.recover()
     limited(house, 1)
@@ -246,6 +272,7 @@ async def test_what_cannot_be_started_says_why_and_stays(house: House) -> None:
     told = await house.until(other, "error")
     assert "has changed since it was trusted" in told.data["message"]
     assert (await house.sessions.get(other)).state == "idle"
+    assert (await house.events(other))[-1].data == {"state": "idle"}, "the journal says so, too"
     assert await waiting(house, other) == ["go"]
 
 

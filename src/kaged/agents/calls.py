@@ -112,7 +112,8 @@ class Calls:
                 raise NotStored(error) from error
 
         run, ledger = self._run, self._log.conversation.ledger
-        return ToolContext(run.cage, call.id, emit, run.attention, ledger, self._output_chars, call.output_end)
+        limits = self._output_chars, call.output_end
+        return ToolContext(run.cage, call.id, emit, run.attention, ledger, *limits, run.rest)
 
     def _event(self, kind: str, call: Call, **data: Any) -> NewEvent:
         return NewEvent(kind, {"run_id": call.run_id, "call_id": call.id, **data})

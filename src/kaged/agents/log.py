@@ -12,9 +12,9 @@ from kaged.journal.rows import Also, Fence
 PAGE = 1_000
 
 
-async def read_events(journal: Journal, session: str, after: int = 0) -> AsyncIterator[Event]:
-    """The session's stored events after that number, page by page."""
-    while page := await journal.read(session, after=after, limit=PAGE):
+async def read_events(journal: Journal, session: str, after: int = 0, *, deltas: bool = True) -> AsyncIterator[Event]:
+    """The session's stored events after that number, page by page, with or without the pieces of messages."""
+    while page := await journal.read(session, after=after, limit=PAGE, deltas=deltas):
         for event in page:
             yield event
         after = page[-1].seq
@@ -24,7 +24,7 @@ async def read_conversation(journal: Journal, session: str) -> Conversation:
     """The session's conversation as stored. Raises KagedError conflict when a newer version of kaged wrote something
     into it that this one cannot read: going on without that could do something twice or against the operator's word."""
     conversation = Conversation()
-    async for event in read_events(journal, session):
+    async for event in read_events(journal, session, deltas=False):
         if event.type not in SHAPES:
             text = f"Event {event.seq} of this session is of the type `{event.type}`, which a newer version of kaged "
             text += "wrote and this one does not know. Nothing of it is lost: upgrade kaged, then go on."

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from kaged.cage.plan import CagePlan
 from kaged.core.actors import Actor
 from kaged.core.events import NewEvent, Outcome
+from kaged.core.tasks import Rest
 from kaged.journal.rows import Also, Fence
 from kaged.models.types import Route
 from kaged.projects.model import AgentSpec
@@ -68,7 +69,8 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """A stored run that is to be carried out. `interrupt` is set to stop it."""
+    """A stored run that is to be carried out. `interrupt` is set to stop it, `leaving` when the daemon is about to go:
+    then the run begins no further step. `rest` says where going cuts off nothing of it."""
 
     session: str
     run_id: str
@@ -79,6 +81,8 @@ class RunContext:
     attention: RunAttention
     inbox: RunInbox
     interrupt: asyncio.Event = field(default_factory=asyncio.Event)
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    rest: Rest = field(default_factory=Rest)
 
     @property
     def fence(self) -> Fence:

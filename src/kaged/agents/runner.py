@@ -92,7 +92,7 @@ class _Loop:
         tools = self._runner.toolbox.specs(agent.enabled_tools())
         while True:
             for call in conversation.open_calls():
-                self._raise_if_interrupted()
+                await self._next_step()
                 self._stopped += await self._calls.settle(call)
             self._raise_if_interrupted()
             await run.inbox.deliver(self._log.commit)
@@ -115,6 +115,13 @@ class _Loop:
             self._stopped.append(f"nothing in the cage, since it cannot be reached ({error.message})")
         return RunEnd("cancelled", STOPPED, tuple(dict.fromkeys(self._stopped)))
 
+    async def _next_step(self) -> None:
+        """Between two steps: here an interrupt ends the run, and a daemon that is about to go holds it."""
+        if self._run.leaving.is_set():
+            with self._run.rest.here():
+                await self._run.interrupt.wait()
+        self._raise_if_interrupted()
+
     def _raise_if_interrupted(self) -> None:
         if self._run.interrupt.is_set():
             raise Interrupted
@@ -131,6 +138,7 @@ class _Loop:
         attempt = 0
         while True:
             attempt += 1
+            await self._next_step()
             stream = AnswerStream(self._run, self._log, question)
             try:
                 await stream.relay(self._runner.models.provider(self._run.prepared.route.provider))
@@ -149,10 +157,11 @@ class _Loop:
                 raise
 
     async def _wait(self, seconds: float) -> None:
-        async with until(self._run.interrupt, self._runner.sleep(seconds)) as sleeping:
-            if not sleeping.done():
-                self._stopped.append("the wait for another try of the model")
-                raise Interrupted
+        with self._run.rest.here():
+            async with until(self._run.interrupt, self._runner.sleep(seconds)) as sleeping:
+                if not sleeping.done():
+                    self._stopped.append("the wait for another try of the model")
+                    raise Interrupted
 
 
 def system_prompt(prompt: str, *, root: str, cage_words: str, agents_file: str | None) -> str:

@@ -41,7 +41,7 @@ def build(services: Services) -> ASGIApp:
     if services.loaded.config.ui.serve:
         app.mount("/", Console(services.web))
     inner = BodyLimit(Idempotency(app, db=services.db), limit=services.loaded.config.limits.message_bytes)
-    return IdentityMiddleware(_Heads(inner), services.identity)
+    return IdentityMiddleware(_Page(_Heads(inner), services), services.identity)
 
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
@@ -66,6 +66,21 @@ class _Heads:
         await self._app(scope, receive, send)
 
 
+class _Page:
+    """The console's socket goes past everything that requests need: each layer would hold some KB of every one, and
+    most of them wait."""
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app, self._services = app, services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and scope["path"] == "/api/v1/ws":
+            socket = WebSocket(scope, receive, send)
+            await _or_denied(socket, hub.serve(socket, self._services))
+        else:
+            await self._app(scope, receive, send)
+
+
 async def _or_denied(socket: WebSocket, serving: Awaitable[None]) -> None:
     """Serve a socket; one that is refused before it was accepted is answered with the refusal."""
     try:
@@ -75,10 +90,6 @@ async def _or_denied(socket: WebSocket, serving: Awaitable[None]) -> None:
 
 
 def _sockets(app: FastAPI, services: Services) -> None:
-    @app.websocket("/api/v1/ws")
-    async def _events(socket: WebSocket) -> None:
-        await _or_denied(socket, hub.serve(socket, services))
-
     @app.websocket("/api/v1/terminals/{tid}/ws")
     async def _terminal(socket: WebSocket, tid: str, after: Annotated[int, Query(ge=0)] = 0) -> None:
         await _or_denied(socket, terminals.serve(socket, services, tid, after))

@@ -1,11 +1,27 @@
 """Helper tasks with an owner, for waiting on two things at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+class Rest:
+    """Where work may be left with nothing cut off: it is `reached` inside the blocks of `here`, which do not nest."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """Whoever is cancelled in this block has nothing to lose."""
+        self.reached.set()
+        try:
+            yield
+        finally:
+            self.reached.clear()
 
 
 @asynccontextmanager

@@ -48,11 +48,11 @@ class Life:
     ready: bool = False
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     hangup: asyncio.Event = field(default_factory=asyncio.Event)
-    stop_keeper: bool = False
+    stop_keeper: asyncio.Event = field(default_factory=asyncio.Event)
 
     def stop_all(self) -> None:
         """Shut down, keeper included."""
-        self.stop_keeper = True
+        self.stop_keeper.set()
         self.stop.set()
 
 

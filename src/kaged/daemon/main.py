@@ -20,7 +20,7 @@ from kaged.api.services import Services
 from kaged.audit.log import Audit
 from kaged.core.actors import DAEMON
 from kaged.core.errors import ConfigError, GateError, KagedError
-from kaged.core.tasks import owned
+from kaged.core.tasks import owned, until
 from kaged.daemon import compose, doctor, gates, process, ready, server
 from kaged.settings.config import Flags, Loaded, is_secret, load, scrub_environ
 from kaged.settings.nonces import Nonces, Source
@@ -30,6 +30,8 @@ from kaged.telemetry import logs
 log = logging.getLogger(__name__)
 EXIT_CONFIG = 78
 EXIT_GATE = 69
+DRAIN_S = 20.0
+"""How long an orderly stop waits for runs to come to the end of a step; the units allow 30 s for all of it."""
 
 
 class End(enum.Enum):
@@ -97,10 +99,10 @@ async def _serve(loaded: Loaded, environ: Mapping[str, str], source: Source, non
             end = await _listen(parts, built, life)
             await _audit_stop(built, life)
         # Only now, with every run detached: the end of its commands must not look like a result to an agent.
-        if life.stop_keeper and end is End.ASKED:
+        if life.stop_keeper.is_set() and end is End.ASKED:
             await parts.keeper.shutdown()
         if end is End.ASKED:
-            _leave(loaded, by_hand=BY_HAND if life.stop_keeper else "")
+            _leave(loaded, by_hand=BY_HAND if life.stop_keeper.is_set() else "")
     return end
 
 
@@ -148,7 +150,7 @@ async def _pick_up(built: Services) -> None:
 
 async def _audit_stop(built: Services, life: compose.Life) -> None:
     try:
-        await built.audit.record(DAEMON, "daemon.stop", "daemon", "ok", {"keeper": life.stop_keeper})
+        await built.audit.record(DAEMON, "daemon.stop", "daemon", "ok", {"keeper": life.stop_keeper.is_set()})
     except KagedError as error:
         # A full disk must not keep kaged from ending what it has to end.
         log.error("the stop could not be recorded: %s", error.message)
@@ -170,9 +172,12 @@ async def _listen(parts: compose.Parts, built: Services, life: compose.Life) -> 
             reloading = group.create_task(_reload(life, built))
             async with owned(process.watchdog(parts.environ)):
                 end = await _until_over(life, parts)
+                life.ready = False
+                process.notify("STOPPING=1", parts.environ.get("NOTIFY_SOCKET"))
+                if end is End.ASKED:  # by hand at once: then runs wait for the operator in any case
+                    async with until(life.stop_keeper, built.sessions.drain(DRAIN_S)):
+                        pass
             reloading.cancel()
-            life.ready = False
-            process.notify("STOPPING=1", parts.environ.get("NOTIFY_SOCKET"))
             public.should_exit = control.should_exit = True
             await asyncio.wait(serving)
     finally:

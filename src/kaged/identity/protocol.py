@@ -11,6 +11,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 
 from kaged.core.keeper_wire import peer
+from kaged.identity.deflate import Deflate, DeflateFactory
 from kaged.identity.peers import Connection
 
 MAX_HEAD = 64 * 1024  # Bytes of request line and headers together; oauth2-proxy's cookies alone may be 20 KiB
@@ -99,6 +100,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     _connection: Connection
     _raw_headers: list[tuple[bytes, bytes]]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn.available_extensions = [DeflateFactory()]
+
     def adopt(self, connection: Connection, headers: list[tuple[bytes, bytes]]) -> None:
         """Keep what the HTTP side saw."""
         self._connection, self._raw_headers = connection, headers
@@ -117,10 +122,17 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         """Build the scope, with the raw headers and the connection in it."""
         super().handle_connect(event)
+        event.headers.clear()  # The scope has them, and the library would keep them as long as the socket.
         if self.response.status_code == 101:
             self.scope["headers"] = self._raw_headers
             self.scope["client"] = self._connection.client
             self.scope["extensions"][EXTENSION] = self._connection  # type: ignore[assignment]
+
+    def send_keepalive_ping(self) -> None:
+        super().send_keepalive_ping()
+        for extension in self.conn.extensions:
+            if isinstance(extension, Deflate):
+                extension.rest()
 
     async def send(self, message: Any) -> None:
         """Send; a handshake refused with an HTTP answer is complete, and nothing to complain about."""

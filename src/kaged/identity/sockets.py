@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kaged.core.errors import KagedError
 
@@ -24,7 +24,7 @@ class End(NamedTuple):
 TOO_OLD = End(4000, "reconnect")
 SIGNED_OUT = End(4401, "signed out")
 RETIRED = End(4000, "nonce retired")  # Reconnecting passes the sidecar, which sends the nonce that holds now
-Close = Callable[[int, str], Awaitable[None]]
+Close = Callable[[int, str], Coroutine[Any, Any, None]]
 
 
 class Sockets:
@@ -32,24 +32,31 @@ class Sockets:
 
     def __init__(self, *, max_age_s: float = MAX_AGE_S, draw: Callable[[], float] = random.random) -> None:
         self._max_age_s, self._draw = max_age_s, draw
-        self._open: dict[asyncio.Event, str | None] = {}
+        self._open: dict[Callable[[End], None], str | None] = {}
         self._over: dict[str, End] = {}
 
     @asynccontextmanager
     async def hold(self, owner: str | None, close: Close) -> AsyncIterator[None]:
         """Register a socket (of this browser or nonce, if of any) while inside; `close` is awaited to end it."""
-        revoked = asyncio.Event()
-        self._open[revoked] = owner
+        loop, closing = asyncio.get_running_loop(), list[asyncio.Task[None]]()
+
+        def finish(end: End) -> None:
+            if not closing:
+                closing.append(loop.create_task(close(end.code, end.reason)))
+
+        age = loop.call_later(self._max_age_s * (1 - JITTER * self._draw()), finish, TOO_OLD)
+        self._open[finish] = owner
         if owner in self._over:
-            revoked.set()  # It was let in just before that was revoked.
-        watcher = asyncio.create_task(self._watch(revoked, close))
+            finish(self._over[owner or ""])  # It was let in just before that was revoked.
         try:
             yield
         finally:
-            del self._open[revoked]
-            watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watcher
+            del self._open[finish]
+            age.cancel()
+            for task in closing:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
     def count(self, owner: str) -> int:
         """How many sockets of a browser or nonce are open."""
@@ -58,9 +65,9 @@ class Sockets:
     def revoke(self, owner: str, end: End = SIGNED_OUT) -> int:
         """End every socket of a browser or nonce, and any that is about to open; tells how many."""
         self._over[owner] = end
-        mine = [revoked for revoked, other in self._open.items() if other == owner]
-        for revoked in mine:
-            revoked.set()
+        mine = [finish for finish, other in self._open.items() if other == owner]
+        for finish in mine:
+            finish(end)
         return len(mine)
 
     def require(self, owner: str | None) -> None:
@@ -71,12 +78,3 @@ class Sockets:
     def accept(self, owner: str) -> None:
         """Take back what `revoke` did for sockets to come."""
         self._over.pop(owner, None)
-
-    async def _watch(self, revoked: asyncio.Event, close: Close) -> None:
-        owner = self._open[revoked]
-        try:
-            await asyncio.wait_for(revoked.wait(), self._max_age_s * (1 - JITTER * self._draw()))
-            end = self._over[owner or ""]
-        except TimeoutError:
-            end = TOO_OLD
-        await close(end.code, end.reason)

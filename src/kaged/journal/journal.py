@@ -46,9 +46,10 @@ class Journal:
             done = await self._db.write(partial(rows.append_one, entry=entry), on_commit=self._publish)
         return done.events
 
-    async def read(self, session: str, *, after: int = 0, limit: int = 500) -> list[Event]:
-        """The session's events after number `after`, oldest first; empty at its end."""
-        return await self._db.read(lambda connection: rows.session_page(connection, session, after, limit))
+    async def read(self, session: str, *, after: int = 0, limit: int = 500, deltas: bool = True) -> list[Event]:
+        """The session's events after number `after`, oldest first, or those that are no `message.delta`; empty at its
+        end."""
+        return await self._db.read(lambda c: rows.session_page(c, session, after, limit, deltas=deltas))
 
     async def head(self, session: str) -> int:
         """Number of the session's last event; 0 when there is none."""

@@ -18,7 +18,10 @@ _PLACES = (
     "SELECT json_group_object(id, json_array(head, project)) FROM sessions WHERE id IN (SELECT value FROM json_each(?))"
 )
 _MOVE_HEAD = "UPDATE sessions SET head = ?2 WHERE id = ?1"
-_PAGE = "SELECT session, seq, at, type, data, commit_no FROM events WHERE session = ? AND seq > ? ORDER BY seq LIMIT ?"
+_PAGE = (
+    "SELECT session, seq, at, type, data, commit_no FROM events WHERE session = ? AND seq > ? {}ORDER BY seq LIMIT ?"
+)
+_PAGES = {True: _PAGE.format(""), False: _PAGE.format("AND type != 'message.delta' ")}
 _LIFECYCLE_TYPES = ", ".join(f"'{name}'" for name in sorted(LIFECYCLE))
 _LIFECYCLE_PAGE = (
     "SELECT e.session, e.seq, e.at, e.type, e.data, e.commit_no, s.project FROM events e "
@@ -142,11 +145,13 @@ def session_head(connection: apsw.Connection, session: str) -> int:
 
 
 def session_page(
-    connection: apsw.Connection, session: str, after: int, limit: int, max_bytes: int | None = None
-) -> list[Event]:
-    """Up to `limit` events after `after`; ends early, never empty, once `max_bytes` are read."""
+    connection: apsw.Connection, session: str, after: int, limit: int, max_bytes: int | None = None, *,
+    deltas: bool = True,
+) -> list[Event]:  # fmt: skip
+    """Up to `limit` events after `after`; ends early, never empty, once `max_bytes` are read. `deltas` is false for who
+    has no use for the pieces of messages, which are most of a journal."""
     page = []
-    for name, seq, at, type_, data, commit in connection.execute(_PAGE, (session, after, limit)):
+    for name, seq, at, type_, data, commit in connection.execute(_PAGES[deltas], (session, after, limit)):
         page.append(Event(name, seq, at, type_, _decode(data), commit))
         if max_bytes is not None:
             max_bytes -= len(data)

@@ -15,6 +15,7 @@ from kaged.agents.ports import Said
 from kaged.core import clock, ids
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
+from kaged.core.tasks import Rest
 from kaged.journal.journal import Journal
 from kaged.journal.rows import Also, Fence
 from kaged.sessions import rows
@@ -141,6 +142,7 @@ class RunQuestions:
     project: str
     fence: Fence
     expires_s: float
+    rest: Rest
 
     async def ask(self, call_id: str, question: str, options: Sequence[str], *, kind: str = "ask") -> str:
         """See `kaged.tools.base.AttentionPort.ask`."""
@@ -163,7 +165,8 @@ class RunQuestions:
                 await self.questions.open(item, fence=self.fence)
             else:
                 await self.questions.open_again(item, self.fence)
-            item = await self.questions.closed(item)
+            with self.rest.here():
+                item = await self.questions.closed(item)
         except KagedError as error:
             raise NotStored(error) from error
         if item.state == "withdrawn":

@@ -1,6 +1,7 @@
 """Carrying out runs: one task each, from `pending` to the stored end, in one group that the daemon owns."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from kaged.agents.stopping import kill_commands
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
-from kaged.core.tasks import until
+from kaged.core.tasks import Rest, owned, until
 from kaged.journal.rows import Also, Fence, StaleEpoch
 from kaged.sessions import rows
 from kaged.sessions.attention import Questions, RunQuestions
@@ -49,6 +50,7 @@ class Executor:
         self._all: set[asyncio.Task[None]] = set()
         self._active: dict[str, ActiveRun] = {}
         self._followers: dict[str, asyncio.Task[None]] = {}
+        self._leaving = asyncio.Event()
 
     async def __aenter__(self) -> "Executor":
         await self._tasks.__aenter__()
@@ -60,16 +62,28 @@ class Executor:
         # What failed outside is not the group's: it would come out wrapped.
         await self._tasks.__aexit__(None, None, None)
 
+    async def drain(self, most_s: float) -> None:
+        """Hold each run at its next step, and return once all have come to rest, at the latest after that time."""
+        self._leaving.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                for active in [*self._active.values()]:
+                    async with owned(active.run.rest.reached.wait()) as resting:
+                        watched: set[asyncio.Future[Any]] = {active.ended, resting}
+                        await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+
     def active(self, session: str) -> ActiveRun | None:
         """The session's run in this process."""
         return self._active.get(session)
 
     def run(self, session: str, run_id: str, epoch: int, actor: Actor, prepared: Prepared) -> RunContext:
         """A stored run, to be started or followed."""
-        of_run = (session, prepared.project.slug, Fence(run_id, epoch))
-        questions = RunQuestions(self._questions, *of_run, self._ports.approval_s)
+        rest, cage = Rest(), self._cage(session, prepared)
+        asked = (session, prepared.project.slug, Fence(run_id, epoch))
+        questions = RunQuestions(self._questions, *asked, self._ports.approval_s, rest)
         inbox = Inbox(self._ports.db, session, run_id)
-        return RunContext(session, run_id, epoch, actor, prepared, self._cage(session, prepared), questions, inbox)
+        of_run = (session, run_id, epoch, actor, prepared, cage, questions, inbox)
+        return RunContext(*of_run, leaving=self._leaving, rest=rest)
 
     def start(self, run: RunContext, *, fresh: bool) -> None:
         """Carry out a stored run in a task of its own; `fresh` is false for one that is resumed."""
@@ -146,7 +160,7 @@ class Executor:
                     return RunEnd("cancelled", STOPPED, ("the start of the cage", *killed))
                 cage.result()
             if fresh:
-                await self._ports.db.write(lambda c: rows.move_run(c, run.run_id, RunInput.BEGIN))
+                await self._ports.db.write(lambda c: rows.begin_run(c, run.run_id))
             return await self._ports.runner.run(run)
         except (NotStored, KagedError) as error:
             return _judge(error.error if isinstance(error, NotStored) else error)

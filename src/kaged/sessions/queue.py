@@ -188,42 +188,53 @@ class Queues:
                     await self._fill()
 
     async def _fill(self) -> None:
+        full = set()
         for found in await self._ports.db.read(rows.queued_sessions):
-            await self._patiently(found.id)
+            if found.project in full:
+                continue
+            # A place that gets free at this moment is for those that were asked first: its event comes next.
+            if (limit := await self._patiently(found.id)) == "runs":
+                return
+            if limit:
+                full.add(found.project)
 
-    async def _patiently(self, session: str) -> None:
-        """Start what waits first in a session, if there is room; on a disk that refuses, later."""
+    async def _patiently(self, session: str) -> str:
+        """Start what waits first in a session, or name the limit that it waits for; on a disk that refuses, later."""
         while True:
             try:
                 return await self._next(session)
             except KagedError as error:
                 if error.code != "unavailable":
                     log.warning("what waits in session %s cannot be started: %s", session, error.message)
-                    return None
+                    return ""
                 log.warning("what waits in session %s cannot be started yet: %s", session, error.message)
                 await asyncio.sleep(AGAIN_S)
 
-    async def _next(self, session: str) -> None:
+    async def _next(self, session: str) -> str:
         found = await self._get(session)
         if not found.queue or found.state not in (SessionState.IDLE, SessionState.QUEUED):
-            return
+            return ""
         message = found.queue[0]
         with contextlib.suppress(rows.Changed, IllegalTransition):  # whoever was first has told of it
             try:
                 prepared = await prepare(self._ports, found.project, session)
                 await self._begin(found, message, prepared, Actor(message.actor, "queue"), limited=True)
-            except rows.NoRoom:
+            except rows.NoRoom as full:
                 if found.state is SessionState.IDLE:
                     await self._line_up(found)
+                return full.limit
             except IllegalTransition:
                 raise
             except KagedError as error:
                 if error.code == "unavailable":
                     raise
                 words = f"What waits was not started: {error.message}"
-                also = partial(_hold, session=session) if found.state is SessionState.QUEUED else None
-                told = NewEvent("error", {"code": error.code, "message": words})
-                await self._ports.journal.append(session, [told], also=also)
+                told, also = [NewEvent("error", {"code": error.code, "message": words})], None
+                if found.state is SessionState.QUEUED:
+                    told.append(NewEvent("session.updated", {"state": SessionState.IDLE}))
+                    also = partial(_hold, session=session)
+                await self._ports.journal.append(session, told, also=also)
+        return ""
 
 
 def _hold(connection: apsw.Connection, session: str) -> None:

@@ -39,6 +39,8 @@ async def recover(ports: SessionPorts, executor: Executor, *, crashed: bool, by_
     for session in await ports.db.read(rows.open_runs):
         run = session.run
         assert run is not None
+        if run.state not in ACTIVE and not alive:
+            continue  # nothing is left of it to follow, so its journal need not be read
         try:
             found = await read_conversation(ports.journal, session.id)
         except KagedError as error:

@@ -92,6 +92,7 @@ class NoRoom(KagedError):
 
     def __init__(self, limit: str, most: int) -> None:
         super().__init__("conflict", f"{most} runs are at work, as many as `[limits] {limit}` allows.")
+        self.limit = limit
 
 
 def set_queue(connection: apsw.Connection, found: Session, queue: Sequence[Waiting]) -> None:
@@ -165,6 +166,13 @@ def move_run(connection: apsw.Connection, run: str, given: RunInput, *, reason: 
         _update(connection, "runs", run, ended_at=clock.iso(), outcome=step.state, reason=reason)
     connection.execute("UPDATE sessions SET run_state = ?2 WHERE id = ?1 AND run_id = ?3", (session, step.state, run))
     return int(epoch)
+
+
+def begin_run(connection: apsw.Connection, run: str) -> None:
+    """A run begins its work. It waits at once when a command of an earlier run has put a question meanwhile."""
+    move_run(connection, run, RunInput.BEGIN)
+    if _is_asked(connection, run):
+        start_waiting(connection, run)
 
 
 def insert_attention(connection: apsw.Connection, item: Attention) -> None:
@@ -264,10 +272,13 @@ def resolve_attention(connection: apsw.Connection, item: Attention, state: str, 
     require_open(connection, item, to_answer=state == "answered")
     closed = {"state": state, "answer": answer, "resolved_at": clock.iso(), "resolved_by": actor}
     _update(connection, "attention", item.id, **closed)
-    query = "SELECT 1 FROM attention WHERE run = ? AND state = 'open'"
-    run = item.run_id
-    if _run_state(connection, run) == RunState.WAITING and not connection.execute(query, (run,)).fetchone():
-        move_run(connection, run, RunInput.RESOLVE)
+    if _run_state(connection, item.run_id) == RunState.WAITING and not _is_asked(connection, item.run_id):
+        move_run(connection, item.run_id, RunInput.RESOLVE)
+
+
+def _is_asked(connection: apsw.Connection, run: str) -> bool:
+    """Whether a question of the run is open."""
+    return bool(connection.execute("SELECT 1 FROM attention WHERE run = ? AND state = 'open'", (run,)).get)
 
 
 def has_result(connection: apsw.Connection, session: str, call_id: str) -> bool:

@@ -57,6 +57,10 @@ class Sessions:
         self._executor.spawn(self.queues.serve())
         return taken
 
+    async def drain(self, most_s: float) -> None:
+        """Before leaving: let models and tools finish what would be lost, and begin nothing more. See `Executor`."""
+        await self._executor.drain(most_s)
+
     async def create(self, project: str, *, title: str | None = None, actor: Actor) -> Session:
         """A new session of a project that exists."""
         slug = (await self._ports.projects.get(project)).slug

@@ -14,6 +14,7 @@ from kaged.cage.client import KeeperClient
 from kaged.cage.plan import CagePlan
 from kaged.core.errors import KagedError
 from kaged.core.events import ToolSpec
+from kaged.core.tasks import Rest
 from kaged.tools.ledger import Ledger
 
 OUTPUT_CHARS = 30_000
@@ -66,7 +67,8 @@ Emit = Callable[[str, int, int], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """What one call may use. `resume_at` is how many bytes of its output were journalled before."""
+    """What one call may use. `resume_at` is how many bytes of its output were journalled before; in `rest` it may be
+    left, to be rejoined."""
 
     cage: CageSession
     call_id: str
@@ -75,6 +77,7 @@ class ToolContext:
     ledger: Ledger
     limit: int = OUTPUT_CHARS
     resume_at: int = 0
+    rest: Rest = field(default_factory=Rest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,8 @@ async def _start(ctx: ToolContext, args: ShellArguments) -> Process:
 
 
 async def _wait(ctx: ToolContext, process: Process, timeout_s: float) -> ToolResult:
-    how = await command.follow(process, command.LiveOutput(ctx.emit, ctx.resume_at))
+    with ctx.rest.here():
+        how = await command.follow(process, command.LiveOutput(ctx.emit, ctx.resume_at))
     seen = command.view(process.stream, 0, ctx.limit, ended=True)
     lines = [seen.text.rstrip("\n")] if seen.text.strip() else ["(no output)"]
     detail = command.exit_detail(how) | {"bytes": process.stream.head}
