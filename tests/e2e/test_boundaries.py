@@ -47,6 +47,7 @@ ELSEWHERE = {
     "session.archived": "no run",
     "network.allowed": "tests/sessions/test_network.py: told anew by the keeper",
     "network.denied": "tests/sessions/test_network.py: told anew by the keeper",
+    "tool.approved": "stored with its tool.call; tests/e2e/test_approvals.py",
     "tool.denied": "one commit and nothing else, like a result",
     "error": "below, with a model that cannot be reached",
 }
