@@ -1,7 +1,8 @@
 """Every check and test, each with its runner's own summary; whatever fails, fails the whole.
 
 Tests of real processes run side by side and can starve each other on a small machine: what failed there is
-run once more, alone, and both summaries are printed. A test that fails alone fails the whole.
+run once more, alone, and both summaries are printed. A test that fails alone fails the whole. The central
+stories run a second time with kaged below a path of its address; with KAGED_TEST_SUBPATH everything does.
 `--quick` leaves out the browser stories and the wild ones. Further arguments go to pytest.
 """
 
@@ -30,20 +31,22 @@ def main(arguments: list[str]) -> int:
     runner = [sys.executable, "-m", "pytest", "-q"]
     chosen = "not wild and not browser" if quick else "not wild"
     beside = [*runner, "-n", "2", "--dist", "loadfile", "-m", chosen, *rest]
+    below = [*runner, "-n", "2", "--dist", "loadfile", "-m", "central", *rest]
     wild = [*runner, "-m", "wild", *rest]
     commands = [([npm, "run", "check"], ROOT / "ui"), ([npm, "test"], ROOT / "ui"), (beside, ROOT)]
-    commands += [] if quick else [(wild, ROOT)]
+    commands += [] if quick else [(below, ROOT), (wild, ROOT)]
     worst = 0
     for command, folder in commands:
+        given = {**env, "KAGED_TEST_SUBPATH": "/some/path"} if command is below else env
         since = time.monotonic()
         sys.stdout.write(f"\n── {' '.join(Path(c).name if i == 0 else c for i, c in enumerate(command))}\n")
         sys.stdout.flush()
-        code = subprocess.run(command, cwd=folder, env=env, check=False).returncode
-        if command in (beside, wild) and code == _TESTS_FAILED:
+        code = subprocess.run(command, cwd=folder, env=given, check=False).returncode
+        if command in (beside, below, wild) and code == _TESTS_FAILED:
             sys.stdout.write("\n── the tests that failed, once more and alone\n")
             sys.stdout.flush()
             alone = [*runner, "--last-failed", "--last-failed-no-failures=none", *rest]
-            code = subprocess.run(alone, cwd=folder, env=env, check=False).returncode
+            code = subprocess.run(alone, cwd=folder, env=given, check=False).returncode
         sys.stdout.write(f"── {'ok' if code == 0 else f'failed ({code})'} in {time.monotonic() - since:.0f} s\n")
         worst = worst or code
     return worst

@@ -135,13 +135,14 @@ async def served(house: House, folder: Path) -> AsyncIterator[Served]:
     async def describe() -> dict[str, Any]:
         return {"keeper": {"limits": "nothing"}}
 
+    local = LocalFile(loaded.paths.local_file)
     async with (
         Terminals(house.db, house.keeper, audit=audit, ensure_cage=ensure, host=False) as terminals,
-        Clones(loaded, house.keeper, house.projects, audit) as clones,
+        Clones(loaded, house.keeper, house.projects, audit, local, {}) as clones,
     ):
         services = Services(
             loaded=loaded, db=house.db, journal=house.journal, audit=audit, identity=identity,
-            projects=house.projects, models=house.models, local=LocalFile(loaded.paths.local_file),
+            projects=house.projects, models=house.models, local=local,
             sessions=house.sessions, terminals=terminals, clones=clones, plan=house.ports.cages.plan, web=folder,
             system=SystemPort(
                 describe=describe, nonces=dict, reload=reload, stop=lambda: None, ready=lambda: True

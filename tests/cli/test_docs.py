@@ -12,7 +12,7 @@ from kaged.projects.files import parse
 from kaged.projects.model import BUILT_IN_TOOLS, LATER, AgentSpec, ProjectFile, ToolSetting
 from kaged.settings import nonces
 from kaged.settings.config import ENVIRONMENT
-from kaged.settings.local import Local, Provider, parse_local
+from kaged.settings.local import GitHost, Local, Provider, parse_local
 from kaged.settings.model import keys
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -87,7 +87,7 @@ def test_each_variable_is_documented() -> None:
 
 def test_local_toml_is_documented_and_its_example_loads() -> None:
     local = CONFIGURATION.partition("\n# local.toml")[2]
-    fields = {**Local.model_fields, **Provider.model_fields}
+    fields = {**Local.model_fields, **Provider.model_fields, **GitHost.model_fields}
     for name, field in fields.items():
         assert re.search(
             rf"\| `{name}` \| [^|]+ \| [^|]+ \| " + re.escape(" ".join((field.description or "").split())), local
@@ -95,6 +95,7 @@ def test_local_toml_is_documented_and_its_example_loads() -> None:
     assert local.count("\n| `") == len(fields)
     example = local.partition("```toml\n")[2].partition("```")[0]
     assert set(parse_local(example, "local.toml").providers) == {"anthropic", "ollama"}
+    assert set(parse_local(example, "local.toml").git) == {"git.example.com"}
 
 
 def test_the_project_file_is_documented_and_its_example_parses() -> None:

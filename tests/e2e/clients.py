@@ -25,6 +25,8 @@ class Browser:
     origin: str
     cookie: str
     key: str
+    base: str = ""
+    """The path that the daemon is below."""
 
     @classmethod
     def sign_in(cls, launch_url: str) -> "Browser":
@@ -33,7 +35,12 @@ class Browser:
         assert answer.status_code == 303, answer.text
         origin = "/".join(launch_url.split("/")[:3])
         key = answer.headers["location"].partition("#key=")[2]
-        return cls(origin, answer.headers["set-cookie"].split(";")[0], key)
+        base = launch_url.removeprefix(origin).partition("/launch?")[0]
+        return cls(origin, answer.headers["set-cookie"].split(";")[0], key, base)
+
+    @property
+    def url(self) -> str:
+        return self.origin + self.base
 
     @property
     def headers(self) -> dict[str, str]:
@@ -42,12 +49,12 @@ class Browser:
 
     def client(self) -> httpx2.Client:
         """An HTTP client that is this browser."""
-        return httpx2.Client(base_url=self.origin, headers=self.headers, timeout=30, verify=False)
+        return httpx2.Client(base_url=self.url, headers=self.headers, timeout=30, verify=False)
 
     def socket(self, path: str = "/api/v1/ws", protocol: str = "kaged.v1", **changes: Any) -> Any:
         """A WebSocket of the page; `changes` replace arguments of `websockets.connect`."""
         given = {
-            "uri": self.origin.replace("http", "ws", 1) + path,
+            "uri": self.url.replace("http", "ws", 1) + path,
             "subprotocols": [Subprotocol(protocol), Subprotocol(f"kaged.client.{self.key}")],
             "additional_headers": {"Cookie": self.cookie},
             "origin": Origin(self.origin),

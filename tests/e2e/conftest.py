@@ -5,8 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from e2e import harness
+from e2e.front import SUBPATH, front
 from e2e.harness import Daemon, daemon
 from e2e.zygote import Zygote
+
+
+@pytest.fixture(scope="session", autouse=True)
+def below() -> Iterator[None]:
+    """With KAGED_TEST_SUBPATH every daemon in user mode is reached below that path alone, which is its public URL."""
+    if not SUBPATH:
+        yield
+        return
+    with front() as harness.FRONT:
+        yield
+    harness.FRONT = None
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,11 @@ from typing import Any
 
 import httpx2
 
+from e2e.front import Front
 from e2e.zygote import Forked, Zygote
 
+FRONT: Front | None = None
+"""What each daemon in user mode stands behind, if anything (see `SUBPATH`)."""
 ROOT = Path(__file__).resolve().parents[2]
 READY = re.compile(r"^kaged \S+ is ready$")
 LAUNCH = re.compile(r"http://\S+/launch\?token=\S+")
@@ -50,6 +53,9 @@ class Daemon:
     zygote: Zygote | None = None
     process: subprocess.Popen[str] | Forked | None = None
     launch_url: str = ""
+    port: int = 0
+    door: str = ""
+    """Its address behind the front."""
     output: list[str] = field(default_factory=list)
 
     @property
@@ -59,7 +65,10 @@ class Daemon:
             return dict(self.only)
         for name in ("user", "c", "d", "r"):
             (self.base / name).mkdir(mode=0o700, exist_ok=True, parents=True)
-        return {**_environment(self.base), **self.extra}
+        if FRONT is not None and not self.door and "--mode=user" in self.flags:
+            self.door = FRONT.open(lambda: self.port)
+        public = {"KAGED_PUBLIC_URL": self.door} if self.door else {}
+        return {**_environment(self.base), **public, **self.extra}
 
     @property
     def home(self) -> Path:
@@ -74,8 +83,17 @@ class Daemon:
         return self.base / "c" / "kaged"
 
     @property
+    def url(self) -> str:
+        """Where browsers have it, without a slash at the end."""
+        return self.door or f"http://127.0.0.1:{self.port}"
+
+    @property
     def origin(self) -> str:
-        return "/".join(self.launch_url.split("/")[:3])
+        return "/".join(self.url.split("/")[:3])
+
+    def outside(self, launch_url: str) -> str:
+        """A launch URL, which names the daemon's own address, as one opens it from outside."""
+        return f"{self.url}/{launch_url.strip().partition('://')[2].partition('/')[2]}"
 
     def start(self, *, port: int | None = 0) -> "Daemon":
         """Start and wait for the ready block; raises with the output when it does not come."""
@@ -91,7 +109,8 @@ class Daemon:
             self.output.append(line)
             seen_ready = seen_ready or READY.match(line.rstrip()) is not None
             if found := LAUNCH.search(line):
-                self.launch_url = found[0]
+                self.port = int(found[0].split("/")[2].rpartition(":")[2])
+                self.launch_url = self.outside(found[0])
             if seen_ready and line.split()[:1] == ["stop"]:
                 return self
         code = self.reap()

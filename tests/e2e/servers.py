@@ -8,11 +8,12 @@ import io
 import json
 import os
 import socket
+import ssl
 import subprocess
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -73,6 +74,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     root: Path
     seen: list[str]
+    login: str | None
+    hold: Callable[[], object]
 
     def log_message(self, *_: Any) -> None:
         """Quiet."""
@@ -80,7 +83,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.seen.append(f"{self.command} {self.headers['Host']} {self.path}")
         where = urlsplit(self.path).path
-        if where[:9] == "/repo.git":
+        if self.login is not None and self.headers["Authorization"] != self.login:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if where.partition(".git/")[1]:
             self._git()
             return
         body = self._file(where)
@@ -112,6 +121,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         }.get(where, b"")  # fmt: skip
 
     def _git(self) -> None:
+        self.hold()
         parts = urlsplit(self.path)
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length) if length else self._chunks()
@@ -149,12 +159,28 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return body
 
 
+def certificate(file: Path, host: str) -> Path:
+    """A certificate of its own for `host` in `file`, with the key in `.key` beside it."""
+    names = ("-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}")
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    out = ("-out", str(file), "-keyout", str(file.with_suffix(".key")))
+    subprocess.run(["openssl", "req", "-x509", *curve, *names, *out], check=True, capture_output=True)
+    return file
+
+
 @contextlib.contextmanager
-def web(root: Path) -> Iterator[tuple[int, list[str]]]:
-    """A server of repositories below `root`, packages and files: its port and what was asked of it."""
+def web(
+    root: Path, *, cert: Path | None = None, login: str | None = None, hold: Callable[[], object] = lambda: None
+) -> Iterator[tuple[int, list[str]]]:
+    """A server of repositories below `root`, packages and files: its port and what was asked of it. With `cert` (see
+    `certificate`) it speaks TLS; `login` is the Authorization that it wants; git waits in `hold` for each answer."""
     seen: list[str] = []
-    handler = type("Handler", (_Handler,), {"root": root, "seen": seen})
+    handler = type("Handler", (_Handler,), {"root": root, "seen": seen, "login": login, "hold": staticmethod(hold)})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        if cert is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(cert, cert.with_suffix(".key"))
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import pytest
 
+from e2e.clients import Browser
 from e2e.harness import Daemon, daemon
 from e2e.talk import Talk, control, folded, of, talk
 from e2e.zygote import Zygote
@@ -90,6 +92,30 @@ def test_secrets_only_when_asked_and_never_over_a_file(kaged: Daemon, other: Dae
     assert "config.toml is left as it is" in done.stderr
     assert (other.config_dir / "config.toml").read_text(encoding="utf-8") == ""
     assert (other.config_dir / "local.toml").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_old_backup_brings_back_who_was_signed_out(kaged: Daemon, other: Daemon) -> None:
+    """As the page about backups warns; and what it says to do helps."""
+    browser, archive = Browser.sign_in(kaged.launch_url), str(kaged.base / "old.tar")
+    assert kaged.cli("db", "backup", "--no-projects", archive).returncode == 0
+    with kaged.api() as api:
+        (known,) = api.get("/api/v1/me/browsers").json()["items"]
+        assert api.delete(f"/api/v1/me/browsers/{known['id']}").status_code == 204
+    with browser.client() as page:
+        assert page.get("/api/v1/me").status_code == 401
+    port = kaged.port
+    kaged.stop()
+    assert other.cli("db", "restore", archive).returncode == 0
+    with daemon(other.base, port=port, zygote=other.zygote) as it:
+        back = replace(browser, origin=it.origin, base=it.url.removeprefix(it.origin))
+        with back.client() as page:
+            assert page.get("/api/v1/me").status_code == 200, "signed in again"
+            curl = ["curl", "-sS", "--unix-socket", str(it.runtime / "control.sock")]
+            where = "http://localhost/api/v1/me/browsers"
+            listed = subprocess.run([*curl, where], capture_output=True, text=True, check=True).stdout
+            assert [item["id"] for item in json.loads(listed)["items"]] == [known["id"]]
+            subprocess.run([*curl, "-f", "-X", "DELETE", f"{where}/{known['id']}"], check=True)
+            assert page.get("/api/v1/me").status_code == 401
 
 
 def test_what_is_no_whole_backup_is_refused(kaged: Daemon, other: Daemon) -> None:

@@ -160,7 +160,7 @@ def test_output_for_programs(shared: Daemon, short_tmp: Path) -> None:
     assert status["daemon"]["pid"] == shared.process.pid
     assert data(shared, "version")["daemon"] == package.__version__
     ticket = data(shared, "auth", "launch-url")
-    assert ticket["url"].startswith(shared.origin + "/launch?token=")
+    assert ticket["url"].startswith(f"http://127.0.0.1:{shared.port}/launch?token=")
     made = data(shared, "project", "new", str(short_tmp / "shop"))
     assert (made["slug"], made["trust"]) == ("shop", "trusted")
     assert {p["slug"] for p in data(shared, "project", "list")} == {"sample", "shop"}

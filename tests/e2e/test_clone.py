@@ -2,6 +2,7 @@
 the scratch machine, which has a server of its own."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -13,14 +14,17 @@ from e2e.test_story import ARGUMENTS
 pytestmark = [pytest.mark.cage, pytest.mark.timeout(240)]
 
 
-def test_the_command_line_says_what_git_says(kaged: Daemon) -> None:
+def test_the_command_line_says_why_not(kaged: Daemon) -> None:
     done = kaged.cli("project", "clone", "https://git.invalid/shop.git")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "git could not clone https://git.invalid/shop.git" in done.stderr
+    why = "there is no host git.invalid; check the name and this machine's DNS."
+    assert f"Could not clone https://git.invalid/shop.git: {why}" in done.stderr
     assert [path.name for path in (kaged.home / "projects").iterdir()] == ["sample"]
     newest = json.loads(kaged.cli("audit", "tail", "-n", "1", "--json").stdout)[0]
     assert (newest["action"], newest["object"], newest["outcome"]) == ("project.clone", "shop", "failed")
-    assert "only https://HOST/PATH is cloned" in kaged.cli("project", "clone", "ssh://git@example.com/x.git").stderr
+    said = kaged.cli("project", "clone", "git@git.example.com:x.git").stderr
+    assert 'ssh needs a deploy key: name its file as ssh_key in `[git."git.example.com"]` in local.toml.' in said
+    assert "Only https://HOST/PATH" in kaged.cli("project", "clone", "http://git.example.com/x.git").stderr
 
 
 @pytest.fixture
@@ -39,10 +43,10 @@ def test_the_console_shows_it_and_why_it_failed(kaged: Daemon, browser: Browser)
     field = page.get_by_label("Folder on this host, or URL of a git repository")
     field.fill("https://bob:secret@git.example.com/x.git")
     page.get_by_role("button", name="Clone").click()
-    expect(page.get_by_text("a URL with a user, password, query or fragment is not taken")).to_be_visible()
+    expect(page.get_by_text("A URL with a password, token, query or fragment is not taken")).to_be_visible()
     field.fill("https://git.invalid/shop.git")
     page.get_by_role("button", name="Clone").click()
-    expect(page.get_by_text("git could not clone")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("there is no host git.invalid")).to_be_visible(timeout=60_000)
 
 
 @pytest.mark.browser
@@ -72,3 +76,18 @@ def test_a_clone_under_way_is_shown_and_cancelled(kaged: Daemon, browser: Browse
         page.get_by_role("button", name="Cancel").click()
     expect(opener).to_be_focused()
     assert asked[0] == "POST" and "DELETE" in asked
+
+
+@pytest.mark.browser
+def test_a_dialog_stays_when_the_first_page_finds_its_session(kaged: Daemon, browser: Browser) -> None:
+    page = browser.new_context(service_workers="block").new_page()
+    held: list[Route] = []
+    page.route("**/api/v1/projects?*", lambda route: held.append(route))
+    page.goto(kaged.launch_url)
+    page.get_by_role("button", name="Load a folder").first.click()
+    field = page.get_by_label("Folder on this host, or URL of a git repository")
+    field.fill("/srv/shop")
+    for route in held:
+        route.continue_()
+    expect(page).to_have_url(re.compile("/sessions/"))
+    expect(field).to_have_value("/srv/shop")

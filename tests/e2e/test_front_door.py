@@ -17,7 +17,7 @@ from e2e.harness import Daemon, daemon
 from e2e.talk import Talk, check_error, control, folded, of, talk
 from e2e.zygote import Zygote
 
-pytestmark = pytest.mark.cage
+pytestmark = [pytest.mark.cage, pytest.mark.central]
 ULID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 ANONYMOUS = {"/healthz", "/readyz", "/launch", "/api/v1/versions", "/api/v1/projects/dsl/schema"}
 ON_HOST_ONLY = {
@@ -37,20 +37,20 @@ def shared(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Iterator
 def browser(shared: Daemon) -> Browser:
     """A signed-in browser."""
     done = shared.cli("auth", "launch-url")
-    return Browser.sign_in(done.stdout.strip())
+    return Browser.sign_in(shared.outside(done.stdout))
 
 
 @pytest.fixture
 async def page(browser: Browser) -> AsyncIterator[httpx2.AsyncClient]:
     """HTTP as the page of that browser."""
-    async with httpx2.AsyncClient(base_url=browser.origin, headers=browser.headers, timeout=60, verify=False) as it:
+    async with httpx2.AsyncClient(base_url=browser.url, headers=browser.headers, timeout=60, verify=False) as it:
         yield it
 
 
 @pytest.fixture
 async def stranger(shared: Daemon) -> AsyncIterator[httpx2.AsyncClient]:
     """HTTP without any identity."""
-    async with httpx2.AsyncClient(base_url=shared.origin, timeout=60, verify=False) as it:
+    async with httpx2.AsyncClient(base_url=shared.url, timeout=60, verify=False) as it:
         yield it
 
 
@@ -112,7 +112,7 @@ async def test_what_strangers_may_read(stranger: httpx2.AsyncClient) -> None:
 
 
 async def test_a_launch_url_is_used_up_by_opening_it_only(shared: Daemon, stranger: httpx2.AsyncClient) -> None:
-    url = shared.cli("auth", "launch-url").stdout.strip()
+    url = shared.outside(shared.cli("auth", "launch-url").stdout)
     for method in ("HEAD", "POST", "OPTIONS"):
         await stranger.request(method, url)
     assert (await stranger.get(url)).status_code == 303
@@ -121,12 +121,13 @@ async def test_a_launch_url_is_used_up_by_opening_it_only(shared: Daemon, strang
 
 def test_a_launch_url_below_a_path_of_the_public_url(short_tmp: Path, zygote: Zygote) -> None:
     with daemon(short_tmp, zygote=zygote, extra={"KAGED_PUBLIC_URL": "https://example.com/kaged/"}) as it:
-        below = it.launch_url.replace("/launch", "/kaged/launch")
+        own = f"http://127.0.0.1:{it.port}"
+        below = f"{own}/kaged/{it.launch_url.rpartition('/')[2]}"
         answer = httpx2.get(below, follow_redirects=False, verify=False)
         assert answer.status_code == 303
         place = httpx2.URL(below).join(answer.headers["location"])
         assert place.path == "/kaged/"
-        browser = Browser(it.origin, answer.headers["set-cookie"].split(";")[0], place.fragment.partition("key=")[2])
+        browser = Browser(own, answer.headers["set-cookie"].split(";")[0], place.fragment.partition("key=")[2])
         with browser.client() as page:
             for root in ("", "/kaged"):
                 assert page.get(f"{root}/api/v1/me").json()["id"] == "local"
@@ -209,7 +210,7 @@ async def test_a_key_holds_over_a_restart(shared: Daemon, zygote: Zygote) -> Non
         first = await session.api.post(f"{session.route}/messages", json=body, headers=key)
         assert first.status_code == 202
         await session.until("run.ended")
-    port = int(shared.origin.rpartition(":")[2])
+    port = shared.port
     shared.kill()
     await asyncio.to_thread(shared.start, port=port)
     async with control(shared) as api:
@@ -221,7 +222,7 @@ async def test_a_key_holds_over_a_restart(shared: Daemon, zygote: Zygote) -> Non
 
 async def test_writes_from_other_sites(browser: Browser, shared: Daemon) -> None:
     signed_in = {"Cookie": browser.cookie, "X-Kaged-Client": browser.key}
-    async with httpx2.AsyncClient(base_url=browser.origin, timeout=60, verify=False) as client:
+    async with httpx2.AsyncClient(base_url=browser.url, timeout=60, verify=False) as client:
         for more in (
             {"Origin": "https://evil.example.com"},
             {"Origin": "null"},
@@ -295,9 +296,9 @@ async def test_assets_are_immutable_and_compressed(stranger: httpx2.AsyncClient)
     ],
 )  # fmt: skip
 async def test_nothing_else_of_the_disk_is_served(shared: Daemon, path: str) -> None:
-    host, _, port = shared.origin.removeprefix("http://").partition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
+    reader, writer = await asyncio.open_connection("127.0.0.1", shared.port)
+    own = f"127.0.0.1:{shared.port}"
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: {own}\r\nConnection: close\r\n\r\n".encode())
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
     await writer.wait_closed()
@@ -395,7 +396,7 @@ async def test_handshakes_that_are_refused(browser: Browser) -> None:
         ({"additional_headers": {"Cookie": browser.cookie + "x"}}, 401),
         ({"subprotocols": ["kaged.v1"]}, 401),
         ({"subprotocols": ["kaged.v1", "kaged.client.wrong"]}, 401),
-        ({"uri": browser.origin.replace("http", "ws") + "/api/v1/nothing"}, 404),
+        ({"uri": browser.url.replace("http", "ws") + "/api/v1/nothing"}, 404),
     ):
         with pytest.raises(InvalidStatus) as refused:
             async with browser.socket(**changes):
@@ -404,7 +405,7 @@ async def test_handshakes_that_are_refused(browser: Browser) -> None:
 
 
 async def test_signing_out_ends_the_sockets(shared: Daemon) -> None:
-    browser = Browser.sign_in(shared.cli("auth", "launch-url").stdout.strip())
+    browser = Browser.sign_in(shared.outside(shared.cli("auth", "launch-url").stdout))
     async with browser.socket() as socket, control(shared) as api:
         assert await asked(socket, {"op": "ping"}) == {"op": "pong"}
         listed = (await api.get("/api/v1/me/browsers")).json()["items"]

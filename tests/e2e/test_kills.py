@@ -42,7 +42,7 @@ class Killed:
     def __init__(self, it: Daemon, rng: random.Random) -> None:
         self.it = it
         self.rng = rng
-        self.port = int(it.origin.rpartition(":")[2])
+        self.port = it.port
         with it.api() as api:
             self.sid = api.post("/api/v1/projects/sample/sessions", json={"title": "killed"}).json()["id"]
         browser = Browser.sign_in(it.launch_url)

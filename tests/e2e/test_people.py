@@ -36,12 +36,25 @@ def host(short_tmp: Path) -> Iterator[Daemon]:
         end_keeper(it)
 
 
+class Door:
+    """A sidecar with an address for each user; with a subpath, one that takes the path away."""
+
+    def __init__(self, front: Front, port: int) -> None:
+        self._front, self._port = front, port
+
+    def url(self, user: str, name: str = "") -> str:
+        """A new address under which everybody is `user`."""
+        said = [f"X-Kaged-Auth-Nonce: {NONCE}", f"X-Kaged-User-Id: {user}"]
+        said += [f"X-Kaged-User-Name: {name}"] if name else []
+        return self._front.open(lambda: self._port, *said, strips=True)
+
+
 @pytest.fixture
-def door(host: Daemon) -> Iterator[Front]:
+def door(host: Daemon) -> Iterator[Door]:
     with host.api() as api:
         port = int(api.get("/api/v1/system").json()["daemon"]["bind"].rpartition(":")[2])
-    with front(port) as it:
-        yield it
+    with front() as it:
+        yield Door(it, port)
 
 
 def page_of(browser: Browser, url: str, size: dict[str, int] = LAPTOP, scheme: str = "dark") -> Page:
@@ -66,7 +79,8 @@ def both(page: Page, name: str) -> None:
     page.set_viewport_size(LAPTOP)
 
 
-def test_from_no_rights_to_work_in_one_project_and_back(browser: Browser, host: Daemon, door: Front) -> None:
+@pytest.mark.central
+def test_from_no_rights_to_work_in_one_project_and_back(browser: Browser, host: Daemon, door: Door) -> None:
     alice = page_of(browser, door.url(ALICE, "Alice Archer"))
     expect(alice.get_by_test_id("user-id")).to_have_text(ALICE)
     expect(alice.get_by_test_id("claim")).to_have_text(f"kaged auth claim '{ALICE}'")
@@ -148,7 +162,7 @@ SMALL = """elements => elements.map(element => {
 """Names of elements that a finger misses 19 px above or below their middle, or that leave the screen."""
 
 
-def test_members_by_keyboard_and_by_finger(browser: Browser, host: Daemon, door: Front) -> None:
+def test_members_by_keyboard_and_by_finger(browser: Browser, host: Daemon, door: Door) -> None:
     long = "auth0|somebody.with.a.long.name@research.engineering.example.com"
     page_of(browser, door.url(long, "Ursula"))
     url = door.url(ALICE, "Alice Archer")
@@ -180,7 +194,7 @@ def test_members_by_keyboard_and_by_finger(browser: Browser, host: Daemon, door:
     expect(alice.get_by_test_id("members")).to_be_focused()
 
 
-def test_a_viewer_looks_on_in_a_terminal(browser: Browser, host: Daemon, door: Front) -> None:
+def test_a_viewer_looks_on_in_a_terminal(browser: Browser, host: Daemon, door: Door) -> None:
     url, bob_url = door.url(ALICE), door.url(BOB)
     page_of(browser, bob_url)
     alice = page_of(browser, url)

@@ -67,6 +67,7 @@ def sample_session(api: httpx2.Client) -> str:
     return str(sessions[0]["id"])
 
 
+@pytest.mark.central
 def test_fix_the_failing_test_to_green(browser: Browser, kaged: Daemon) -> None:
     page = open_console(browser, kaged)
     shot(page, "1-first-page")
@@ -100,6 +101,7 @@ def test_ten_escapes_are_denied_live(browser: Browser, kaged: Daemon) -> None:
     shot(page, "3-escapes")
 
 
+@pytest.mark.central
 def test_reload_in_mid_stream_loses_and_repeats_nothing(browser: Browser, kaged: Daemon) -> None:
     page = open_console(browser, kaged)
     words = " ".join(f"word{n}" for n in range(400))
@@ -116,7 +118,7 @@ def test_the_daemon_dies_in_mid_run_and_the_command_goes_on(browser: Browser, ka
     say(page, "run: for n in $(seq 600); do echo tick $n; sleep 0.1; done; echo all-ticks-done")
     card = page.get_by_test_id("tool-card").last
     expect(card).to_contain_text("tick 5", timeout=30_000)
-    port = int(kaged.origin.rpartition(":")[2])
+    port = kaged.port
     kaged.kill()
     keeper = [line for line in kaged.processes() if "keeper" in line]
     assert keeper, "the keeper outlives the daemon"
@@ -154,6 +156,7 @@ def test_interrupt_stops_within_a_second_and_says_what(browser: Browser, kaged: 
     until(lambda: not [p for p in kaged.processes() if "sleep 1000" in p], "the command's end")
 
 
+@pytest.mark.central
 def test_a_terminal_in_the_cage(browser: Browser, kaged: Daemon) -> None:
     page = open_console(browser, kaged)
     page.get_by_test_id("terminal-tab").click()
@@ -235,7 +238,7 @@ def test_the_network_of_a_cage(browser: Browser, kaged: Daemon, size: dict[str, 
     page.go_back()
     expect(gate).to_have_attribute("data-state", "answered")
     expect(gate).to_contain_text("decided: deny")
-    page.goto(f"{kaged.origin}/projects/sample")
+    page.goto(f"{kaged.url}/projects/sample")
     expect(page.get_by_test_id("seen")).to_contain_text("evil.example.net:443")
     expect(page.get_by_role("button", name="Allow")).to_have_count(1)
     wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")

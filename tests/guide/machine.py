@@ -1,8 +1,11 @@
-"""A scratch machine: this machine's own system under an overlay that is thrown away, with systemd as its PID 1 and a
-network of its own (systemd-nspawn). What is installed there never reaches this machine."""
+"""A scratch machine: a minimal Debian, or this machine's own system where that cannot be had, under an overlay that is
+thrown away, with systemd as its PID 1 and a network of its own (systemd-nspawn). What is installed there never reaches
+this machine."""
 
 import contextlib
+import fcntl
 import functools
+import hashlib
 import os
 import shutil
 import signal
@@ -19,6 +22,12 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
 CHECKOUT, WHEELS = "/srv/kaged", "/srv/wheels"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PACKAGES = (
+    "systemd-sysv", "dbus", "libpam-systemd", "python3", "python3-venv", "bubblewrap", "nftables", "sudo", "curl",
+    "openssl", "ca-certificates", "git", "iproute2", "procps", "ripgrep",
+)  # fmt: skip
+"""What the guide and its tests use of a Debian; kaged itself needs the interpreter, bubblewrap and nftables."""
+BUILD_S, AGAIN_S = 150, 900
 LOCK = (ROOT / "uv.lock").read_bytes()
 
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -50,8 +59,57 @@ def uv() -> str | None:
 
 
 @functools.cache
+def debian() -> tuple[Path | None, str]:
+    """A minimal Debian of this machine's own release, from the mirror that its apt uses, and the release; kept between
+    runs. Else None, and why there is none."""
+    release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
+    code = release.get("VERSION_CODENAME", "").strip('"')
+    if release.get("ID") != "debian" or shutil.which("mmdebstrap") is None:
+        return None, "mmdebstrap is not installed, or this is no Debian"
+    targets = ["apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(COMPONENT) $(REPO_URI)"]
+    listed = subprocess.run(targets, capture_output=True, text=True, check=False).stdout.split("\n")
+    mirrors = [line.split()[3] for line in listed if line.startswith(f"Debian {code} main ")]
+    if not mirrors:
+        return None, f"apt has no list of Debian {code}; run apt-get update"
+    digest = hashlib.sha256(" ".join((code, *PACKAGES)).encode()).hexdigest()[:16]
+    folder = CACHE / f"debian-{code}-{digest}"
+    with (CACHE / "debian.lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one of several test runs makes it, and says it to the others if it cannot
+        lock.seek(0)
+        when, _, problem = lock.read().partition(" ")
+        if not folder.exists() and not (when and time.time() - float(when) < AGAIN_S):
+            problem = _make_debian(folder, code, mirrors[0])
+            lock.truncate(0)
+            lock.write(f"{time.time()} {problem}" if problem else "")
+    return (folder, code) if folder.exists() else (None, problem)
+
+
+def _make_debian(folder: Path, code: str, mirror: str) -> str:
+    """Make it; nothing, or why that failed."""
+    left_out = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale")]
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="making-") as name:
+        root = Path(name) / "root"
+        # In namespaces that end with it: what it mounts and starts never outlives it.
+        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        command += ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--format=directory", *left_out]
+        command += [f"--include={','.join(PACKAGES)}", code, str(root), f"deb {mirror} {code} main"]
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BUILD_S)
+        except subprocess.TimeoutExpired:
+            return f"to make a minimal Debian took more than {BUILD_S} seconds"
+        if done.returncode != 0:
+            return f"mmdebstrap failed: {' '.join(done.stderr.split())[-300:]}"
+        root.rename(folder)
+    return ""
+
+
+@functools.cache
 def python() -> str | None:
-    """The Python that install.sh takes in the scratch machine."""
+    """A Python here that is the one which install.sh takes in the scratch machine, or like it."""
+    base, _ = debian()
+    if base is not None:
+        (name,) = (path.name for path in (base / "usr/bin").glob("python3.[0-9]*[0-9]"))
+        return shutil.which(name, path=PATH) or shutil.which(name)
     for name in ("/usr/bin/python3", "/usr/local/bin/python3"):
         test = [name, "-c", "import sys, venv; sys.exit(sys.version_info < (3, 11))"]
         if Path(name).exists() and subprocess.run(test, capture_output=True, check=False).returncode == 0:
@@ -67,8 +125,6 @@ def tool(*arguments: str) -> None:
 
 def dependencies(interpreter: str) -> Path:
     """A folder with the locked packages as wheels for that Python, and requirements.txt; filled once a lock file."""
-    import hashlib
-
     shown = subprocess.run([interpreter, "-V"], capture_output=True, text=True, check=True).stdout.split()[1]
     folder = CACHE / f"wheels-{'.'.join(shown.split('.')[:2])}-{hashlib.sha256(LOCK).hexdigest()[:16]}"
     if not (folder / "whole").exists():
@@ -95,11 +151,11 @@ def wheel(into: Path, source: Path = ROOT) -> Path:
     return into / f"kaged-{version(source)}-py3-none-any.whl"
 
 
-def _layers(base: Path) -> str:
+def _layers(base: Path, lower: Path) -> str:
     return (
         f"mount -t tmpfs -o mode=755 tmpfs {base}\n"
         f"mkdir {base}/upper {base}/work {base}/root\n"
-        f"mount -t overlay overlay -o lowerdir=/,upperdir={base}/upper,workdir={base}/work {base}/root\n"
+        f"mount -t overlay overlay -o lowerdir={lower},upperdir={base}/upper,workdir={base}/work {base}/root\n"
     )
 
 
@@ -108,6 +164,7 @@ _SUDO = '#!/bin/sh\n[ "$(id -u)" = 0 ] || { echo "sudo: not root" >&2; exit 1; }
 _PREPARE = f"""\
 cd ROOT
 printf '' > etc/machine-id
+echo '127.0.0.1 localhost scratch' > etc/hosts
 rm -rf etc/kaged var/lib/kaged opt/kaged usr/local/bin/kaged srv/kaged srv/wheels
 chroot . userdel kaged 2>/dev/null || :
 mkdir -p etc/systemd/system srv/kaged srv/wheels
@@ -177,16 +234,18 @@ def _boot(machine: Machine) -> None:
 
 
 @contextlib.contextmanager
-def machine(wheels: Path) -> Iterator[Machine]:
-    """Boot one with the folder `wheels` in it; everything of it ends afterwards."""
+def machine(wheels: Path, *, own: bool = False) -> Iterator[Machine]:
+    """Boot one with the folder `wheels` in it; everything of it ends afterwards. `own` has this machine's system in any
+    case."""
+    lower = Path("/") if own else debian()[0] or Path("/")
     with tempfile.TemporaryDirectory(prefix="kg-", dir="/tmp") as name:
         base = Path(name)
         script = [
             "set -e",
-            _layers(base),
+            _layers(base, lower),
             _PREPARE.replace("ROOT", f"{base}/root"),
             f"exec systemd-nspawn --quiet --register=no --keep-unit --private-network --console=pipe "
-            f"--machine=kg{base.name.encode().hex()[-16:]} -D {base}/root "
+            f"--machine=kg{base.name.encode().hex()[-16:]} --hostname=scratch -D {base}/root "
             f"--bind-ro={ROOT}:{CHECKOUT} --bind-ro={wheels}:{WHEELS} -b systemd.unit=scratch.target",
         ]
         with (base / "console").open("wb") as console:

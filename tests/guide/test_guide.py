@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from guide import machine as machines
 from guide.machine import Machine
 from guide.text import TEXT, sections
 
@@ -64,6 +65,14 @@ def test_the_guide_has_what_is_run_here() -> None:
     assert TWO.files["/etc/kaged/config.toml"].endswith("[ui]\nserve = true\n")
     commands = sum(script.count("\n") for section in SECTIONS.values() for script in section.scripts)
     assert commands == 3 + 5 + 3 + 2 + 3 + 8, "every command line of the guide is taken"
+
+
+def test_it_is_followed_on_a_debian_of_its_own(machine: Machine) -> None:
+    base, words = machines.debian()
+    if base is None:
+        pytest.skip(f"followed on this machine's own system under an overlay: {words}")
+    assert f"VERSION_CODENAME={words}\n" in machine.run("cat /etc/os-release")
+    assert not list((machine.root / "usr/lib").glob("node_modules")) and not (machine.root / "usr/bin/gcc").exists()
 
 
 def test_its_own_check_says_ok(guided: Machine) -> None:

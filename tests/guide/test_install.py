@@ -142,7 +142,7 @@ def test_an_interpreter_in_a_home_folder_is_copied(built: Path, short_tmp: Path)
     if not found:
         pytest.skip("there is no interpreter below a home folder here")
     gather(short_tmp, built, machines.dependencies(str(found[-1])))
-    with machines.machine(short_tmp) as it:
+    with machines.machine(short_tmp, own=True) as it:
         said = it.run(f"{INSTALL} {OFFLINE} --python {found[-1]}")
         assert "copying the interpreter" in said
         assert it.run("ls -d /opt/kaged/current/interpreter/lib/python*/test 2>&1 || :").endswith(

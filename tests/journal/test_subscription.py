@@ -126,22 +126,28 @@ async def test_closing_ends_a_waiting_iteration_and_leaves_nothing_behind(home: 
     assert not home.journal._followers
 
 
+async def cut_off(follower: Subscription, seen: list[Event | Lagged]) -> None:
+    """Cancel an iteration soon; from Python 3.14 on it may have its answer already."""
+    task = asyncio.create_task(anext(follower))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        seen.append(task.result())
+
+
 async def test_a_cancelled_iteration_loses_nothing(home: Home) -> None:
     await home.journal.append("s", [text(1)])
     async with home.journal.subscribe("session:s", 0) as follower:
-        for _ in range(3):
-            task = asyncio.create_task(anext(follower))
-            await asyncio.sleep(0)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        assert (await anext(follower)).seq == 1
-        task = asyncio.create_task(anext(follower))
-        await home.journal.head("s")
-        await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await home.journal.append("s", [text(2)])
-        assert (await anext(follower)).seq == 2
+        seen: list[Event | Lagged] = []
+        for number in (1, 2):
+            for _ in range(3):
+                await cut_off(follower, seen)
+            if len(seen) < number:
+                seen.append(await anext(follower))
+            assert seqs(seen) == list(range(1, number + 1))
+            await home.journal.append("s", [text(number + 1)])
+        assert (await anext(follower)).seq == 3
 
 
 async def test_a_position_beyond_the_head_is_said(home: Home) -> None:

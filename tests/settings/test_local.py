@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kaged.core.errors import ConfigError, KagedError
-from kaged.settings.local import Local, LocalFile, Provider, checked_provider, parse_local
+from kaged.settings.local import Local, LocalFile, Provider, checked_provider, parse_local, secret_value
 
 TEXT = """# my models
 operator_name = "Ada"
@@ -116,6 +116,23 @@ async def test_a_folder_that_cannot_be_written(file: LocalFile) -> None:
     file.path.parent.write_text("a file")
     with pytest.raises((KagedError, ConfigError), match="cannot be"):
         await file.set_alias("x", "a:b")
+
+
+def test_git_hosts() -> None:
+    text = '[git."git.example.com"]\ntoken = "hush-hush"\n[git."git.example.com:8443"]\nuser = "me"\n'
+    local = parse_local(f'{text}token = {{ env = "T" }}\nssh_key = "key"\n', "local.toml")
+    one, other = local.git["git.example.com"], local.git["git.example.com:8443"]
+    assert (one.user, other.user, other.ssh_key) == ("git", "me", "key")
+    values = [secret_value(host.token, {"T": "from-there"}) for host in (one, other) if host.token is not None]
+    assert values == ["hush-hush", "from-there"]
+    assert "hush" not in repr(local)
+    for bad in ('token = ["hush-hush"]', 'token = { env = 1, x = "hush-hush" }', 'user = "a:b"', "port = 1"):
+        with pytest.raises(ConfigError, match=r"local.toml:2: git.git.example.com") as refused:
+            parse_local(f'[git."git.example.com"]\n{bad}\n', "local.toml")
+        assert "hush" not in str(refused.value)
+    for name in ("https://git.example.com", "Git.example.com", "*.example.com"):
+        with pytest.raises(ConfigError, match="names no git host"):
+            parse_local(f'[git."{name}"]\n', "local.toml")
 
 
 def test_secrets_do_not_print_themselves() -> None:

@@ -20,20 +20,21 @@ GONE = f"{COOKIE}=; Path=/; Secure; Max-Age=0"
 
 
 class Asked(BaseHTTPRequestHandler):
-    """`/oauth2/auth`, `/oauth2/start`, `/oauth2/sign_out`."""
+    """`/oauth2/auth`, `/oauth2/start`, `/oauth2/sign_out`, or the same below a path."""
 
     def do_GET(self) -> None:
-        path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
+        below, _, path = urlsplit(self.path).path.rpartition("/oauth2/")
+        query = parse_qs(urlsplit(self.path).query)
         held = self._held()
         who = SESSIONS.get(held)
-        if path == "/oauth2/auth":
+        if path == "auth":
             given = dict(zip(("User", "Email", "Preferred-Username"), PEOPLE[who], strict=True)) if who else {}
             self._answer(202 if who else 401, {f"X-Auth-Request-{name}": value for name, value in given.items()})
-        elif path == "/oauth2/sign_out":
+        elif path == "sign_out":
             SESSIONS.pop(held, None)
             self._answer(302, {"Location": "/", "Set-Cookie": GONE})
         else:
-            self._ask("post", "/oauth2/start", query.get("rd", ["/"])[0])
+            self._ask("post", f"{below}/oauth2/start", query.get("rd", ["/"])[0])
 
     def do_POST(self) -> None:
         said = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from e2e.front import SUBPATH
 from sidecars.chains import Chain
 from sidecars.town import PUBLIC, Person, Town
 
@@ -50,7 +51,12 @@ class Caller:
 
     def request(self, path: str, *lines: Line, method: str = "GET", host: str = HOST, body: bytes = b"") -> bytes:
         """A request of nobody: with these lines only."""
-        head = [f"{method} {path} HTTP/1.1", f"Host: {host}", "X-Forwarded-Proto: https", "Accept: application/json"]
+        head = [
+            f"{method} {SUBPATH * (path[:1] == '/')}{path} HTTP/1.1",
+            f"Host: {host}",
+            "X-Forwarded-Proto: https",
+            "Accept: application/json",
+        ]
         if body:
             lines = (*lines, f"Content-Length: {len(body)}")
         if not any(_raw(line).lower().startswith(b"connection:") for line in lines):

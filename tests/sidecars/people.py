@@ -8,6 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from e2e.front import SUBPATH
 from sidecars.chains import Chain
 from sidecars.town import LOGIN_FILE, PUBLIC, Person, Town
 
@@ -54,7 +55,7 @@ def sign_in(page: Page, chain: Chain, town: Town, person: Person, path: str = PR
     """Open a path of the console and sign in on the way, as the chain has it."""
     if chain.tailnet:
         town.install(LOGIN_FILE, f"Tailscale-User-Login: {person.email}\nTailscale-User-Name: {person.name}\n")
-    page.goto(PUBLIC + path)
+    page.goto(town.public + path)
     if not chain.tailnet:
         press(page, person)
     expect(page.locator(INSIDE)).to_be_visible()
@@ -72,7 +73,7 @@ def press(page: Page, person: Person) -> None:
     page.get_by_role("button", name=person.sub, exact=True).first.click()
 
 
-def asked(page: Page, path: str = "/api/v1/me", method: str = "GET") -> dict[str, Any]:
+def asked(page: Page, path: str = f"{SUBPATH}/api/v1/me", method: str = "GET") -> dict[str, Any]:
     """What an API call of the page is answered: status (302 for any redirect) and text."""
     return dict(page.evaluate(ASK, [path, method]))
 

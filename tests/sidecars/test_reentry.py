@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Error, Page, expect
 
 from sidecars.chains import CHAINS, Chain
 from sidecars.people import come, new_session, press, sign_in
-from sidecars.town import ALICE, IDP, PUBLIC, Town
+from sidecars.town import ADDRESS, ALICE, IDP, Town
 
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(240)]
 KAGED = re.compile(r"\.?kaged\.example\.com")
@@ -31,7 +31,7 @@ def back_in(page: Page, place: str) -> None:
     """She signs in where the page has led her, and is where she was."""
     login = page.get_by_role("button", name=ALICE.sub, exact=True).first
     expect(login).to_be_visible(timeout=20_000)
-    assert not page.url.startswith(f"{PUBLIC}/projects"), "the page has left"
+    assert not page.url.startswith(f"{ADDRESS}/projects"), "the page has left"
     press(page, ALICE)
     expect(page.get_by_test_id("composer")).to_have_value("say: not lost")
     assert page.url == place

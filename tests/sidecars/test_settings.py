@@ -3,12 +3,13 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
+from e2e.front import SUBPATH
 from e2e.harness import until
 from sidecars import chains
 from sidecars.bytes import Caller
 from sidecars.chains import CHAINS, DIRECT, Chain
 from sidecars.people import asked, come, cookies, new_session, sign_in
-from sidecars.town import ALICE, PUBLIC, Town, config
+from sidecars.town import ADDRESS, ALICE, PUBLIC, Town, config
 
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(240)]
 
@@ -28,7 +29,7 @@ def test_everything_works_below_a_path(here: Town, chain: Chain, browser: Browse
     here.restart(config(f"{BELOW}/"), BELOW)
     with chain.up(here):
         page = come(browser)
-        sign_in(page, chain, here, ALICE, "/kaged/projects/bread")
+        sign_in(page, chain, here, ALICE)
         new_session(page)
         assert page.url.startswith(f"{PUBLIC}/kaged/projects/bread/sessions/")
         expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "open")
@@ -58,8 +59,8 @@ def test_t2_only_the_sidecars_account_and_a_way_out(here: Town, browser: Browser
     chain = CHAINS[0]
     if (lacking := chain.missing()) is not None:
         pytest.skip(f"the {chain.name} chain: {lacking}")
-    lines = ['sidecar_peers = ["uid:oauth2-proxy"]', 'logout_url = "/oauth2/sign_out"']
-    here.restart(config(PUBLIC, *lines))
+    lines = ['sidecar_peers = ["uid:oauth2-proxy"]', f'logout_url = "{SUBPATH}/oauth2/sign_out"']
+    here.restart(config(ADDRESS, *lines))
     with chain.up(here):
         page = come(browser)
         sign_in(page, chain, here, ALICE)

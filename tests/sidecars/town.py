@@ -24,11 +24,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from e2e.front import SUBPATH
 from e2e.harness import ROOT, Daemon, until
 from e2e.system import GUIDE, Host, host
 
 HERE = Path(__file__).parent
 PUBLIC = "https://kaged.example.com"
+ADDRESS = PUBLIC + SUBPATH
+"""Where people have kaged, and the sidecar's own pages."""
 IDP = "https://idp.example.com"
 LOGIN_FILE = "/run/kaged/ts.login"
 """Whose node calls, for the chain behind `tailscale serve`."""
@@ -78,7 +81,7 @@ class Town:
     machine: Host
     daemon: Daemon
     nonce: str
-    public: str = PUBLIC
+    public: str = ADDRESS
     running: list[Running] = field(default_factory=list)
     routes: list[str] = field(default_factory=list)
     edge: Running = field(init=False)
@@ -140,7 +143,7 @@ class Town:
         """The node that calls is nobody's from now on."""
         (self.machine.root / LOGIN_FILE.lstrip("/")).unlink()
 
-    def restart(self, config: str, public: str = PUBLIC) -> None:
+    def restart(self, config: str, public: str = ADDRESS) -> None:
         """The daemon with another config.toml, and at another address."""
         self.public = public
         self.daemon.stop(signal.SIGTERM)
@@ -148,7 +151,7 @@ class Town:
         self.daemon.start(port=None)
 
 
-def config(public_url: str = PUBLIC, *auth: str) -> str:
+def config(public_url: str = ADDRESS, *auth: str) -> str:
     """The guide's file, with the address, the admins and the lines of `[auth]` that an operator adds to it."""
     text = GUIDE.replace("[daemon]\n", f'[daemon]\npublic_url = "{public_url}"\n')
     lines = [f"admins = {json.dumps((ALICE.sub, ALICE.email))}", *auth]

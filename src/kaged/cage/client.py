@@ -6,7 +6,7 @@ import itertools
 import os
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, Self
@@ -145,6 +145,7 @@ class KeeperClient:
         self._early: deque[dict[str, Any]] = deque(maxlen=20_000)
         self._processes: dict[str, Process] = {}
         self._changes: dict[int, Changes] = {}
+        self._refusals: dict[str, list[tuple[str, str]]] = {}
         self._numbers = itertools.count(1)
         self._turns = Turns()
         self._connection = Connection(sock, self._event, self._lost, self._adopt)
@@ -296,6 +297,15 @@ class KeeperClient:
             del self._changes[number]
             self._connection.tell("unwatch", cage=cage_id, watch=number)
 
+    @contextlib.contextmanager
+    def refusals(self, cage_id: str) -> Iterator[list[tuple[str, str]]]:
+        """What the gate refuses a cage until the block is left: hosts and reasons. `on_network` hears it too."""
+        refused = self._refusals[cage_id] = list[tuple[str, str]]()
+        try:
+            yield refused
+        finally:
+            del self._refusals[cage_id]
+
     async def shutdown(self) -> None:
         """End the keeper and everything in it; returns when nothing is left."""
         keeper = os.pidfd_open(self.pid)
@@ -353,6 +363,8 @@ class KeeperClient:
     def _event(self, fields: dict[str, Any]) -> None:
         kind = fields["ev"]
         if kind in ("network", "ask", "ask_done"):
+            if fields.get("verdict") == "denied" and fields["cage"] in self._refusals:
+                self._refusals[fields["cage"]].append((fields["host"], fields["reason"]))
             self._hooks[kind](fields) if kind in self._hooks else self._early.append(fields)
         elif kind == "changed":
             if (changes := self._changes.get(fields["watch"])) is not None:

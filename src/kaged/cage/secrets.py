@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from kaged.cage.advice import refuse
 from kaged.projects.cage_spec import CageSpec
-from kaged.settings.local import Local
+from kaged.settings.local import Local, secret_value
 
 SHORTEST = 8
 """A shorter value could not be masked in what programs put out without masking ordinary words too."""
@@ -19,7 +19,7 @@ def secret_values(spec: CageSpec, local: Local, environ: Mapping[str, str] | Non
         name = secret.source.removeprefix("local:")
         source = local.secrets.get(name)
         key, place = f"cage.secrets[{index}].from", f"{name!r} in [secrets] of local.toml"
-        value = source if isinstance(source, str) else environ.get(source["env"], "") if source else ""
+        value = secret_value(source, environ) if source is not None else ""
         if source is None:
             raise refuse(key, f"there is no {place}; add it there")
         if not value:

@@ -60,14 +60,18 @@ def new(target: Target, path: str, as_json: bool) -> None:
     output.show(loaded, as_json, _lines(loaded))
 
 
-@output.command(project, "kaged project clone https://git.example.com/shop.git", json=True)
+@output.command(
+    project, "kaged project clone https://git.example.com/shop.git", "kaged project clone git@git.example.com:shop.git",
+    json=True,
+)  # fmt: skip
 @click.argument("url")
 @click.option("--slug", metavar="NAME", help="Name of the folder and the project; default: by the URL.")
 def clone(target: Target, url: str, slug: str | None, as_json: bool) -> None:
     """Clone the git repository URL as a project.
 
     It lands below the first of [projects] roots and starts untrusted. git runs in a cage that reaches the URL's host
-    and nothing else. Ctrl-C cancels it and leaves nothing behind."""
+    and nothing else. A private repository needs a token (https) or a deploy key (ssh) in [git."HOST"] of local.toml.
+    Ctrl-C cancels it and leaves nothing behind."""
     api = target.api()
     state = api.post("/projects/clone", {"url": url, **({} if slug is None else {"slug": slug})})
     said = ""
@@ -82,7 +86,7 @@ def clone(target: Target, url: str, slug: str | None, as_json: bool) -> None:
         api.delete(f"/clones/{state['id']}")
         raise
     if state["state"] != "done":
-        raise KagedError("bad_request", state["problem"] or "the clone was cancelled")
+        raise KagedError("bad_request", state["problem"])
     loaded = api.get(f"/projects/{part(state['project'])}")
     output.show(loaded, as_json, _lines(loaded))
 

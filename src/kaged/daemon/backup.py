@@ -75,7 +75,7 @@ def backup(loaded: Loaded, target: Path, *, secrets: bool, projects: bool, say: 
     try:
         with as_owner(home), tempfile.TemporaryDirectory(prefix=".backup-", dir=home) as name:
             stage = Path(name)
-            manifest = _collect(loaded.paths, stage, ("config.toml", *(SECRET if secrets else ())), say)
+            manifest = _collect(loaded.paths, stage, ("config.toml", "known_hosts", *(SECRET if secrets else ())), say)
             own = ["-C", str(home), "projects"] if projects and loaded.paths.projects_dir.is_dir() else []
             say(f"writing {target}")
             packed = ["-z"] if target.suffix in (".gz", ".tgz") else []

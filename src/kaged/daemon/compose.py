@@ -104,7 +104,7 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
                 host=loaded.config.terminals.host is True,
             )
         )  # fmt: skip
-        clones = await stack.enter_async_context(Clones(loaded, keeper, projects, audit))
+        clones = await stack.enter_async_context(Clones(loaded, keeper, projects, audit, local, parts.environ))
         describe = partial(_describe, parts, life, reload)
         yield Services(
             loaded=loaded, db=db, journal=journal, audit=audit, identity=identity, projects=projects,

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -65,6 +65,9 @@ def _target(text: str) -> str:
 _ENV_NAME = matching(
     "[A-Za-z_][A-Za-z0-9_]*", 'must be the name of an environment variable, such as "ANTHROPIC_API_KEY"'
 )
+_GIT_HOST = matching(
+    r"[a-z0-9][a-z0-9.-]*(:[1-9][0-9]{0,4})?", '{!r} names no git host; allowed: "git.example.com" or "HOST:PORT"'
+)
 _KEY = matching("[!-~]+", "must be printable ASCII without spaces: was it pasted whole?")
 
 
@@ -108,6 +111,26 @@ def _secret(value: object) -> object:
     raise ValueError('expected text in quotes, or { env = "NAME" }')
 
 
+Secret = Annotated[str | dict[Literal["env"], str], BeforeValidator(_secret)]
+"""A secret itself, or the environment variable that holds it."""
+
+
+def secret_value(source: Secret, environ: Mapping[str, str]) -> str:
+    """The secret; empty when its variable is not set."""
+    return source if isinstance(source, str) else environ.get(source["env"], "")
+
+
+class GitHost(Section):
+    """One `[git."HOST"]` table: what `kaged project clone` shows that host, and no other."""
+
+    user: Annotated[str, matching("[!-9;-~]+", "must be printable ASCII, without spaces and colons")] = "git"
+    """Name that goes with `token`."""
+    token: Secret | None = Field(default=None, repr=False)
+    """Token or password for https: `token = "…"`, or `token = { env = "NAME" }`."""
+    ssh_key: str | None = None
+    """Private key for ssh, without a passphrase: a file's path, or its name in the configuration folder."""
+
+
 class Local(Section):
     """The whole of local.toml."""
 
@@ -117,9 +140,9 @@ class Local(Section):
     """Short names of models: `smart = "anthropic:model-name"`. `default` is what agents use without one."""
     providers: dict[Annotated[str, AfterValidator(_name("provider"))], Provider] = {}
     """Model services by name."""
-    secrets: dict[str, Annotated[str | dict[Literal["env"], str], BeforeValidator(_secret)]] = Field(
-        default_factory=dict, repr=False
-    )
+    git: dict[Annotated[str, _GIT_HOST], GitHost] = {}
+    """Credentials of git hosts, for `kaged project clone`: `[git."git.example.com"]`, or with a port of its own."""
+    secrets: dict[str, Secret] = Field(default_factory=dict, repr=False)
     """Secrets for `cage.secrets` of projects: `token = "…"`, or `token = { env = "NAME" }`."""
 
 

@@ -51,6 +51,7 @@ class Paths:
         return self.config_file.parent
 
     local_file = _In("config_dir", "local.toml")  # What belongs to this machine's operator: aliases and providers
+    known_hosts = _In("config_dir", "known_hosts")  # Keys of the ssh servers that projects are cloned from
     env_file = _In("config_dir", "env")  # Where systemd takes the nonce from at start (`EnvironmentFile=`)
     auth_cookie = _In("runtime", "auth-cookie")  # The current launch token (0600)
     launch_url = _In("runtime", "launch-url")  # The current launch URL (0600)

@@ -3,14 +3,12 @@
 import asyncio
 import contextlib
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
-
-from pydantic import ValidationError
 
 from kaged.audit.chain import Outcome
 from kaged.audit.log import Audit
@@ -22,21 +20,20 @@ from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.core.ids import new_ulid
 from kaged.core.tasks import owned
-from kaged.projects.cage_spec import CageSpec
 from kaged.projects.service import Projects
 from kaged.projects.templates import slug_for
 from kaged.settings.config import Loaded
+from kaged.settings.local import LocalFile
+from kaged.workspace.failure import host_key, reason
+from kaged.workspace.source import ENV, KEY, KNOWN_HOSTS, WALLTIME_S, Access, Source, access
+from kaged.workspace.source import parse as source_of
 
 STAGING = ".clone-"
-WALLTIME_S = 3600.0
 PACE_S = 0.3
 KEPT = 20
-PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")  # An own server; never this host's loopback
-GIT = (
-    "git", "-c", "core.hooksPath=/dev/null", "-c", "credential.helper=", "-c", "protocol.allow=never",
-    "-c", "protocol.https.allow=always", "clone", "--progress", "--no-recurse-submodules", "--template=", "--",
-)  # fmt: skip
-ENV = {"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_LFS_SKIP_SMUDGE": "1"}
+LIMIT_S = 30.0  # of a helper's command in the cage
+_HOST_KEY = re.compile(r"(REMOTE HOST IDENTIFICATION HAS CHANGED)|Host key verification failed")
+_KEY_KIND = re.compile(r"(ED25519|ECDSA|RSA) (?:host )?key")
 
 
 State = Literal["running", "done", "failed", "cancelled"]
@@ -65,10 +62,12 @@ class Clones:
 
     def __init__(
         self, loaded: Loaded, keeper: KeeperClient, projects: Projects, audit: Audit,
-        hosts: Mapping[str, str] | None = None,
+        local: LocalFile, environ: Mapping[str, str], hosts: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
-        """`hosts` gives the address of names, this host's own included, and allows plain http to them (tests)."""
+        """`environ` has the tokens that local.toml names. `hosts` gives the address of names, this host's own included,
+        and allows plain http to them (tests)."""
         self._root, self._limit = loaded.config.projects.roots[0], loaded.config.limits.clone_bytes
+        self._paths, self._local, self._environ = loaded.paths, local, environ
         self._never = (loaded.paths.config_dir, loaded.paths.home, loaded.paths.runtime, loaded.paths.audit_log)
         self._keeper, self._projects, self._audit, self._hosts = keeper, projects, audit, dict(hosts or {})
         self._clones: dict[str, Clone] = {}
@@ -92,7 +91,7 @@ class Clones:
     def get(self, clone_id: str) -> Clone:
         """One that is under way, or of the last that ended. KagedError not_found."""
         if (clone := self._clones.get(clone_id)) is None:
-            raise KagedError("not_found", f"there is no clone {clone_id}")
+            raise KagedError("not_found", f"There is no clone {clone_id}.")
         return clone
 
     async def cancel(self, clone_id: str) -> None:
@@ -102,15 +101,17 @@ class Clones:
             clone.task.cancel()
             await asyncio.wait({clone.task})
             if clone.state == "running":  # it had not begun
-                clone.state, clone.task = "cancelled", None
+                clone.state, clone.problem, clone.task = "cancelled", _cancelled(clone), None
 
     async def start(self, url: str, slug: str | None, actor: Actor) -> Clone:
         """Begin to clone `url` into a folder named `slug` (default: by the URL). KagedError: bad_request for a URL or
         name that is not taken, conflict for a folder that exists."""
-        spec = self._spec(url)
-        name = slug_for(slug or urlsplit(url).path.rstrip("/").rpartition("/")[2].removesuffix(".git"))
+        source = source_of(url, self._hosts)
+        name = slug_for(slug or source.name)
         if slug is not None and name != slug:
-            raise KagedError("bad_request", f"{slug!r} cannot name a project; {name!r} can")
+            raise KagedError("bad_request", f"The name {slug!r} cannot be a project's; {name!r} can.")
+        local = await self._local.load()
+        given = await asyncio.to_thread(access, source, local, self._paths, self._environ, self._hosts)
         ended = [clone.id for clone in self._clones.values() if clone.task is None]
         for old in ended[:-KEPT]:
             del self._clones[old]
@@ -119,37 +120,18 @@ class Clones:
         await asyncio.to_thread(_free, self._root / name)
         clone = Clone(new_ulid(), url, name, clock.iso())
         self._clones[clone.id] = clone
-        clone.task = self._group.create_task(self._run(clone, spec, actor), name=f"clone {url}")
+        clone.task = self._group.create_task(self._run(clone, source, given, actor), name=f"clone {url}")
         return clone
 
-    def _spec(self, url: str) -> CageSpec:
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-        except ValueError as error:
-            raise KagedError("bad_request", f"this is no URL: {error}") from None
-        odd = not url.isprintable() or {" ", "*"} & set(url) or not host
-        if odd or (parts.scheme != "https" and host not in self._hosts):
-            words = "only https://HOST/PATH is cloned"
-            raise KagedError("bad_request", f"{words}; clone anything else by hand and load the folder")
-        if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-            words = "a URL with a user, password, query or fragment is not taken: it would be stored with the project"
-            raise KagedError("bad_request", f"{words}; clone private repositories by hand and load the folder")
-        own = [f"{address}/32" for address in self._hosts.values()]
-        net = {"allow": [f"{host}:{port}"], "hosts": self._hosts, "private": [*PRIVATE, *own]}
-        try:
-            return CageSpec.model_validate({"net": net, "limits": {"walltime": WALLTIME_S}})
-        except ValidationError as error:
-            words = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise KagedError("bad_request", f"{url}: {words}") from None
-
-    async def _run(self, clone: Clone, spec: CageSpec, actor: Actor) -> None:
+    async def _run(self, clone: Clone, source: Source, given: Access, actor: Actor) -> None:
         staging = self._root / f"{STAGING}{clone.id}"
         state: State = "failed"
         try:
             staging.mkdir(mode=0o700, parents=True)
             try:
-                await self._fetch(clone, spec, staging)
+                await self._fetch(clone, source, given, staging)
+            except KagedError as error:
+                raise KagedError(error.code, source.problem(error.message)) from error
             finally:
                 await asyncio.shield(self._keeper.drop_cage(staging.name))
             clone.project = await self._take(clone, staging / "repo", actor)
@@ -157,9 +139,9 @@ class Clones:
         except KagedError as error:
             clone.problem = error.message
         except OSError as error:
-            clone.problem = f"{error.filename or staging}: {error.strerror}"
+            clone.problem = source.problem(f"{error.filename or staging}: {error.strerror}")
         except asyncio.CancelledError:
-            state = "cancelled"
+            state, clone.problem = "cancelled", _cancelled(clone)
             raise
         finally:
             await asyncio.shield(self._end(clone, state, staging, actor))
@@ -172,33 +154,69 @@ class Clones:
             await self._audit.record(actor, "project.clone", clone.project or clone.slug, outcome, details)
         clone.state, clone.task = state, None
 
-    async def _fetch(self, clone: Clone, spec: CageSpec, staging: Path) -> None:
-        plan = compile_plan(spec, staging, name=clone.slug, never=self._never, environ={})
-        await self._keeper.ensure_cage(staging.name, plan)
-        http = ("-c", "protocol.http.allow=always") if self._hosts else ()
-        argv = [*GIT[:1], *http, *GIT[1:], clone.url, "repo"]
-        process = await self._keeper.run(staging.name, f"{staging.name}-git", argv, env=ENV, walltime_s=WALLTIME_S)
-        async with owned(process.wait()) as ended:
-            while not ended.done():
-                await asyncio.wait({ended}, timeout=PACE_S)
-                clone.progress, clone.bytes = _last_line(process), await asyncio.to_thread(_bytes, staging)
-                if clone.bytes > self._limit:
-                    words = f"{clone.url} is larger than [limits] clone_bytes allows ({size(self._limit)})"
-                    raise KagedError("payload_too_large", f"{words}; raise it, or clone by hand and load the folder")
-        if (process.exit and process.exit.code) != 0:
-            raise KagedError("bad_request", f"git could not clone {clone.url}: {clone.progress or 'it was ended'}")
+    async def _fetch(self, clone: Clone, source: Source, given: Access, staging: Path) -> None:
+        plan = compile_plan(given.spec, staging, name=clone.slug, never=self._never, environ={})
+        cage = staging.name
+        with self._keeper.refusals(cage) as refused:
+            await self._keeper.ensure_cage(cage, plan, secrets=given.secrets)
+            if given.key:
+                await self._keeper.write_file(cage, KNOWN_HOSTS, given.known_hosts)
+                await self._helper(cage, "install", "-m", "600", "/dev/stdin", KEY, stdin=given.key)
+            process = await self._start(cage, "git", source.argv())
+            async with owned(process.wait()) as ended:
+                while not ended.done():
+                    await asyncio.wait({ended}, timeout=PACE_S)
+                    clone.progress, clone.bytes = _last_line(process), await asyncio.to_thread(_bytes, staging)
+                    if clone.bytes > self._limit:
+                        words = f"it is larger than [limits] clone_bytes allows ({size(self._limit)}); raise it"
+                        raise KagedError("payload_too_large", f"{words}, or clone it by hand and load the folder")
+            if (process.exit and process.exit.code) != 0:
+                raise KagedError("bad_request", await self._why(cage, source, given, process, refused))
+
+    async def _why(
+        self, cage: str, source: Source, given: Access, process: Process, refused: Sequence[tuple[str, str]]
+    ) -> str:  # fmt: skip
+        said = _said(process)
+        if process.exit and process.exit.reason == "walltime":
+            return f"it took more than {WALLTIME_S / 60:.0f} minutes; clone it by hand and load the folder"
+        if (wrong := _HOST_KEY.search(said)) and not refused:
+            kind = _KEY_KIND.search(said)
+            scan = ("ssh-keyscan", "-T", "10", "-t", kind[1].lower() if kind else "ed25519", "-p", str(source.port))
+            scanned = await self._helper(cage, *scan, source.host)
+            return host_key(source, scanned, changed=wrong[1] is not None, known_hosts=str(self._paths.known_hosts))
+        if given.key and "Permission denied (" in said:  # of a key that it cannot use, ssh says no more than that
+            said += "\n" + await self._helper(cage, "ssh-keygen", "-y", "-P", "", "-f", KEY)
+        return reason(source, said, refused, folder=str(self._root), token=bool(given.secrets))
+
+    async def _helper(self, cage: str, *argv: str, stdin: bytes | None = None) -> str:
+        """Run a small command in the cage; what it put out."""
+        process = await self._start(cage, argv[0], argv, stdin=stdin is not None)
+        if stdin is not None:
+            await process.write(stdin)
+            await process.close_stdin()
+        await process.wait()
+        return _said(process)
+
+    async def _start(self, cage: str, name: str, argv: Sequence[str], *, stdin: bool = False) -> Process:
+        limit = WALLTIME_S if name == "git" else LIMIT_S
+        try:
+            return await self._keeper.run(cage, f"{cage}-{name}", argv, env=ENV, stdin=stdin, walltime_s=limit)
+        except KagedError as error:
+            if error.code == "not_found":
+                raise KagedError("unavailable", f"{name} is not installed on this machine; install it") from error
+            raise
 
     async def _take(self, clone: Clone, repo: Path, actor: Actor) -> str:
         """Put the whole clone in its place, and load it, untrusted; it stays when it cannot be loaded."""
         place = self._root / clone.slug
         await asyncio.to_thread(_free, place)
         if await asyncio.to_thread(repo.is_symlink):
-            raise KagedError("bad_request", f"git made a link of {clone.url}, which is no project")
+            raise KagedError("bad_request", f"Could not clone {clone.url}: git made a link of it, which is no project.")
         await asyncio.to_thread(repo.rename, place)
         try:
             return (await self._projects.load(place, actor=actor, create=True)).slug
         except KagedError as error:
-            words = f"cloned into {place}, which could not be loaded: {error.message}"
+            words = f"The clone is in {place}, and could not be loaded: {error.message}"
             raise KagedError(error.code, words, error.details) from error
 
 
@@ -208,13 +226,22 @@ def _free(place: Path) -> None:
 
 
 def _exists(place: Path) -> KagedError:
-    return KagedError("conflict", f"{place} exists already; load it, or choose another slug")
+    return KagedError("conflict", f"The folder {place} exists already: load it, or choose another slug.")
+
+
+def _cancelled(clone: Clone) -> str:
+    return f"The clone of {clone.url} was cancelled; nothing of it is left."
+
+
+def _said(process: Process) -> str:
+    """The end of what a command put out, printable, a line each."""
+    _, data = process.stream.read(max(process.stream.start, process.stream.head - 4000), 4000)
+    lines = data.decode("utf-8", "replace").replace("\r", "\n").split("\n")
+    return "\n".join("".join(filter(str.isprintable, line))[:300] for line in lines if line.strip())
 
 
 def _last_line(process: Process) -> str:
-    _, data = process.stream.read(max(process.stream.start, process.stream.head - 2000), 2000)
-    lines = data.decode("utf-8", "replace").replace("\r", "\n").split("\n")
-    return "".join(c for c in next((line for line in reversed(lines) if line.strip()), "") if c.isprintable())[:300]
+    return _said(process).rpartition("\n")[2]
 
 
 def _bytes(folder: Path) -> int:

@@ -80,7 +80,7 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
           hint={
             isUrl
               ? "Cloned below kaged's projects by git in a cage that reaches this host and nothing else."
-              : "An absolute path, or https://… The agent will see this folder and nothing else of the host."
+              : "An absolute path, or https://… or git@… The agent will see this folder and nothing else of the host."
           }
           readOnly={busy || clone !== null}
           value={path}

@@ -82,12 +82,14 @@ export function usePlace(): Place {
   return useStore(place);
 }
 
+/** `replace` is a page's own doing: the reader has not left, and a dialog that they opened meanwhile stays. */
 export function go(next: Place, how: "push" | "replace" = "push"): void {
   const href = urlOf(pathOf(next)).href;
   if (href === window.location.href) return;
-  if (how === "push") history.pushState(null, "", href);
-  else history.replaceState(null, "", href);
-  for (const run of leavers) run();
+  if (how === "push") {
+    history.pushState(null, "", href);
+    for (const run of leavers) run();
+  } else history.replaceState(null, "", href);
   place.set(next);
 }
 
