@@ -18,7 +18,8 @@ from real_keeper import LiteralPlan, alive, connect, keeper, kill, mark, marked,
 
 MIB = 1024 * 1024
 HOG = "import time; b = bytearray({size}); print('full', flush=True); time.sleep(1000)"
-UNIFIED = Path("/sys/fs/cgroup/unified")
+V1_TOO = Path("/sys/fs/cgroup/unified")
+UNIFIED = V1_TOO if V1_TOO.exists() else V1_TOO.parent
 LIMITS = Limits(
     memory_bytes=100 * MIB, pids=50, nofile=None, fsize_bytes=None, walltime_s=None, cpu=1.5, disk_bytes=None
 )
@@ -75,6 +76,26 @@ async def test_a_cage_is_in_groups_with_its_limits(client: KeeperClient, short_t
     await process.wait()
     await client.drop_cage("c")
     await until(lambda: not any(folder.exists() for folder in folders))
+
+
+@pytest.mark.cage
+async def test_a_cage_gets_what_others_leave_except_while_it_ends(client: KeeperClient, short_tmp: Path) -> None:
+    await client.ensure_cage("c", LiteralPlan(project(short_tmp)))
+    folder = groups_of(init_of(client))[0]
+    if not (folder / "cpu.idle").exists():
+        pytest.skip("cpu.idle needs cgroup v2 and Linux 5.15")
+    group = Group({"cpu": str(folder)}, unified=True)
+
+    def now() -> tuple[int, int]:
+        return int((folder / "cpu.idle").read_text()), int((folder / "cpu.weight").read_text())
+
+    assert now()[0] == 1
+    group.release()
+    assert now() == (0, 100)
+    group.hold()
+    assert now()[0] == 1
+    group.hold()  # an idle group takes no weight, which is no failure
+    assert now()[0] == 1
 
 
 @pytest.mark.cage
@@ -142,6 +163,7 @@ async def test_groups_of_a_killed_keeper_are_removed_by_the_next(client: KeeperC
 def test_the_settings_of_both_versions() -> None:
     assert settings(LIMITS, unified=True) == [
         ("cpu", "cpu.weight", "25", False),
+        ("cpu", "cpu.idle", "1", False),
         ("memory", "memory.max", str(100 * MIB), True),
         ("memory", "memory.oom.group", "1", True),
         ("memory", "memory.swap.max", "0", False),
@@ -156,6 +178,26 @@ def test_the_settings_of_both_versions() -> None:
         "cpu.cfs_period_us",
         "cpu.cfs_quota_us",
     ]
+
+
+def test_a_kernel_without_idle_groups_weighs_them(tmp_path: Path) -> None:
+    for name in ("cpu.weight", "cpu.max"):
+        (tmp_path / name).write_text("")
+    group = Group({"cpu": str(tmp_path)}, unified=True)
+    group.hold()
+    assert (tmp_path / "cpu.weight").read_text() == "25"
+    group.release()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"cpu.weight": "100", "cpu.max": "max"}
+
+
+def test_limits_wait_while_the_controllers_are_away_but_no_group_is_made_then(tmp_path: Path) -> None:
+    group = Group(dict.fromkeys(("memory", "pids", "cpu"), str(tmp_path / "a")), unified=True)
+    with pytest.raises(FileNotFoundError):
+        group.make(LIMITS)
+    group.hold()
+    (tmp_path / "a" / "memory.max").write_text("max")
+    group.hold()
+    assert (tmp_path / "a" / "memory.max").read_text() == str(100 * MIB)
 
 
 def service(root: Path, path: str, controllers: str = "cpu io memory pids") -> Path:
@@ -176,6 +218,24 @@ def test_a_delegated_service_is_divided(tmp_path: Path) -> None:
     # Each write moves one process; in an ordinary file the second lies over the first.
     assert (base / "kaged-keeper" / "cgroup.procs").read_text() == "17" + str(os.getpid())[2:]
     assert delegated(str(tmp_path), "/system.slice/kaged.service/kaged-keeper") == str(base)
+
+
+def test_what_systemd_undid_is_divided_again(tmp_path: Path) -> None:
+    path = Path("/proc/self/cgroup").read_text().splitlines()[-1].partition("::")[2].lstrip("/")
+    base = service(tmp_path, path)
+    groups = Groups(Loop(), root=str(tmp_path))
+    assert groups.words == "cgroup v2"
+    control = base / "cgroup.subtree_control"
+    assert control.read_text() == "+memory +pids +cpu"
+    control.write_text("memory pids cpu\n")  # as the kernel tells it
+    assert not groups.renew()
+    control.write_text("")
+    assert groups.renew()
+    assert control.read_text() == "+memory +pids +cpu"
+    (base / "cgroup.controllers").write_text("")
+    control.write_text("")
+    assert not groups.renew()
+    assert groups.words == WITHOUT
 
 
 def test_of_a_desktops_scope_only_we_move(tmp_path: Path) -> None:
@@ -200,7 +260,7 @@ def test_without_any_there_are_none(tmp_path: Path) -> None:
     assert Groups(Loop(), enabled=False).words == WITHOUT
 
 
-@pytest.mark.skipif(not os.access(UNIFIED / "cgroup.procs", os.W_OK), reason="no writable cgroup v2 beside v1 here")
+@pytest.mark.skipif(not os.access(UNIFIED / "cgroup.procs", os.W_OK), reason="no writable cgroup v2 here")
 def test_a_group_of_version_2_is_killed_and_removed() -> None:
     folder = UNIFIED / f"kaged-test-{os.getpid()}"
     folder.mkdir()

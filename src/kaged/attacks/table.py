@@ -31,7 +31,7 @@ class Attack:
 
 LIMITS = "Limits"
 NOBODY = 2**22  # No process has that number
-DAC_OVERRIDE, SETUID, SYS_MODULE, SYS_RAWIO, SYS_BOOT, MKNOD = 1, 7, 16, 17, 22, 27
+DAC_OVERRIDE, DAC_READ_SEARCH, SETUID, SYS_MODULE, SYS_RAWIO, SYS_BOOT, MKNOD = 1, 2, 7, 16, 17, 22, 27
 _files, _protected, _processes = (
     partial(Attack, g) for g in ("Files outside the project", "Protected files", "Processes")
 )
@@ -152,10 +152,10 @@ ATTACKS: tuple[Attack, ...] = (
     _kernel("load another kernel",
         filtered(kexec_load=(0, 0, 0, -1), kexec_file_load=(-1, -1, 0, 0, -1)), OUTSIDE, SYS_BOOT),
     _kernel("restart the machine", filtered(reboot=(0, 0, 0, 0)), NAMESPACE),
-    _kernel("use calls of another architecture (i386, x32)", kernel.foreign_calls, NO_FILTER),
+    _kernel("use calls of another architecture (i386, x32, 32-bit ARM)", kernel.foreign_calls, NO_FILTER),
     _kernel("set the clock", filtered(clock_settime=(0, 0), settimeofday=(1, 0)), NO_FILTER),
     _kernel("set the machine's name", filtered(sethostname=(0, -1), setdomainname=(0, -1)), NAMESPACE),
-    _kernel("open files by handle", filtered(open_by_handle_at=(-1, 0, 0)), NO_FILTER),
+    _kernel("open files by handle", filtered(open_by_handle_at=(-1, 0, 0)), OUTSIDE, DAC_READ_SEARCH),
     _kernel("swap, quotas, memory nodes",
         filtered(swapon=(0, -1), quotactl=(0, 0, 0, 0), mbind=(1, 0, 0, 0, 0, 0), set_mempolicy=(99, 0, 0)), NO_FILTER),
     _kernel("switch protections off (personality)", filtered(personality=(0x40000,)), NO_FILTER),

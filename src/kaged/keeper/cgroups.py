@@ -6,7 +6,8 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from kaged.inside import init
 from kaged.keeper.loop import Loop, Timer
@@ -34,10 +35,14 @@ class Group:
         self._limits = limits
         for folder in self._places:
             os.mkdir(folder)
-        self.hold()
+        self._limit()
 
     def hold(self) -> None:
-        """Put the limits in force (again)."""
+        """Put the limits in force again, unless the controllers are away (`Groups.renew`); raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            self._limit()
+
+    def _limit(self) -> None:
         for controller, name, value, needed in settings(self._limits, unified=self._unified):
             with contextlib.nullcontext() if needed else contextlib.suppress(OSError):
                 _write(f"{self._folders[controller]}/{name}", value)
@@ -60,7 +65,8 @@ class Group:
     def release(self) -> None:
         """Take the limits of time off: what is to end, and the init that ends it, must get some to do so."""
         legacy = {"cpu.cfs_quota_us": "-1", "cpu.shares": "1024"}
-        for name, value in ({"cpu.max": "max", "cpu.weight": "100"} if self._unified else legacy).items():
+        unified = {"cpu.max": "max", "cpu.idle": "0", "cpu.weight": "100"}  # an idle group takes no weight
+        for name, value in (unified if self._unified else legacy).items():
             with contextlib.suppress(OSError):
                 _write(f"{self._folders['cpu']}/{name}", value)
 
@@ -80,17 +86,29 @@ class Groups:
         self._again: Timer | None = None
         self._unified = False
         self._bases: dict[str, str] = {}
+        self._divide: Callable[[], str] = str  # version 2: gives its folder; else there is nothing to divide
         if enabled:
             listed = dict(line.split(":", 2)[1:] for line in _read("/proc/self/cgroup").splitlines())
             self._bases = _legacy(root, listed)
-            if not self._bases and (base := _delegated(root, listed.get("", "/"))):
-                self._unified, self._bases = True, dict.fromkeys(_NEEDED, base)
+            if not self._bases:
+                self._divide = partial(_delegated, root, listed.get("", "/"))
+                self.renew()
             self._remove_stale()
 
     @property
     def words(self) -> str:
         """What holds the limits of cages here."""
         return WITHOUT if not self._bases else f"cgroup v{2 if self._unified else 1}"
+
+    def renew(self) -> bool:
+        """Divide the service's group of version 2, where it is not; whether it was not, so that limits have to be put
+        in force (again). systemd before 254 starts no daemon in a divided one, so the unit undoes it in between."""
+        if self._unified and self._bases and _divided(self._bases["cpu"]):
+            return False
+        base = self._divide()
+        if self._unified or base:
+            self._unified, self._bases = True, dict.fromkeys(_NEEDED, base) if base else {}
+        return bool(base)
 
     def make(self, limits: Limits) -> Group | None:
         """A group for a new cage; None where there are none. Raises OSError when it cannot be made."""
@@ -132,9 +150,11 @@ class Groups:
 
 def settings(limits: Limits, *, unified: bool) -> list[tuple[str, str, str, bool]]:
     """(controller, file, value, whether it has to work) for every limit that is set."""
-    # The daemon and the keeper come first when there is not enough time for all. Version 1 weighs a cage against
-    # every task beside it, and those may be anybody's.
-    found = [("cpu.weight", "25", False) if unified else ("cpu.shares", "512", False)]
+    # The daemon and the keeper come first when there is not enough time for all. With version 2 nothing else is beside
+    # a cage, so it may have what they leave (older kernels lack `cpu.idle` and weigh; an idle group takes no weight).
+    # Version 1 weighs a cage against every task beside it, and those may be anybody's.
+    idle = [("cpu.weight", "25", False), ("cpu.idle", "1", False)]
+    found = idle if unified else [("cpu.shares", "512", False)]
     if limits.memory_bytes is not None:
         size = str(limits.memory_bytes)
         if unified:  # a kernel without swap has no such file
@@ -182,6 +202,10 @@ def _delegated(root: str, path: str) -> str:
     except OSError:
         return ""
     return base
+
+
+def _divided(base: str) -> bool:
+    return set(_NEEDED) <= set(_read(f"{base}/cgroup.subtree_control").split())
 
 
 def _remove(folder: str) -> bool:

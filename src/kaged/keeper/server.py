@@ -15,7 +15,7 @@ from kaged.core import keeper_wire as wire
 from kaged.core.keeper_wire import Frame, KeeperError
 from kaged.inside import init
 from kaged.keeper import door, watch
-from kaged.keeper.cages import Cage
+from kaged.keeper.cages import Cage, State
 from kaged.keeper.cgroups import Groups
 from kaged.keeper.gate import Gate
 from kaged.keeper.kin import descendants
@@ -140,6 +140,10 @@ class Server:
             self._grace_s = float(grace)
         self._attached, self._attached_pid = link, pid
         self._grace.cancel()
+        if self.groups.renew():
+            for cage in self.cages.values():
+                if cage.group is not None and cage.state is not State.ENDING:
+                    cage.group.hold()
         facts = {"version": wire.WIRE_VERSION, "pid": os.getpid(), "started_at": self.started_at}
         request.reply({**facts, "limits": self.groups.words})
         self.gate.attended(True)
