@@ -17,6 +17,7 @@ IN_CAGES = {
     "bench_hogs",
     "bench_recovery",
     "bench_relay",
+    "bench_snapshots",
     "bench_start",
     "bench_subscribers",
     "bench_terminal",

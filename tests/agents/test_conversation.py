@@ -50,7 +50,7 @@ def test_every_handled_type_exists() -> None:
     values = [node.value for node in ast.walk(source) if isinstance(node, ast.MatchValue)]
     handled = {value.value for value in values if isinstance(value, ast.Constant)}
     assert set(SHAPES) >= handled
-    assert len(handled) == 9
+    assert len(handled) == 11
     assert set(SHAPES) >= STEPS
 
 

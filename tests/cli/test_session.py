@@ -275,3 +275,30 @@ def test_a_call_that_waits_is_shown_with_its_change_and_risk_and_answered_by_num
     assert app.asked[-1] == (f"POST {route}/A1", {"answer": "approve once"})
     assert run("session", "answer", "app", "deny: why").code == 0
     assert app.asked[-1] == (f"POST {route}/A1", {"answer": "deny: why"})
+
+
+def checkpoint(sid: str, auto: str | None, name: str | None = None) -> dict[str, Any]:
+    return {"id": sid, "created_at": "t", "files_changed": 2, "name": name, "auto": auto}
+
+
+def test_checkpoints_are_listed_and_restored_by_the_end_of_their_id(run: Any, app: Any) -> None:
+    one, two = "C" * 25 + "1", "C" * 25 + "2"
+    found = [checkpoint(two, "run"), checkpoint(one, None, "by hand")]
+    app.routes[f"GET {BASE}/{SID}/checkpoints"] = {"items": found, "next": None}
+    lines = run("session", "checkpoints", "app").out.splitlines()
+    rows = [line.split(maxsplit=3) for line in lines[1:]]
+    assert rows == [[two, "t", "2", "before a run"], [one, "t", "2", "by hand"]]
+    assert json.loads(run("session", "checkpoints", "app", "--json").out) == found
+    app.routes[f"POST {BASE}/{SID}/rollback"] = {"undo": "U" * 26, "files_changed": 3}
+    result = run("session", "rollback", "app", "c1", "--what", "files", "--force")
+    undo = f"kaged session rollback app UUUUUU --session {SID[-6:]}"
+    assert (result.code, result.out) == (0, f"restored; files changed: 3; undo it with: {undo}\n")
+    assert app.asked[-1] == (f"POST {BASE}/{SID}/rollback", {"checkpoint": one, "what": "files", "force": True})
+    result = run("session", "rollback", "app", "x")
+    assert (result.code, "no checkpoints of this session end with 'x'" in result.err) == (1, True)
+
+
+def test_a_new_session_can_work_in_a_worktree(run: Any, app: Any) -> None:
+    assert run("session", "send", "app", "Hi", "--workspace", "worktree").code == 0
+    assert (f"POST {BASE}", {"title": "Hi", "workspace": "worktree"}) in app.asked
+    assert run("session", "send", "app", "Hi", "--workspace", "worktree", "--session", "last").code == 2

@@ -32,11 +32,11 @@ SHELL, ASK, READ, EDIT = 1, 2, 3, 4
 UNKNOWN = "Unknown: kaged was restarted while this ran; check what it did before you retry."
 
 STEPS = [
-    ("message.user", 1), ("run.started", 1), ("run.begin", 1), ("message.start", 1), ("message.delta", 2),
-    ("usage.recorded", 1), ("message.end", 1),
+    ("checkpoint.created", 1), ("message.user", 1), ("run.started", 1), ("run.begin", 1),
+    ("message.start", 1), ("message.delta", 2), ("usage.recorded", 1), ("message.end", 1),
     ("tool.call", SHELL), ("command", 1), ("tool.output", 1), ("tool.result", SHELL), ("forget", 1),
     ("tool.call", ASK), ("attention.required", 1), ("attention.resolved", 1), ("tool.result", ASK),
-    ("tool.call", READ), ("tool.result", READ), ("tool.call", EDIT), ("tool.result", EDIT),
+    ("tool.call", READ), ("tool.result", READ), ("checkpoint.created", 2), ("tool.call", EDIT), ("tool.result", EDIT),
     ("message.end", 5), ("run.ended", 1), ("fold", 1),
 ]  # fmt: skip
 """Every step of the script's run."""
@@ -48,6 +48,7 @@ ELSEWHERE = {
     "network.allowed": "tests/sessions/test_network.py: told anew by the keeper",
     "network.denied": "tests/sessions/test_network.py: told anew by the keeper",
     "tool.approved": "stored with its tool.call; tests/e2e/test_approvals.py",
+    "checkpoint.restored": "tests/e2e/test_checkpoints.py: between a restore's beginning and its end",
     "tool.denied": "one commit and nothing else, like a result",
     "error": "below, with a model that cannot be reached",
 }
@@ -207,7 +208,8 @@ async def test_a_kill_there_loses_and_repeats_nothing(house: House, told: list[A
     await house.start()
     stored = await house.talk.events()
     assert len(stored) >= max(shown), "what a client saw is stored"
-    if moment.when == "before" and moment.step in ("message.user", "run.started"):
+    first = (moment.step, moment.nth) == ("checkpoint.created", 1)
+    if first or (moment.when == "before" and moment.step in ("message.user", "run.started")):
         assert of(stored, "message.user") == [], "nothing was said, and the client was not told that it was"
         await house.talk.say(SCRIPT)
     run = (await house.talk.get())["run"]["id"]

@@ -18,12 +18,14 @@ from kaged.journal.journal import Journal
 from kaged.models.resolve import Models
 from kaged.models.types import Delta, Emit, Finished, ModelEvent, ModelRequest, Usage
 from kaged.projects.service import Project, Projects
-from kaged.sessions.ports import SessionPorts
+from kaged.sessions.ports import SessionPorts, Workspace
 from kaged.sessions.service import Sessions
 from kaged.settings.config import Flags, load
 from kaged.settings.local import Local, LocalFile
 from kaged.storage.database import Database
 from kaged.tools.toolbox import Toolbox
+from kaged.workspace.snapshots import Snapshots
+from kaged.workspace.worktrees import Worktrees
 
 ME = Actor("local", "loopback", Role.ADMIN)
 PROJECT = """\
@@ -129,6 +131,8 @@ class House:
     script: Script = field(default_factory=Script)
     audit: AuditList = field(default_factory=AuditList)
     sleeps: list[float] = field(default_factory=list)
+    git: bool = False
+    """Whether checkpoints are made."""
 
     async def __aenter__(self) -> Self:
         self._stack = contextlib.AsyncExitStack()
@@ -147,6 +151,12 @@ class House:
         self.runner = AgentRunner(
             self.journal, self.models, Toolbox(), self.audit, sleep=self._sleep, jitter=lambda: 0.0
         )
+        workspace = None
+        if self.git:
+            self.snapshots = Snapshots(self.keeper, loaded.paths.snapshots)
+            await self._stack.enter_async_context(self.snapshots)
+            workspace = Workspace(self.snapshots, Worktrees(self.keeper, loaded.paths.worktrees))
+            await workspace.worktrees.settle()
         self.ports = SessionPorts(
             db=self.db,
             journal=self.journal,
@@ -156,6 +166,7 @@ class House:
             keeper=self.keeper,
             cages=Cages(loaded, {}, LocalFile(loaded.paths.local_file)),
             audit=self.audit,  # type: ignore[arg-type]
+            workspace=workspace,
         )
         self.sessions = Sessions(self.ports)
         await self._stack.enter_async_context(self.sessions)
@@ -236,11 +247,11 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def house_in(tmp_path: Path, runtime: Path) -> AsyncIterator[House]:
+async def house_in(tmp_path: Path, runtime: Path, *, git: bool = False) -> AsyncIterator[House]:
     """A house whose keeper is ended with it."""
     project = tmp_path / "demo"
     project.mkdir()
-    house = House(tmp_path / "home", runtime, project)
+    house = House(tmp_path / "home", runtime, project, git=git)
     house.home.mkdir()
     pid = None
     try:

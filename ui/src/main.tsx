@@ -8,6 +8,7 @@ import "./styles/pages.css";
 import "./styles/session.css";
 import "./styles/tools.css";
 import "./styles/network.css";
+import "./styles/checkpoints.css";
 import "./styles/text.css";
 import { adoptKeyFromFragment } from "./api/key.ts";
 import { App } from "./App.tsx";

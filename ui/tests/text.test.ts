@@ -46,6 +46,15 @@ describe("parseAnsi", () => {
 });
 
 describe("parseDiff", () => {
+  it("keeps what git says between two files out of both", () => {
+    const header = "diff --git a/y b/y\nnew file mode 100644\nindex 0000000..975fbec\n--- /dev/null\n+++ b/y\n";
+    const files = parseDiff(`--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n${header}@@ -0,0 +1 @@\n+y\n`);
+    expect(files.map((file) => [file.path, file.rows.length])).toEqual([
+      ["x", 2],
+      ["y", 1],
+    ]);
+  });
+
   it("numbers lines on both sides and marks the gap between hunks", () => {
     const [file, ...rest] = parseDiff(
       "--- a/x.py\n+++ b/x.py\n@@ -3,3 +3,3 @@ def f():\n same\n-old\n+new\n same\n@@ -20 +20,2 @@\n k\n+--- not a header\n\\ No newline at end of file\n",

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -45,7 +46,8 @@ class Calls:
             return []
         ctx = self._context(call)
         if call.started_at is not None:
-            return await self._finish(call, tool, tool.rejoin(ctx, call.part.args))
+            async with self._step(call, tool):
+                return await self._finish(call, tool, tool.rejoin(ctx, call.part.args))
         async with until(self._run.interrupt, clear(self._run, call, tool, ctx)) as clearing:
             if not clearing.done():
                 return await self._run.attention.withdraw(STOPPED)
@@ -53,6 +55,17 @@ class Calls:
         if isinstance(approved, str):
             await self._deny(call, approved)
             return []
+        async with self._step(call, tool):
+            return await self._start(call, tool, ctx, approved)
+
+    def _step(self, call: Call, tool: Tool[Any]) -> AbstractAsyncContextManager[None]:
+        """Around what a call does to files only: while it waits for an approval, others may change them."""
+        changes = tool.changes_files and not tool.read_only
+        return self._run.checkpoints.step(call) if changes and self._run.checkpoints is not None else nullcontext()
+
+    async def _start(
+        self, call: Call, tool: Tool[Any], ctx: ToolContext, approved: dict[str, Any] | None
+    ) -> list[str]:  # fmt: skip
         hashed = {"args_sha256": args_hash(call)}
         await self._audited(call, "tool.call", "allowed", hashed | ({"approved": approved} if approved else {}))
         part = call.part

@@ -12,6 +12,12 @@ NOT_RUN = "Not run: the run was stopped before this call was made."
 UNKNOWN = "Unknown: kaged was restarted while this ran; check what it did before you retry."
 STEPS = frozenset({"run.started", "message.end", "tool.call", "tool.denied", "tool.result", "attention.resolved"})
 """What shows that a run got further, unless it is the end of a message that was cut off."""
+ROLLED_BACK = "Not run: the operator rolled back to before this call."
+RESTORED = {
+    "files": "[The operator restored the project's files to an earlier state: look at them again.]",
+    "conversation": "[The operator rolled this conversation back; the project's files stayed as they are.]",
+}
+"""What the agent is told where conversation and files were not restored together."""
 CUT_OFF = "[This answer was interrupted here.]"
 
 
@@ -49,6 +55,15 @@ class Answer:
         return not self.calls and not any(isinstance(p, TextPart) and p.text.strip() for p in self.parts)
 
 
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A position to come back to: which entries there are (from, to), and which calls count as never run."""
+
+    spans: tuple[tuple[int, int], ...]
+    undone: frozenset[str]
+    open: frozenset[str]
+
+
 class Conversation:
     """The state of a session's conversation; grows by `apply`, one event after the other."""
 
@@ -61,6 +76,10 @@ class Conversation:
         self._entries: list[UserMessage | Answer] = []
         self._calls: dict[str, Call] = {}
         self._steps: dict[str, int] = {}
+        self._marks: dict[str, _Mark] = {}
+        self._spans: tuple[tuple[int, int], ...] = ()
+        self._since = 0
+        self._undone: frozenset[str] = frozenset()
         for event in events:
             self.apply(event)
 
@@ -86,6 +105,8 @@ class Conversation:
                     call.started_at = event.at
                 else:
                     call.output_end = max(call.output_end, int(data.get("end") or 0))
+            case "checkpoint.created" | "checkpoint.restored":
+                self._checkpoint(data["checkpoint_id"], data.get("what"))
             case "run.recovered":
                 self.recoveries = int(data.get("attempt") or 0)
             case "run.ended":
@@ -98,7 +119,7 @@ class Conversation:
     @property
     def last_answer(self) -> Answer | None:
         """The model's last whole message, if nothing but its own results came after it."""
-        last = self._entries[-1] if self._entries else None
+        last = next(reversed(self._shown()), None)
         return last if isinstance(last, Answer) and not last.partial else None
 
     def open_calls(self) -> list[Call]:
@@ -112,17 +133,42 @@ class Conversation:
     def messages(self) -> list[ChatMessage]:
         """What the model is sent: each call with its result, and no half answers that were made again."""
         out: list[ChatMessage] = []
-        for index, entry in enumerate(self._entries):
+        entries = self._shown()
+        for index, entry in enumerate(entries):
             if isinstance(entry, UserMessage):
                 out.append(entry)
             elif not entry.partial:
                 out.append(AssistantMessage(entry.parts))
-                out += [call.result for call in entry.calls if call.result is not None]
-            elif isinstance(next(iter(self._entries[index + 1 :]), None), UserMessage):
+                out += [self._result(call) for call in entry.calls if call.result is not None]
+            elif isinstance(next(iter(entries[index + 1 :]), None), UserMessage):
                 said = "".join(part.text for part in entry.parts if isinstance(part, TextPart))
                 if said.strip():
                     out.append(AssistantMessage([TextPart(f"{said}\n\n{CUT_OFF}")]))
         return out
+
+    def _all_spans(self) -> tuple[tuple[int, int], ...]:
+        return (*self._spans, (self._since, len(self._entries)))
+
+    def _shown(self) -> list[UserMessage | Answer]:
+        """The entries that were not rolled back."""
+        return [entry for start, end in self._all_spans() for entry in self._entries[start:end]]
+
+    def _result(self, call: Call) -> ToolMessage:
+        assert call.result is not None
+        return ToolMessage(call.id, call.part.tool, ROLLED_BACK) if call.id in self._undone else call.result
+
+    def _checkpoint(self, checkpoint: str, what: str | None) -> None:
+        """One was made, or restored (`what`)."""
+        if what is None:
+            still = frozenset(call.id for call in self.open_calls())
+            self._marks[checkpoint] = _Mark(self._all_spans(), self._undone, still)
+            return
+        mark = self._marks.get(checkpoint)
+        if what != "files" and mark is not None:
+            self._spans, self._since = mark.spans, len(self._entries)
+            self._undone = mark.undone | mark.open
+        if what in RESTORED:
+            self._entries.append(UserMessage(RESTORED[what]))
 
     def _message_end(self, data: dict[str, Any]) -> None:
         self.streaming = None

@@ -1,9 +1,11 @@
 """What a run needs from above and is told: its context, its end, and the port it calls."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from kaged.agents.conversation import Call
 from kaged.cage.plan import CagePlan
 from kaged.core.actors import Actor
 from kaged.core.events import NewEvent, Outcome
@@ -55,6 +57,13 @@ class RunAttention(AttentionPort, Protocol):
         """Take back what is open; `reason`, a sentence, is what the agent is told. Says what it was."""
 
 
+class Checkpoints(Protocol):
+    """What keeps the files as they were before a call."""
+
+    def step(self, call: Call) -> AbstractAsyncContextManager[None]:
+        """To be entered around a call that may change files; raises `StaleEpoch` and `Interrupted`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """Everything of a project that a run needs, checked before anything of the run is stored."""
@@ -83,6 +92,7 @@ class RunContext:
     interrupt: asyncio.Event = field(default_factory=asyncio.Event)
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     rest: Rest = field(default_factory=Rest)
+    checkpoints: Checkpoints | None = None
 
     @property
     def fence(self) -> Fence:

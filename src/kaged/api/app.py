@@ -9,14 +9,27 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kaged import __version__
-from kaged.api import attention, clones, errors, hub, local, people, projects, queue, sessions, system, terminals
+from kaged.api import (
+    attention,
+    checkpoints,
+    clones,
+    errors,
+    hub,
+    local,
+    people,
+    projects,
+    queue,
+    sessions,
+    system,
+    terminals,
+)  # fmt: skip
 from kaged.api.body import BodyLimit, Idempotency
 from kaged.api.services import Services
 from kaged.api.static import Console
 from kaged.core.errors import KagedError
 from kaged.identity.middleware import IdentityMiddleware, answer
 
-_MODULES = (system, people, clones, projects, sessions, attention, queue, terminals, local)
+_MODULES = (system, people, clones, projects, sessions, attention, queue, checkpoints, terminals, local)
 _ROUTERS = tuple(module.router for module in _MODULES)
 
 

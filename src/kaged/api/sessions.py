@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import PlainTextResponse
@@ -22,9 +22,10 @@ _MAX_WAIT_S = 30.0
 
 
 class CreateBody(Body):
-    """A new session."""
+    """A new session; its agent works in the project's folder, or in a git worktree of the session's own."""
 
     title: str | None = Field(None, max_length=200)
+    workspace: Literal["project", "worktree"] = "project"
 
 
 class PatchBody(Body):
@@ -50,7 +51,7 @@ def shape(session: Session) -> dict[str, Any]:
     """A session as the API shows it."""
     waiting = [whole(item) for item in session.queue]
     run = shown(session.run, "id state model provider") if session.run else None
-    about = shown(session, "id project title state head created_at updated_at created_by")
+    about = shown(session, "id project title state head created_at updated_at created_by workspace")
     return about | {"run": run, "queue": waiting}
 
 
@@ -84,7 +85,7 @@ async def list_sessions(services: Svc, actor: Caller, slug: str, page: Paged) ->
 @router.post("", name="session.create", status_code=201)
 async def create(services: Svc, actor: Caller, slug: str, body: CreateBody) -> dict[str, Any]:
     """Start a session."""
-    return shape(await services.sessions.create(slug, title=body.title, actor=actor))
+    return shape(await services.sessions.create(slug, title=body.title, workspace=body.workspace, actor=actor))
 
 
 @router.get("/{sid}", name="session.read")
@@ -100,9 +101,10 @@ async def rename(services: Svc, actor: Caller, session: Found, body: PatchBody) 
 
 
 @router.delete("/{sid}", name="session.edit", status_code=204)
-async def archive(services: Svc, actor: Caller, session: Found) -> None:
-    """Archive the session; its journal stays. A conflict while a run is going."""
-    await services.sessions.archive(session.id, actor=actor)
+async def archive(services: Svc, actor: Caller, session: Found, force: bool = False) -> None:
+    """Archive the session; its journal stays. A conflict while a run is going, and without `force` when its worktree
+    has work that nothing else holds."""
+    await services.sessions.archive(session.id, force=force, actor=actor)
 
 
 @router.post("/{sid}/messages", name="session.talk", status_code=202)

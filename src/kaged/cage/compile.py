@@ -27,20 +27,22 @@ OWN_DIRS = tuple(map(Path, ("/tmp", "/var/tmp", HOME)))
 def compile_plan(
     spec: CageSpec, project_root: Path, *, name: str, default_seccomp: Profile = "default", never: Sequence[Path] = (),
     environ: Mapping[str, str] | None = None, host: HostFacts | None = None, home_dir: Path | None = None,
+    repository: Path | None = None,
 ) -> CagePlan:  # fmt: skip
     """Compile `spec` for the project at `project_root`; `name` is for display only. `never` lists folders that no cage
     may show (the daemon's configuration, home, runtime, audit log); `environ` is where `env.pass` takes its values from
     (default: this process's environment). `home_dir` is the folder of a home that is kept; without one such a plan can
-    be shown and not started. Raises `KagedError("dsl_invalid")` whose details name the key, when the policy cannot be
-    carried out."""
+    be shown and not started. With `repository`, the `.git` of another folder, `project_root` is a worktree of it, and
+    the cage can write it but for what git obeys. Raises `KagedError("dsl_invalid")` whose details name the key, when
+    the policy cannot be carried out."""
     facts = host_facts() if host is None else host
     root = _root(project_root, never)
-    rules = _rules(spec, root, never)
+    rules = _rules(spec, root, never) | ({repository: "rw"} if repository is not None else {})
     protect = tuple(dict.fromkeys(p for p in (*PROTECTED, *spec.protect.add) if p not in spec.protect.remove))
     mounts = Mounts(root, rules)
     for index, (path, mode) in enumerate(rules.items()):
         mounts.add_rule(path, mode, _key(index))
-    for pattern in protect:
+    for pattern in (*protect, *(_of_repository(repository, root.name) if repository is not None else ())):
         mounts.add_protected(pattern)
     if facts.python_prefix is not None and Path(facts.python_prefix).is_relative_to(root):
         mounts.add_rule(Path(facts.python_prefix), "ro", "cage.fs")
@@ -56,6 +58,13 @@ def compile_plan(
         host=facts, net=net, toolchains=spec.toolchains, lent=tuple(map(str, lent.shown)), keeps=spec.home,
         home_dir=_home_dir(spec, home_dir),
     )  # fmt: skip
+
+
+def _of_repository(repository: Path, worktree: str) -> list[str]:
+    """What git obeys of a repository, in its own folder and in the worktree's share of it."""
+    own = (f"worktrees/{worktree}/{name}" for name in ("commondir", "gitdir", "config.worktree"))
+    rest = (name.removeprefix(".git/") for name in PROTECTED if name[:5] == ".git/")
+    return [str(repository / name) for name in (*rest, *own)]
 
 
 def _limits(limits: Limits) -> PlanLimits:

@@ -1,4 +1,4 @@
-"""session: list, send, tail, attention, answer, interrupt, resume, export."""
+"""session: list, send, tail, attention, answer, interrupt, resume, checkpoints, rollback, export."""
 
 import json
 import sys
@@ -40,6 +40,7 @@ def list_all(target: Target, project: str, as_json: bool) -> None:
     session,
     'kaged session send sample "Fix the failing test" --wait',
     'kaged session send sample "And now?" --session last --wait',
+    'kaged session send app "Try another parser" --workspace worktree --wait',
     "git diff | kaged session send app - --wait",
     json=True,
 )
@@ -48,10 +49,16 @@ def list_all(target: Target, project: str, as_json: bool) -> None:
 @click.option(
     "--session", "given", metavar="ID", help='Go on with this session; "last" is the newest. Default: a new one.'
 )
+@click.option(
+    "--workspace",
+    type=click.Choice(["project", "worktree"]),
+    help="Where a new session works: in the project's folder (default), or in a git worktree of its own.",
+)
 @click.option("--steer", is_flag=True, help="While a run is going: for its next step, instead of after it.")
 @click.option("--wait", is_flag=True, help="Follow the answer until it is complete.")
 def send(
-    target: Target, project: str, text: str, given: str | None, steer: bool, wait: bool, as_json: bool
+    target: Target, project: str, text: str, given: str | None, workspace: str | None, steer: bool, wait: bool,
+    as_json: bool,
 ) -> int:  # fmt: skip
     """Say TEXT to the agent of PROJECT. With "-" the text is read from standard input.
 
@@ -61,9 +68,11 @@ def send(
     message = sys.stdin.read() if text == "-" else text
     if not message.strip():
         raise click.UsageError("the message is empty")
+    if given is not None and workspace is not None:
+        raise click.UsageError("--workspace is for a new session, and --session goes on with one")
     api = target.api()
     if given is None:
-        new = api.post(_route(project), {"title": _title(message)})
+        new = api.post(_route(project), {"title": _title(message)} | ({"workspace": workspace} if workspace else {}))
         it = Follower(api, project, {**new, "head": 0}, as_json=as_json)
     else:
         it = _find(api, project, None if given == "last" else given, as_json=as_json)
@@ -133,6 +142,42 @@ def interrupt(target: Target, project: str, given: str | None) -> None:
     output.line(f"stopped: {', '.join(stopped)}" if stopped else "stopped")
 
 
+@output.command(session, "kaged session checkpoints sample", json=True)
+@click.argument("project")
+@click.argument("session_id", required=False, metavar="[SESSION]")
+def checkpoints(target: Target, project: str, session_id: str | None, as_json: bool) -> None:
+    """List the checkpoints of a session of PROJECT, newest first."""
+    it = _find(target.api(), project, session_id)
+    found = list(target.api().items(f"{_route(project)}/{part(it.id)}/checkpoints"))
+    rows = [(c["id"], c["created_at"], c["files_changed"], c["name"] or _BEFORE[c["auto"]]) for c in found]
+    output.table(found, as_json, ("CHECKPOINT", "MADE", "FILES CHANGED", "NAME"), rows)
+
+
+@output.command(
+    session, "kaged session rollback sample 4Q2W8D", "kaged session rollback sample 4Q2W8D --what files --force"
+)
+@click.argument("project")
+@click.argument("checkpoint")
+@_session_option
+@click.option(
+    "--what", type=click.Choice(["both", "conversation", "files"]), default="both", help="What to restore (both)."
+)
+@click.option("--force", is_flag=True, help="Overwrite what others have changed since, too.")
+def rollback(target: Target, project: str, checkpoint: str, given: str | None, what: str, force: bool) -> None:
+    """Restore a CHECKPOINT of a session of PROJECT, named by its id or the end of it.
+
+    What was there before is a checkpoint then: rolling back to that one undoes it."""
+    it = _find(target.api(), project, given)
+    found = target.api().items(f"{_route(project)}/{part(it.id)}/checkpoints")
+    ids = [c["id"] for c in found if c["id"][-len(checkpoint) :] == checkpoint.upper()]
+    if len(ids) != 1:
+        words = f"{len(ids) or 'no'} checkpoints of this session end with {checkpoint!r}"
+        raise KagedError("not_found", f"{words}; see: kaged session checkpoints {project} {it.id[-6:]}")
+    done = it.post("rollback", {"checkpoint": ids[0], "what": what, "force": force})
+    undo = f"kaged session rollback {project} {done['undo'][-6:]} --session {it.id[-6:]}"
+    output.line(f"restored; files changed: {done['files_changed']}; undo it with: {undo}")
+
+
 @output.command(session, "kaged session resume sample --wait")
 @click.argument("project")
 @_session_option
@@ -166,6 +211,9 @@ def export(target: Target, project: str, session_id: str | None, file: str | Non
         Path(file).write_text(text, encoding="utf-8")
     except OSError as error:
         raise KagedError("bad_request", f"{file} cannot be written: {error.strerror}") from None
+
+
+_BEFORE = {"run": "before a run", "step": "before a step", "restore": "before a rollback"}
 
 
 def _route(project: str) -> str:

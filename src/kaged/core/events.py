@@ -62,7 +62,7 @@ class ToolSpec(msgspec.Struct, frozen=True):
 Part = TextPart | ThinkingPart | ToolCallPart
 Outcome = Literal["success", "failed", "cancelled"]
 SHAPES: Mapping[str, tuple[str, ...]] = {
-    "session.created": ("title", "project", "actor"),
+    "session.created": ("title", "project", "actor", "workspace?"),
     "session.updated": ("title?", "state?", "model?", "queue?", "actor?"),
     "session.archived": ("actor",),
     "message.user": ("message_id", "text", "actor", "run_id?"),
@@ -78,6 +78,9 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     "attention.required": ("attention_id", "run_id", "call_id", "kind", "question", "options", "network?",
                            "approval?"),
     "attention.resolved": ("attention_id", "run_id", "call_id", "answer", "actor", "withdrawn?"),
+    "checkpoint.created": ("checkpoint_id", "auto", "tree", "files_changed", "actor", "name?", "run_id?", "call_id?",
+                           "ignored?", "left_out?"),
+    "checkpoint.restored": ("checkpoint_id", "what", "seq", "undo", "actor", "files_changed"),
     "usage.recorded": ("run_id", "provider", "model", "input_tokens", "output_tokens", "cache_read_tokens",
                        "cache_write_tokens", "estimated"),
     "network.allowed": ("agent", "host", "port", "via", "rule", "connection", "state", "up", "down", "ms", "count?",

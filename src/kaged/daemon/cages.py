@@ -28,14 +28,20 @@ class Cages:
         self._never = (paths.config_dir, paths.home, paths.runtime, paths.audit_log)
         self._seccomp = loaded.config.sandbox.default_seccomp
         self._homes = paths.home / "homes"
+        self._worktrees = paths.worktrees
         self._environ = environ
         self._local = local
 
-    def plan(self, project: Project, session: str | None = None) -> CagePlan:
-        """The compiled policy; with a session it can be started, and its home exists."""
+    def plan(self, project: Project, session: str | None = None, *, worktree: bool = False) -> CagePlan:
+        """The compiled policy; with a session it can be started, and its home exists. With `worktree` it is for the
+        session's own one; KagedError conflict when that is gone."""
         spec = _spec(project)
+        root = self._worktrees / str(session) if worktree else project.path
+        if worktree and not root.is_dir():
+            raise KagedError("conflict", f"The worktree of this session, {root}, is gone; archive the session.")
         return compile_plan(
-            spec, project.path, name=project.slug, default_seccomp=self._seccomp, never=self._never,
+            spec, root, repository=project.path / ".git" if worktree else None, name=project.slug,
+            default_seccomp=self._seccomp, never=self._never,
             environ=self._environ, home_dir=self._home(spec, project.slug, session) if session else None,
         )  # fmt: skip
 

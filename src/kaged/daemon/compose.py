@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -28,7 +29,7 @@ from kaged.identity.service import Identity, Policy
 from kaged.journal.journal import Journal
 from kaged.models.resolve import Models
 from kaged.projects.service import Projects
-from kaged.sessions.ports import SessionPorts
+from kaged.sessions.ports import SessionPorts, Workspace
 from kaged.sessions.service import Sessions
 from kaged.sessions.types import RunLimits
 from kaged.settings.config import Loaded
@@ -38,6 +39,8 @@ from kaged.storage.database import Database
 from kaged.terminals.service import Terminals
 from kaged.tools.toolbox import Toolbox
 from kaged.workspace.clone import Clones
+from kaged.workspace.snapshots import Snapshots
+from kaged.workspace.worktrees import Worktrees
 
 
 @dataclass(slots=True)
@@ -89,11 +92,16 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(models.aclose)
         stack.callback(identity.close)
+        workspace = None
+        if shutil.which("git"):
+            snapshots = await stack.enter_async_context(Snapshots(keeper, loaded.paths.snapshots))
+            workspace = Workspace(snapshots, Worktrees(keeper, loaded.paths.worktrees))
+            await workspace.worktrees.settle()
         sessions = await stack.enter_async_context(
             Sessions(
                 SessionPorts(
                     db=db, journal=journal, projects=projects, models=models, runner=runner, keeper=keeper,
-                    cages=cages, audit=audit, message_bytes=limits.message_bytes,
+                    cages=cages, audit=audit, message_bytes=limits.message_bytes, workspace=workspace,
                     run_limits=RunLimits(limits.runs, limits.runs_per_project), approval_s=limits.approval_s,
                 )
             )

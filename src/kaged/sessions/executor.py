@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from kaged.agents.ports import STOPPED, Prepared, RunContext, RunEnd
@@ -16,6 +16,7 @@ from kaged.core.tasks import Rest, owned, until
 from kaged.journal.rows import Also, Fence, StaleEpoch
 from kaged.sessions import rows
 from kaged.sessions.attention import Questions, RunQuestions
+from kaged.sessions.checkpoints import Checkpoints
 from kaged.sessions.inbox import Inbox
 from kaged.sessions.machine import RunInput
 from kaged.sessions.ports import SessionPorts
@@ -42,9 +43,10 @@ class ActiveRun:
 class Executor:
     """Runs runs. An async context manager; leaving it detaches from them and stops none of their commands."""
 
-    def __init__(self, ports: SessionPorts, questions: Questions) -> None:
+    def __init__(self, ports: SessionPorts, questions: Questions, checkpoints: Checkpoints) -> None:
         self._ports = ports
         self._questions = questions
+        self.checkpoints = checkpoints
         self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self._tasks = asyncio.TaskGroup()
         self._all: set[asyncio.Task[None]] = set()
@@ -83,7 +85,8 @@ class Executor:
         questions = RunQuestions(self._questions, *asked, self._ports.approval_s, rest)
         inbox = Inbox(self._ports.db, session, run_id)
         of_run = (session, run_id, epoch, actor, prepared, cage, questions, inbox)
-        return RunContext(*of_run, leaving=self._leaving, rest=rest)
+        run = RunContext(*of_run, leaving=self._leaving, rest=rest)
+        return replace(run, checkpoints=self.checkpoints.of_run(run))
 
     def start(self, run: RunContext, *, fresh: bool) -> None:
         """Carry out a stored run in a task of its own; `fresh` is false for one that is resumed."""

@@ -12,6 +12,8 @@ from kaged.models.resolve import Models
 from kaged.projects.service import Project, Projects
 from kaged.sessions.types import RunLimits
 from kaged.storage.database import Database
+from kaged.workspace.snapshots import Snapshots
+from kaged.workspace.worktrees import Worktrees
 
 MESSAGE_BYTES = 1024 * 1024
 """Largest message, unless configured."""
@@ -24,8 +26,9 @@ RUN_LIMITS = RunLimits(8, 4)
 class CagePort(Protocol):
     """How cages are compiled and what they are given. All raise KagedError with a sentence."""
 
-    def plan(self, project: Project, session: str | None = None) -> CagePlan:
-        """The compiled policy; it can be started only when it is some session's."""
+    def plan(self, project: Project, session: str | None = None, *, worktree: bool = False) -> CagePlan:
+        """The compiled policy; it can be started only when it is some session's. With `worktree` it is for that
+        session's own worktree."""
 
     def secrets(self, project: Project) -> dict[str, str]:
         """The values of its secrets by name."""
@@ -35,6 +38,14 @@ class CagePort(Protocol):
 
     async def forget_home(self, session: str) -> None:
         """Remove the home that only this session had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """What git does for sessions."""
+
+    snapshots: Snapshots
+    worktrees: Worktrees
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +63,4 @@ class SessionPorts:
     message_bytes: int = MESSAGE_BYTES
     run_limits: RunLimits = RUN_LIMITS
     approval_s: float = APPROVAL_S
+    workspace: Workspace | None = None  # None: this host has no git, so there are no checkpoints and worktrees

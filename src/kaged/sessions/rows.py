@@ -10,12 +10,13 @@ import apsw
 from kaged.core import clock
 from kaged.core.errors import KagedError
 from kaged.models.types import Route
+from kaged.sessions.checkpoint_rows import require_still
 from kaged.sessions.machine import ENDED, RunInput, RunState, SessionInput, SessionState, next_run, next_session
 from kaged.sessions.types import Attention, RunInfo, RunLimits, Session, Started, Waiting
 
 _SESSION = (
     "SELECT r.id, r.state, r.model, r.provider, r.epoch, r.message_id, "
-    "s.id, s.project, s.title, s.state, s.head, s.created_at, s.updated_at, s.created_by, s.queue "
+    "s.id, s.project, s.title, s.state, s.head, s.created_at, s.updated_at, s.created_by, s.workspace, s.queue "
     "FROM sessions s LEFT JOIN runs r ON r.id = s.run_id"
 )
 _ATTENTION = (
@@ -35,10 +36,12 @@ def _update(connection: apsw.Connection, table: str, key: str, **row: str | int)
     connection.execute(f"UPDATE {table} SET {names} WHERE id = ?", (*row.values(), key))
 
 
-def insert_session(connection: apsw.Connection, session: str, project: str, title: str, actor: str) -> None:
+def insert_session(
+    connection: apsw.Connection, session: str, project: str, title: str, actor: str, workspace: str
+) -> None:
     """A new, idle session."""
     at = clock.iso()
-    made = {"created_by": actor, "created_at": at, "updated_at": at}
+    made = {"created_by": actor, "created_at": at, "updated_at": at, "workspace": workspace}
     _insert(connection, "sessions", id=session, project=project, title=title, state=SessionState.IDLE, **made)
 
 
@@ -66,14 +69,17 @@ def _sessions(connection: apsw.Connection, where: str, *values: str | int) -> li
 
 
 def _session(*row: Any) -> Session:
-    run_id, run_state, *of_run, session, project, title, state, head, made, changed, made_by, queue = row
+    run_id, run_state, *of_run = row[:6]
+    session, project, title, state, *rest, queue = row[6:]
     run = None if run_id is None else RunInfo(run_id, RunState(run_state), *of_run)
     waiting = tuple(Waiting(**item) for item in json.loads(queue))
-    return Session(session, project, title, SessionState(state), run, head, made, changed, made_by, waiting)
+    return Session(*[session, project, title, SessionState(state), run, *rest, waiting])
 
 
 def move_session(connection: apsw.Connection, session: str, given: SessionInput) -> None:
     """Take the session to its next state. Raises `IllegalTransition`."""
+    if given is SessionInput.START:
+        require_still(connection, session)
     state = next_session(get_session(connection, session).state, given)
     _update(connection, "sessions", session, state=state, updated_at=clock.iso())
 

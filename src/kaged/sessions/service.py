@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from kaged.agents.approval import DENY, answers
 from kaged.agents.stopping import kill_commands
@@ -13,6 +13,7 @@ from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.sessions import rows
 from kaged.sessions.attention import Questions, question_words
+from kaged.sessions.checkpoints import Checkpoints
 from kaged.sessions.executor import Executor
 from kaged.sessions.machine import ACTIVE, SessionInput, SessionState
 from kaged.sessions.network import ALWAYS, NetworkDesk
@@ -22,11 +23,13 @@ from kaged.sessions.queue import Queues
 from kaged.sessions.recovery import go_on, mark, recover
 from kaged.sessions.starting import closing, one_line
 from kaged.sessions.types import UNTITLED, Attention, Change, Mode, RunInfo, Sent, Session, Started, Stopped, Waiting
+from kaged.sessions.worktrees import SessionWorktrees
 from kaged.tools.ask import STOP
 from kaged.tools.base import CageSession
 
 __all__ = ["Attention", "Session", "Sessions", "Started", "Stopped"]
 
+Workspace = Literal["project", "worktree"]
 STOP_LIMIT_S = 10.0
 """How long an interrupt waits for its run to end: far longer than it takes, unless the disk is full."""
 
@@ -38,7 +41,9 @@ class Sessions:
     def __init__(self, ports: SessionPorts) -> None:
         self._ports = ports
         self._questions = Questions(ports.db, ports.journal)
-        self._executor = Executor(ports, self._questions)
+        self.checkpoints = Checkpoints(ports)
+        self.worktrees = SessionWorktrees(ports, self.checkpoints)
+        self._executor = Executor(ports, self._questions, self.checkpoints)
         self._desk = NetworkDesk(ports, self._questions)
         self.queues = Queues(ports, self._executor, self._questions)
 
@@ -53,6 +58,7 @@ class Sessions:
     async def recover(self, *, crashed: bool = True, by_hand: str = "") -> list[str]:
         """Once at start: take up the runs that an earlier daemon left; their ids. See `recovery.recover`. What waits is
         started from then on."""
+        await self.checkpoints.finish()
         taken = await recover(self._ports, self._executor, crashed=crashed, by_hand=by_hand)
         self._executor.spawn(self.queues.serve())
         return taken
@@ -61,15 +67,23 @@ class Sessions:
         """Before leaving: let models and tools finish what would be lost, and begin nothing more. See `Executor`."""
         await self._executor.drain(most_s)
 
-    async def create(self, project: str, *, title: str | None = None, actor: Actor) -> Session:
-        """A new session of a project that exists."""
+    async def create(
+        self, project: str, *, title: str | None = None, workspace: Workspace = "project", actor: Actor
+    ) -> Session:
+        """A new session of a project that exists, which works in its folder or in a git worktree of its own."""
         slug = (await self._ports.projects.get(project)).slug
         session = ids.new_ulid()
         name = one_line(title or "") or UNTITLED
-        event = NewEvent("session.created", {"title": name, "project": slug, "actor": actor.id})
-        insert = partial(rows.insert_session, session=session, project=slug, title=name, actor=actor.id)
-        await self._ports.journal.append(session, [event], also=insert)
-        await self._ports.audit.record(actor, "session.create", session, "ok", {"project": slug})
+        data = {"title": name, "project": slug, "actor": actor.id}
+        apart = {"workspace": workspace} if workspace != "project" else {}
+        if apart:
+            await self.worktrees.add(session, slug)
+        event = NewEvent("session.created", data | apart)
+        also = partial(
+            rows.insert_session, session=session, project=slug, title=name, actor=actor.id, workspace=workspace
+        )
+        await self._ports.journal.append(session, [event], also=also)
+        await self._ports.audit.record(actor, "session.create", session, "ok", {"project": slug} | apart)
         return await self.get(session)
 
     async def get(self, session: str) -> Session:
@@ -90,11 +104,13 @@ class Sessions:
         await self._ports.audit.record(actor, "session.rename", session, "ok", {})
         return await self.get(session)
 
-    async def archive(self, session: str, *, actor: Actor) -> None:
-        """Put a session away: its cage ends, its journal stays. KagedError conflict while a run is going."""
+    async def archive(self, session: str, *, force: bool = False, actor: Actor) -> None:
+        """Put a session away: its cage ends, its worktree goes, its journal stays. KagedError conflict while a run is
+        going, and without `force` when its worktree has work that nothing else holds."""
         found = await self.get(session)
         if found.state is SessionState.ARCHIVED:
             return
+        await self.worktrees.give_up(found, force=force)
         if found.interrupted is not None:
             await self._give_up(found, found.interrupted, actor)
         event = NewEvent("session.archived", {"actor": actor.id})
@@ -103,6 +119,7 @@ class Sessions:
         await self._ports.audit.record(actor, "session.archive", session, "ok", {"project": found.project})
         await self._ports.keeper.drop_cage(session)
         await self._ports.cages.forget_home(session)
+        await self.worktrees.remove(found)
 
     async def post_message(self, session: str, text: str, *, actor: Actor, mode: Mode = "queue") -> Sent:
         """Say something to the agent: it starts a run, or waits for a free place, or, while a run is going, for its end

@@ -18,6 +18,7 @@ from kaged.sessions.machine import RunInput
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.recovery import audit_start
 from kaged.sessions.types import UNTITLED, Attention, RunInfo, Session, Started, Waiting
+from kaged.workspace.snapshots import Place
 
 TITLE_CHARS = 80
 SUPERSEDED = "A new message was sent instead of resuming this."
@@ -33,6 +34,7 @@ async def begin(
         await ports.db.read(lambda c: rows.require_room(c, found.project, ports.run_limits))
     await executor.stop_following(found.id)
     started = Started(message.id, ids.new_ulid())
+    await executor.checkpoints.before_run(found.id, started.run_id, Place(found.project, prepared.plan))
     asked = await questions.list_open(found.id)
     told = "The operator wrote a new message."
     events, close = closing(asked, told, found.interrupted, SUPERSEDED, (), actor)

@@ -75,6 +75,11 @@ def _fenced(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
 
+def _restored(event: Event) -> str:
+    what = {"both": "The conversation and the files were", "files": "The files were"}
+    return f"*{what.get(event.data['what'], 'The conversation was')} rolled back by {event.data['actor']}.*"
+
+
 _LINES = {
     "run.started": "*{agent} ({provider}, {model}); the cage {cage}*",
     "tool.denied": "**{tool}** was not run: {reason}",
@@ -90,4 +95,5 @@ _WRITERS: Mapping[str, Callable[[Event], str]] = {
     "attention.required": _asked,
     "attention.resolved": _resolved,
     "run.ended": _ended,
+    "checkpoint.restored": _restored,
 }

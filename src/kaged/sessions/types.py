@@ -69,6 +69,8 @@ class Session:
     created_at: str
     updated_at: str
     created_by: str
+    workspace: Literal["project", "worktree"]
+    """Where its agent works: in the project's folder, or in a git worktree of its own."""
     queue: Sequence[Waiting]
 
     @property
@@ -108,6 +110,42 @@ class Attention:
     def expired(self) -> bool:
         """Whether it is too late for an answer."""
         return str(self.about.get("expires_at", "~")) <= clock.iso()
+
+
+Auto = Literal["run", "step", "restore"]
+"""What a checkpoint was made before, if not by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A position in the conversation (`seq`, the number of its own event) with a snapshot of the files. `after` is the
+    work tree as the session left it; `ignored` says that files which git ignores are in both. `restoring` is what it
+    was made to undo, while that is going on."""
+
+    id: str
+    session: str
+    name: str | None
+    auto: Auto | None
+    run_id: str | None
+    call_id: str | None
+    seq: int
+    tree: str
+    after: str
+    ignored: bool
+    files_changed: int
+    created_at: str
+    created_by: str
+    restoring: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A checkpoint was restored; rolling back to `undo` undoes that."""
+
+    checkpoint_id: str
+    what: str
+    undo: str
+    files_changed: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,8 @@ class Paths:
     control_socket = _In("runtime", "control.sock")  # Where the CLI speaks HTTP to the daemon (0600)
     keeper_socket = _In("runtime", "keeper.sock")  # Where the daemon finds the keeper (0600)
     projects_dir = _In("home", "projects")  # Projects that kaged itself creates
+    snapshots = _In("home", "snapshots")  # What checkpoints hold, a git repository for each project
+    worktrees = _In("home", "worktrees")  # Git worktrees of sessions that work apart from the project's folder
     lock_file = _In("home", "lock")  # Held by the one daemon of this home
     left_file = _In("home", "left")  # How the last daemon left its runs: empty, or why they wait for the operator
     port_file = _In("home", "port")  # The port a user-mode daemon chose when its default one was taken

@@ -26,6 +26,8 @@ class CheckpointArguments(Arguments):
 class _Asking(Tool[A]):
     """A tool whose question is stored with its call: asking again finds it, and its answer if there is one."""
 
+    changes_files = False
+
     def repeatable(self, args: Mapping[str, Any]) -> bool:
         return True
 

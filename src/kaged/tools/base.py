@@ -131,6 +131,8 @@ class Tool(ABC, Generic[A]):
     arguments: type[A]
     read_only: ClassVar[bool] = False
     """Whether a call whose outcome is not known may simply be made again."""
+    changes_files: ClassVar[bool] = True
+    """Whether a call may change files of the project, unless it is `read_only`."""
 
     @property
     def spec(self) -> ToolSpec:

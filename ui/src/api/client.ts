@@ -1,7 +1,9 @@
 import { call } from "./http.ts";
 import type {
   AuditRecord,
+  Checkpoint,
   Clone,
+  Diff,
   Driver,
   Local,
   Me,
@@ -15,12 +17,15 @@ import type {
   ProviderTest,
   Question,
   QueueReport,
+  Restored,
   Session,
   SystemReport,
   Terminal,
   User,
   Versions,
   Waiting,
+  What,
+  Worktree,
 } from "./types.ts";
 
 const seg = encodeURIComponent;
@@ -63,15 +68,27 @@ export const api = {
   sessions: (slug: string, cursor?: string | null) =>
     call<Page<Session>>(`projects/${seg(slug)}/sessions?limit=30${cursor ? `&cursor=${seg(cursor)}` : ""}`),
   session: (slug: string, sid: string) => call<Session>(sessionPath(slug, sid)),
-  createSession: (slug: string, title?: string, idempotencyKey?: string) =>
+  createSession: (slug: string, body: { title?: string; workspace?: "worktree" } = {}, idempotencyKey?: string) =>
     call<Session>(`projects/${seg(slug)}/sessions`, {
       method: "POST",
-      body: title === undefined ? {} : { title },
+      body,
       ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     }),
   renameSession: (slug: string, sid: string, title: string) =>
     call<Session>(sessionPath(slug, sid), { method: "PATCH", body: { title } }),
-  archiveSession: (slug: string, sid: string) => call<void>(sessionPath(slug, sid), { method: "DELETE" }),
+  archiveSession: (slug: string, sid: string, force: boolean) =>
+    call<void>(`${sessionPath(slug, sid)}${force ? "?force=true" : ""}`, { method: "DELETE" }),
+  checkpoints: (slug: string, sid: string, cursor?: string | null) =>
+    call<Page<Checkpoint>>(`${sessionPath(slug, sid)}/checkpoints?limit=50${cursor ? `&cursor=${seg(cursor)}` : ""}`),
+  nameCheckpoint: (slug: string, sid: string, name: string, ignored: boolean) =>
+    call<Checkpoint>(`${sessionPath(slug, sid)}/checkpoints`, { method: "POST", body: { name, ignored } }),
+  checkpointDiff: (slug: string, sid: string, a: string, b: string) =>
+    call<Diff>(`${sessionPath(slug, sid)}/checkpoints/diff?a=${seg(a)}&b=${seg(b)}`),
+  rollback: (slug: string, sid: string, checkpoint: string, what: What, force: boolean) =>
+    call<Restored>(`${sessionPath(slug, sid)}/rollback`, { method: "POST", body: { checkpoint, what, force } }),
+  worktree: (slug: string, sid: string) => call<Worktree>(`${sessionPath(slug, sid)}/worktree`),
+  actOnWorktree: (slug: string, sid: string, act: "merge" | "branch" | "discard", body: { name?: string } = {}) =>
+    call<Worktree>(`${sessionPath(slug, sid)}/worktree/${act}`, { method: "POST", body }),
   send: (slug: string, sid: string, text: string, mode: MessageMode, idempotencyKey: string) =>
     call<{ message_id: string; run_id: string | null; state: "started" | "queued" | "steering" }>(
       `${sessionPath(slug, sid)}/messages`,

@@ -126,6 +126,39 @@ export interface Session {
   created_at: string;
   updated_at: string;
   created_by: string;
+  workspace: "project" | "worktree";
+}
+
+export interface Checkpoint {
+  id: string;
+  name: string | null;
+  auto: "run" | "step" | "restore" | null;
+  ignored: boolean;
+  files_changed: number;
+  created_at: string;
+}
+
+export interface Diff {
+  files: { path: string; status: string; added: number | null; deleted: number | null }[];
+  count: number;
+  patch: string;
+  cut: boolean;
+}
+
+export type What = "both" | "conversation" | "files";
+
+export interface Restored {
+  checkpoint_id: string;
+  undo: string;
+  files_changed: number;
+}
+
+export interface Worktree {
+  branch: string;
+  into: string | null;
+  ahead: number;
+  unkept: number;
+  changes: { count: number; names: string[] };
 }
 
 /** An open question of any session; `approval` is the call that it is about, if it is about one. */

@@ -45,5 +45,8 @@ export {
   Pencil as RenameIcon,
   MessageSquareText as TranscriptIcon,
   FlaskConical as FixIcon,
+  GitBranch as BranchIcon,
+  History as HistoryIcon,
+  Undo2 as UndoIcon,
   Users as UsersIcon,
 } from "lucide-react";

@@ -19,6 +19,8 @@ export class Draft {
   open: Transcript["open"];
   queue: Transcript["queue"];
   queued: boolean;
+  marks: Transcript["marks"];
+  away: Transcript["away"];
   readonly #base: Transcript;
   #items: Item[] | null = null;
   #runs: Record<string, Run> | null = null;
@@ -33,6 +35,8 @@ export class Draft {
     this.open = base.open;
     this.queue = base.queue;
     this.queued = base.queued;
+    this.marks = base.marks;
+    this.away = base.away;
   }
 
   finish(): Transcript {
@@ -47,6 +51,8 @@ export class Draft {
       open: this.open,
       queue: this.queue,
       queued: this.queued,
+      marks: this.marks,
+      away: this.away,
     };
   }
 
@@ -107,7 +113,7 @@ export class Draft {
   changeRun(runId: string, change: (item: Item) => Item): void {
     for (let index = this.items.length - 1; index >= 0; index--) {
       const item = this.items[index];
-      if (item === undefined || item.kind === "user" || item.runId !== runId) continue;
+      if (item === undefined || !("runId" in item) || item.runId !== runId) continue;
       const changed = change(item);
       if (changed !== item) this.replaceAt(index, changed);
     }

@@ -312,6 +312,29 @@ const unknownType: Handler = (draft, data, frame) => {
   draft.push({ kind: "notice", key: `notice:${frame.seq}`, runId: str(data, "run_id"), at: frame.at, ...more });
 };
 
+/** What comes after it begins at the call that it was made before; the rows of that message are there already. */
+const checkpointCreated: Handler = (draft, data) => {
+  const index = draft.findTool(str(data, "call_id"))?.index ?? draft.items.length;
+  draft.marks = { ...draft.marks, [str(data, "checkpoint_id")]: { index, away: draft.away } };
+};
+
+const checkpointRestored: Handler = (draft, data, frame) => {
+  const what = data["what"] === "files" || data["what"] === "conversation" ? data["what"] : "both";
+  const mark = draft.marks[str(data, "checkpoint_id")];
+  if (what !== "files" && mark !== undefined) {
+    draft.away = new Set([...mark.away, ...draft.items.slice(mark.index).map((item) => item.key)]);
+  }
+  draft.push({
+    kind: "restored",
+    key: `restored:${frame.seq}`,
+    at: frame.at,
+    what,
+    files: num(data, "files_changed"),
+    undo: str(data, "undo"),
+    actor: actorName(data["actor"]),
+  });
+};
+
 const HANDLERS: Readonly<Record<string, Handler>> = {
   "session.created": (draft, data) => {
     draft.title = str(data, "title");
@@ -367,6 +390,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   "tool.result": toolResult,
   "network.allowed": networkDecided,
   "network.denied": networkDecided,
+  "checkpoint.created": checkpointCreated,
+  "checkpoint.restored": checkpointRestored,
   "attention.required": attentionRequired,
   "attention.resolved": attentionResolved,
   "usage.recorded": (draft, data) => {

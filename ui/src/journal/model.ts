@@ -124,7 +124,24 @@ export interface EndItem {
   at: string;
 }
 
-export type Item = UserItem | TextItem | ToolItem | NoticeItem | EndItem | NetworkItem | GateItem;
+/** A checkpoint was restored; `undo` is the one that was made just before. */
+export interface RestoredItem {
+  kind: "restored";
+  key: string;
+  at: string;
+  what: "both" | "conversation" | "files";
+  files: number;
+  undo: string;
+  actor: string;
+}
+
+export type Item = UserItem | TextItem | ToolItem | NoticeItem | EndItem | NetworkItem | GateItem | RestoredItem;
+
+/** A checkpoint's place: where the rows after it begin, and which before it were rolled back then. */
+export interface Mark {
+  index: number;
+  away: ReadonlySet<string>;
+}
 
 export interface Usage {
   input: number;
@@ -171,6 +188,10 @@ export interface Transcript {
   usage: Usage;
   /** Connections that last, by number: the key of the row that shows each. */
   open: Readonly<Record<string, string>>;
+  /** Checkpoints by id. */
+  marks: Readonly<Record<string, Mark>>;
+  /** Keys of the rows that are rolled back: the agent knows nothing of them. */
+  away: ReadonlySet<string>;
 }
 
 export const NO_USAGE: Usage = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, estimated: false };
@@ -186,6 +207,8 @@ export const EMPTY: Transcript = {
   open: {},
   queue: [],
   queued: false,
+  marks: {},
+  away: new Set(),
 };
 
 export function currentRun(transcript: Transcript): Run | null {

@@ -73,7 +73,7 @@ async function firstSession(space: Workspace): Promise<ReturnType<typeof session
     const known = space.sessions[sample.slug]?.items.at(-1);
     if (known !== undefined) return sessionPlace(sample.slug, known.id);
     // The same key for every tab: two of them opened at once make one session.
-    const made = await api.createSession(sample.slug, "First look", `first-look-${sample.slug}`);
+    const made = await api.createSession(sample.slug, { title: "First look" }, `first-look-${sample.slug}`);
     placeSession(made);
     return sessionPlace(sample.slug, made.id);
   }

@@ -2,7 +2,7 @@ import { type ReactNode, useEffect } from "react";
 import { api } from "../api/client.ts";
 import type { Project, Session } from "../api/types.ts";
 import { Button, IconButton } from "../design/Button.tsx";
-import { CageIcon, MoreIcon, PlusIcon, QuestionIcon, RemoveIcon } from "../design/icons.tsx";
+import { BranchIcon, CageIcon, MoreIcon, PlusIcon, QuestionIcon, RemoveIcon } from "../design/icons.tsx";
 import { Badge, Dot, Empty, Notice, Skeleton } from "../design/parts.tsx";
 import { MenuItem, Popover } from "../design/Popover.tsx";
 import { Header } from "../shell/Header.tsx";
@@ -50,8 +50,8 @@ export function ProjectPage({ slug, onMenu }: { slug: string; onMenu: () => void
   return (
     <>
       <Header title={project.slug} below={<div className="header-path ellipsis">{project.path}</div>} onMenu={onMenu}>
-        <ProjectMenu project={project} />
-        <Button look="primary" onClick={start} busy={busy} disabled={lacking !== null} title={lacking ?? undefined}>
+        <ProjectMenu project={project} onApart={() => start("worktree")} />
+        <Button look="primary" onClick={() => start()} busy={busy} disabled={lacking !== null} title={lacking ?? undefined}>
           {busy ? null : <PlusIcon size={15} aria-hidden />} New session
         </Button>
       </Header>
@@ -137,7 +137,7 @@ function Trust({ project }: { project: Project }): ReactNode {
   );
 }
 
-function ProjectMenu({ project }: { project: Project }): ReactNode {
+function ProjectMenu({ project, onApart }: { project: Project; onApart: () => void }): ReactNode {
   const forget = async (): Promise<void> => {
     try {
       await api.forgetProject(project.slug);
@@ -161,6 +161,18 @@ function ProjectMenu({ project }: { project: Project }): ReactNode {
     >
       {(close) => (
         <>
+          <MenuItem
+            icon={<BranchIcon size={15} />}
+            data-testid="new-apart"
+            disabled={lacks(project, "editor") !== null}
+            title={lacks(project, "editor") ?? undefined}
+            onClick={() => {
+              close();
+              onApart();
+            }}
+          >
+            New session in its own worktree
+          </MenuItem>
           <MenuItem
             icon={<CageIcon size={15} />}
             onClick={() => {

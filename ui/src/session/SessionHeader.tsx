@@ -1,17 +1,20 @@
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { api } from "../api/client.ts";
 import type { Project, Session } from "../api/types.ts";
-import { IconButton } from "../design/Button.tsx";
+import { ApiError } from "../api/http.ts";
+import { Button, IconButton } from "../design/Button.tsx";
 import { copyText } from "../design/CopyButton.tsx";
 import {
   ArchiveIcon,
   CageIcon,
   CopyIcon,
+  HistoryIcon,
   MoreIcon,
   RenameIcon,
   TerminalIcon,
   TranscriptIcon,
 } from "../design/icons.tsx";
+import { Dialog } from "../design/Dialog.tsx";
 import { Badge, Dot } from "../design/parts.tsx";
 import { MenuItem, Popover } from "../design/Popover.tsx";
 import { Sentence } from "../design/Sentence.tsx";
@@ -23,6 +26,8 @@ import { toast, toastError } from "../state/toasts.ts";
 import { placeSession, refreshSessions } from "../state/workspace.ts";
 import { withinProject } from "../text/paths.ts";
 import { AlsoHere } from "./AlsoHere.tsx";
+import { Checkpoints } from "./checkpoints/Checkpoints.tsx";
+import { WorktreeBar } from "./checkpoints/WorktreeBar.tsx";
 import { useSession } from "./context.ts";
 import { runWords } from "./runWords.ts";
 
@@ -37,21 +42,26 @@ interface SessionHeaderProps {
 }
 
 export function SessionHeader(props: SessionHeaderProps): ReactNode {
-  const { title, project, run, view, transcript, onMenu } = props;
+  const { title, project, session, run, view, transcript, onMenu } = props;
   const scope = useSession();
   const [renaming, setRenaming] = useState(false);
+  const [history, setHistory] = useState(false);
+  const [losing, setLosing] = useState<string | null>(null);
+  const atWork = isActive(run) || run?.state === "interrupted";
   const words = runWords(run);
   const model = (isActive(run) ? run?.model : null) || project?.route?.label || run?.model || "";
   const place: Place = { page: "session", project: scope.project, session: scope.session, view, terminal: null };
 
-  const archive = async (): Promise<void> => {
+  const archive = async (force: boolean): Promise<void> => {
+    setLosing(null);
     try {
-      await api.archiveSession(scope.project, scope.session);
+      await api.archiveSession(scope.project, scope.session, force);
       await refreshSessions(scope.project);
       go({ page: "project", project: scope.project });
       toast("The session is archived. Its journal is kept.");
     } catch (error) {
-      toastError(error);
+      if (error instanceof ApiError && "unkept" in error.details) setLosing(error.message);
+      else toastError(error);
     }
   };
 
@@ -62,6 +72,7 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
       below={
         <div className="session-facts">
           <CageWords project={project} run={run} />
+          {session?.workspace === "worktree" ? <WorktreeBar idle={!atWork} /> : null}
           {model === "" ? null : <span className="session-model">{model}</span>}
         </div>
       }
@@ -102,6 +113,16 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
         {(close) => (
           <>
             <MenuItem
+              icon={<HistoryIcon size={15} />}
+              data-testid="checkpoints"
+              onClick={() => {
+                close();
+                setHistory(true);
+              }}
+            >
+              Checkpoints
+            </MenuItem>
+            <MenuItem
               icon={<RenameIcon size={15} />}
               disabled={scope.readOnly !== null}
               title={scope.readOnly ?? undefined}
@@ -127,7 +148,7 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
               title={scope.readOnly ?? undefined}
               onClick={() => {
                 close();
-                void archive();
+                void archive(false);
               }}
             >
               Archive
@@ -135,6 +156,24 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
           </>
         )}
       </Popover>
+      {history ? (
+        <Checkpoints onClose={() => setHistory(false)} busy={atWork ? "A run is going: stop it to restore." : null} />
+      ) : null}
+      {losing === null ? null : (
+        <Dialog
+          title="Archive, and lose its work?"
+          onClose={() => setLosing(null)}
+          foot={
+            <Button look="danger" data-testid="archive-anyway" onClick={() => void archive(true)}>
+              Archive anyway
+            </Button>
+          }
+        >
+          <p>
+            <Sentence text={losing} />
+          </p>
+        </Dialog>
+      )}
     </Header>
   );
 }

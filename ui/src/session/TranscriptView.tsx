@@ -4,6 +4,7 @@ import { isTyping, useKeys } from "../design/hooks.ts";
 import { JumpIcon } from "../design/icons.tsx";
 import { Skeleton } from "../design/parts.tsx";
 import type { Item, Run, Transcript } from "../journal/model.ts";
+import { RestoredRow, RolledBack } from "./checkpoints/rows.tsx";
 import { GateCard } from "./network/GateCard.tsx";
 import { NetworkLines } from "./network/NetworkLines.tsx";
 import { EndRow, NoticeRow, TextRow, ThinkingRow, UserRow } from "./rows.tsx";
@@ -42,11 +43,12 @@ export function TranscriptView({ transcript, ready, sample }: TranscriptViewProp
           <div ref={top} />
           {/* History comes in many pieces: drawn once it is whole, not again with each of them. */}
           {ready
-            ? transcript.items
-                .slice(start)
-                .map((item) => (
+            ? stretches(transcript, start).flatMap(({ away, items }) => {
+                const rows = items.map((item) => (
                   <Row key={item.key} item={item} run={"runId" in item ? transcript.runs[item.runId] : undefined} />
-                ))
+                ));
+                return away ? [<RolledBack key={`away:${items[0]?.key}`}>{rows}</RolledBack>] : rows;
+              })
             : null}
         </div>
       </div>
@@ -57,6 +59,18 @@ export function TranscriptView({ transcript, ready, sample }: TranscriptViewProp
       ) : null}
     </div>
   );
+}
+
+/** The rows from `start` on, rolled back ones gathered. */
+function stretches({ items, away }: Transcript, start: number): { away: boolean; items: Item[] }[] {
+  const out: { away: boolean; items: Item[] }[] = [];
+  for (const item of items.slice(start)) {
+    const gone = away.has(item.key);
+    const last = out.at(-1);
+    if (last?.away === gone) last.items.push(item);
+    else out.push({ away: gone, items: [item] });
+  }
+  return out;
 }
 
 const Row = memo(
@@ -74,6 +88,8 @@ const Row = memo(
         return <NoticeRow item={item} />;
       case "gate":
         return <GateCard item={item} />;
+      case "restored":
+        return <RestoredRow item={item} />;
       case "network":
         return <NetworkLines network={item.network} row />;
       default:

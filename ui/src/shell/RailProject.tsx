@@ -29,12 +29,12 @@ export function dotState(session: Session): string {
   return session.run?.state === "interrupted" ? "interrupted" : "idle";
 }
 
-export function useNewSession(slug: string): { start: () => void; busy: boolean } {
+export function useNewSession(slug: string): { start: (workspace?: "worktree") => void; busy: boolean } {
   const [busy, setBusy] = useState(false);
-  const start = (): void => {
+  const start = (workspace?: "worktree"): void => {
     setBusy(true);
     api
-      .createSession(slug)
+      .createSession(slug, workspace === undefined ? {} : { workspace })
       .then((session) => {
         placeSession(session);
         go(sessionPlace(slug, session.id));
@@ -66,7 +66,7 @@ export function RailProject({ project, sessions, place }: RailProjectProps): Rea
         <IconButton
           small
           label={lacking ?? `New session in ${project.slug}`}
-          onClick={start}
+          onClick={() => start()}
           busy={busy}
           disabled={lacking !== null}
         >

@@ -53,6 +53,8 @@ export function parseDiff(text: string): FileDiff[] {
       inHunk = true;
       return;
     }
+    // What git says between two files begins like no line of a hunk.
+    if (line.startsWith("diff --git ")) inHunk = false;
     if (!inHunk || file === null) return;
     const body = line.slice(1);
     if (line.startsWith("+")) {

@@ -1,0 +1,248 @@
+"""Snapshots of work trees, taken and restored by git in a cage of their own: never by git on the host. Each project has
+one repository for them below the home, each of its work trees an index and a cage that stays for the next snapshot."""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+import msgspec
+
+from kaged.cage.client import KeeperClient
+from kaged.cage.mounts import Mounts
+from kaged.cage.plan import CagePlan, Mode, Mount, PlanLimits
+from kaged.core.errors import KagedError
+from kaged.core.ids import new_ulid
+
+PREFIX: Final = ".snap-"
+"""Begins the id of a cage in which snapshots are taken."""
+CAGES = 4
+"""Cages that stay for the next snapshot; an older one is ended."""
+LOOSE = 8000
+"""Objects that are not packed yet; more of them are worth a packing."""
+PACK_EVERY_S = 3600.0
+LIMITS = PlanLimits(memory_bytes=None, pids=64, nofile=1024, fsize_bytes=4 * 1024**3, walltime_s=900.0)
+_T = TypeVar("_T")
+
+
+class Names(msgspec.Struct, frozen=True):
+    """Paths for reading, and how many there are in all."""
+
+    count: int
+    names: list[str]
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """A work tree as it was: `changed` files differ from the tree asked about, `left_out` ones are too large or cannot
+    be read."""
+
+    tree: str
+    changed: int
+    left_out: Names
+    loose: int
+
+
+class FileChange(msgspec.Struct, frozen=True):
+    """One file of a diff; `status` is git's letter, lines are None for a file that is not text."""
+
+    path: str
+    status: str
+    added: int | None
+    deleted: int | None
+
+
+class Diff(msgspec.Struct, frozen=True):
+    """The first `files` of `count` that differ, and a patch; `cut` says that it goes on."""
+
+    files: list[FileChange]
+    count: int
+    patch: str
+    cut: bool
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What a restore would overwrite of others' changes, and what is in its way."""
+
+    foreign: Names
+    blocked: Names
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """The tree that was restored, which is the wanted one but for what is protected."""
+
+    tree: str
+    changed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A work tree of the project `slug`; `plan` is that of the cage whose agent works in it."""
+
+    slug: str
+    plan: CagePlan
+
+    @property
+    def key(self) -> str:
+        """Names the work tree in file names and ids."""
+        return sha256(os.fsencode(self.plan.root)).hexdigest()[:16]
+
+
+def kept(plan: CagePlan) -> list[str]:
+    """Relative paths that neither a restore nor a merge changes: agents may not, or no snapshot sees them."""
+    root = Path(plan.root)
+    ruled = [Path(path) for path, mode in plan.rules if mode != "rw"]
+    inside = [str(path.relative_to(root)) for path in ruled if path != root and path.is_relative_to(root)]
+    return [*inside, *(pattern.removesuffix("/**") for pattern in plan.protect)]
+
+
+@cache
+def script(name: str) -> str:
+    """The source of a program that runs in a cage."""
+    return resources.files("kaged").joinpath("inside", f"{name}.py").read_text(encoding="utf-8")
+
+
+async def ask(keeper: KeeperClient, cage: str, plan: CagePlan, name: str, request: dict[str, Any]) -> Any:
+    """The answer of a program of ours in a cage, which is made if need be. KagedError: `conflict` for what it refuses,
+    `unavailable` when it came to no end."""
+    await keeper.ensure_cage(cage, plan)
+    argv = [plan.host.python, "-I", "-S", "-c", script(name), json.dumps(request)]
+    process = await keeper.run(cage, f"{cage}-{new_ulid()}", argv)
+    end = await process.wait()
+    _, data = process.stream.read(0, process.stream.head)
+    await keeper.forget(process.id)
+    try:
+        answer = json.loads(data)
+    except ValueError:
+        words = data.decode("utf-8", "replace").strip().rpartition("\n")[2][-300:]
+        text = f"git did not come to an end ({end.reason or end.code or end.signal}): {words}"
+        raise KagedError("unavailable", text) from None
+    if "refused" in answer:
+        raise KagedError("conflict", answer["refused"], answer.get("details"))
+    return answer
+
+
+class Snapshots:
+    """All snapshots of this daemon, below `home`. An async context manager; what runs when it is left is ended by the
+    next one, and may be asked for again."""
+
+    def __init__(self, keeper: KeeperClient, home: Path) -> None:
+        self._keeper, self._home = keeper, home
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._cages: list[str] = []
+        self._packed: dict[str, float] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> Self:
+        for cage in (await self._keeper.state()).cages:
+            if cage.id[: len(PREFIX)] == PREFIX:
+                await self._keeper.drop_cage(cage.id)
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def take(self, place: Place, *, ignored: bool = False, since: str | None = None) -> Snapshot:
+        """Store the work tree as it is, files that git ignores only if `ignored`."""
+        return await self._ask(place, "snap", Snapshot, ignored=ignored, since=since)
+
+    async def diff(self, place: Place, a: str, b: str) -> Diff:
+        """What is different in the tree `b`."""
+        return await self._ask(place, "diff", Diff, a=a, b=b)
+
+    async def look(
+        self, place: Place, now: str, target: str, pairs: Sequence[tuple[str, str]], *, ignored: bool = False
+    ) -> Look:
+        """What going from `now` to `target` would do; what changed within any of the pairs of trees was others'."""
+        given = {"pairs": pairs, "now": now, "target": target, "keep": kept(place.plan)}
+        return await self._ask(place, "look", Look, ignored=ignored, **given)
+
+    async def move(self, place: Place, now: str, target: str, *, ignored: bool = False) -> Moved:
+        """Make the work tree, whose last snapshot is `now`, be `target`. KagedError conflict when something stands in
+        the way or was changed meanwhile; nothing is changed then."""
+        given = {"now": now, "target": target, "keep": kept(place.plan)}
+        return await self._ask(place, "move", Moved, ignored=ignored, **given)
+
+    def pack(self, place: Place, trees: Sequence[str]) -> None:
+        """Begin to pack the project's repository, at most once an hour; of what is not in `trees`, old objects are
+        dropped."""
+        now = asyncio.get_running_loop().time()
+        if now < self._packed.get(place.slug, -PACK_EVERY_S) + PACK_EVERY_S:
+            return
+        self._packed[place.slug] = now
+        refs = "".join(f"{tree} refs/trees/{tree}\n" for tree in sorted(set(trees)))
+        (self._folder(place) / "packed-refs").write_text(f"# pack-refs with: sorted\n{refs}", encoding="ascii")
+        self._spawn(self._quietly(place))
+
+    async def _quietly(self, place: Place) -> None:
+        with contextlib.suppress(KagedError):  # Nothing depends on it, and the next one does it
+            await self._locked(place, "gc", False, {})
+
+    async def _ask(self, place: Place, op: str, kind: type[_T], *, ignored: bool = False, **given: Any) -> _T:
+        # Whoever asks may be cancelled; git in its cage is not, so that nobody else touches the index meanwhile.
+        return msgspec.convert(await asyncio.shield(self._spawn(self._locked(place, op, ignored, given))), kind)
+
+    def _spawn(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked may be gone
+
+    async def _locked(self, place: Place, op: str, ignored: bool, given: dict[str, Any]) -> Any:
+        cage, folder = f"{PREFIX}{place.key}", self._folder(place)
+        async with self._locks.setdefault(cage, asyncio.Lock()):
+            await self._make_room(cage)
+            index = f"index-{place.key}{'-all' * ignored}"
+            request = {"root": place.plan.root, "repository": str(folder), "index": index, "op": op, **given}
+            if op == "snap":
+                request["ignored"] = ignored
+            return await ask(self._keeper, cage, _plan(place, folder), "snapshot", request)
+
+    def _folder(self, place: Place) -> Path:
+        folder = self._home / place.slug
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise KagedError("unavailable", f"{folder} cannot be made: {error.strerror}") from error
+        return folder
+
+    async def _make_room(self, cage: str) -> None:
+        """End the cage that was used longest ago, if there are too many."""
+        if cage in self._cages:
+            self._cages.remove(cage)
+        idle = [old for old in self._cages if not self._locks[old].locked()]
+        self._cages.append(cage)
+        if len(self._cages) > CAGES and idle:
+            self._cages.remove(idle[0])
+            await self._keeper.drop_cage(idle[0])
+
+
+def _plan(place: Place, folder: Path) -> CagePlan:
+    """A cage with the work tree, without what is hidden in it, and the repository."""
+    root = Path(place.plan.root)
+    rules: dict[Path, Mode] = {
+        Path(path): "hidden" for path, mode in place.plan.rules if mode == "hidden" and os.path.lexists(path)
+    }
+    mounts = Mounts(root, {root: "rw", **rules})
+    for path in rules:
+        mounts.add_rule(path, "hidden", "cage.fs")
+    shown: dict[Path, Mode] = {root: "rw", folder: "rw", **rules}
+    return replace(
+        place.plan, rules=tuple((str(path), mode) for path, mode in shown.items()), protect=(), env=(),
+        mounts=(Mount("rw", str(root)), Mount("rw", str(folder)), *mounts.ordered()), seccomp="default", limits=LIMITS,
+        workdir=str(root), net=None, toolchains=(), lent=(), keeps="ephemeral", home_dir=None,
+    )  # fmt: skip
