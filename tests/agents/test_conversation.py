@@ -16,11 +16,12 @@ from kaged.models.types import AssistantMessage, ToolMessage, UserMessage
 R = {"run_id": "R"}
 
 
-def fold(*events: tuple[str, dict[str, Any]]) -> Conversation:
-    return Conversation(
+def fold(*events: tuple[str, dict[str, Any]], sub_agent: str | None = None) -> Conversation:
+    stored = (
         Event("S", number, f"2026-01-01T00:00:{number % 60:02d}.000Z", type_, data, number)
         for number, (type_, data) in enumerate(events, 1)
     )
+    return Conversation(stored, sub_agent=sub_agent)
 
 
 def user(text: str) -> tuple[str, dict[str, Any]]:
@@ -50,7 +51,7 @@ def test_every_handled_type_exists() -> None:
     values = [node.value for node in ast.walk(source) if isinstance(node, ast.MatchValue)]
     handled = {value.value for value in values if isinstance(value, ast.Constant)}
     assert set(SHAPES) >= handled
-    assert len(handled) == 11
+    assert len(handled) == 10
     assert set(SHAPES) >= STEPS
 
 
@@ -156,3 +157,52 @@ def test_any_history_folds_and_answers_carry_only_their_own_results(events: list
             before = next(m for m in reversed(messages[:index]) if not isinstance(m, ToolMessage))
             assert isinstance(before, AssistantMessage)
             assert message.call_id in [p.call_id for p in before.parts if isinstance(p, ToolCallPart)]
+
+
+def spawned(run: str, parent: str) -> tuple[str, dict[str, Any]]:
+    about = {"call_id": f"call of {run}", "agent": "primary.subagents.x", "model": "m", "provider": "p", "cage": ""}
+    return "agent.spawned", about | {"run_id": run, "parent_run": parent, "task": f"task of {run}", "budget": 1}
+
+
+def of_run(run: str, turns: int) -> list[tuple[str, dict[str, Any]]]:
+    """What one run does: a call with its result for each turn, and an answer."""
+    told: list[tuple[str, dict[str, Any]]] = []
+    for turn in range(turns):
+        name = f"{run}{turn}"
+        told += [("message.start", {"message_id": name, "agent": ""}), end(name, call(name)), started(name)]
+        told += [("usage.recorded", {"input_tokens": 10, "output_tokens": 1}), result(name, f"result {name}")]
+    told += [
+        end(f"{run} end", TextPart(f"answer of {run}")),
+        ("usage.recorded", {"input_tokens": 5, "output_tokens": 2}),
+    ]
+    return [(kind, data | {"run_id": run}) for kind, data in told]
+
+
+@given(st.data())
+def test_each_run_hears_only_its_own_however_they_are_mixed(data: st.DataObject) -> None:
+    turns = {run: data.draw(st.integers(0, 3), run) for run in ("R", "A", "B", "C")}
+    lists = {run: of_run(run, turns[run]) for run in turns}
+    # A and B work for R, C for A: each begins once the run above it has.
+    above = {"A": "R", "B": "R", "C": "A"}
+    events, open_runs = [user("hi")], {"R"}
+    while any(lists[run] for run in open_runs) or len(open_runs) < len(turns):
+        choices = [run for run in sorted(open_runs) if lists[run]]
+        choices += [run for run, over in above.items() if run not in open_runs and over in open_runs]
+        run = data.draw(st.sampled_from(choices))
+        if run in open_runs:
+            events.append(lists[run].pop(0))
+        else:
+            open_runs.add(run)
+            events.append(spawned(run, above[run]))
+    for run in turns:
+        found = fold(*events, sub_agent=None if run == "R" else run)
+        alone = fold(user("hi" if run == "R" else f"task of {run}"), *of_run(run, turns[run]))
+        assert found.messages() == alone.messages()
+        assert found.said == f"answer of {run}"
+        assert found.last_answer == alone.last_answer
+        assert not found.open_calls()
+        assert found.streaming is None
+        assert {each: found.steps(each) for each in turns} == {each: count + 1 for each, count in turns.items()}
+    own = {run: 11 * count + 7 for run, count in turns.items()}
+    assert found.tokens("R") == sum(own.values())
+    assert found.tokens("A") == own["A"] + own["C"]

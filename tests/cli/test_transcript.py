@@ -129,3 +129,25 @@ def test_nothing_an_agent_writes_reaches_the_terminal_as_a_command() -> None:
         transcript.show({"seq": 7, "type": kind, "data": data})
     text = click.unstyle("".join(out))
     assert not {"\x1b", "\x07", "\x9b"} & set(text)
+
+
+def test_sub_agents_are_told_in_two_lines_each() -> None:
+    out: list[str] = []
+    transcript = Transcript(answer="A", resume="R", write=out.append)
+    names = {"agent": "primary.subagents.reviewer.subagents.helper", "model": "offline", "task": "Look\naround"}
+    part = {"message_id": "m", "part": 0, "kind": "text", "text": "among others"}
+    ask = {"question": "Which?", "options": []}
+    for kind, data in [
+        ("agent.spawned", names),
+        ("message.delta", part),
+        ("tool.call", {"tool": "shell", "args": {"command": "ls"}}),
+        ("attention.required", ask),
+        ("agent.finished", {"outcome": "failed", "reason": "No more.", "steps": 3, "tokens": 1234}),
+    ]:
+        transcript.show({"type": kind, "data": {"run_id": "S", **data}})
+    text = click.unstyle("".join(out))
+    assert "-- sub-agent reviewer/helper on offline: Look..." in text
+    assert "? Which?" in text
+    assert "-- sub-agent reviewer/helper failed: No more. (3 model calls, 1,234 tokens)" in text
+    assert "among others" not in text
+    assert "$ ls" not in text

@@ -58,8 +58,8 @@ BAD_PROJECTS = {
     "unknown key": (project_text("bad", more="  modle: x\n"), ".kaged/project.yaml:6:3: primary.modle: "),
     "wrong type": (project_text("bad", more="  max_steps: many\n"), ".kaged/project.yaml:6:14: primary.max_steps: "),
     "a later feature": (
-        project_text("bad", more="  budget: {}\n"),
-        ".kaged/project.yaml:6:3: primary.budget: is not supported",
+        project_text("bad", more="  compaction: {}\n"),
+        ".kaged/project.yaml:6:3: primary.compaction: is not supported",
     ),
     "a host that is none": (
         project_text("bad", more="  cage:\n    net: {allow: ['https://a.example.com']}\n"),

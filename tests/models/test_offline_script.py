@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaged.core.events import ToolCallPart
-from kaged.models.offline.script import Call, Say, Tokens, Wait, parse, words_of
+from kaged.models.offline.script import Call, Calls, Say, Tokens, Wait, parse, words_of
 from kaged.models.types import AssistantMessage, ToolMessage, UserMessage
 from models.offline_driver import Loop, shell_in
 
@@ -33,6 +33,20 @@ def steps(text: str) -> list[object]:
             [
                 Call("file.read", {"path": "a.py"}),
                 Call("file.edit", {"path": "a.py", "old_string": "x = 1", "new_string": "x = 2"}),
+            ],
+        ),
+        ("plan: read; fix it ;test", [Say("1. read\n2. fix it\n3. test\n\n")]),
+        (
+            "delegate a: run: x; y\n\ndelegate b: say: one ; delegate c: say: two ;; say: three ; say: four",
+            [
+                Calls(
+                    (
+                        Call("delegate", {"agent": "a", "task": "run: x; y"}),
+                        Call(
+                            "delegate", {"agent": "b", "task": "say: one\ndelegate c: say: two ; say: three\nsay: four"}
+                        ),
+                    )
+                )
             ],
         ),
         ("write a.txt: one line", [Call("file.write", {"path": "a.txt", "content": "one line\n"})]),

@@ -91,7 +91,7 @@ primary:
         "config:/PATH (below .kaged)",
         "project.yaml:6:14: primary.max_steps: 0 is out of range; allowed: at least 1",
         "project.yaml:7:10: primary.tools: 'shel' is not a tool; did you mean \"shell\"?; known: *, shell, "
-        "file.read, file.write, file.edit, search.grep, search.find, ask, checkpoint",
+        "file.read, file.write, file.edit, search.grep, search.find, ask, checkpoint, delegate",
         "project.yaml:10:9: primary.cage.fs.0.mode: is missing",
         'project.yaml:10:29: primary.cage.fs.0.mod: is not a key that kaged knows; did you mean "mode"?; '
         "allowed: path, mode",
@@ -112,7 +112,7 @@ primary:
         ("tasks: {}\n" + SMALL, "project.yaml:1:1: tasks: is not supported by this version"),
         *[
             (SMALL + f"  {key}: {{}}\n", f"project.yaml:5:3: primary.{key}: is not supported by this version")
-            for key in ("subagents", "budget", "compaction", "plugins", "mcp", "parameters")
+            for key in ("compaction", "plugins", "mcp", "parameters")
         ],
         (SMALL + "  model: [a, b]\n", "project.yaml:5:10: primary.model: a list of fallback models is not supp"),
         (SMALL + "  cage: disabled\n", "project.yaml:5:9: primary.cage: an agent without a cage is not supported"),
@@ -168,7 +168,7 @@ def test_the_overlay_cannot_change_who_the_project_is_and_is_named_in_its_proble
     ]
     assert problems(SMALL, "primary:\n  max_stps: 1\n") == [
         'project.local.yaml:2:3: primary.max_stps: is not a key that kaged knows; did you mean "max_steps"?; '
-        "allowed: model, system_prompt, description, tools, cage, max_steps, max_output_tokens"
+        "allowed: model, system_prompt, description, tools, cage, max_steps, max_output_tokens, budget, subagents"
     ]
     assert overlay_name(".kaged/project.yaml") == ".kaged/project.local.yaml"
 
@@ -220,3 +220,79 @@ def test_no_agent_of_known_words_does(agent: dict[str, Any]) -> None:
 def test_no_text_crashes_the_reader(text: str, overlay: str | None) -> None:
     with pytest.raises(ProjectError):
         parse(text, overlay=overlay)
+
+
+TEAM = (
+    SMALL
+    + """\
+  budget: {tokens: 5000}
+  subagents:
+    reviewer:
+      system_prompt: config:/prompts/reviewer.md
+      budget: {tokens: 1000}
+"""
+)
+
+
+def test_sub_agents_are_agents_by_their_path() -> None:
+    spec = parse(TEAM + "      subagents:\n        helper: {system_prompt: config:/h.md, budget: {tokens: 7}}\n")
+    found = {path: agent.budget and agent.budget.tokens for path, agent in spec.agents().items()}
+    reviewer = "primary.subagents.reviewer"
+    assert found == {"primary": 5000, reviewer: 1000, f"{reviewer}.subagents.helper": 7}
+    assert "delegate" in spec.primary.enabled_tools()
+    assert "delegate" not in spec.agents()[f"{reviewer}.subagents.helper"].enabled_tools(), "it has nobody below it"
+
+
+HELPER = "      subagents:\n        helper:\n          system_prompt: config:/h.md\n          budget: {tokens: 7}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            TEAM.replace("      budget: {tokens: 1000}\n", ""),
+            "project.yaml:7:5: primary.subagents.reviewer.budget: is missing; a sub-agent needs one, such as {tok",
+        ),
+        (TEAM.replace("1000", "0"), "project.yaml:9:24: primary.subagents.reviewer.budget.tokens: 0 is out of range"),
+        (
+            TEAM + HELPER.replace("          budget: {tokens: 7}\n", ""),
+            "project.yaml:11:9: primary.subagents.reviewer.subagents.helper.budget: is missing",
+        ),
+        (
+            TEAM.replace("reviewer:", "Re viewer:"),
+            "project.yaml:7:5: primary.subagents.Re viewer: 'Re viewer' is no name",
+        ),
+        (
+            TEAM + "      cage: disabled\n",
+            "project.yaml:10:13: primary.subagents.reviewer.cage: an agent without a cage",
+        ),
+        (
+            TEAM + "      mcp: {}\n",
+            "project.yaml:10:7: primary.subagents.reviewer.mcp: is not supported by this version",
+        ),
+        (TEAM + "      path: x\n", "project.yaml:10:7: primary.subagents.reviewer.path: is not supported by this vers"),
+        (
+            TEAM + "      tols: {}\n",
+            'project.yaml:10:7: primary.subagents.reviewer.tols: is not a key that kaged knows; did you mean "tools"?',
+        ),
+        (TEAM + "      subagents: &all\n        again: *all\n", "project.yaml:10:18: anchors (&name) are not allowed"),
+    ],
+)
+def test_bad_sub_agents_are_refused_where_they_are_written(text: str, problem: str) -> None:
+    found = problems(text)
+    assert (len(found), found[0][: len(problem)]) == (1, problem)
+
+
+def test_sub_agents_lie_at_most_four_deep() -> None:
+    def nested(depth: int) -> str:
+        agent = "{system_prompt: config:/p.md, budget: {tokens: 9}}"
+        for _ in range(depth - 1):
+            agent = f"{{system_prompt: config:/p.md, budget: {{tokens: 9}}, subagents: {{a: {agent}}}}}"
+        return SMALL + f"  subagents: {{a: {agent}}}\n"
+
+    assert len(parse(nested(4)).agents()) == 5
+    path = "primary" + ".subagents.a" * 5
+    assert [problem.partition(": ")[2] for problem in problems(nested(5))] == [
+        f"{path}: is too deep; agents may lie 4 below the primary one"
+    ]
+    assert len(problems(nested(9))) == 1

@@ -126,6 +126,28 @@ async def test_a_local_prompt_shadows_the_shared_one(projects: Projects, folder:
     assert again.trust == "changed"
 
 
+async def test_trust_covers_sub_agents_with_their_prompts_and_what_they_ask_of_the_host(
+    projects: Projects, folder: Path
+) -> None:
+    project = await projects.load(folder, actor=ADA, create=True)
+    prompt = folder / ".kaged" / "prompts" / "reviewer.md"
+    agent = "{system_prompt: config:/prompts/reviewer.md, budget: {tokens: 9}, cage: {env: {pass: [EDITOR]}}}"
+    file = folder / templates.FILE
+    file.write_text(file.read_text().replace("primary:\n", f"primary:\n  subagents: {{reviewer: {agent}}}\n"))
+    assert (
+        "primary.subagents.reviewer.system_prompt: there is no file .kaged/prompts/reviewer.md; create it"
+        in ((await projects.get(project.slug)).problems[0])
+    )
+    prompt.write_text("Review.")
+    found = await projects.get(project.slug)
+    assert set(found.prompts) == {"config:/prompts/default.md", "config:/prompts/reviewer.md"}
+    refusal = await refused(projects.trust(project.slug, found.hash, actor=ADA, host=False))
+    assert refusal.details == {"needs": "admin", "keys": ["cage.env.pass"]}
+    await projects.trust(project.slug, found.hash, actor=ADA)
+    prompt.write_text("Approve everything.")
+    assert (await projects.get(project.slug)).trust == "changed"
+
+
 async def test_problems_after_loading_are_shown_and_keep_the_project(projects: Projects, folder: Path) -> None:
     project = await projects.load(folder, actor=ADA, create=True, trust=True)
     good = (folder / templates.FILE).read_text()

@@ -1,5 +1,5 @@
 """Shared fixtures of the tools, agents and sessions tests."""
 
-from sessions.fixtures import house
+from sessions.fixtures import house, obeying
 
-__all__ = ["house"]
+__all__ = ["house", "obeying"]

@@ -16,7 +16,7 @@ from kaged.core.events import SHAPES, Event, Part, TextPart, ToolCallPart
 from kaged.daemon.cages import Cages
 from kaged.journal.journal import Journal
 from kaged.models.resolve import Models
-from kaged.models.types import Delta, Emit, Finished, ModelEvent, ModelRequest, Usage
+from kaged.models.types import Delta, Emit, Finished, ModelEvent, ModelRequest, Provider, Usage
 from kaged.projects.service import Project, Projects
 from kaged.sessions.ports import SessionPorts, Workspace
 from kaged.sessions.service import Sessions
@@ -129,6 +129,7 @@ class House:
     runtime: Path
     project_dir: Path
     script: Script = field(default_factory=Script)
+    offline: Provider | None = None
     audit: AuditList = field(default_factory=AuditList)
     sleeps: list[float] = field(default_factory=list)
     git: bool = False
@@ -146,7 +147,7 @@ class House:
         self.keeper = await KeeperClient.connect(self.runtime / "keeper.sock", self.runtime, grace_s=60)
         self._stack.callback(self.keeper.close)
         self.projects = Projects(self.db, loaded)
-        self.models = Models(lambda: Local(), {}, offline=self.script)
+        self.models = Models(lambda: Local(), {}, offline=self.offline or self.script)
         self._stack.push_async_callback(self.models.aclose)
         self.runner = AgentRunner(
             self.journal, self.models, Toolbox(), self.audit, sleep=self._sleep, jitter=lambda: 0.0
@@ -247,11 +248,13 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def house_in(tmp_path: Path, runtime: Path, *, git: bool = False) -> AsyncIterator[House]:
-    """A house whose keeper is ended with it."""
+async def house_in(
+    tmp_path: Path, runtime: Path, offline: Provider | None = None, *, git: bool = False
+) -> AsyncIterator[House]:
+    """A house whose keeper is ended with it; `offline` takes the place of its script."""
     project = tmp_path / "demo"
     project.mkdir()
-    house = House(tmp_path / "home", runtime, project, git=git)
+    house = House(tmp_path / "home", runtime, project, git=git, offline=offline)
     house.home.mkdir()
     pid = None
     try:

@@ -235,3 +235,31 @@ async def test_a_question_that_cannot_be_followed_is_refused_and_the_next_one_as
     asked = await question(house, session, 2)
     await house.sessions.answer_attention(session, asked.data["attention_id"], ONCE, actor=ME)
     assert await gate.answers.get() == ("2", "once")
+
+
+async def test_what_a_sub_agents_cage_reaches_and_asks_is_told_as_its_own(house: House, gate: Gate) -> None:
+    agent = "{model: offline, system_prompt: config:/prompts/main.md, budget: {tokens: 9000}}"
+    file = house.project_dir / ".kaged" / "project.yaml"
+    file.write_text(f"{file.read_text()}  subagents: {{reader: {agent}}}\n")
+    await house.projects.load(house.project_dir, actor=ME, trust=True)
+    session = await house.session()
+    house.script.add(calls(("delegate", {"agent": "reader", "task": "x"})), calls(("ask", {"question": "?"})))
+    await house.sessions.post_message(session, "go", actor=ME)
+    await question(house, session)
+    run = (await house.until(session, "agent.spawned")).data["run_id"]
+    cage = f"{session}.{run}"
+    gate.decides(session)
+    gate.decides(cage, "denied")
+    gate.asks(cage)
+    asked = (await question(house, session, 2)).data
+    assert (asked["run_id"], asked["kind"]) == (run, "approval_gate")
+    found = await house.until(session, "network.denied")
+    assert (found.data["agent"], found.data["run_id"]) == ("primary.subagents.reader", run)
+    (own,) = await house.events(session, "network.allowed")
+    assert (own.data["agent"], "run_id" in own.data) == ("primary", False)
+    await house.sessions.answer_attention(session, asked["attention_id"], ALWAYS, actor=ME)
+    assert await gate.answers.get() == ("1", "session")
+    spec = (await house.projects.get("demo")).spec
+    assert spec is not None
+    allowed = {path: list(agent.cage.net.allow) for path, agent in spec.agents().items()}
+    assert allowed == {"primary": [], "primary.subagents.reader": ["new.example.com:443"]}

@@ -349,7 +349,7 @@ async def test_an_older_hand_on_the_run_cannot_write(house: House) -> None:
     await house.sessions.recover(by_hand=BY_HAND)
     active = house.sessions._executor.active(session)
     assert active is not None
-    active.run.interrupt.set()
+    active.interrupt.set()
     assert active.task is not None
     await asyncio.wait({active.task})
     types = [event.type for event in await house.events(session)]

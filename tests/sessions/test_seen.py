@@ -65,3 +65,12 @@ async def test_learned_hosts_are_told_apart_and_the_rest_of_a_flood_is_no_host(h
 async def test_only_network_events_are_read(house: House) -> None:
     plan = await house.db.read(lambda c: [row[3] for row in c.execute(f"EXPLAIN QUERY PLAN {_SEEN}", ("", "", 1))])
     assert any("USING INDEX events_network" in step for step in plan), plan
+
+
+async def test_what_a_sub_agent_learned_is_not_proposed_for_the_sessions_own(house: House) -> None:
+    session = await house.session()
+    await house.journal.append(session, [allowed("a.example.com", connection=1, rule=LEARN, run_id="S", agent="x")])
+    await house.journal.append(session, [allowed("b.example.com", connection=2, rule=LEARN)])
+    assert {host: one.learned for (host, _), one in (await of(house)).items()} == {
+        "a.example.com": 0, "b.example.com": 1
+    }  # fmt: skip

@@ -45,5 +45,24 @@ def test_a_whole_conversation() -> None:
     assert "ignored" not in text
 
 
+def test_what_sub_agents_do_is_told_apart() -> None:
+    about = {"run_id": "A", "provider": "p", "model": "m", "cage": "reads"}
+    names = {"agent": "primary.subagents.reviewer.subagents.helper", "task": "Look."}
+    parts = [{"kind": "text", "text": "One\n\nTwo"}]
+    text = to_markdown(
+        "Demo",
+        [
+            event("agent.spawned", **about, **names),
+            event("message.end", run_id="A", interrupted=False, parts=parts),
+            event("message.end", run_id="R", interrupted=False, parts=parts),
+            event("agent.finished", run_id="A", outcome="failed", reason="No.", steps=1, tokens=5),
+        ],
+    )
+    assert "> **reviewer/helper**\n>\n> *Sub-agent primary" in text
+    assert "> Look." in text
+    assert "> **reviewer/helper**\n>\n> One\n>\n> Two\n\nOne\n\nTwo\n\n> **reviewer/helper**" in text
+    assert "Sub-agent ended: failed, 1 model calls, 5 tokens. No." in text
+
+
 def test_every_written_type_exists() -> None:
     assert set(_WRITERS) <= set(SHAPES)

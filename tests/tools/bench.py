@@ -10,7 +10,7 @@ from typing import Any
 from kaged.cage.client import KeeperClient
 from kaged.cage.compile import compile_plan
 from kaged.projects.cage_spec import CageSpec
-from kaged.tools.base import CageSession, ToolContext, ToolResult, Withdrawn
+from kaged.tools.base import CageSession, Findings, ToolContext, ToolResult, Withdrawn
 from kaged.tools.ledger import Ledger
 from kaged.tools.toolbox import Toolbox
 
@@ -48,6 +48,9 @@ class Bench:
     def live(self) -> str:
         return "".join(text for text, _, _ in self.emitted)
 
+    async def _delegate(self, agent: str, task: str) -> Findings:
+        raise AssertionError("no tool of this test delegates")
+
     def context(self, call_id: str | None = None, **more: Any) -> ToolContext:
         return ToolContext(
             cage=self.cage,
@@ -55,7 +58,7 @@ class Bench:
             emit=self._emit,
             attention=self.answers,
             ledger=self.ledger,
-            **more,
+            **{"delegate": self._delegate} | more,
         )
 
     async def run(self, tool: str, *, ctx: ToolContext | None = None, **args: Any) -> ToolResult:

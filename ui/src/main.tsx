@@ -7,6 +7,7 @@ import "./styles/shell.css";
 import "./styles/pages.css";
 import "./styles/session.css";
 import "./styles/tools.css";
+import "./styles/agents.css";
 import "./styles/network.css";
 import "./styles/checkpoints.css";
 import "./styles/text.css";

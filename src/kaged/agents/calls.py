@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from kaged.agents.approval import args_hash, clear
@@ -18,6 +19,7 @@ from kaged.core.errors import KagedError, did_you_mean
 from kaged.core.events import NewEvent
 from kaged.core.tasks import until
 from kaged.tools.base import NotStored, Tool, ToolContext, ToolResult, failure
+from kaged.tools.delegate import Delegate
 from kaged.tools.toolbox import Toolbox
 
 log_ = logging.getLogger(__name__)
@@ -80,7 +82,7 @@ class Calls:
     async def follow(self, call: Call) -> None:
         """Go on with a command that outlived a crash; the call of one that the keeper forgot is left open."""
         tool = self._toolbox.get(call.part.tool)
-        if tool is None or tool.read_only:
+        if tool is None or tool.read_only or tool.name == Delegate.name:
             return
         if (result := await tool.rejoin(self._context(call), call.part.args)) is not None:
             await self._store(call, result)
@@ -91,6 +93,7 @@ class Calls:
             if task.done():
                 await self._store(call, task.result())
                 return []
+            words += await self._run.agents.stop(call.id)
             words += await self._run.attention.withdraw(STOPPED)
             words += await stop_call(self._run.cage, task)
             result = task.result() if task.done() else failure(STOPPED)
@@ -125,8 +128,9 @@ class Calls:
                 raise NotStored(error) from error
 
         run, ledger = self._run, self._log.conversation.ledger
+        delegate = partial(run.agents.delegate, run, call.id)
         limits = self._output_chars, call.output_end
-        return ToolContext(run.cage, call.id, emit, run.attention, ledger, *limits, run.rest)
+        return ToolContext(run.cage, call.id, emit, run.attention, delegate, ledger, *limits, run.rest)
 
     def _event(self, kind: str, call: Call, **data: Any) -> NewEvent:
         return NewEvent(kind, {"run_id": call.run_id, "call_id": call.id, **data})
@@ -166,6 +170,7 @@ class Calls:
             "project": run.prepared.project.slug,
             "session": run.session,
             "run": run.run_id,
+            "agent": run.agent,
             "tool": call.part.tool,
         }
         await self._audit.record(run.actor, action, call.id, outcome, place | more)

@@ -1,5 +1,6 @@
 """The conversation as a fold over a session's events: what was said, which calls are open. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ RESTORED = {
     "conversation": "[The operator rolled this conversation back; the project's files stayed as they are.]",
 }
 """What the agent is told where conversation and files were not restored together."""
+CHECKPOINTS = frozenset({"checkpoint.created", "checkpoint.restored"})
 CUT_OFF = "[This answer was interrupted here.]"
 
 
@@ -65,9 +67,11 @@ class _Mark:
 
 
 class Conversation:
-    """The state of a session's conversation; grows by `apply`, one event after the other."""
+    """The state of a session's conversation, or of one sub-agent's run in it; grows by `apply`, one event after the
+    other. What other sub-agents did is not part of it."""
 
-    def __init__(self, events: Iterable[Event] = ()) -> None:
+    def __init__(self, events: Iterable[Event] = (), *, sub_agent: str | None = None) -> None:
+        """`sub_agent` is the run of the sub-agent whose conversation this is; None for the session's own."""
         self.ledger = Ledger()
         self.streaming: Event | None = None
         """The start of a message that has not ended."""
@@ -75,7 +79,10 @@ class Conversation:
         """How often in a row the newest run was taken up after a crash and got no step further."""
         self._entries: list[UserMessage | Answer] = []
         self._calls: dict[str, Call] = {}
-        self._steps: dict[str, int] = {}
+        self._steps: Counter[str] = Counter()
+        self._sub_agent = sub_agent
+        self._parents: dict[str, str] = {}
+        self._tokens: Counter[str] = Counter()
         self._marks: dict[str, _Mark] = {}
         self._spans: tuple[tuple[int, int], ...] = ()
         self._since = 0
@@ -86,9 +93,13 @@ class Conversation:
     def apply(self, event: Event) -> None:
         """Take one event in. Types that do not matter here change nothing."""
         data = event.data
-        if event.type in STEPS and not data.get("interrupted"):
-            self.recoveries = 0
+        self._count(event.type, data)
+        run = data.get("run_id")
+        if run in self._parents if self._sub_agent is None else run != self._sub_agent:
+            return
         match event.type:
+            case "agent.spawned":
+                self._entries.append(UserMessage(data["task"]))
             case "message.user":
                 self._entries.append(UserMessage(data["text"]))
             case "message.start":
@@ -105,16 +116,38 @@ class Conversation:
                     call.started_at = event.at
                 else:
                     call.output_end = max(call.output_end, int(data.get("end") or 0))
-            case "checkpoint.created" | "checkpoint.restored":
-                self._checkpoint(data["checkpoint_id"], data.get("what"))
             case "run.recovered":
                 self.recoveries = int(data.get("attempt") or 0)
             case "run.ended":
                 self._run_ended(data["run_id"])
 
+    def _count(self, kind: str, data: dict[str, Any]) -> None:
+        """What counts whoever did it."""
+        if kind in STEPS and not data.get("interrupted"):
+            self.recoveries = 0
+        if kind == "agent.spawned":
+            self._parents[data["run_id"]] = data["parent_run"]
+        elif kind == "usage.recorded":
+            self._tokens[data["run_id"]] += data["input_tokens"] + data["output_tokens"]
+        elif kind in CHECKPOINTS and self._sub_agent is None:  # the session's, whoever's step it was made for
+            self._checkpoint(data["checkpoint_id"], data.get("what"))
+        elif kind == "message.end":
+            self._steps[data["run_id"]] += not data["interrupted"]
+
     def steps(self, run_id: str) -> int:
         """How many answers of the model this run has had."""
-        return self._steps.get(run_id, 0)
+        return self._steps[run_id]
+
+    def tokens(self, run_id: str) -> int:
+        """Input and output tokens of this run and all below it, as far as the events say."""
+        below = [child for child, parent in self._parents.items() if parent == run_id]
+        return self._tokens[run_id] + sum(map(self.tokens, below))
+
+    @property
+    def said(self) -> str:
+        """The text of the newest answer that has any, even if it was cut off."""
+        texts = (_text(entry) for entry in reversed(self._entries) if isinstance(entry, Answer))
+        return next((text for text in texts if text.strip()), "")
 
     @property
     def last_answer(self) -> Answer | None:
@@ -141,7 +174,7 @@ class Conversation:
                 out.append(AssistantMessage(entry.parts))
                 out += [self._result(call) for call in entry.calls if call.result is not None]
             elif isinstance(next(iter(entries[index + 1 :]), None), UserMessage):
-                said = "".join(part.text for part in entry.parts if isinstance(part, TextPart))
+                said = _text(entry)
                 if said.strip():
                     out.append(AssistantMessage([TextPart(f"{said}\n\n{CUT_OFF}")]))
         return out
@@ -176,7 +209,6 @@ class Conversation:
         parts = parts_from_builtins(data["parts"])
         answer = Answer(data["run_id"], data["message_id"], parts, partial, data["stop_reason"])
         if not partial:
-            self._steps[answer.run_id] = self.steps(answer.run_id) + 1
             calls = [part for part in parts if isinstance(part, ToolCallPart)]
             answer.calls = [Call(part, answer.run_id, answer.message_id) for part in calls]
             self._calls.update({call.id: call for call in answer.calls})
@@ -192,3 +224,7 @@ class Conversation:
     def _settle(self, call_id: str, tool: str, output: str, *, ok: bool = False) -> None:
         if (call := self._calls.get(call_id)) is not None:
             call.result = ToolMessage(call_id, tool, output, ok)
+
+
+def _text(answer: Answer) -> str:
+    return "".join(part.text for part in answer.parts if isinstance(part, TextPart))

@@ -20,10 +20,11 @@ async def read_events(journal: Journal, session: str, after: int = 0, *, deltas:
         after = page[-1].seq
 
 
-async def read_conversation(journal: Journal, session: str) -> Conversation:
-    """The session's conversation as stored. Raises KagedError conflict when a newer version of kaged wrote something
-    into it that this one cannot read: going on without that could do something twice or against the operator's word."""
-    conversation = Conversation()
+async def read_conversation(journal: Journal, session: str, sub_agent: str | None = None) -> Conversation:
+    """The session's conversation as stored, or that of one sub-agent's run. Raises KagedError conflict when a newer
+    version of kaged wrote something into it that this one cannot read: going on without that could do something twice
+    or against the operator's word."""
+    conversation = Conversation(sub_agent=sub_agent)
     async for event in read_events(journal, session, deltas=False):
         if event.type not in SHAPES:
             text = f"Event {event.seq} of this session is of the type `{event.type}`, which a newer version of kaged "
@@ -52,5 +53,6 @@ class RunLog:
         """The parts of the message that has not ended, as far as they are stored."""
         if (start := self.conversation.streaming) is None:
             return []
-        events = read_events(self._journal, self._session, start.seq)
-        return partial_parts([event.data async for event in events if event.type == "message.delta"])
+        message, events = start.data["message_id"], read_events(self._journal, self._session, start.seq)
+        deltas = [event.data async for event in events if event.type == "message.delta"]
+        return partial_parts([data for data in deltas if data["message_id"] == message])

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from kaged.agents.budget import Budget
 from kaged.agents.conversation import Call
 from kaged.cage.plan import CagePlan
 from kaged.core.actors import Actor
@@ -12,14 +13,14 @@ from kaged.core.events import NewEvent, Outcome
 from kaged.core.tasks import Rest
 from kaged.journal.rows import Also, Fence
 from kaged.models.types import Route
-from kaged.projects.model import AgentSpec
+from kaged.projects.model import PRIMARY, AgentSpec
 from kaged.projects.service import Project
-from kaged.tools.base import AttentionPort, CageSession
+from kaged.tools.base import AttentionPort, CageSession, Findings
 
 STOPPED = "Stopped by the operator."
 """Reason of a run that ended by an interrupt."""
-AGENT = "primary"
-"""Name of the agent that sessions talk to."""
+AGENT = PRIMARY
+"""Path of the agent that sessions talk to."""
 
 
 class Commit(Protocol):
@@ -64,6 +65,18 @@ class Checkpoints(Protocol):
         """To be entered around a call that may change files; raises `StaleEpoch` and `Interrupted`."""
 
 
+class Agents(Protocol):
+    """The sub-agents of all runs."""
+
+    async def delegate(self, above: "RunContext", call_id: str, agent: str, task: str) -> Findings:
+        """Let a sub-agent of the run above do a task, and wait for its end. Delegating again for the same call finds
+        the same run, ended or to be gone on with. Cancelling leaves it as it is. Raises `KagedError` when there is no
+        such agent or it cannot be started, `NotStored` when what it did cannot be stored."""
+
+    async def stop(self, call_id: str) -> list[str]:
+        """Stop the sub-agent of a call, and all below it. Returns once that is stored; says what was stopped."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """Everything of a project that a run needs, checked before anything of the run is stored."""
@@ -74,12 +87,15 @@ class Prepared:
     route: Route
     plan: CagePlan
     secrets: dict[str, str] = field(repr=False)
+    apart: bool = False
+    """Whether the session works in a worktree of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
     """A stored run that is to be carried out. `interrupt` is set to stop it, `leaving` when the daemon is about to go:
-    then the run begins no further step. `rest` says where going cuts off nothing of it."""
+    then the run begins no further step. `rest` says where going cuts off nothing of it. `agent` is the path of its
+    agent in the project file, and `parent` the run that handed it its task, if one did."""
 
     session: str
     run_id: str
@@ -89,6 +105,10 @@ class RunContext:
     cage: CageSession
     attention: RunAttention
     inbox: RunInbox
+    agents: Agents
+    budget: Budget
+    agent: str = AGENT
+    parent: str | None = None
     interrupt: asyncio.Event = field(default_factory=asyncio.Event)
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     rest: Rest = field(default_factory=Rest)

@@ -3,11 +3,13 @@ an answer."""
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import KW_ONLY, dataclass
+from itertools import groupby
 from typing import Any
 
 from kaged.agents import retry
+from kaged.agents.budget import OverBudget
 from kaged.agents.calls import Calls
 from kaged.agents.conversation import Answer, Call
 from kaged.agents.log import RunLog, read_conversation
@@ -22,8 +24,13 @@ from kaged.journal.journal import Journal
 from kaged.models.errors import ModelError
 from kaged.models.resolve import Models
 from kaged.models.types import ModelRequest
+from kaged.models.usage import estimate_input
 from kaged.tools.base import OUTPUT_CHARS
+from kaged.tools.delegate import Delegate
 from kaged.tools.toolbox import Toolbox
+
+DELEGATES = 4
+"""Sub-agents that one agent may have at work at once, unless configured."""
 
 
 @dataclass(slots=True)
@@ -36,6 +43,7 @@ class AgentRunner:
     audit: Audit
     _: KW_ONLY
     output_chars: int = OUTPUT_CHARS
+    delegates: int = DELEGATES
     sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
 
@@ -68,7 +76,8 @@ class AgentRunner:
         return Calls(run, log, self.toolbox, self.audit, output_chars=self.output_chars)
 
     async def _log(self, run: RunContext) -> RunLog:
-        conversation = await read_conversation(self.journal, run.session)
+        conversation = await read_conversation(self.journal, run.session, run.run_id if run.parent else None)
+        run.budget.spent = conversation.tokens(run.run_id)
         return RunLog(self.journal, run.session, run.fence, conversation)
 
 
@@ -87,13 +96,19 @@ class _Loop:
         run = self._run
         agent, agents_md = run.prepared.agent, run.prepared.project.agents_md
         words = run.cage.plan.words()
-        system = system_prompt(run.prepared.prompt, root=run.cage.root, cage_words=words, agents_file=agents_md)
+        prompt = run.prepared.prompt
+        system = system_prompt(prompt, root=run.cage.root, cage_words=words, agents_file=agents_md, team=_team(run))
         conversation = self._log.conversation
         tools = self._runner.toolbox.specs(agent.enabled_tools())
         while True:
-            for call in conversation.open_calls():
+            for delegated, group in groupby(conversation.open_calls(), lambda call: call.part.tool == Delegate.name):
                 await self._next_step()
-                self._stopped += await self._calls.settle(call)
+                if delegated:
+                    await self._side_by_side([*group])
+                    continue
+                for call in group:
+                    await self._next_step()
+                    self._stopped += await self._calls.settle(call)
             self._raise_if_interrupted()
             await run.inbox.deliver(self._log.commit)
             answer = conversation.last_answer
@@ -104,8 +119,29 @@ class _Loop:
                 return RunEnd("failed", f"{limit}; send another message to go on.")
             model, most = run.prepared.route.model, agent.max_output_tokens
             question = ModelRequest(model, system, conversation.messages(), tools, most)
-            if (failed := await self._ask(question)) is not None:
+            try:
+                with run.budget.hold(estimate_input(question) + (most or 0)):
+                    failed = await self._ask(question)
+            except OverBudget as over:
+                return RunEnd("failed", str(over))
+            if failed is not None:
                 return failed
+
+    async def _side_by_side(self, calls: Sequence[Call]) -> None:
+        """Settle calls at once, as many as there is room for; those that an interrupt finds waiting are left open."""
+        room = asyncio.Semaphore(self._runner.delegates)
+
+        async def settle(call: Call) -> None:
+            async with room:
+                if not self._run.interrupt.is_set():
+                    self._stopped += await self._calls.settle(call)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for call in calls:
+                    group.create_task(settle(call))
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
 
     async def stopped(self) -> RunEnd:
         """The end after an interrupt: commands in the background are stopped too."""
@@ -164,12 +200,23 @@ class _Loop:
                     raise Interrupted
 
 
-def system_prompt(prompt: str, *, root: str, cage_words: str, agents_file: str | None) -> str:
-    """The project's own prompt, where the agent is and what it can reach, and the project's AGENTS.md."""
+def _team(run: RunContext) -> str:
+    """Whom the agent works for and with, in words; empty for one that is alone."""
+    agent = run.prepared.agent
+    name = run.agent.rpartition(".")[2]
+    told = f"You are the sub-agent `{name}`: your last answer goes to the agent that gave you the task."
+    known = [f"- `{name}`: {below.description or 'no description'}" for name, below in agent.subagents.items()]
+    below = "You can hand work to these sub-agents with `delegate`:\n" + "\n".join(known)
+    offered = known and Delegate.name in agent.enabled_tools()
+    return "\n\n".join([*([told] if run.parent else []), *([below] if offered else [])])
+
+
+def system_prompt(prompt: str, *, root: str, cage_words: str, agents_file: str | None, team: str = "") -> str:
+    """The agent's own prompt, where it is and what it can reach, its team, and the project's AGENTS.md."""
     place = f"You work in the project folder {root}, inside a cage of the operating system. What it allows: "
     place += f"{cage_words}. What it refuses cannot be worked around: say what you would need instead."
     told = (agents_file or "").strip()
-    parts = (prompt.strip(), place, told and f"The project's AGENTS.md says:\n\n{told}")
+    parts = (prompt.strip(), place, team, told and f"The project's AGENTS.md says:\n\n{told}")
     return "\n\n".join(part for part in parts if part)
 
 

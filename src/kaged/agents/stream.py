@@ -5,7 +5,7 @@ from typing import Any
 
 from kaged.agents.deltas import DeltaBuffer
 from kaged.agents.log import RunLog
-from kaged.agents.ports import AGENT, RunContext
+from kaged.agents.ports import RunContext
 from kaged.core import clock, ids
 from kaged.core.events import NewEvent, Part, parts_to_builtins
 from kaged.core.tasks import owned
@@ -81,7 +81,7 @@ class AnswerStream:
     def _begin(self) -> list[NewEvent]:
         if self._log.conversation.streaming is not None:
             return []
-        data = {"run_id": self._run.run_id, "message_id": self._message_id, "agent": AGENT}
+        data = {"run_id": self._run.run_id, "message_id": self._message_id, "agent": self._run.agent}
         return [NewEvent("message.start", data)]
 
     async def _close(self, parts: list[Part], stop_reason: str, usage: Usage | None, *, interrupted: bool) -> None:
@@ -93,6 +93,7 @@ class AnswerStream:
             route = self._run.prepared.route
             call = {"run_id": self._run.run_id, "provider": route.provider, "model": route.model}
             counts = {f"{kind}_tokens": getattr(usage, kind) for kind in _COUNTS}
+            self._run.budget.count(usage.input + usage.output)
             events.append(NewEvent("usage.recorded", {**call, **counts, "estimated": usage.estimated}))
         if not interrupted or self._log.conversation.streaming is not None:
             events.append(end_event(self._run.run_id, self._message_id, parts, stop_reason, interrupted=interrupted))

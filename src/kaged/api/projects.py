@@ -14,6 +14,7 @@ from kaged.cage.plan import CagePlan
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError, did_you_mean
 from kaged.identity.rights import Standing
+from kaged.projects.model import PRIMARY
 from kaged.projects.service import Project
 from kaged.sessions.seen import seen
 
@@ -44,13 +45,13 @@ class NetworkBody(Body):
     allow: list[Host] = Field([], max_length=1000, description="Hosts as `name:port`.")
 
 
-def _plan(services: Services, project: Project) -> tuple[CagePlan | None, list[str]]:
-    if project.spec is None:
-        return None, []
+def _plans(services: Services, project: Project) -> tuple[dict[str, CagePlan], list[str]]:
+    """The cage of each agent by its path, or why there is none."""
     try:
-        return services.plan(project), []
+        paths = project.spec.agents() if project.spec else ()
+        return {path: services.plan(project, None, path) for path in paths}, []
     except KagedError as error:
-        return None, [error.message]
+        return {}, [error.message]
 
 
 def _route(services: Services, project: Project) -> dict[str, str] | None:
@@ -64,7 +65,9 @@ def _route(services: Services, project: Project) -> dict[str, str] | None:
 
 def shape(services: Services, project: Project, actor: Actor) -> dict[str, Any]:
     """A project as the API shows it to `actor`."""
-    plan, more = _plan(services, project)
+    plans, more = _plans(services, project)
+    plan = plans.pop(PRIMARY, None)
+    below = [f"Its sub-agent {'/'.join(path.split('.subagents.')[1:])}: {its.words()}." for path, its in plans.items()]
     return shown(project, "slug trust hash sample created_at") | {
         "path": str(project.path),
         "role": min(services.identity.people.standing(actor, project.slug), Standing.OWNER).name.lower(),
@@ -72,7 +75,7 @@ def shape(services: Services, project: Project, actor: Actor) -> dict[str, Any]:
         "problems": [*project.problems, *more],
         "model": project.spec.primary.model if project.spec else None,
         "route": _route(services, project),
-        "cage": {"words": plan.words(), "explain": plan.explain()} if plan else None,
+        "cage": {"words": plan.words(), "explain": [*plan.explain(), *below]} if plan else None,
     }
 
 
@@ -126,15 +129,15 @@ async def dsl(services: Svc, actor: Caller, slug: str) -> dict[str, Any]:
 
 
 @router.get("/{slug}/capabilities", name="project.read")
-async def capabilities(services: Svc, actor: Caller, slug: str, agent: str = "primary") -> dict[str, Any]:
+async def capabilities(services: Svc, actor: Caller, slug: str, agent: str = PRIMARY) -> dict[str, Any]:
     """What the cage of an agent allows, in words and as the compiled plan."""
     project = await services.projects.get(slug)
     if project.spec is None:
         raise KagedError("dsl_invalid", project.problems[0], {"problems": list(project.problems)})
-    if agent != "primary":
-        text = f"{slug} has no agent {agent!r}, only `primary`{did_you_mean(agent, ['primary'])}"
+    if agent not in (known := project.spec.agents()):
+        text = f"{slug} has no agent {agent!r}{did_you_mean(agent, known)}; its agents: {', '.join(known)}"
         raise KagedError("not_found", text)
-    plan = services.plan(project)
+    plan = services.plan(project, None, agent)
     keeper = (await services.system.describe())["keeper"]
     held = {"limits are held by": keeper["limits"], "the network is held by": plan.net and keeper["network"]}
     explain = [*plan.explain(), *(f"{what}: {words}" for what, words in held.items() if words)]

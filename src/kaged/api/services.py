@@ -50,7 +50,7 @@ class Services:
     terminals: Terminals
     clones: Clones
     system: SystemPort
-    plan: Callable[[Project], CagePlan]
+    plan: Callable[[Project, str | None, str], CagePlan]
     """The cage of a project's agent; raises KagedError `dsl_invalid` for a policy that cannot be kept."""
     presence: Presence = field(default_factory=Presence, kw_only=True)
     web: Path  # Folder of the built console; absent files answer with a page that says how to build it

@@ -41,6 +41,12 @@ class MessageBody(Body):
     mode: Mode = Field("queue", description="While a run is going: for after it (`queue`) or its next step (`steer`).")
 
 
+class InterruptBody(Body):
+    """What to stop."""
+
+    run_id: str | None = Field(None, max_length=64, description="A sub-agent's run; without it, everything.")
+
+
 class AnswerBody(Body):
     """The answer to an agent's question: one of its options, or free text."""
 
@@ -115,9 +121,10 @@ async def post_message(services: Svc, actor: Caller, session: Found, body: Messa
 
 
 @router.post("/{sid}/interrupt", name="session.talk")
-async def interrupt(services: Svc, actor: Caller, session: Found, body: Body) -> dict[str, Any]:
-    """Stop the model and the tools, within a second; answers what was stopped."""
-    return whole(await services.sessions.interrupt(session.id, actor=actor))
+async def interrupt(services: Svc, actor: Caller, session: Found, body: InterruptBody) -> dict[str, Any]:
+    """Stop the model, the tools and the sub-agents, within a second, or one sub-agent with those below it; answers what
+    was stopped."""
+    return whole(await services.sessions.interrupt(session.id, actor=actor, run_id=body.run_id))
 
 
 @router.post("/{sid}/resume", name="session.talk", status_code=202)

@@ -26,10 +26,14 @@ class Transcript:
         self._hints = (answer, resume)
         self._streamed: dict[tuple[str, int], str] = {}
         self._output: set[str] = set()
+        self._agents: dict[str, str] = {}
         self._at_start = True
 
     def show(self, frame: Frame) -> None:
-        """Write one event; types that say nothing to a reader are skipped."""
+        """Write one event; types that say nothing to a reader are skipped, and so are the steps of sub-agents, which
+        come all at once."""
+        if frame["data"].get("run_id") in self._agents and frame["type"].partition(".")[0] in ("message", "tool"):
+            return
         handler = getattr(self, f"_on_{frame['type'].replace('.', '_')}", None)
         if handler is not None:
             handler(frame["data"])
@@ -86,7 +90,7 @@ class Transcript:
 
     def _on_tool_call(self, data: Frame) -> None:
         args = data["args"]
-        if data["tool"] == "ask":
+        if data["tool"] in ("ask", "delegate"):
             return
         command = args.get("command")
         if isinstance(command, str):
@@ -119,6 +123,15 @@ class Transcript:
             self._line(f"  {entry}")
         if len(lines) > RESULT_LINES:
             self._line(f"  ... {len(lines) - RESULT_LINES} more lines", dim=True)
+
+    def _on_agent_spawned(self, data: Frame) -> None:
+        name = self._agents[data["run_id"]] = "/".join(data["agent"].split(".subagents.")[1:])
+        self._line(f"-- sub-agent {name} on {data['model']}: {_short(data['task'])}", dim=True)
+
+    def _on_agent_finished(self, data: Frame) -> None:
+        how = _OUTCOMES[data["outcome"]] + (f": {data['reason']}" if data["reason"] else "")
+        spent = f"{data['steps']} model calls, {data['tokens']:,} tokens"
+        self._line(f"-- sub-agent {self._agents.get(data['run_id'], '')} {how} ({spent})", dim=True)
 
     def _on_attention_required(self, data: Frame) -> None:
         self._line(f"? {data['question']}", fg="yellow", bold=True)

@@ -13,6 +13,7 @@ from kaged.cage.words import size
 from kaged.core.errors import KagedError
 from kaged.core.folder_size import sizes
 from kaged.projects.cage_spec import CageSpec
+from kaged.projects.model import PRIMARY
 from kaged.projects.service import Project
 from kaged.settings.config import Loaded
 from kaged.settings.local import LocalFile
@@ -32,22 +33,24 @@ class Cages:
         self._environ = environ
         self._local = local
 
-    def plan(self, project: Project, session: str | None = None, *, worktree: bool = False) -> CagePlan:
-        """The compiled policy; with a session it can be started, and its home exists. With `worktree` it is for the
-        session's own one; KagedError conflict when that is gone."""
-        spec = _spec(project)
+    def plan(
+        self, project: Project, session: str | None = None, agent: str = PRIMARY, *, worktree: bool = False
+    ) -> CagePlan:  # fmt: skip
+        """The compiled policy of an agent; with a session it can be started, and its home exists. With `worktree` it is
+        for the session's own one; KagedError conflict when that is gone."""
+        spec = _spec(project, agent)
         root = self._worktrees / str(session) if worktree else project.path
         if worktree and not root.is_dir():
             raise KagedError("conflict", f"The worktree of this session, {root}, is gone; archive the session.")
         return compile_plan(
             spec, root, repository=project.path / ".git" if worktree else None, name=project.slug,
             default_seccomp=self._seccomp, never=self._never,
-            environ=self._environ, home_dir=self._home(spec, project.slug, session) if session else None,
+            environ=self._environ, home_dir=self._home(spec, project.slug, session, agent) if session else None,
         )  # fmt: skip
 
-    def secrets(self, project: Project) -> dict[str, str]:
+    def secrets(self, project: Project, agent: str = PRIMARY) -> dict[str, str]:
         """The values of the policy's secrets by name, as local.toml has them now."""
-        spec = _spec(project)
+        spec = _spec(project, agent)
         return secret_values(spec, self._local.read(), self._environ) if spec.secrets else {}
 
     async def check_room(self, plan: CagePlan) -> None:
@@ -58,22 +61,25 @@ class Cages:
             raise KagedError("conflict", f"{text}: remove something from {home}, or raise the limit.")
 
     async def forget_home(self, session: str) -> None:
-        """Remove the home that only this session had."""
-        home = self._homes / "sessions" / session
-        if not home.is_dir():
-            return
+        """Remove the homes that only this session had: its own, and those of its sub-agents."""
+        folder = self._homes / "sessions"
+        for home in await asyncio.to_thread(lambda: [*folder.glob(session), *folder.glob(f"{session}.*")]):
+            await self._remove(home)
+
+    async def _remove(self, home: Path) -> None:
         # What an agent nested a thousand deep, or closed against its own account, goes too.
         for command in (("chmod", "-R", "u+rwX"), ("rm", "-rf")):
             process = await asyncio.create_subprocess_exec(*command, "--", home, stdin=DEVNULL, stderr=DEVNULL)
             await process.wait()
-        if home.exists():
+        if await asyncio.to_thread(home.exists):
             log.warning("%s could not be removed: remove it", home)
 
-    def _home(self, spec: CageSpec, slug: str, session: str) -> Path | None:
+    def _home(self, spec: CageSpec, slug: str, session: str, agent: str) -> Path | None:
         if spec.home == "ephemeral":
             return None
         folder = self._homes / ("sessions" if spec.home == "session" else "projects")
-        folder = folder / (session if spec.home == "session" else slug)
+        # A home of its own for each agent: what one leaves there would be started by the other, in a wider cage.
+        folder = folder / ((session if spec.home == "session" else slug) + agent.removeprefix(PRIMARY))
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -81,10 +87,10 @@ class Cages:
         return folder
 
 
-def _spec(project: Project) -> CageSpec:
+def _spec(project: Project, agent: str) -> CageSpec:
     if project.spec is None:
         raise KagedError("dsl_invalid", project.problems[0], {"problems": list(project.problems)})
-    return project.spec.primary.cage
+    return project.spec.agents()[agent].cage
 
 
 def _used(folder: str) -> int:

@@ -84,7 +84,9 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
     models = Models(local.read, parts.environ)
     projects = Projects(db, loaded, audit)
     limits = loaded.config.limits
-    runner = AgentRunner(journal, models, Toolbox(), audit, output_chars=limits.tool_output_chars)
+    runner = AgentRunner(
+        journal, models, Toolbox(), audit, output_chars=limits.tool_output_chars, delegates=limits.delegates
+    )
     policy, nonces = Policy.of(loaded, parts.listening.bound), NonceSet.of(*parts.nonces.accepted)
     identity = await Identity.open(policy, nonces=nonces, db=db, audit=audit)
     tell = partial(notify, address=parts.environ.get("NOTIFY_SOCKET"))

@@ -4,6 +4,7 @@ file, line, column and key, all at once; and the overlay, edited."""
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -16,7 +17,7 @@ from pydantic_core import ErrorDetails
 from kaged.core.errors import KagedError
 from kaged.projects import templates, yaml_core
 from kaged.projects.beneath import read_text, replace_text
-from kaged.projects.model import LATER, ProjectFile
+from kaged.projects.model import LATER, MAX_DEPTH, PRIMARY, ProjectFile
 from kaged.projects.yaml_core import Document, Mark, ProjectError
 from kaged.settings.problems import Key, sentence
 
@@ -44,7 +45,7 @@ class Parsed:
 
     spec: ProjectFile
     canonical: str
-    prompt_at: Mark  # Where `primary.system_prompt` is written
+    prompts_at: Mapping[str, Mark]  # Where each agent's `system_prompt` is written, by the agent's path
 
 
 def parse(text: str, *, name: str = "project.yaml", overlay: str | None = None) -> ProjectFile:
@@ -65,7 +66,13 @@ def parse_full(text: str, *, name: str = "project.yaml", overlay: str | None = N
         spec = ProjectFile.model_validate(document.value)
     except ValidationError as error:
         raise _all([_problem(details, document) for details in error.errors(include_url=False)], name) from None
-    return Parsed(spec, _canonical_json(document.value), _place(document, ("primary", "system_prompt"), key=False))
+    paths = {agent: tuple(agent.split(".")) for agent in spec.agents()}
+    deep = [(agent, path) for agent, path in paths.items() if len(path) == 2 * MAX_DEPTH + 3]
+    if deep:
+        words = f"is too deep; agents may lie {MAX_DEPTH} below the primary one"
+        raise _all([(_place(document, path, key=True), f"{agent}: {words}") for agent, path in deep], name)
+    places = {agent: _place(document, (*path, "system_prompt"), key=False) for agent, path in paths.items()}
+    return Parsed(spec, _canonical_json(document.value), places)
 
 
 def overlay_name(name: str) -> str:
@@ -109,11 +116,14 @@ def _place(document: Document, path: Key, *, key: bool) -> Mark:
 def _problem(details: ErrorDetails, document: Document) -> Problem:
     path: Key = tuple(part for part in details["loc"] if part != "[key]")
     dotted, unknown = ".".join(map(str, path)), details["type"] == "extra_forbidden"
-    refused, words = _LATER_VALUES.get(dotted, (None, ""))
-    if unknown and any(fnmatchcase(dotted, pattern) for pattern in LATER):
+    like = re.sub(r"^primary(\.subagents\.[^.]+)+", PRIMARY, dotted)
+    refused, words = _LATER_VALUES.get(like, (None, ""))
+    if unknown and any(fnmatchcase(like, pattern) for pattern in LATER):
         words = f"{_UNSUPPORTED}; remove it"
     elif refused is None or not refused(details["input"]):
         words = sentence(details, ProjectFile)
+        if like == "primary.budget" and details["type"] == "missing":
+            words += "; a sub-agent needs one, such as {tokens: 200000}"
     return _place(document, path, key=unknown or path != details["loc"]), f"{dotted}: {words}"
 
 
@@ -162,7 +172,15 @@ def read_content(folder: Path, *, overlay: str | None = None) -> Content | None:
 
 
 def _prompts(folder: Path, parsed: Parsed, reviewed: list[Reviewed]) -> dict[str, str]:
-    reference = parsed.spec.primary.system_prompt
+    found: dict[str, str] = {}
+    for agent, spec in parsed.spec.agents().items():
+        if spec.system_prompt not in found:
+            where = f"{parsed.prompts_at[agent]}: {agent}.system_prompt"
+            found[spec.system_prompt] = _prompt(folder, spec.system_prompt, where, reviewed)
+    return found
+
+
+def _prompt(folder: Path, reference: str, where: str, reviewed: list[Reviewed]) -> str:
     prefix, _, path = reference.partition(":/")
     # `config:/x.md` is `.kaged/x.local.md` if there is one, else `.kaged/x.md`.
     names = [path] if prefix == "project" else [f".kaged/{overlay_name(path)}", f".kaged/{path}"]
@@ -173,14 +191,14 @@ def _prompts(folder: Path, parsed: Parsed, reviewed: list[Reviewed]) -> dict[str
         reviewed.append(Reviewed(name, text))
         if not text.strip():
             raise ProjectError([f"{name}:1:1: is empty; write what the agent should do"])
-        return {reference: text}
-    raise ProjectError([f"{parsed.prompt_at}: primary.system_prompt: there is no file {name}; create it"])
+        return text
+    raise ProjectError([f"{where}: there is no file {name}; create it"])
 
 
-def set_network(folder: Path, net: Mapping[str, Any]) -> Content:
-    """Set keys of `primary.cage.net` in the overlay (blocking), whose comments and order stay; lists replace those of
-    the project file. Returns the whole as it was checked before anything was written. KagedError: `conflict` when the
-    files cannot be read as they are, `dsl_invalid` when the result would not be a valid project."""
+def set_network(folder: Path, net: Mapping[str, Any], agent: str = PRIMARY) -> Content:
+    """Set keys of an agent's `cage.net` in the overlay (blocking), whose comments and order stay; lists replace those
+    of the project file. Returns the whole as it was checked before anything was written. KagedError: `conflict` when
+    the files cannot be read as they are, `dsl_invalid` when the result would not be a valid project."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -190,8 +208,8 @@ def set_network(folder: Path, net: Mapping[str, Any]) -> Content:
     try:
         document = yaml.load(old or _NEW) or {}
         wanted = yaml_core.load(old, templates.OVERLAY).value if old and document else {}
-        _put(document, net)
-        _put(wanted, net)
+        _put(document, net, agent)
+        _put(wanted, net, agent)
     except (YAMLError, AttributeError, TypeError, ValueError) as error:
         raise KagedError("conflict", f"{templates.OVERLAY} cannot be edited as it is: {error}") from error
     out = io.StringIO()
@@ -209,7 +227,7 @@ def set_network(folder: Path, net: Mapping[str, Any]) -> Content:
     return content
 
 
-def _put(table: Any, net: Mapping[str, Any]) -> None:
-    for key in ("primary", "cage", "net"):
+def _put(table: Any, net: Mapping[str, Any], agent: str) -> None:
+    for key in (*agent.split("."), "cage", "net"):
         table = table.setdefault(key, {})
     table.update({key: list(value) if isinstance(value, tuple) else value for key, value in net.items()})

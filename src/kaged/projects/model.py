@@ -1,6 +1,6 @@
 """The shape of a project file: what may be written in `.kaged/project.yaml`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -10,8 +10,14 @@ from kaged.projects.approval_spec import Approval, Rule, Verdict, of_command, of
 from kaged.projects.cage_spec import CageSpec, Names, Part
 from kaged.settings.problems import matching
 
-BUILT_IN_TOOLS = ("shell", "file.read", "file.write", "file.edit", "search.grep", "search.find", "ask", "checkpoint")
-"""The tools that every agent has unless its `tools` say otherwise."""
+BUILT_IN_TOOLS = (
+    "shell", "file.read", "file.write", "file.edit", "search.grep", "search.find", "ask", "checkpoint", "delegate",
+)  # fmt: skip
+"""The tools that every agent has unless its `tools` say otherwise; `delegate` only one with sub-agents."""
+
+MAX_DEPTH = 4
+"""Most agents below one another, the primary one not counted."""
+PRIMARY = "primary"
 
 TO_THE_OPERATOR = ("ask", "checkpoint")
 """The tools that only ask: they are never held up to be approved."""
@@ -61,6 +67,16 @@ class ToolSetting(Part):
     """What becomes of some of them instead. Of several rules that fit the strictest counts."""
 
 
+class Budget(Part):
+    """What one run of an agent may use, with all the sub-agents below it."""
+
+    tokens: int = Field(ge=1, le=1_000_000_000)
+    """Input and output tokens, those read from a provider's cache left out."""
+
+
+AgentName = Annotated[str, matching("[a-z0-9][a-z0-9-]{0,31}", "{!r} is no name: use 1 to 32 of a-z, 0-9 and -")]
+
+
 class AgentSpec(Part):
     """One agent: its model, its instructions, its tools and its cage."""
 
@@ -78,10 +94,15 @@ class AgentSpec(Part):
     """Model calls in one run before it is ended."""
     max_output_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
     """Longest answer of one model call; absent, the model's own limit."""
+    budget: Budget | None = None
+    """What one run may use, sub-agents included; absent, no limit."""
+    subagents: Annotated[dict[AgentName, "SubAgentSpec"], Field(max_length=64)] = {}
+    """The agents that this one may hand work to with `delegate`, by name."""
 
     def enabled_tools(self) -> tuple[str, ...]:
         """The built-in tools this agent has, in their order."""
-        return tuple(name for name in BUILT_IN_TOOLS if self.setting(name).enabled)
+        have = BUILT_IN_TOOLS if self.subagents else BUILT_IN_TOOLS[:-1]
+        return tuple(name for name in have if self.setting(name).enabled)
 
     def setting(self, tool: str) -> ToolSetting:
         """What the file says of a tool by name, or of those not named."""
@@ -100,6 +121,16 @@ class AgentSpec(Part):
         return of_command(line, default, setting.rules) if isinstance(line, str) else Verdict("auto", "")
 
 
+class SubAgentSpec(AgentSpec):
+    """An agent that another one hands work to: the same keys, and the budget is required."""
+
+    budget: Budget
+    """What one run may use, sub-agents included."""
+
+
+AgentSpec.model_rebuild()
+
+
 class ProjectFile(Part):
     """A whole project file, overlay merged in."""
 
@@ -112,6 +143,16 @@ class ProjectFile(Part):
     primary: AgentSpec
     """The agent that sessions talk to."""
 
+    def agents(self) -> dict[str, AgentSpec]:
+        """Every agent by its path (`primary`, `primary.subagents.NAME` and so on), each before those below it."""
+        return dict(_agents(PRIMARY, self.primary))
+
+
+def _agents(path: str, agent: AgentSpec) -> Iterator[tuple[str, AgentSpec]]:
+    yield path, agent
+    for name, below in agent.subagents.items():
+        yield from _agents(f"{path}.subagents.{name}", below)
+
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) with the descriptions of every key, so that editors complete and check the file."""
@@ -120,7 +161,7 @@ def json_schema() -> dict[str, Any]:
 
 
 LATER = (
-    "plugins", "workflows", "tasks", "primary.subagents", "primary.budget", "primary.compaction", "primary.plugins",
-    "primary.mcp", "primary.parameters", "primary.tools.*.description", "primary.tools.*.parameters",
+    "plugins", "workflows", "tasks", "primary.compaction", "primary.plugins", "primary.mcp", "primary.parameters",
+    "primary.path", "primary.overrides", "primary.tools.*.description", "primary.tools.*.parameters",
 )  # fmt: skip
-"""Keys of the public design that this version refuses by name."""
+"""Keys of the public design that this version refuses by name; those of `primary` in each sub-agent too."""

@@ -12,7 +12,7 @@ from kaged.core.errors import KagedError
 from kaged.projects import files, templates
 from kaged.projects.beneath import create_text
 from kaged.projects.files import Content, Reviewed, read_content
-from kaged.projects.model import json_schema
+from kaged.projects.model import PRIMARY, json_schema
 from kaged.projects.roots import RootRules
 from kaged.projects.store import ProjectRow, ProjectStore
 from kaged.projects.yaml_core import ProjectError
@@ -81,17 +81,19 @@ class Projects:
         if content.hash != content_hash:
             words = f"the files of {slug} are not the ones you have seen; look at them again and trust those"
             raise KagedError("conflict", words, {"hash": content.hash})
-        if (keys := content.spec.primary.cage.beyond()) and not host:
+        agents = content.spec.agents().values()
+        if (keys := [*dict.fromkeys(key for agent in agents for key in agent.cage.beyond())]) and not host:
             words = f"{slug} asks for what belongs to the host ({', '.join(keys)}); an admin has to trust that"
             raise KagedError("forbidden", words, {"needs": "admin", "keys": keys})
         return self._project(await self._trust(row, content, actor), content)
 
-    async def allow_host(self, slug: str, host: str, port: int, actor: Actor) -> None:
-        """Add a host to what the project's agent may reach, in its overlay."""
+    async def allow_host(self, slug: str, host: str, port: int, actor: Actor, agent: str = PRIMARY) -> None:
+        """Add a host to what an agent of the project may reach, in its overlay."""
         async with self._editing:
             spec = (await self.get(slug)).spec
-            allowed = spec.primary.cage.net.allow if spec is not None else ()
-            await self._set_network(slug, {"allow": [*dict.fromkeys((*allowed, f"{host}:{port}"))]}, actor)
+            found = spec.agents().get(agent) if spec is not None else None
+            allowed = found.cage.net.allow if found is not None else ()
+            await self._set_network(slug, {"allow": [*dict.fromkeys((*allowed, f"{host}:{port}"))]}, actor, agent)
 
     async def set_network(self, slug: str, net: Mapping[str, Any], actor: Actor) -> Project:
         """Set keys of the agent's `cage.net` in the project's overlay. What was trusted stays so. KagedError:
@@ -99,10 +101,10 @@ class Projects:
         async with self._editing:
             return await self._set_network(slug, net, actor)
 
-    async def _set_network(self, slug: str, net: Mapping[str, Any], actor: Actor) -> Project:
+    async def _set_network(self, slug: str, net: Mapping[str, Any], actor: Actor, agent: str = PRIMARY) -> Project:
         row = await self._row(slug)
         before = await self._look(row)
-        content = await asyncio.to_thread(files.set_network, row.path, net)
+        content = await asyncio.to_thread(files.set_network, row.path, net, agent)
         await self._record(actor, "project.network", slug, {"hash": content.hash, **net})
         # An agent may have swapped its prompt meanwhile, which nobody has seen.
         if before.trust == "trusted" and _beside_overlay(before.reviewed) == _beside_overlay(content.reviewed):

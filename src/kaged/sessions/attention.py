@@ -143,6 +143,7 @@ class RunQuestions:
     fence: Fence
     expires_s: float
     rest: Rest
+    of_sub_agent: bool = False
 
     async def ask(self, call_id: str, question: str, options: Sequence[str], *, kind: str = "ask") -> str:
         """See `kaged.tools.base.AttentionPort.ask`."""
@@ -176,6 +177,8 @@ class RunQuestions:
     async def withdraw(self, reason: str) -> list[str]:
         """See `kaged.agents.ports.RunAttention.withdraw`."""
         items = await self.questions.list_open(self.session)
+        if self.of_sub_agent:
+            items = [item for item in items if item.run_id == self.fence.run_id]
         return [question_words(it) for it in items if await self.questions.withdraw(it, reason, fence=self.fence)]
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Literal
 
 from kaged.agents.conversation import Call
-from kaged.agents.ports import RunContext
+from kaged.agents.ports import AGENT, RunContext
 from kaged.agents.stream import Interrupted
 from kaged.core import clock, ids
 from kaged.core.actors import DAEMON, Actor
@@ -16,6 +16,7 @@ from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.core.tasks import until
 from kaged.journal.rows import Fence, StaleEpoch
+from kaged.projects.service import Project
 from kaged.sessions import checkpoint_rows as rows
 from kaged.sessions.machine import ACTIVE, SessionState
 from kaged.sessions.ports import SessionPorts, Workspace
@@ -64,7 +65,12 @@ class Checkpoints:
 
     def of_run(self, run: RunContext) -> "RunCheckpoints | None":
         """Those that the run's steps make; None on a host without git."""
-        return RunCheckpoints(self, run) if self._ports.workspace is not None else None
+        if self._ports.workspace is None:
+            return None
+        # A sub-agent's own cage may hide or hold files that the session's does not: there is one tree of both.
+        project, apart = run.prepared.project, run.prepared.apart
+        own = Place(project.slug, run.cage.plan)
+        return RunCheckpoints(self, run, own if run.agent == AGENT else self._place(project, run.session, apart))
 
     async def before_run(self, session: str, run_id: str, place: Place) -> None:
         """The checkpoint from which a run starts. Where none can be made the journal says so, and the run goes on.
@@ -188,9 +194,10 @@ class Checkpoints:
         return Restored(target.id, what, made.id, changed)
 
     async def place(self, found: Session) -> Place:
-        project = await self._ports.projects.get(found.project)
-        apart = found.workspace == "worktree"
-        return Place(project.slug, self._ports.cages.plan(project, found.id if apart else None, worktree=apart))
+        return self._place(await self._ports.projects.get(found.project), found.id, found.workspace == "worktree")
+
+    def _place(self, project: Project, session: str, apart: bool) -> Place:
+        return Place(project.slug, self._ports.cages.plan(project, session if apart else None, worktree=apart))
 
     async def _newest(self, session: str) -> Checkpoint | None:
         return await self._ports.db.read(lambda c: rows.newest(c, session))
@@ -228,9 +235,8 @@ class Checkpoints:
 class RunCheckpoints:
     """The checkpoints of one run; see `kaged.agents.ports.Checkpoints`."""
 
-    def __init__(self, checkpoints: Checkpoints, run: RunContext) -> None:
-        self._checkpoints, self._run = checkpoints, run
-        self._place = Place(run.prepared.project.slug, run.cage.plan)
+    def __init__(self, checkpoints: Checkpoints, run: RunContext, place: Place) -> None:
+        self._checkpoints, self._run, self._place = checkpoints, run, place
         self._told = False
 
     @asynccontextmanager

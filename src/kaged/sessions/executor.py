@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
-from kaged.agents.ports import STOPPED, Prepared, RunContext, RunEnd
+from kaged.agents.budget import Budget
+from kaged.agents.ports import AGENT, STOPPED, Prepared, RunContext, RunEnd
 from kaged.agents.stopping import kill_commands
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
@@ -17,27 +18,17 @@ from kaged.journal.rows import Also, Fence, StaleEpoch
 from kaged.sessions import rows
 from kaged.sessions.attention import Questions, RunQuestions
 from kaged.sessions.checkpoints import Checkpoints
-from kaged.sessions.inbox import Inbox
+from kaged.sessions.delegation import Delegations, Stoppable
+from kaged.sessions.inbox import Inbox, NoInbox
 from kaged.sessions.machine import RunInput
 from kaged.sessions.ports import SessionPorts
+from kaged.sessions.types import SubRun, agent_cage
 from kaged.tools.base import CageSession, NotStored
 
 log = logging.getLogger(__name__)
 
 STORE_AGAIN_S = 2.0
 """Time between two tries to store a run's end on a disk that refuses."""
-
-_OUTCOME = {"success": RunInput.SUCCEED, "failed": RunInput.FAIL, "cancelled": RunInput.CANCEL}
-
-
-@dataclass(slots=True)
-class ActiveRun:
-    """A run in this process. `ended` is done once its end is stored; cancelled when the daemon goes."""
-
-    run: RunContext
-    ended: asyncio.Future[RunEnd]
-    interrupted_by: Actor | None = None
-    task: asyncio.Task[None] | None = None
 
 
 class Executor:
@@ -50,8 +41,9 @@ class Executor:
         self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self._tasks = asyncio.TaskGroup()
         self._all: set[asyncio.Task[None]] = set()
-        self._active: dict[str, ActiveRun] = {}
-        self._followers: dict[str, asyncio.Task[None]] = {}
+        self._active: dict[str, Stoppable] = {}
+        self._followers: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._agents = Delegations(ports, self)
         self._leaving = asyncio.Event()
 
     async def __aenter__(self) -> "Executor":
@@ -70,13 +62,24 @@ class Executor:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(most_s):
                 for active in [*self._active.values()]:
-                    async with owned(active.run.rest.reached.wait()) as resting:
-                        watched: set[asyncio.Future[Any]] = {active.ended, resting}
-                        await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+                    await self._at_rest(active)
 
-    def active(self, session: str) -> ActiveRun | None:
-        """The session's run in this process."""
-        return self._active.get(session)
+    async def _at_rest(self, active: Stoppable) -> None:
+        """A run rests when those below it do; once they have ended, where it does itself."""
+        below = self._agents.below(active.run_id)
+        for sub in below:
+            await self._at_rest(sub)
+        if all(sub.ended.done() for sub in below):
+            async with owned(active.rest.reached.wait()) as resting:
+                watched: set[asyncio.Future[Any]] = {active.ended, resting}
+                await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+
+    def active(self, session: str, run_id: str | None = None) -> Stoppable | None:
+        """The session's run in this process, or that of one of its sub-agents."""
+        found = self._active.get(session)
+        if found is None or run_id in (None, found.run_id):
+            return found
+        return self._agents.find(session, str(run_id))
 
     def run(self, session: str, run_id: str, epoch: int, actor: Actor, prepared: Prepared) -> RunContext:
         """A stored run, to be started or followed."""
@@ -84,42 +87,56 @@ class Executor:
         asked = (session, prepared.project.slug, Fence(run_id, epoch))
         questions = RunQuestions(self._questions, *asked, self._ports.approval_s, rest)
         inbox = Inbox(self._ports.db, session, run_id)
-        of_run = (session, run_id, epoch, actor, prepared, cage, questions, inbox)
-        run = RunContext(*of_run, leaving=self._leaving, rest=rest)
+        of_run = (session, run_id, epoch, actor, prepared, cage, questions, inbox, self._agents)
+        run = RunContext(*of_run, _budget(AGENT, prepared, None), leaving=self._leaving, rest=rest)
+        return replace(run, checkpoints=self.checkpoints.of_run(run))
+
+    def sub_run(
+        self, sub: SubRun, actor: Actor, prepared: Prepared, *, above: Budget | None = None,
+        active: Stoppable | None = None,
+    ) -> RunContext:  # fmt: skip
+        """See `Carrier.sub_run`; to be worked on, or followed."""
+        active = active or Stoppable(sub.session)
+        asked = (sub.session, prepared.project.slug, Fence(sub.id, sub.epoch), self._ports.approval_s, active.rest)
+        run = RunContext(
+            sub.session, sub.id, sub.epoch, actor, prepared, self._cage(agent_cage(sub.session, sub.id), prepared),
+            RunQuestions(self._questions, *asked, of_sub_agent=True), NoInbox(), self._agents,
+            _budget(sub.agent, prepared, above), sub.agent, sub.parent, active.interrupt, self._leaving, active.rest,
+        )  # fmt: skip
         return replace(run, checkpoints=self.checkpoints.of_run(run))
 
     def start(self, run: RunContext, *, fresh: bool) -> None:
         """Carry out a stored run in a task of its own; `fresh` is false for one that is resumed."""
-        active = ActiveRun(run, asyncio.get_running_loop().create_future())
-        self._active[run.session] = active
-        active.task = self.spawn(self._drive(active, fresh))
+        active = self._active[run.session] = Stoppable(run.session, run.run_id, interrupt=run.interrupt, rest=run.rest)
+        active.task = self.spawn(self._drive(run, active, fresh))
 
     def follow(self, run: RunContext) -> None:
         """Record what commands that outlived a crash still print, until they end or the run goes on."""
-        if run.session not in self._followers:
-            self._followers[run.session] = self.spawn(self._follow(run))
+        if (run.session, run.run_id) not in self._followers:
+            self._followers[run.session, run.run_id] = self.spawn(self._follow(run))
 
     async def stop_following(self, session: str) -> None:
         """Detach from the commands of an interrupted run; they go on."""
-        if (task := self._followers.pop(session, None)) is not None:
+        for key in [key for key in self._followers if key[0] == session]:
+            task = self._followers.pop(key)
             task.cancel()
             await asyncio.wait({task})
 
-    def _cage(self, session: str, prepared: Prepared) -> CageSession:
-        """The session's cage, made or not; its id is the session's."""
-        return CageSession(session, self._ports.keeper, prepared.plan.root, prepared.plan)
+    def _cage(self, cage_id: str, prepared: Prepared) -> CageSession:
+        """A cage, made or not."""
+        return CageSession(cage_id, self._ports.keeper, prepared.plan.root, prepared.plan)
 
-    async def ensure_cage(self, session: str, prepared: Prepared) -> CageSession:
-        """The session's cage, made if need be. Raises KagedError with the reason when it cannot be."""
+    async def ensure_cage(self, cage_id: str, prepared: Prepared) -> CageSession:
+        """A cage, made if need be. Raises KagedError with the reason when it cannot be."""
         try:
             await self._ports.cages.check_room(prepared.plan)
-            await self._ports.keeper.ensure_cage(session, prepared.plan, secrets=prepared.secrets)
+            await self._ports.keeper.ensure_cage(cage_id, prepared.plan, secrets=prepared.secrets)
         except KagedError as error:
             if error.code != "unavailable" or self._ports.keeper.closed.is_set():
                 raise
             text = f"The cage cannot be made: {error.message}"
             raise KagedError("conflict", text, error.details) from error
-        return self._cage(session, prepared)
+        return self._cage(cage_id, prepared)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task of the executor's own, cancelled when it is left."""
@@ -128,19 +145,18 @@ class Executor:
         task.add_done_callback(self._all.discard)
         return task
 
-    async def _drive(self, active: ActiveRun, fresh: bool) -> None:
-        run = active.run
+    async def _drive(self, run: RunContext, active: Stoppable, fresh: bool) -> None:
         try:
-            end = await self._work(run, fresh)
+            end = await self.work(run, fresh)
             if isinstance(end, str) and self._ports.keeper.closed.is_set():
                 log.info("run %s is taken up by the next start: %s", run.run_id, end)
             elif isinstance(end, str):
                 await self._stored(run, lambda: self._pause(run, end))
                 active.ended.set_result(RunEnd("failed", end))
             else:
-                await self._stored(run, lambda: self._finish(active, end))
+                await self._stored(run, lambda: self._finish(run, active, end))
                 active.ended.set_result(end)
-                await self._fold(run)
+                await self.fold(run)
         except StaleEpoch:
             log.info("run %s is carried on by another start of kaged", run.run_id)
         except KagedError as error:
@@ -154,12 +170,12 @@ class Executor:
             if self._active.get(run.session) is active:
                 del self._active[run.session]
 
-    async def _work(self, run: RunContext, fresh: bool) -> RunEnd | str:
+    async def work(self, run: RunContext, fresh: bool) -> RunEnd | str:
         """How the run ended; or, in a sentence, why it is left interrupted for a reason outside it, to be resumed."""
         try:
             async with until(run.interrupt, self._enter(run, fresh)) as cage:
                 if not cage.done():
-                    killed = [] if fresh else await kill_commands(self._ports.keeper, run.session)
+                    killed = [] if fresh else await kill_commands(self._ports.keeper, run.cage.cage_id)
                     return RunEnd("cancelled", STOPPED, ("the start of the cage", *killed))
                 cage.result()
             if fresh:
@@ -174,12 +190,12 @@ class Executor:
     async def _enter(self, run: RunContext, fresh: bool) -> None:
         """The run's cage. Commands that outlived a cage of another version or policy end in that one first."""
         try:
-            await self.ensure_cage(run.session, run.prepared)
+            await self.ensure_cage(run.cage.cage_id, run.prepared)
         except KagedError as error:
             if fresh or error.code != "conflict":
                 raise
             await self._ports.runner.follow(run)
-            await self.ensure_cage(run.session, run.prepared)
+            await self.ensure_cage(run.cage.cage_id, run.prepared)
 
     async def _stored(self, run: RunContext, store: Callable[[], Awaitable[None]]) -> None:
         """Store how the run stands; on a disk that refuses, as interrupted, as soon as that is possible."""
@@ -203,8 +219,7 @@ class Executor:
     async def _append(self, run: RunContext, event: NewEvent, also: Also) -> None:
         await self._ports.journal.append(run.session, [event], fence=run.fence, also=also)
 
-    async def _finish(self, active: ActiveRun, end: RunEnd) -> None:
-        run = active.run
+    async def _finish(self, run: RunContext, active: Stoppable, end: RunEnd) -> None:
         await run.attention.withdraw("The run has ended.")
         data: dict[str, Any] = {"run_id": run.run_id, "outcome": end.outcome, "reason": end.reason}
         if end.outcome == "cancelled":
@@ -214,12 +229,12 @@ class Executor:
         outcome: Literal["failed", "ok"] = "failed" if end.outcome == "failed" else "ok"
         details = {"session": run.session, "outcome": end.outcome, "stopped": list(end.stopped)}
         await self._ports.audit.record(active.interrupted_by or run.actor, "run.end", run.run_id, outcome, details)
-        given = _OUTCOME[end.outcome]
+        given = rows.GIVEN[end.outcome]
         event = NewEvent("run.ended", data)
         await self._append(run, event, lambda c: rows.move_run(c, run.run_id, given, reason=end.reason))
 
-    async def _fold(self, run: RunContext) -> None:
-        """Give back the space of the run's deltas; their text is in the finished messages."""
+    async def fold(self, run: RunContext) -> None:
+        """Give back the space of an ended run's deltas; their text is in the finished messages."""
         try:
             found = await self._ports.db.read(lambda c: rows.ended_messages(c, run.session, run.run_id))
             for message in found:
@@ -235,8 +250,13 @@ class Executor:
         except Exception as crash:
             log.exception("following the commands of run %s failed: %r", run.run_id, crash)
         finally:
-            if self._followers.get(run.session) is asyncio.current_task():
-                del self._followers[run.session]
+            if self._followers.get((run.session, run.run_id)) is asyncio.current_task():
+                del self._followers[run.session, run.run_id]
+
+
+def _budget(agent: str, prepared: Prepared, above: Budget | None) -> Budget:
+    budget = prepared.agent.budget
+    return Budget(agent, None if budget is None else budget.tokens, above)
 
 
 def _judge(error: KagedError) -> RunEnd | str:

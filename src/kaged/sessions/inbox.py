@@ -38,6 +38,13 @@ class Inbox:
                 continue
 
 
+class NoInbox:
+    """A sub-agent's: it hears its task only."""
+
+    async def deliver(self, commit: Commit) -> None:
+        """Nothing is ever there."""
+
+
 def said(message: Waiting, run_id: str | None = None) -> NewEvent:
     """The message, given to the agent: to the run that was going, if one is named."""
     data = {"message_id": message.id, "text": message.text, "actor": message.actor}

@@ -5,7 +5,6 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import groupby
-from operator import itemgetter
 from typing import Any, Final, Literal
 
 from kaged.agents.ports import AGENT
@@ -16,7 +15,7 @@ from kaged.core.events import NewEvent
 from kaged.sessions import rows
 from kaged.sessions.attention import Questions
 from kaged.sessions.ports import SessionPorts
-from kaged.sessions.types import Attention
+from kaged.sessions.types import Attention, cage_owner
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,6 @@ _LATE = {
 _STALE = "kaged was away when this was asked, so the connection was refused."
 
 Frame = Mapping[str, Any]
-CAGE = itemgetter("cage")
 
 
 class NetworkDesk:
@@ -83,8 +81,8 @@ class NetworkDesk:
     # -- decisions ------------------------------------------------------------------------------------
 
     async def _store(self, frames: Sequence[Frame]) -> None:
-        for cage, group in groupby(sorted(frames, key=CAGE), key=CAGE):
-            await self._keep(cage, list(group))
+        for session, group in groupby(sorted(frames, key=_session), key=_session):
+            await self._keep(session, list(group))
         self._keeper.network_taken(max(frame["n"] for frame in frames))
 
     async def _keep(self, session: str, frames: Sequence[Frame]) -> None:
@@ -92,19 +90,25 @@ class NetworkDesk:
         mark = await self._ports.db.read(lambda c: rows.network_mark(c, session))
         if mark is None:
             return  # a cage that belongs to no session, such as the probe's
+        agents = {frame["cage"]: await self._agent(frame["cage"]) for frame in frames}
         fresh = [frame for _, frame in sorted({f["n"]: f for f in frames if f["n"] > mark}.items())]
         for frame in fresh:
             if frame["n"] <= self._audited.get(session, mark):
                 continue  # only the journal refused it
             verdict, target = frame["verdict"], f"{frame['host'] or 'several hosts'}:{frame['port']}"
-            details = {"session": session, **event_data(frame)}
+            details = {"session": session, **event_data(frame), **agents[frame["cage"]]}
             await self._ports.audit.record(DAEMON, f"network.{verdict}", target, verdict, details)
             self._audited[session] = frame["n"]
-        events = [NewEvent(f"network.{frame['verdict']}", event_data(frame)) for frame in fresh]
+        events = [NewEvent(f"network.{frame['verdict']}", event_data(frame) | agents[frame["cage"]]) for frame in fresh]
         if events:
             last = int(fresh[-1]["n"])
             await self._ports.journal.append(session, events, also=lambda c: rows.set_network_mark(c, session, last))
             self._audited.pop(session, None)
+
+    async def _agent(self, cage: str) -> dict[str, str]:
+        """Which agent's cage that is, as the journal has it; the run only of a sub-agent."""
+        sub = await self._ports.db.read(lambda c: rows.get_sub_run(c, cage_owner(cage)[1]))
+        return {"agent": AGENT} if sub is None else {"agent": sub.agent, "run_id": sub.id}
 
     # -- questions ------------------------------------------------------------------------------------
 
@@ -116,8 +120,9 @@ class NetworkDesk:
         """Store the gate's question; None when it is refused at once because that is not possible."""
         ask, host, port = str(frame["ask"]), frame["host"], frame["port"]
         try:
-            found = await self._ports.db.read(lambda c: rows.get_session(c, str(frame["cage"])))
-            run = "" if found.run is None else found.run.id
+            session, sub_run = cage_owner(str(frame["cage"]))
+            found = await self._ports.db.read(lambda c: rows.get_session(c, session))
+            run = sub_run or ("" if found.run is None else found.run.id)
             origin = (ids.new_ulid(), found.id, found.project, run, f"{rows.NETWORK_CALL}{ask}")
             question = f"May this cage connect to {host}, port {port}? Its policy does not say."
             item = Attention(*origin, "approval_gate", question, OPTIONS, "open", clock.iso())
@@ -142,7 +147,8 @@ class NetworkDesk:
         answer = now.answer if now.state == "answered" else DENY
         actor = Actor(now.resolved_by or DAEMON.id, "attention", Role.ADMIN)
         if answer == ALWAYS:
-            await self._always(item, str(frame["host"]), int(frame["port"]), actor)
+            agent = (await self._agent(str(frame["cage"])))["agent"]
+            await self._always(item, agent, str(frame["host"]), int(frame["port"]), actor)
         await self._answer(ask, VERDICTS.get(answer or DENY, "deny"))
 
     async def _answer(self, ask: str, verdict: Verdict) -> None:
@@ -150,9 +156,9 @@ class NetworkDesk:
         with contextlib.suppress(KagedError):
             await self._keeper.answer_ask(ask, verdict)
 
-    async def _always(self, item: Attention, host: str, port: int, actor: Actor) -> None:
+    async def _always(self, item: Attention, agent: str, host: str, port: int, actor: Actor) -> None:
         try:
-            await self._ports.projects.allow_host(item.project, host, port, actor)
+            await self._ports.projects.allow_host(item.project, host, port, actor, agent)
         except KagedError as error:
             text = f"{host}:{port} is allowed in this session only; it could not be written down: {error.message}"
             event = NewEvent("error", {"code": error.code, "message": text})
@@ -167,10 +173,14 @@ class NetworkDesk:
 
 
 def event_data(frame: Frame) -> dict[str, Any]:
-    """The journal's form of one decision of the gate."""
-    shared = {"agent": AGENT, **{key: frame[key] for key in ("host", "port", "via", "rule")}}
+    """The journal's form of one decision of the gate, without whose cage it was."""
+    shared = {key: frame[key] for key in ("host", "port", "via", "rule")}
     keys = ("reason", "count") if frame["verdict"] == "denied" else ("connection", "state", "up", "down", "ms")
     optional = {key: frame[key] for key in ("method", "path") if frame.get(key)}
     if frame["verdict"] == "allowed" and frame["count"] > 1:
         optional["count"] = frame["count"]
     return {**shared, **{key: frame.get(key) for key in keys}, **optional}
+
+
+def _session(frame: Frame) -> str:
+    return cage_owner(str(frame["cage"]))[0]

@@ -9,6 +9,7 @@ from kaged.cage.client import KeeperClient
 from kaged.cage.plan import CagePlan
 from kaged.journal.journal import Journal
 from kaged.models.resolve import Models
+from kaged.projects.model import PRIMARY
 from kaged.projects.service import Project, Projects
 from kaged.sessions.types import RunLimits
 from kaged.storage.database import Database
@@ -26,18 +27,20 @@ RUN_LIMITS = RunLimits(8, 4)
 class CagePort(Protocol):
     """How cages are compiled and what they are given. All raise KagedError with a sentence."""
 
-    def plan(self, project: Project, session: str | None = None, *, worktree: bool = False) -> CagePlan:
-        """The compiled policy; it can be started only when it is some session's. With `worktree` it is for that
-        session's own worktree."""
+    def plan(
+        self, project: Project, session: str | None = None, agent: str = PRIMARY, *, worktree: bool = False
+    ) -> CagePlan:  # fmt: skip
+        """The compiled policy of an agent; it can be started only when it is some session's. With `worktree` it is for
+        that session's own worktree."""
 
-    def secrets(self, project: Project) -> dict[str, str]:
+    def secrets(self, project: Project, agent: str = PRIMARY) -> dict[str, str]:
         """The values of its secrets by name."""
 
     async def check_room(self, plan: CagePlan) -> None:
         """Refuse a kept home that is over its limit."""
 
     async def forget_home(self, session: str) -> None:
-        """Remove the home that only this session had."""
+        """Remove the homes that only this session had."""
 
 
 @dataclass(frozen=True, slots=True)

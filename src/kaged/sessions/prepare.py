@@ -1,7 +1,9 @@
 """What must be true of a project before one of its agents runs, and what a run is made of then."""
 
-from kaged.agents.ports import Prepared
+from kaged.agents.ports import AGENT, Prepared
+from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
+from kaged.projects.service import Project
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.rows import get_session
 
@@ -12,8 +14,9 @@ _TRUST = {
 
 
 async def prepare(ports: SessionPorts, slug: str, session: str) -> Prepared:
-    """Read the project anew and resolve its model and the session's cage. Raises KagedError: `not_found`, `dsl_invalid`
-    with the problems, `conflict` when the content is not trusted, `validation_failed` for a model that is not known."""
+    """Read the project anew and resolve the models and cages of all its agents; what the primary one needs. Raises
+    KagedError: `not_found`, `dsl_invalid` with the problems, `conflict` when the content is not trusted,
+    `validation_failed` for a model that is not known."""
     project = await ports.projects.get(slug)
     apart = (await ports.db.read(lambda c: get_session(c, session))).workspace == "worktree"
     if project.spec is None:
@@ -23,12 +26,31 @@ async def prepare(ports: SessionPorts, slug: str, session: str) -> Prepared:
     if (why := _TRUST.get(project.trust)) is not None:
         raise KagedError("conflict", f"The project {slug} {why}.", {"trust": project.trust, "hash": project.hash})
     await ports.models.reload()
-    agent = project.spec.primary
+    checked = {path: prepare_agent(ports, project, path, session, apart=apart) for path in project.spec.agents()}
+    return checked[AGENT]
+
+
+def prepare_agent(ports: SessionPorts, project: Project, path: str, session: str, *, apart: bool) -> Prepared:
+    """What a run of one agent of the project is made of; `path` is one that the project has, `apart` says that the
+    session works in its own worktree. Raises KagedError."""
+    assert project.spec is not None
+    agent = project.spec.agents()[path]
     return Prepared(
         project=project,
         agent=agent,
         prompt=project.prompts.get(agent.system_prompt, ""),
         route=ports.models.resolve(agent.model),
-        plan=ports.cages.plan(project, session, worktree=apart),
-        secrets=ports.cages.secrets(project),
+        plan=ports.cages.plan(project, session, path, worktree=apart),
+        secrets=ports.cages.secrets(project, path),
+        apart=apart,
     )
+
+
+async def audit_start(
+    ports: SessionPorts, actor: Actor, action: str, run: str, session: str, prepared: Prepared
+) -> None:
+    """Record who lets a run of which content work, in which cage and with which model."""
+    hashes = {"project_hash": prepared.project.hash, "cage_hash": prepared.plan.hash()}
+    route = {"provider": prepared.route.provider, "model": prepared.route.model}
+    details = {"session": session, "project": prepared.project.slug, **hashes, **route}
+    await ports.audit.record(actor, action, run, "allowed", details)

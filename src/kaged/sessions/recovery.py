@@ -1,7 +1,7 @@
 """What a start of the daemon makes of runs that an earlier one left behind: they go on, or lie and say why."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import apsw
@@ -14,11 +14,12 @@ from kaged.core.actors import DAEMON, Actor
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.sessions import rows
+from kaged.sessions.delegation import drop_cages
 from kaged.sessions.executor import Executor
-from kaged.sessions.machine import ACTIVE, RunInput
+from kaged.sessions.machine import ACTIVE, ENDED, RunInput
 from kaged.sessions.ports import SessionPorts
-from kaged.sessions.prepare import prepare
-from kaged.sessions.types import RunInfo, Session
+from kaged.sessions.prepare import audit_start, prepare, prepare_agent
+from kaged.sessions.types import RunInfo, Session, cage_owner
 
 log = logging.getLogger(__name__)
 Running = Sequence[Mapping[str, str]]
@@ -42,7 +43,7 @@ async def recover(ports: SessionPorts, executor: Executor, *, crashed: bool, by_
         if run.state not in ACTIVE and not alive:
             continue  # nothing is left of it to follow, so its journal need not be read
         try:
-            found = await read_conversation(ports.journal, session.id)
+            found, begun = await _read(ports, session.id)
         except KagedError as error:
             if error.code != "conflict":
                 raise
@@ -50,25 +51,39 @@ async def recover(ports: SessionPorts, executor: Executor, *, crashed: bool, by_
                 await mark(ports, session.id, run, f"{REASON} It does not go on by itself: {error.message}")
                 taken.append(run.id)
             continue
-        known = [call for call in found.begun_calls() if call.id in alive]
+        known = [call for call in begun if call.id in alive]
         lies = run.state not in ACTIVE
         if not lies:
             running = [_told(call) for call in known if alive[call.id]]
-            lies = not await _take_up(ports, executor, session, run, found, alive, running, crashed, by_hand)
+            attempt = found.recoveries + crashed
+            reason = by_hand or _against(ports, [call for call in begun if call not in known], attempt)
+            lies = not await _take_up(ports, executor, session, run, reason, running, attempt)
             taken.append(run.id)
         if lies and known:
             await _follow(ports, executor, session.id)
     await _forget_stored(ports, state)
+    for cage in state.cages:
+        sub_run = await ports.db.read(partial(rows.get_sub_run, run=cage_owner(cage.id)[1]))
+        if sub_run is not None and sub_run.state in ENDED:  # kaged died between storing that and ending it
+            await drop_cages(ports, sub_run)
     return taken
 
 
+async def _read(ports: SessionPorts, session: str) -> tuple[Conversation, list[Call]]:
+    """A session's conversation, and the calls that had begun, those of its sub-agents too."""
+    found = await read_conversation(ports.journal, session)
+    begun = found.begun_calls()
+    for sub in await ports.db.read(partial(rows.open_sub_runs, session=session)):
+        begun += (await read_conversation(ports.journal, session, sub.id)).begun_calls()
+    return found, begun
+
+
 async def _take_up(
-    ports: SessionPorts, executor: Executor, session: Session, run: RunInfo, found: Conversation,
-    alive: Collection[str], running: Running, crashed: bool, by_hand: str,
+    ports: SessionPorts, executor: Executor, session: Session, run: RunInfo, reason: str, running: Running,
+    attempt: int,
 ) -> bool:  # fmt: skip
-    """Let one run go on; false when it lies interrupted. Both is one transaction: a crash in between repeats it."""
-    attempt = found.recoveries + crashed
-    reason = by_hand or _against(ports, found, alive, attempt)
+    """Let one run go on unless there is a reason; false when it lies interrupted. Both is one transaction: a crash in
+    between repeats it."""
     if not reason:
         try:
             prepared = await prepare(ports, session.project, session.id)
@@ -81,11 +96,12 @@ async def _take_up(
     return False
 
 
-def _against(ports: SessionPorts, found: Conversation, alive: Collection[str], attempt: int) -> str:
-    """Why a run must not go on by itself, in sentences; empty when it may."""
+def _against(ports: SessionPorts, gone: Sequence[Call], attempt: int) -> str:
+    """Why a run must not go on by itself, in sentences; empty when it may. `gone` are its begun calls, and those of its
+    sub-agents, that the keeper does not know."""
     if attempt > MOST:
         return f"{REASON} It was taken up {MOST} times and got no step further, so it waits for you."
-    lost = [call for call in found.begun_calls() if call.id not in alive and not ports.runner.repeatable(call)]
+    lost = [call for call in gone if not ports.runner.repeatable(call)]
     if not lost:
         return ""
     words = ", ".join(f"`{call.part.tool}` ({_told(call)['command']})" for call in lost)
@@ -107,7 +123,7 @@ async def go_on(
     def also(connection: apsw.Connection) -> None:
         epochs[:] = [rows.move_run(connection, run.id, given) for given in moves]
 
-    await audit_start(ports, actor, "run.resume", run.id, session, prepared)
+    await audit_start(ports, actor, "run.resume", run.id, session.id, prepared)
     await ports.journal.append(session.id, events, also=also)
     executor.start(executor.run(session.id, run.id, epochs[-1], actor, prepared), fresh=False)
 
@@ -117,7 +133,8 @@ async def _forget_stored(ports: SessionPorts, state: KeeperState) -> None:
     for process in state.processes:
         if process.cage is None or process.pty or process.running:
             continue
-        if await ports.db.read(partial(rows.has_result, session=process.cage, call_id=process.id)):
+        session, _ = cage_owner(process.cage)
+        if await ports.db.read(partial(rows.has_result, session=session, call_id=process.id)):
             await ports.keeper.forget(process.id)
 
 
@@ -142,16 +159,6 @@ async def _interrupted(
     return NewEvent("run.interrupted", {"run_id": run.id, "reason": reason} | alive | more)
 
 
-async def audit_start(
-    ports: SessionPorts, actor: Actor, action: str, run: str, found: Session, prepared: Prepared
-) -> None:
-    """Record who lets a run of which content work, in which cage and with which model."""
-    hashes = {"project_hash": prepared.project.hash, "cage_hash": prepared.plan.hash()}
-    route = {"provider": prepared.route.provider, "model": prepared.route.model}
-    details = {"session": found.id, "project": found.project, **hashes, **route}
-    await ports.audit.record(actor, action, run, "allowed", details)
-
-
 async def _follow(ports: SessionPorts, executor: Executor, session_id: str) -> None:
     session = await ports.db.read(lambda c: rows.get_session(c, session_id))
     assert session.run is not None
@@ -161,3 +168,8 @@ async def _follow(ports: SessionPorts, executor: Executor, session_id: str) -> N
         log.info("the commands of session %s are not followed: %s", session_id, error.message)
         return
     executor.follow(executor.run(session_id, session.run.id, session.run.epoch, DAEMON, prepared))
+    assert prepared.project.spec is not None
+    for sub in await ports.db.read(lambda c: rows.open_sub_runs(c, session_id)):
+        if sub.agent in prepared.project.spec.agents():
+            its = prepare_agent(ports, prepared.project, sub.agent, session_id, apart=prepared.apart)
+            executor.follow(executor.sub_run(sub, DAEMON, its))

@@ -1,7 +1,7 @@
 """The SQL of sessions, runs and questions. Runs on the storage room's threads, inside its transactions."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,10 +9,11 @@ import apsw
 
 from kaged.core import clock
 from kaged.core.errors import KagedError
+from kaged.core.events import Outcome
 from kaged.models.types import Route
 from kaged.sessions.checkpoint_rows import require_still
-from kaged.sessions.machine import ENDED, RunInput, RunState, SessionInput, SessionState, next_run, next_session
-from kaged.sessions.types import Attention, RunInfo, RunLimits, Session, Started, Waiting
+from kaged.sessions.machine import ACTIVE, ENDED, RunInput, RunState, SessionInput, SessionState, next_run, next_session
+from kaged.sessions.types import Attention, RunInfo, RunLimits, Session, Started, SubRun, Waiting
 
 _SESSION = (
     "SELECT r.id, r.state, r.model, r.provider, r.epoch, r.message_id, "
@@ -23,6 +24,13 @@ _ATTENTION = (
     "SELECT id, session, project, run, call_id, kind, question, options, state, created_at, answer, "
     "resolved_at, resolved_by, about FROM attention"
 )
+_SUB_RUN = "SELECT id, session, parent_run, call_id, agent, state, epoch, coalesce(reason, '') FROM runs"
+OUTCOMES: Mapping[RunState, Outcome] = {
+    RunState.SUCCEEDED: "success", RunState.FAILED: "failed", RunState.CANCELLED: "cancelled",
+}  # fmt: skip
+"""The outcome that a run's end was stored for."""
+GIVEN = {"success": RunInput.SUCCEED, "failed": RunInput.FAIL, "cancelled": RunInput.CANCEL}
+"""What an outcome is to the run."""
 _ASKED = ("id", "session", "project", "call_id", "kind", "question", "state", "created_at")
 
 
@@ -156,20 +164,58 @@ def insert_run(connection: apsw.Connection, session: str, started: Started, rout
     _update(connection, "sessions", session, run_id=run, run_state=state, model=model)
 
 
+def insert_sub_run(connection: apsw.Connection, sub: SubRun, route: Route) -> None:
+    """A sub-agent's run, pending; its session does not notice."""
+    of = {"session": sub.session, "parent_run": sub.parent, "call_id": sub.call_id, "agent": sub.agent}
+    about = {"model": route.model, "provider": route.provider, "message_id": "", "started_at": clock.iso()}
+    _insert(connection, "runs", id=sub.id, state=sub.state, epoch=sub.epoch, **of, **about)
+
+
+def sub_run_of_call(connection: apsw.Connection, call_id: str) -> SubRun | None:
+    """The run that a call of `delegate` began."""
+    return next(iter(_sub_runs(connection, "call_id = ?", call_id)), None)
+
+
+def get_sub_run(connection: apsw.Connection, run: str) -> SubRun | None:
+    """A sub-agent's run; None for any other."""
+    return next(iter(_sub_runs(connection, "id = ? AND parent_run IS NOT NULL", run)), None)
+
+
+def open_sub_runs(connection: apsw.Connection, session: str) -> list[SubRun]:
+    """The session's sub-agents that have not ended, oldest first."""
+    return _sub_runs(connection, "session = ? AND parent_run IS NOT NULL AND ended_at IS NULL ORDER BY id", session)
+
+
+def _sub_runs(connection: apsw.Connection, where: str, value: str) -> list[SubRun]:
+    found = connection.execute(f"{_SUB_RUN} WHERE {where}", (value,))
+    return [SubRun(*[*row[:5], RunState(row[5]), *row[6:]]) for row in found]
+
+
 def move_run(connection: apsw.Connection, run: str, given: RunInput, *, reason: str = "") -> int:
     """Take a run, and its session as far as it is concerned, to the next state; its epoch. A crash and a resumption
-    raise that: whatever the earlier one still wanted to write is refused. Raises `IllegalTransition`."""
-    row = connection.execute("SELECT session, state, epoch FROM runs WHERE id = ?", (run,)).fetchone()
+    raise that: whatever the earlier one still wanted to write is refused; a crash takes the sub-agents along. Raises
+    `IllegalTransition`."""
+    query = "SELECT session, state, epoch, parent_run FROM runs WHERE id = ?"
+    row = connection.execute(query, (run,)).fetchone()
     if row is None:
         raise KagedError("not_found", f"There is no run {run}.", {"run": run})
-    session, state, epoch = row
+    session, state, epoch, parent = row
     step = next_run(RunState(state), given)
-    if step.session is not None:
+    if step.session in (SessionInput.ASK, SessionInput.GO_ON):
+        # A session waits for as long as one of its runs does.
+        others = "SELECT 1 FROM runs WHERE session = ? AND id != ? AND state = ?"
+        if connection.execute(others, (session, run, RunState.WAITING)).fetchone() is None:
+            move_session(connection, session, step.session)
+    elif step.session is not None and parent is None:
         move_session(connection, session, step.session)
     epoch += given in (RunInput.CRASH, RunInput.RESUME)
     _update(connection, "runs", run, state=step.state, epoch=epoch)
     if step.state in ENDED:
         _update(connection, "runs", run, ended_at=clock.iso(), outcome=step.state, reason=reason)
+    if given is RunInput.CRASH:
+        for sub in _sub_runs(connection, "parent_run = ?", run):
+            if sub.state in ACTIVE:
+                move_run(connection, sub.id, RunInput.CRASH)
     connection.execute("UPDATE sessions SET run_state = ?2 WHERE id = ?1 AND run_id = ?3", (session, step.state, run))
     return int(epoch)
 

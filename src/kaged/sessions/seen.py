@@ -17,7 +17,7 @@ WITH told AS (
            e.data ->> '$.via' AS via, coalesce(e.data ->> '$.rule', '') AS rule,
            coalesce(e.data ->> '$.reason', '') AS reason, coalesce(e.data ->> '$.count', 0) AS denied,
            coalesce(e.data ->> '$.up', 0) AS up, coalesce(e.data ->> '$.down', 0) AS down,
-           e.data ->> '$.state' AS state,
+           e.data ->> '$.state' AS state, e.data ->> '$.run_id' AS sub_run,
            lead(e.data ->> '$.state') OVER (
                PARTITION BY e.session, e.data ->> '$.connection' ORDER BY e.seq
            ) AS then_
@@ -26,7 +26,7 @@ WITH told AS (
 )
 SELECT host, port, coalesce(sum(state = 'closed' OR state = 'open' AND then_ IS NOT 'closed'), 0) AS allowed,
        sum(denied), sum(iif(state = 'closed', up, 0)), sum(iif(state = 'closed', down, 0)),
-       at, via, rule, reason, sum(rule = ?2), max(commit_no) AS last
+       at, via, rule, reason, sum(rule = ?2 AND sub_run IS NULL), max(commit_no) AS last
 FROM told WHERE host != '' GROUP BY host, port ORDER BY allowed > 0 DESC, last DESC LIMIT ?3
 """
 
@@ -35,7 +35,7 @@ FROM told WHERE host != '' GROUP BY host, port ORDER BY allowed > 0 DESC, last D
 class Seen:
     """One host and port; `allowed` and `denied` count connections or, of an inspected host, requests. `up` and `down`
     are bytes; `last_at`, `via`, `rule` and `reason` those of the newest decision. `learned` is how often only learn
-    mode let something through."""
+    mode let something through to the session's own agent."""
 
     host: str
     port: int

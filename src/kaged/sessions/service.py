@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, Self
 
+import apsw
+
 from kaged.agents.approval import DENY, answers
 from kaged.agents.stopping import kill_commands
 from kaged.core import ids
@@ -14,6 +16,7 @@ from kaged.core.events import NewEvent
 from kaged.sessions import rows
 from kaged.sessions.attention import Questions, question_words
 from kaged.sessions.checkpoints import Checkpoints
+from kaged.sessions.delegation import drop_cages, given_up
 from kaged.sessions.executor import Executor
 from kaged.sessions.machine import ACTIVE, SessionInput, SessionState
 from kaged.sessions.network import ALWAYS, NetworkDesk
@@ -22,7 +25,19 @@ from kaged.sessions.prepare import prepare
 from kaged.sessions.queue import Queues
 from kaged.sessions.recovery import go_on, mark, recover
 from kaged.sessions.starting import closing, one_line
-from kaged.sessions.types import UNTITLED, Attention, Change, Mode, RunInfo, Sent, Session, Started, Stopped, Waiting
+from kaged.sessions.types import (
+    UNTITLED,
+    Attention,
+    Change,
+    Mode,
+    RunInfo,
+    Sent,
+    Session,
+    Started,
+    Stopped,
+    Waiting,
+    agent_cage,
+)  # fmt: skip
 from kaged.sessions.worktrees import SessionWorktrees
 from kaged.tools.ask import STOP
 from kaged.tools.base import CageSession
@@ -135,19 +150,22 @@ class Sessions:
             self._check_text(change.text)
         return await self.queues.edit(session, message, change, actor)
 
-    async def interrupt(self, session: str, *, actor: Actor) -> Stopped:
-        """Stop the run: model, tools and questions, within a second. Returns once that is stored. An interrupted run is
-        given up, and commands of it that still run are stopped. KagedError conflict when there is nothing to stop."""
-        active = self._executor.active(session)
+    async def interrupt(self, session: str, *, actor: Actor, run_id: str | None = None) -> Stopped:
+        """Stop the run: model, tools, questions and sub-agents, within a second; or, with `run_id`, one sub-agent and
+        those below it. Returns once that is stored. An interrupted run is given up, and commands of it that still run
+        are stopped. KagedError conflict when there is nothing to stop."""
+        active = self._executor.active(session, run_id)
         if active is not None:
             active.interrupted_by = active.interrupted_by or actor
-            active.run.interrupt.set()
+            active.interrupt.set()
             await asyncio.wait({active.ended}, timeout=STOP_LIMIT_S)
             if not active.ended.done() or active.ended.cancelled():
                 text = "It is being stopped, but that could not be stored yet; look again."
                 raise KagedError("unavailable", text)
-            return Stopped(active.run.run_id, active.ended.result().stopped)
+            return Stopped(active.run_id, active.ended.result().stopped)
         found = await self.get(session)
+        if run_id is not None and (found.run is None or run_id != found.run.id):
+            raise _conflict(found, "This sub-agent is not at work.")
         if found.state is SessionState.QUEUED:
             await self.queues.hold(found, actor)
             return Stopped("", ("the wait for a free place",))
@@ -202,15 +220,16 @@ class Sessions:
             raise KagedError("forbidden", text, {"needs": "owner"})
         await self._questions.answer(item, answer, actor.id)
         stopped = item.kind == "checkpoint" and answer == STOP
-        if stopped and (active := self._executor.active(session)) is not None:
+        if stopped and (active := self._executor.active(session, item.run_id)) is not None:
             # Before anything else has its turn: the agent makes no further step.
             active.interrupted_by = active.interrupted_by or actor
-            active.run.interrupt.set()
+            active.interrupt.set()
         about = {key: item.about[key] for key in ("tool", "args_sha256") if item.about}
         details = {"session": session, "run": item.run_id, "kind": item.kind, "answer": answer, **about}
         await self._ports.audit.record(actor, "attention.answer", attention, "ok", details)
         interrupted = (await self.get(session)).interrupted
-        if interrupted is not None and interrupted.id == item.run_id:
+        subs = await self._ports.db.read(lambda c: rows.open_sub_runs(c, session))
+        if interrupted is not None and item.run_id in (interrupted.id, *(sub.id for sub in subs)):
             await (self.interrupt if stopped else self.resume)(session, actor=actor)
         return await self._questions.get(session, attention)
 
@@ -232,15 +251,24 @@ class Sessions:
         """End an interrupted run for good, with what of it still runs."""
         session = found.id
         await self._executor.stop_following(session)
-        stopped = await kill_commands(self._ports.keeper, session)
+        reason = "Stopped by the operator after an interruption."
+        left, give_up, subs = await given_up(self._ports, session, reason)
+        stopped = []
+        for cage in (session, *(agent_cage(session, sub.id) for sub in subs)):
+            stopped += await kill_commands(self._ports.keeper, cage)
         asked = await self._questions.list_open(session)
         stopped += [question_words(item) for item in asked]
-        reason = "Stopped by the operator after an interruption."
-        events, also = closing(asked, "The operator stopped the run.", run, reason, stopped, actor)
+        events, close = closing(asked, "The operator stopped the run.", run, reason, stopped, actor)
+
+        def also(connection: apsw.Connection) -> None:
+            close(connection)
+            give_up(connection)
+
         details = {"session": session, "stopped": stopped}
         await self._ports.audit.record(actor, "run.end", run.id, "ok", details)
-        await self._ports.journal.append(session, events, also=also)
+        await self._ports.journal.append(session, [*left, *events], also=also)
         self._questions.ring(asked)
+        await drop_cages(self._ports, *subs)
         return tuple(stopped)
 
 

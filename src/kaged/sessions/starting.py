@@ -12,11 +12,12 @@ from kaged.core.events import NewEvent
 from kaged.journal.rows import Also
 from kaged.sessions import rows
 from kaged.sessions.attention import Questions, withdrawal
+from kaged.sessions.delegation import drop_cages, given_up
 from kaged.sessions.executor import Executor
 from kaged.sessions.inbox import queue_event, said
 from kaged.sessions.machine import RunInput
 from kaged.sessions.ports import SessionPorts
-from kaged.sessions.recovery import audit_start
+from kaged.sessions.prepare import audit_start
 from kaged.sessions.types import UNTITLED, Attention, RunInfo, Session, Started, Waiting
 from kaged.workspace.snapshots import Place
 
@@ -37,7 +38,9 @@ async def begin(
     await executor.checkpoints.before_run(found.id, started.run_id, Place(found.project, prepared.plan))
     asked = await questions.list_open(found.id)
     told = "The operator wrote a new message."
+    left, give_up, subs = await given_up(ports, found.id, SUPERSEDED)
     events, close = closing(asked, told, found.interrupted, SUPERSEDED, (), actor)
+    events[:0] = left
     title = one_line(message.text) if found.title == UNTITLED else None
     events.append(said(message))
     rest = tuple(item for item in found.queue if item.id != message.id)
@@ -52,13 +55,15 @@ async def begin(
             rows.require_room(connection, found.project, ports.run_limits)
         rows.set_queue(connection, found, rest)
         close(connection)
+        give_up(connection)
         if title:
             rows.set_title(connection, found.id, title)
         rows.insert_run(connection, found.id, started, prepared.route)
 
-    await audit_start(ports, actor, "run.start", started.run_id, found, prepared)
+    await audit_start(ports, actor, "run.start", started.run_id, found.id, prepared)
     await ports.journal.append(found.id, events, also=also)
     questions.ring(asked)
+    await drop_cages(ports, *subs)
     executor.start(executor.run(found.id, started.run_id, 1, actor, prepared), fresh=True)
     return started
 

@@ -11,7 +11,13 @@ RESULT_CHARS = 4_000
 
 def to_markdown(title: str, events: Iterable[Event]) -> str:
     """The conversation with its calls and their results, in the order in which it happened."""
-    blocks = [f"# {title}", *map(_block, events)]
+    names: dict[str, str] = {}
+    blocks = [f"# {title}"]
+    for event in events:
+        if event.type == "agent.spawned":
+            names[event.data["run_id"]] = "/".join(event.data["agent"].split(".subagents.")[1:])
+        block, name = _block(event), names.get(event.data.get("run_id") or "")
+        blocks.append(_quoted(name, block) if name and block else block)
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -19,6 +25,11 @@ def _block(event: Event) -> str:
     if event.type in _LINES:
         return _LINES[event.type].format_map(event.data)
     return _WRITERS[event.type](event) if event.type in _WRITERS else ""
+
+
+def _quoted(name: str, block: str) -> str:
+    """A sub-agent's block, told from those of others at work at the same time."""
+    return "\n".join(f"> {line}".rstrip() for line in (f"**{name}**", "", *block.splitlines()))
 
 
 def _user(event: Event) -> str:
@@ -83,6 +94,8 @@ def _restored(event: Event) -> str:
 _LINES = {
     "run.started": "*{agent} ({provider}, {model}); the cage {cage}*",
     "tool.denied": "**{tool}** was not run: {reason}",
+    "agent.spawned": "*Sub-agent {agent} ({provider}, {model}); the cage {cage}*\n\n{task}",
+    "agent.finished": "*Sub-agent ended: {outcome}, {steps} model calls, {tokens} tokens. {reason}*",
     "run.interrupted": "*Run interrupted: {reason}*",
     "run.recovered": "*Run resumed by {actor}*",
     "error": "*{code}: {message}*",

@@ -57,6 +57,37 @@ class RunInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class SubRun:
+    """The run of a sub-agent: `parent` is the run that handed it its task by `call_id`, `agent` its path in the project
+    file."""
+
+    id: str
+    session: str
+    parent: str
+    call_id: str
+    agent: str
+    state: RunState = RunState.PENDING
+    epoch: int = 1
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """The agent's own name."""
+        return self.agent.rpartition(".")[2]
+
+
+def agent_cage(session: str, sub_run: str) -> str:
+    """Id of a sub-agent's cage; that of the session's own agent is the session's."""
+    return f"{session}.{sub_run}"
+
+
+def cage_owner(cage: str) -> tuple[str, str]:
+    """The session that a cage belongs to and, when it is a sub-agent's, the run; else an empty text."""
+    session, _, run = cage.partition(".")
+    return session, run
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A session as stored. `head` is the number of its last event, `queue` what waits in it; times are ISO 8601."""
 

@@ -195,6 +195,8 @@ class Limits(Section):
     """Runs at work at once in one project."""
     approval_s: int = Field(default=86_400, ge=1, le=2_592_000)
     """Seconds that a tool call waits to be approved before the agent is told that nobody did."""
+    delegates: int = Field(default=4, ge=1, le=64)
+    """Sub-agents that one agent may have at work at once; further ones wait their turn."""
     clone_bytes: int = Field(default=2_147_483_648, ge=1_048_576)
     """Largest project that is cloned from a URL, in bytes on disk."""
 

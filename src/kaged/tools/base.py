@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kaged.cage.client import KeeperClient
 from kaged.cage.plan import CagePlan
 from kaged.core.errors import KagedError
-from kaged.core.events import ToolSpec
+from kaged.core.events import Outcome, ToolSpec
 from kaged.core.tasks import Rest
 from kaged.tools.ledger import Ledger
 
@@ -61,8 +61,25 @@ class AttentionPort(Protocol):
         stored."""
 
 
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What came of a task that was handed on: `text` is the sub-agent's last answer as far as it came; `reason`, a
+    sentence, says why it did not succeed. `tokens` counts those below it too; `steps` are its own model calls."""
+
+    agent: str
+    run_id: str
+    outcome: Outcome
+    reason: str
+    text: str
+    tokens: int
+    steps: int
+
+
 Emit = Callable[[str, int, int], Awaitable[None]]
 """Journal live output: the text of the bytes from the first offset up to the second."""
+Delegator = Callable[[str, str], Awaitable[Findings]]
+"""Let the sub-agent of that name do a task, and wait for its end; for one call it is the same run each time. Cancelling
+leaves it as it is. Raises `KagedError` when there is no such agent or it cannot be started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +91,7 @@ class ToolContext:
     call_id: str
     emit: Emit
     attention: AttentionPort
+    delegate: Delegator
     ledger: Ledger
     limit: int = OUTPUT_CHARS
     resume_at: int = 0

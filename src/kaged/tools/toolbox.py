@@ -6,11 +6,14 @@ from typing import Any
 from kaged.core.events import ToolSpec
 from kaged.tools.ask import Ask, Checkpoint
 from kaged.tools.base import Tool
+from kaged.tools.delegate import Delegate
 from kaged.tools.files import EditFile, ReadFile, WriteFile
 from kaged.tools.search import Find, Grep
 from kaged.tools.shell import Shell
 
-BUILT_IN: tuple[type[Tool[Any]], ...] = (Shell, ReadFile, WriteFile, EditFile, Grep, Find, Ask, Checkpoint)
+BUILT_IN: tuple[type[Tool[Any]], ...] = (
+    Shell, ReadFile, WriteFile, EditFile, Grep, Find, Ask, Checkpoint, Delegate,
+)  # fmt: skip
 
 
 class Toolbox:

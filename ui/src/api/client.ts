@@ -105,8 +105,11 @@ export const api = {
   queue: () => call<QueueReport>("system/queue"),
   moveQueued: (session: string, before: string | null) =>
     call<QueueReport>("system/queue", { method: "POST", body: { session, before } }),
-  interrupt: (slug: string, sid: string) =>
-    call<{ run_id: string; stopped: string[] }>(`${sessionPath(slug, sid)}/interrupt`, { method: "POST", body: {} }),
+  interrupt: (slug: string, sid: string, runId: string | null) =>
+    call<{ run_id: string; stopped: string[] }>(`${sessionPath(slug, sid)}/interrupt`, {
+      method: "POST",
+      body: runId === null ? {} : { run_id: runId },
+    }),
   resume: (slug: string, sid: string) =>
     call<{ run_id: string }>(`${sessionPath(slug, sid)}/resume`, { method: "POST", body: {} }),
   answer: (slug: string, sid: string, attention: string, answer: string) =>

@@ -1,6 +1,7 @@
 /** The icons in use, under the names the console gives them. */
 export {
   ArrowDown as JumpIcon,
+  Bot as AgentIcon,
   ArrowUp as SendIcon,
   Check as CheckIcon,
   ChevronDown as ChevronIcon,

@@ -1,4 +1,4 @@
-import { currentRun, type Item, type NoticeItem, openQuestion, type ToolItem, type Transcript } from "./model.ts";
+import { agentOf, asks, currentRun, EMPTY, type Item, type NoticeItem, openQuestion, type ToolItem, type Transcript } from "./model.ts";
 import { str } from "./events.ts";
 
 /** What the session is doing now, in words: a verb for everyone, an object in code type where there is one. */
@@ -65,11 +65,22 @@ function ofItem(item: Item): Activity | null {
 export function activity(transcript: Transcript): Activity | null {
   const run = currentRun(transcript);
   if (run === null || (run.state !== "running" && run.state !== "waiting")) return null;
+  const team: ToolItem[] = [];
   for (let index = transcript.items.length - 1; index >= 0; index--) {
     const item = transcript.items[index];
     if (item === undefined || item.kind === "user") break;
+    if (item.kind === "tool" && item.tool === "delegate" && item.state === "running") {
+      team.unshift(item);
+      continue;
+    }
     const found = ofItem(item);
     if (found !== null) return found;
+  }
+  if (team.length > 0) {
+    const verb = run.state === "waiting" ? "A sub-agent waits for you:" : "Waiting for";
+    const waiting = team.filter(({ callId }) => asks(transcript.agents, agentOf(transcript.agents, callId) ?? EMPTY));
+    const object = (waiting.length > 0 ? waiting : team).map((item) => str(item.args, "agent")).join(", ");
+    return { verb, object, since: team[0]?.startedAt ?? "" };
   }
   return {
     verb: "Waiting for the model",

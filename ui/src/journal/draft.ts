@@ -21,12 +21,18 @@ export class Draft {
   queued: boolean;
   marks: Transcript["marks"];
   away: Transcript["away"];
+  facts: Transcript["facts"];
+  /** What the run above a sub-agent's is part of. */
+  readonly above: Draft | null;
+  readonly #subs = new Map<string, Draft>();
   readonly #base: Transcript;
   #items: Item[] | null = null;
   #runs: Record<string, Run> | null = null;
 
-  constructor(base: Transcript) {
+  constructor(base: Transcript, above: Draft | null = null) {
     this.#base = base;
+    this.above = above;
+    this.facts = base.facts;
     this.seq = base.seq;
     this.title = base.title;
     this.archived = base.archived;
@@ -45,7 +51,7 @@ export class Draft {
       title: this.title,
       archived: this.archived,
       items: this.items,
-      runs: this.#runs ?? this.#base.runs,
+      runs: this.runs,
       runId: this.runId,
       usage: this.usage,
       open: this.open,
@@ -53,7 +59,41 @@ export class Draft {
       queued: this.queued,
       marks: this.marks,
       away: this.away,
+      facts: this.facts,
+      agents: this.#finishSubs(),
     };
+  }
+
+  #finishSubs(): Transcript["agents"] {
+    if (this.#subs.size === 0) return this.#base.agents;
+    const changed = Array.from(this.#subs, ([id, sub]): [string, Transcript] => [id, sub.finish()]);
+    return { ...this.#base.agents, ...Object.fromEntries(changed) };
+  }
+
+  /** What an event of that run belongs to: a sub-agent's transcript, or this one. */
+  of(runId: string): Draft {
+    const base = this.#base.agents[runId];
+    return this.#subs.get(runId) ?? (base === undefined ? this : this.sub(runId, base));
+  }
+
+  /** A sub-agent's transcript, to be changed. */
+  sub(runId: string, base: Transcript): Draft {
+    const parent = base.facts === null ? this : this.of(base.facts.parentRun);
+    const made = new Draft(base, parent);
+    this.#subs.set(runId, made);
+    return made;
+  }
+
+  /** The sub-agents that have not ended, by their run. */
+  openSubs(): [string, Draft][] {
+    const ids = [...new Set([...Object.keys(this.#base.agents), ...this.#subs.keys()])];
+    const state = (id: string): string => (this.#subs.get(id) ?? this.#base.agents[id])?.runs[id]?.state ?? "";
+    const open = ids.filter((id) => ["running", "waiting", "interrupted"].includes(state(id)));
+    return open.map((id) => [id, this.of(id)]);
+  }
+
+  get runs(): Transcript["runs"] {
+    return this.#runs ?? this.#base.runs;
   }
 
   get items(): readonly Item[] {
@@ -83,7 +123,7 @@ export class Draft {
   }
 
   run(id: string): Run | undefined {
-    return (this.#runs ?? this.#base.runs)[id];
+    return this.runs[id];
   }
 
   setRun(id: string, change: Partial<Run>): void {

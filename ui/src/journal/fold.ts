@@ -1,7 +1,16 @@
 import { approvalOf } from "./approval.ts";
 import { Draft, type Handler, newTool, withOutput } from "./draft.ts";
 import { actorName, type Frame, list, names, num, record, str } from "./events.ts";
-import { type Attention, type Item, openQuestion, type TextItem, type ToolItem, type Transcript } from "./model.ts";
+import {
+  type Attention,
+  EMPTY,
+  type Item,
+  openQuestion,
+  type Run,
+  type TextItem,
+  type ToolItem,
+  type Transcript,
+} from "./model.ts";
 import { networkDecided } from "./network.ts";
 import type { Waiting } from "../api/types.ts";
 
@@ -19,7 +28,10 @@ export function foldAll(transcript: Transcript, frames: readonly Frame[]): Trans
     if (frame.seq <= (draft?.seq ?? transcript.seq)) continue;
     draft ??= new Draft(transcript);
     draft.seq = frame.seq;
-    (HANDLERS[frame.type] ?? unknownType)(draft, frame.data, frame);
+    // Files, and so checkpoints, are the session's, whoever changes them.
+    const place = frame.type.split(".")[0] === "checkpoint" ? draft : draft.of(str(frame.data, "run_id"));
+    place.seq = frame.seq;
+    (HANDLERS[frame.type] ?? unknownType)(place, frame.data, frame);
   }
   return draft?.finish() ?? transcript;
 }
@@ -93,6 +105,9 @@ const messageEnd: Handler = (draft, data, frame) => {
     old.set(item.part, item);
     draft.splice(index, 1);
     at = index;
+  }
+  if (draft.facts !== null && data["interrupted"] !== true) {
+    draft.facts = { ...draft.facts, steps: draft.facts.steps + 1 };
   }
   const rows: Item[] = [];
   list(data, "parts").forEach((raw, part) => {
@@ -226,8 +241,9 @@ const attentionResolved: Handler = (draft, data) => {
 
 /** A resumed run has come back to a question that is still open. */
 function waitAgain(draft: Draft): void {
+  for (const [, sub] of draft.openSubs()) waitAgain(sub);
   const run = draft.runId === null ? undefined : draft.run(draft.runId);
-  if (run?.state !== "running") return;
+  if (run?.state !== "running" || !draft.items.some((item) => openQuestion(item) !== null)) return;
   draft.setRun(run.id, { state: "waiting" });
   draft.changeRun(run.id, (item) =>
     item.kind === "tool" && item.attention?.state === "open" ? { ...item, state: "waiting" } : item,
@@ -246,21 +262,53 @@ function quiet(draft: Draft, runId: string, end: "stopped" | "unknown", keep: (i
   });
 }
 
-const runEnded: Handler = (draft, data, frame) => {
+const agentSpawned: Handler = (draft, data, frame) => {
   const runId = str(data, "run_id");
+  const facts = {
+    runId,
+    parentRun: str(data, "parent_run"),
+    callId: str(data, "call_id"),
+    name: str(data, "agent").split(".subagents.").at(-1) ?? "",
+    task: str(data, "task"),
+    budget: num(data, "budget"),
+    steps: 0,
+  };
+  const sub = draft.sub(runId, { ...EMPTY, facts, runId });
+  sub.setRun(runId, {
+    state: "running",
+    model: str(data, "model"),
+    provider: str(data, "provider"),
+    cage: str(data, "cage"),
+    startedAt: frame.at,
+  });
+};
+
+/** The end of a run as its events tell it, whichever of them does. */
+function endOf(data: Data, frame: Frame): Partial<Run> {
   const outcome = str(data, "outcome");
-  quiet(draft, runId, "stopped", () => false);
-  const last = draft.items.at(-1);
-  // A failure is told once: the end says the same as the error before it.
-  if (last?.kind === "notice" && last.message === str(data, "reason")) draft.splice(draft.items.length - 1, 1);
-  draft.setRun(runId, {
+  return {
     state: outcome === "success" || outcome === "cancelled" ? outcome : "failed",
     endedAt: frame.at,
     reason: str(data, "reason"),
     actor: actorName(data["actor"]),
     stopped: names(list(data, "stopped")),
     stillRunning: [],
-  });
+  };
+}
+
+const agentFinished: Handler = (draft, data, frame) => {
+  const runId = str(data, "run_id");
+  quiet(draft, runId, "stopped", () => false);
+  draft.setRun(runId, endOf(data, frame));
+};
+
+const runEnded: Handler = (draft, data, frame) => {
+  const runId = str(data, "run_id");
+  quiet(draft, runId, "stopped", () => false);
+  const last = draft.items.at(-1);
+  // A failure is told once: the end says the same as the error before it.
+  if (last?.kind === "notice" && last.message === str(data, "reason")) draft.splice(draft.items.length - 1, 1);
+  draft.setRun(runId, endOf(data, frame));
   draft.push({ kind: "end", key: `end:${frame.seq}`, runId, at: frame.at });
 };
 
@@ -272,9 +320,14 @@ const runInterrupted: Handler = (draft, data, frame) => {
   const keep = (item: ToolItem): boolean => {
     const lives = alive.has(item.callId) || alive.has(str(item.args, "command"));
     if (lives && item.state === "running") commands.unshift(str(item.args, "command") || item.tool);
-    return (lives && item.state === "running") || item.state === "waiting";
+    const delegated = item.tool === "delegate" && item.state === "running"; // the sub-agent says how it stands
+    return (lives && item.state === "running") || item.state === "waiting" || delegated;
   };
   quiet(draft, runId, "unknown", keep);
+  for (const [id, sub] of draft.openSubs()) {
+    quiet(sub, id, "unknown", keep);
+    sub.setRun(id, { state: "interrupted" });
+  }
   draft.setRun(runId, {
     state: "interrupted",
     endedAt: frame.at,
@@ -395,13 +448,16 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   "attention.required": attentionRequired,
   "attention.resolved": attentionResolved,
   "usage.recorded": (draft, data) => {
-    draft.usage = addUsage(draft.usage, data);
+    for (let at: Draft | null = draft; at !== null; at = at.above) at.usage = addUsage(at.usage, data);
     const run = draft.run(str(data, "run_id"));
     if (run !== undefined) draft.setRun(run.id, { usage: addUsage(run.usage, data) });
   },
+  "agent.spawned": agentSpawned,
+  "agent.finished": agentFinished,
   "run.ended": runEnded,
   "run.interrupted": runInterrupted,
   "run.recovered": (draft, data) => {
+    for (const [id, sub] of draft.openSubs()) sub.setRun(id, { state: "running" });
     draft.setRun(str(data, "run_id"), { state: "running", endedAt: "", reason: "", stillRunning: [] });
     draft.runId = str(data, "run_id");
   },

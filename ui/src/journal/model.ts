@@ -172,6 +172,20 @@ export interface Run {
   usage: Usage;
 }
 
+/** What is known of a sub-agent beside its own transcript. */
+export interface AgentFacts {
+  runId: string;
+  parentRun: string;
+  /** The call of `delegate` that it works for. */
+  callId: string;
+  name: string;
+  task: string;
+  /** Tokens that it may use, those below it included. */
+  budget: number;
+  /** Its own model calls. */
+  steps: number;
+}
+
 export interface Transcript {
   /** Messages that wait, in their order. */
   queue: readonly Waiting[];
@@ -192,6 +206,10 @@ export interface Transcript {
   marks: Readonly<Record<string, Mark>>;
   /** Keys of the rows that are rolled back: the agent knows nothing of them. */
   away: ReadonlySet<string>;
+  /** The sub-agents of all depths by their run, each with a transcript of its own; its `usage` counts those below. */
+  agents: Readonly<Record<string, Transcript>>;
+  /** Of a sub-agent's transcript. */
+  facts: AgentFacts | null;
 }
 
 export const NO_USAGE: Usage = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, estimated: false };
@@ -209,10 +227,30 @@ export const EMPTY: Transcript = {
   queued: false,
   marks: {},
   away: new Set(),
+  agents: {},
+  facts: null,
 };
 
+/** The newest run; it waits as long as one of its sub-agents does. */
 export function currentRun(transcript: Transcript): Run | null {
-  return transcript.runId === null ? null : (transcript.runs[transcript.runId] ?? null);
+  const run = transcript.runId === null ? undefined : transcript.runs[transcript.runId];
+  const waits = run?.state === "running" && Object.values(transcript.agents).some(isWaiting);
+  return run === undefined ? null : waits ? { ...run, state: "waiting" } : run;
+}
+
+export function isWaiting(transcript: Transcript): boolean {
+  return currentRun(transcript)?.state === "waiting";
+}
+
+/** Whether a sub-agent, or one below it, has a question. */
+export function asks(agents: Transcript["agents"], agent: Transcript): boolean {
+  const below = (other: Transcript): boolean => other.facts?.parentRun === agent.runId && asks(agents, other);
+  return isWaiting(agent) || Object.values(agents).some(below);
+}
+
+/** The sub-agent that works for a call of `delegate`. */
+export function agentOf(agents: Transcript["agents"], callId: string): Transcript | undefined {
+  return Object.values(agents).find((agent) => agent.facts?.callId === callId);
 }
 
 /** The question that a row waits with, if it is still to be answered. */

@@ -25,6 +25,7 @@ import { go, linkTo, type Place, type View } from "../state/router.ts";
 import { toast, toastError } from "../state/toasts.ts";
 import { placeSession, refreshSessions } from "../state/workspace.ts";
 import { withinProject } from "../text/paths.ts";
+import { AgentTree } from "./agents/AgentTree.tsx";
 import { AlsoHere } from "./AlsoHere.tsx";
 import { Checkpoints } from "./checkpoints/Checkpoints.tsx";
 import { WorktreeBar } from "./checkpoints/WorktreeBar.tsx";
@@ -74,6 +75,7 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
           <CageWords project={project} run={run} />
           {session?.workspace === "worktree" ? <WorktreeBar idle={!atWork} /> : null}
           {model === "" ? null : <span className="session-model">{model}</span>}
+          <AgentTree transcript={transcript} />
         </div>
       }
     >

@@ -36,7 +36,8 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
   const session = findSession(space, slug, id);
   const run = currentRun(transcript);
   const active = isActive(run);
-  const gates = transcript.items.filter((item) => item.kind === "gate").filter(openQuestion);
+  const all = [transcript, ...Object.values(transcript.agents)].flatMap(({ items }) => items);
+  const gates = all.filter((item) => item.kind === "gate").filter(openQuestion);
   const root = project?.path ?? "";
   const title = transcript.title || session?.title || "";
   const [readOnly, noPolicy] = [lacks(project, "editor"), lacks(project, "owner")];

@@ -3,7 +3,8 @@ import { Button } from "../design/Button.tsx";
 import { isTyping, useKeys } from "../design/hooks.ts";
 import { JumpIcon } from "../design/icons.tsx";
 import { Skeleton } from "../design/parts.tsx";
-import type { Item, Run, Transcript } from "../journal/model.ts";
+import { agentOf, asks, type Item, type Run, type ToolItem, type Transcript } from "../journal/model.ts";
+import { AgentCard } from "./agents/AgentCard.tsx";
 import { RestoredRow, RolledBack } from "./checkpoints/rows.tsx";
 import { GateCard } from "./network/GateCard.tsx";
 import { NetworkLines } from "./network/NetworkLines.tsx";
@@ -45,7 +46,7 @@ export function TranscriptView({ transcript, ready, sample }: TranscriptViewProp
           {ready
             ? stretches(transcript, start).flatMap(({ away, items }) => {
                 const rows = items.map((item) => (
-                  <Row key={item.key} item={item} run={"runId" in item ? transcript.runs[item.runId] : undefined} />
+                  <Row key={item.key} item={item} of={transcript} agents={transcript.agents} />
                 ));
                 return away ? [<RolledBack key={`away:${items[0]?.key}`}>{rows}</RolledBack>] : rows;
               })
@@ -73,8 +74,34 @@ function stretches({ items, away }: Transcript, start: number): { away: boolean;
   return out;
 }
 
+interface RowProps {
+  item: Item;
+  /** The transcript that the row is part of. */
+  of: Transcript;
+  /** All sub-agents of the session. */
+  agents: Transcript["agents"];
+}
+
+function runOf({ item, of }: RowProps): Run | undefined {
+  return "runId" in item ? of.runs[item.runId] : undefined;
+}
+
+function isDelegation(item: Item): item is ToolItem {
+  return item.kind === "tool" && item.tool === "delegate";
+}
+
 const Row = memo(
-  function Row({ item, run }: { item: Item; run: Run | undefined }): ReactNode {
+  function Row(props: RowProps): ReactNode {
+    const { item, agents } = props;
+    const run = runOf(props);
+    const agent = isDelegation(item) ? agentOf(agents, item.callId) : undefined;
+    if (agent !== undefined) {
+      return (
+        <AgentCard agent={agent} asking={asks(agents, agent)}>
+          {(items) => items.map((row) => <Row key={row.key} item={row} of={agent} agents={agents} />)}
+        </AgentCard>
+      );
+    }
     switch (item.kind) {
       case "user":
         return <UserRow item={item} />;
@@ -96,6 +123,9 @@ const Row = memo(
         return run === undefined ? null : <EndRow item={item} run={run} />;
     }
   },
-  // Only the last row of a run shows the run itself.
-  (before, after) => before.item === after.item && (after.item.kind !== "end" || before.run === after.run),
+  // Only the last row of a run shows the run itself, and only a delegation the sub-agents.
+  (before, after) =>
+    before.item === after.item &&
+    (after.item.kind !== "end" || runOf(before) === runOf(after)) &&
+    (!isDelegation(after.item) || before.agents === after.agents),
 );

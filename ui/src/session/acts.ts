@@ -27,9 +27,10 @@ export async function sendMessage(
   }
 }
 
-export async function interrupt(project: string, session: string): Promise<void> {
+/** Stops the run with all its sub-agents, or one sub-agent with those below it. */
+export async function interrupt(project: string, session: string, runId: string | null = null): Promise<void> {
   try {
-    const { stopped } = await api.interrupt(project, session);
+    const { stopped } = await api.interrupt(project, session, runId);
     toast(stopped.length === 0 ? "Stopped." : `Stopped: ${stopped.join(", ")}.`);
   } catch (error) {
     toastError(error);

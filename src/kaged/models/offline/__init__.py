@@ -12,7 +12,7 @@ import msgspec
 from kaged.core import ids
 from kaged.core.events import Part, TextPart, ToolCallPart
 from kaged.models.offline import offers, script
-from kaged.models.offline.script import Call, Plan, Say, Step, Task, Tokens, Wait, replay, task_of
+from kaged.models.offline.script import Plan, Say, Step, Task, Tokens, Wait, calls_of, replay, task_of
 from kaged.models.types import Delta, Emit, Finished, ModelRequest
 from kaged.models.usage import estimate
 
@@ -54,14 +54,15 @@ class OfflineProvider:
         spoken: list[str] = []
         parts: list[Part] = []
         steps = decide(request, os.getpid())
-        last = steps.pop() if steps and isinstance(steps[-1], Call) else None
+        wanted = calls_of(steps[-1]) if steps else ()
+        del steps[len(steps) - bool(wanted) :]
         for step in steps:
             async for text in self._text(step):
                 spoken.append(text)
                 emit(Delta(0, "text", text))
         if spoken:
             parts.append(TextPart("".join(spoken)))
-        if isinstance(last, Call):
+        for last in wanted:
             number, call = len(parts), ToolCallPart(f"call_{ids.new_ulid()}", last.tool, dict(last.args))
             emit(Delta(number, "tool_args", "", call.tool))
             raw = msgspec.json.encode(call.args).decode()
@@ -70,7 +71,7 @@ class OfflineProvider:
                 emit(Delta(number, "tool_args", raw[start : start + 24]))
             parts.append(call)
         emit(estimate(request, parts))
-        return Finished(parts, "tools" if last else "end")
+        return Finished(parts, "tools" if wanted else "end")
 
     async def _text(self, step: Step) -> AsyncGenerator[str, None]:
         if isinstance(step, Wait):

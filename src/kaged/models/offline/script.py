@@ -37,14 +37,25 @@ class Call(msgspec.Struct, frozen=True):
     args: Mapping[str, Any]
 
 
-Step = Say | Tokens | Wait | Call
+class Calls(msgspec.Struct, frozen=True):
+    """Several tool calls in one answer, which they end."""
+
+    calls: tuple[Call, ...]
+
+
+Step = Say | Tokens | Wait | Call | Calls
+
+
+def calls_of(step: Step | None) -> tuple[Call, ...]:
+    """The tool calls that a step makes."""
+    return step.calls if isinstance(step, Calls) else (step,) if isinstance(step, Call) else ()
 
 
 def words_of(result: ToolMessage) -> str:
     """The last line of the output itself, else of what the tool says in brackets or of the cage."""
     lines = [line.strip() for line in result.output.splitlines() if line.strip()]
     spoken = [line for line in lines if line[0] != "[" and line[:6] != "cage: "]
-    return (spoken or lines or ["no output"])[-1][:200]
+    return (spoken or lines or ["no output"])[-1].removeprefix("> ")[:200]
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -75,14 +86,13 @@ def task_of(messages: Sequence[ChatMessage], tools: frozenset[str]) -> Task:
     return Task(text, [results[call] for call in calls if call in results], tools)
 
 
-Plan = Generator[Step, ToolMessage | None, None]
-"""A course of action: yields steps, and gets the answer of each `Call` back. It must be deterministic."""
+Plan = Generator[Step, list[ToolMessage], None]
+"""A course of action: yields steps, and gets the answers to the calls of each back. It must be deterministic."""
 
 
-def ask_for(tool: str, **args: Any) -> Generator[Step, ToolMessage | None, ToolMessage]:
+def ask_for(tool: str, **args: Any) -> Generator[Step, list[ToolMessage], ToolMessage]:
     """Make a call within a plan and get its answer: `done = yield from ask_for("shell", command="ls")`."""
-    done = yield Call(tool, args)
-    assert done is not None
+    [done] = yield Call(tool, args)
     return done
 
 
@@ -90,20 +100,21 @@ def replay(plan: Plan, done: Sequence[ToolMessage]) -> list[Step]:
     """Run a plan through the calls that are done; returns what comes after the last of them."""
     out: list[Step] = []
     answers = iter(done)
-    answer: ToolMessage | None = None
     with contextlib.suppress(StopIteration):
+        out.append(next(plan))
         while True:
-            out.append(plan.send(answer))
-            answer = None
-            if isinstance(out[-1], Call):
-                answer = next(answers)
+            answer = [next(answers) for _ in calls_of(out[-1])]
+            if answer:
                 out.clear()
+            out.append(plan.send(answer))
     return out
 
 
-_PREFIX = re.compile(r"(run|read|search|ask|checkpoint|say|wait|stream):[ \t]*(.*)")
+_PREFIX = re.compile(r"(run|read|search|ask|checkpoint|say|plan|wait|stream):[ \t]*(.*)")
 _WRITE = re.compile(r"write[ \t]+([^:\n]+):[ \t]*(.*)")
 _EDIT = re.compile(r"edit[ \t]+([^:\n]+):[ \t]*(.*?)[ \t]*=>[ \t]*(.*)")
+_DELEGATE = re.compile(r"delegate[ \t]+([^:\s]+):[ \t]*(.+)")
+_NEXT_LINE = re.compile(r" ;(;*) ")
 _TOOLS = {
     "run": ("Running", "shell", "command"),
     "read": ("Reading", "file.read", "path"),
@@ -131,6 +142,8 @@ def parse(text: str) -> list[Command] | None:
             return [*commands, (f"Writing `{args['path']}`", [Call("file.write", args)])]
         command = _command(line)
         found = found or command is not None
+        if command and commands and isinstance(now := command[1][0], Calls) and isinstance(commands[-1][1][0], Calls):
+            command = _delegating(*calls_of(commands.pop()[1][0]), *now.calls)
         if line:
             commands.append(command or ("", [Say(f"I skip this line, which I do not understand: {line}\n")]))
     return commands if found else None
@@ -141,12 +154,18 @@ def _command(line: str) -> Command | None:
         path = match[1].strip()
         edit = Call("file.edit", {"path": path, "old_string": match[2], "new_string": match[3]})
         return f"Editing `{path}`", [Call("file.read", {"path": path}), edit]
+    if match := _DELEGATE.fullmatch(line):
+        task = _NEXT_LINE.sub(lambda mark: f" {mark[1]} " if mark[1] else "\n", match[2])
+        return _delegating(Call("delegate", {"agent": match[1], "task": task}))
     match = _PREFIX.fullmatch(line)
     if match is None:
         return None
     word, rest = match[1], match[2]
     if word == "say":
         return "", [Say(rest + "\n")]
+    if word == "plan":
+        points = [point.strip() for point in rest.split(";") if point.strip()]
+        return "", [Say("".join(f"{number}. {point}\n" for number, point in enumerate(points, 1)) + "\n")]
     if word == "wait" and re.fullmatch(r"\d{1,5}(\.\d{1,6})?", rest):
         return "", [Wait(float(rest))]
     if word == "stream" and re.fullmatch(r"\d{1,7}", rest):
@@ -157,21 +176,32 @@ def _command(line: str) -> Command | None:
     return f"{title} `{rest}`", [Call(tool, {argument: rest})]
 
 
+def _delegating(*calls: Call) -> Command:
+    return f"Delegating to {', '.join('`' + str(call.args['agent']) + '`' for call in calls)}", [Calls(calls)]
+
+
 def plan(task: Task, commands: Sequence[Command]) -> Plan:
     """Every command in order, what each gave, and a short end."""
     results: list[ToolMessage] = []
     for title, steps in commands:
-        if sentence := task.lacks(*(step.tool for step in steps if isinstance(step, Call))):
+        if sentence := task.lacks(*(call.tool for step in steps for call in calls_of(step))):
             yield Say(f"{title} is not possible. {sentence}\n")
             continue
         if title:
             yield Say(f"{title}.\n")
         for step in steps:
+            answers = yield step
+            results += answers
+            if isinstance(step, Calls):
+                told = [
+                    (call.args["agent"], answer.ok, words_of(answer))
+                    for call, answer in zip(step.calls, answers, strict=True)
+                ]
+                lines = [f"- `{agent}` {'answered' if ok else 'failed'}: {words}\n" for agent, ok, words in told]
+                yield Say("".join([*lines, "\n"]))
             if not isinstance(step, Call):
-                yield step
                 continue
-            done = yield from ask_for(step.tool, **step.args)
-            results.append(done)
+            [done] = answers
             if not done.ok:
                 yield Say(f"That failed: {words_of(done)}\n")
                 break

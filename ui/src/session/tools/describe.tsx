@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 import {
+  AgentIcon,
   EditIcon,
   FindIcon,
   QuestionIcon,
@@ -38,6 +39,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   "file.edit": { icon: EditIcon, verb: "Edit", main: "path", shown: ["old_string", "new_string"] },
   "search.grep": { icon: SearchIcon, verb: "Search", main: "pattern", shown: [] },
   "search.find": { icon: FindIcon, verb: "Find", main: "pattern", shown: [] },
+  delegate: { icon: AgentIcon, verb: "Delegate to", main: "agent", shown: [] },
   ask: { icon: QuestionIcon, verb: "Question", main: "question", shown: ["options"] },
   checkpoint: { icon: QuestionIcon, verb: "Checkpoint", main: "title", shown: ["summary"] },
 };
