@@ -136,10 +136,10 @@ class Git:
         self._git("branch", "--no-track", name, self._git("rev-parse", "HEAD", at=self.path))
         return self.state()
 
-    def discard(self) -> dict[str, Any]:
-        """Begin anew from what the project has checked out; ignored files stay."""
+    def discard(self, keep: list[str]) -> dict[str, Any]:
+        """Begin anew from what the project has checked out; ignored files stay, and mount points of a live cage."""
         self._git("checkout", "-q", "--force", "-B", self.branch, self._git("rev-parse", "HEAD"), at=self.path)
-        self._git("clean", "-q", "-f", "-d", at=self.path)
+        self._git("clean", "-q", "-f", "-d", *(f"--exclude=/{path}" for path in keep), at=self.path)
         return self.state()
 
     def remove(self) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def _update(connection: apsw.Connection, table: str, key: str, **row: str | int)
 
 
 def insert_session(
-    connection: apsw.Connection, session: str, project: str, title: str, actor: str, workspace: str
+    connection: apsw.Connection, session: str, project: str, title: str, actor: str, workspace: str = "project"
 ) -> None:
     """A new, idle session."""
     at = clock.iso()

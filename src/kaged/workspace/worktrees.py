@@ -99,7 +99,7 @@ class Worktrees:
 
     async def discard(self, worktree: Worktree) -> WorktreeState:
         """Begin anew from what the project has checked out."""
-        return await self._do(worktree, "discard")
+        return await self._do(worktree, "discard", keep=kept(worktree.plan))
 
     async def remove(self, worktree: Worktree) -> None:
         """Take it away with its branch; if it is gone already, the branch stays."""
