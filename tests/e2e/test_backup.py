@@ -179,11 +179,15 @@ def test_migrate_says_what_it_would_do_then_does_it(kaged: Daemon) -> None:
     connection.execute("DROP TABLE forgotten; DROP TABLE members; DROP TABLE users")
     connection.execute("DROP INDEX events_network; ALTER TABLE sessions DROP COLUMN network_mark")
     connection.execute("DROP INDEX sessions_at_work; DROP INDEX attention_open; DROP TABLE checkpoints")
+    connection.execute("DROP INDEX runs_by_call; DROP INDEX runs_by_parent")
     for table, column in (
         ("sessions", "queue"),
         ("sessions", "place"),
         ("sessions", "workspace"),
         ("attention", "about"),
+        ("runs", "agent"),
+        ("runs", "parent_run"),
+        ("runs", "call_id"),
     ):
         connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
     connection.pragma("user_version", 1)
