@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from e2e.harness import Daemon, daemon, events
 from e2e.test_approvals import page_of, press
-from e2e.test_story import LAPTOP, PHONE, browser, say, shot
+from e2e.test_story import PHONE, browser, say, shot
 
 __all__ = ["browser"]
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(300)]

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { OUTPUT_KEPT } from "../src/journal/draft.ts";
 import { fold, foldAll } from "../src/journal/fold.ts";
@@ -22,6 +23,16 @@ describe("fold", () => {
     const [notice] = view(script).items.filter((item) => item.kind === "notice") as NoticeItem[];
     expect(notice?.message).toContain("agent.dreamt cannot be shown");
     expect(texts(script)[0]?.text).toBe("Hello");
+  });
+
+  it("knows every type of the documentation", () => {
+    const table = readFileSync(new URL("../../docs/contributors/events.md", import.meta.url), "utf8");
+    const types = Array.from(table.matchAll(/^\| `([a-z]+(?:\.[a-z]+)?)` \|/gm), (row) => row[1] ?? "");
+    expect(types.length).toBeGreaterThan(25);
+    for (const type of types) {
+      const items = foldAll(EMPTY, new Script().begin().add(type, { run_id: "r1" }).frames).items;
+      expect(items.filter((item) => item.kind === "notice" && item.code === "unknown_type")).toEqual([]);
+    }
   });
 
   it("keeps parts apart and in order, thinking before text before calls", () => {

@@ -425,6 +425,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   "message.delta": messageDelta,
   "message.end": messageEnd,
   "tool.call": toolCall,
+  "tool.approved": () => {}, // the call's own question says so already
   "tool.denied": (draft, data) => {
     changeTool(draft, str(data, "call_id"), (item) => ({
       ...item,
