@@ -50,6 +50,8 @@ ELSEWHERE = {
     "tool.approved": "stored with its tool.call; tests/e2e/test_approvals.py",
     "checkpoint.restored": "tests/e2e/test_checkpoints.py: between a restore's beginning and its end",
     "tool.denied": "one commit and nothing else, like a result",
+    "agent.spawned": "tests/e2e/test_agent_boundaries.py",
+    "agent.finished": "tests/e2e/test_agent_boundaries.py",
     "error": "below, with a model that cannot be reached",
 }
 LOST = {

@@ -192,3 +192,20 @@ async def test_what_the_cage_protects_does_not_come_with_a_merge(house: House) -
         await house.sessions.worktrees.merge(session, actor=ME)
     assert sorted(refused.value.details["blocked"]["names"]) == sorted(names)
     assert git(house.project_dir, "status", "--short") == "" and not (house.project_dir / "fine").exists()
+
+
+async def test_a_sub_agent_works_in_its_sessions_worktree_and_its_step_is_rolled_back(house: House) -> None:
+    agent = "{model: offline, system_prompt: config:/prompts/main.md, budget: {tokens: 9000}}"
+    file = house.project_dir / ".kaged" / "project.yaml"
+    file.write_text(f"{file.read_text()}  subagents: {{writer: {agent}}}\n")
+    await house.projects.load(house.project_dir, actor=ME, trust=True)
+    session = await apart(house)
+    work = calls(("shell", {"command": "echo two > made"}))
+    house.script.add(calls(("delegate", {"agent": "writer", "task": "write"})), work, says("wrote"), says("good"))
+    started = await house.sessions.post_message(session.id, "go", actor=ME)
+    assert (await house.ended(session.id, str(started.run_id))).data["outcome"] == "success"
+    assert (root(house, session) / "made").read_text() == "two\n"
+    assert not (house.project_dir / "made").exists()
+    first = (await house.events(session.id, "checkpoint.created"))[0].data["checkpoint_id"]
+    await house.sessions.checkpoints.rollback(await house.sessions.get(session.id), first, "both", actor=ME)
+    assert not (root(house, session) / "made").exists()
