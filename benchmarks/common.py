@@ -202,8 +202,12 @@ def timed(work: Callable[[], object]) -> float:
 
 @contextlib.contextmanager
 def short_folder() -> Iterator[Path]:
-    """A folder whose path is short enough for unix sockets, removed afterwards."""
+    """A folder whose path is short enough for unix sockets, removed afterwards; a daemon in it lets any number of runs
+    be at work."""
     folder = Path(tempfile.mkdtemp(prefix="kb-", dir="/tmp"))
+    config = folder / "c" / "kaged" / "config.toml"
+    config.parent.mkdir(mode=0o700, parents=True)
+    config.write_text("[limits]\nruns = 1000\nruns_per_project = 1000\n", encoding="utf-8")
     try:
         yield folder
     finally:

@@ -21,7 +21,7 @@ MESSAGE_BYTES = 1024 * 1024
 APPROVAL_S = 86_400.0
 """How long a call waits to be approved, unless configured."""
 
-RUN_LIMITS = RunLimits(8, 4)
+RUN_LIMITS = RunLimits(64, 16)
 
 
 class CagePort(Protocol):

@@ -188,10 +188,10 @@ class Limits(Section):
     """Characters of a command's output that the model sees; the rest is kept in a file in the cage."""
     message_bytes: int = Field(default=1_048_576, ge=1_024, le=16_777_216)
     """Largest message a user may send, in bytes."""
-    runs: int = Field(default=8, ge=1, le=1_000)
+    runs: int = Field(default=64, ge=1, le=1_000)
     """Runs at work at once, in all projects; a message over that waits for a free place. A run that waits for an answer
     does not count."""
-    runs_per_project: int = Field(default=4, ge=1, le=1_000)
+    runs_per_project: int = Field(default=16, ge=1, le=1_000)
     """Runs at work at once in one project."""
     approval_s: int = Field(default=86_400, ge=1, le=2_592_000)
     """Seconds that a tool call waits to be approved before the agent is told that nobody did."""
