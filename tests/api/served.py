@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ import httpx2
 from kaged.api.app import build
 from kaged.api.services import Services, SystemPort
 from kaged.core.actors import Actor
-from kaged.daemon.compose import _cage_for
+from kaged.daemon.compose import ensure_cage
 from kaged.identity.headers import NonceSet
 from kaged.identity.people import People
-from kaged.identity.service import Identity, Policy
+from kaged.identity.service import Identity
 from kaged.settings.config import Flags, load
 from kaged.settings.local import LocalFile
 from kaged.terminals.service import Terminals
@@ -122,12 +123,11 @@ async def served(house: House, folder: Path) -> AsyncIterator[Served]:
     """In system mode, with `alice` as the admin."""
     environ = {"KAGED_CONFIG_DIR": str(folder / "c"), "XDG_DATA_HOME": str(folder / "d"), "HOME": str(folder)}
     loaded = load(flags=Flags(), environ={**environ, "XDG_RUNTIME_DIR": str(folder / "r"), "KAGED_MODE": "user"})
-    policy = Policy(
-        "system", "secure", ("127.0.0.1", 7777), "", frozenset({"alice"}), (), folder / "cookie", folder / "url"
-    )
+    auth = loaded.config.auth.model_copy(update={"admins": ["alice"]})
+    system = replace(loaded, mode="system", config=loaded.config.model_copy(update={"auth": auth}))
     audit: Any = house.audit
-    identity = await Identity.open(policy, nonces=NonceSet.of(NONCE), db=house.db, audit=audit)
-    ensure = _cage_for(house.sessions)
+    identity = await Identity.open(system, ("127.0.0.1", 7777), nonces=NonceSet.of(NONCE), db=house.db, audit=audit)
+    ensure = partial(ensure_cage, house.sessions)
 
     async def reload(_: Actor) -> dict[str, Any]:
         return {}

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from api.asgi import ALICE, BOB, as_actor, client, people
-from kaged.api import attention, errors
+from kaged.api import errors, queue
 from kaged.core import clock
 from kaged.sessions.attention import Questions
 from kaged.sessions.types import Attention
@@ -25,7 +25,7 @@ async def app(house: House, actor: Any, role: Any = None) -> Any:
         await identity.people.grant("demo", actor.id, role, actor=ALICE)
     built.state.services = SimpleNamespace(sessions=house.sessions, identity=identity)
     errors.install(built)
-    built.include_router(attention.router)
+    built.include_router(queue.router)
     return as_actor(built, actor)
 
 

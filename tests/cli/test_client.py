@@ -13,8 +13,8 @@ from kaged.core.errors import KagedError
 
 
 def test_the_users_own_daemon_is_the_default(environ: Path) -> None:
-    assert Target(None, None).runtime() == environ / "rt" / "kaged"
-    assert Target(None, "system").runtime() == Path("/run/kaged")
+    assert Target(None, None).place()[2] == environ / "rt" / "kaged"
+    assert Target(None, "system").place()[2] == Path("/run/kaged")
     assert Target(None, "user").flags() == ["--mode=user"]
     assert Target(Path("/c.toml"), None).flags() == ["--config=/c.toml"]
 
@@ -24,12 +24,12 @@ def test_without_an_own_daemon_the_hosts_is_taken(environ: Path, monkeypatch: py
     system.parent.mkdir(parents=True)
     system.touch()
     monkeypatch.setattr(client, "SYSTEM_SOCKET", system)
-    assert Target(None, None).runtime() == environ / "rt" / "kaged"
+    assert Target(None, None).place()[2] == environ / "rt" / "kaged"
     daemon.path.unlink()
-    assert Target(None, None).runtime() == system.parent
-    assert Target(None, "user").runtime() == environ / "rt" / "kaged"
+    assert Target(None, None).place()[2] == system.parent
+    assert Target(None, "user").place()[2] == environ / "rt" / "kaged"
     monkeypatch.setenv("KAGED_HOME", str(environ / "other"))
-    assert Target(None, None).runtime() == environ / "rt" / "kaged"
+    assert Target(None, None).place()[2] == environ / "rt" / "kaged"
 
 
 def test_nobody_listens(environ: Path) -> None:

@@ -2,22 +2,23 @@
 
 import pytest
 
-from kaged.daemon.ready import Ready, block, ssh_line
+import kaged
+from kaged.daemon.ready import block, ssh_line
 
 URL = "http://127.0.0.1:7790/launch?token=abc"
 
 
-def ready(**changes: object) -> Ready:
+def ready(environ: dict[str, str], **changes: object) -> str:
     given = {
-        "version": "1.2.3", "address": "http://127.0.0.1:7790", "launch_url": URL, "public_url": "",
+        "address": "http://127.0.0.1:7790", "launch_url": URL, "public_url": "",
         "model": "offline", "cage": "works", "warnings": (),
     }  # fmt: skip
-    return Ready(**{**given, **changes})  # type: ignore[arg-type]
+    return block(environ, **{**given, **changes})  # type: ignore[arg-type]
 
 
 def test_the_url_to_open() -> None:
-    lines = block(ready(warnings=["port 7777 is taken"]), {}).splitlines()
-    assert "kaged 1.2.3 is ready" in lines
+    lines = ready({}, warnings=["port 7777 is taken"]).splitlines()
+    assert f"kaged {kaged.__version__} is ready" in lines
     assert f"  open     {URL}" in lines
     assert "  warning  port 7777 is taken" in lines
     assert not any("ssh" in line for line in lines)
@@ -26,7 +27,7 @@ def test_the_url_to_open() -> None:
 
 def test_over_ssh_the_tunnel_comes_with_it() -> None:
     environ = {"SSH_CONNECTION": "198.51.100.7 50000 203.0.113.5 22", "USER": "alice"}
-    assert "ssh -N -L 7790:127.0.0.1:7790 alice@203.0.113.5" in block(ready(), environ)
+    assert "ssh -N -L 7790:127.0.0.1:7790 alice@203.0.113.5" in ready(environ)
 
 
 @pytest.mark.parametrize(
@@ -43,8 +44,8 @@ def test_the_tunnel(connection: str, line: str | None) -> None:
 
 
 def test_behind_a_sidecar_there_is_no_url_of_its_own() -> None:
-    text = block(ready(launch_url=None, public_url="https://kaged.example.com"), {})
+    text = ready({}, launch_url=None, public_url="https://kaged.example.com")
     assert "  listens  http://127.0.0.1:7790" in text
     assert "  open     https://kaged.example.com" in text
     assert "launch?token" not in text
-    assert "[daemon] public_url" in block(ready(launch_url=None), {})
+    assert "[daemon] public_url" in ready({}, launch_url=None)

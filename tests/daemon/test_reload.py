@@ -16,7 +16,8 @@ ROOT = Actor(id="local:root", source="control")
 
 def reload_of(door: Front, env: Path, told: list[str], audit: Any = None) -> Reload:
     source = Source({CURRENT: OLD_NONCE}, env, required=True)
-    return Reload(source, source.read(), door.identity, audit or door.audit, told.append)
+    source.read()
+    return Reload(source, door.identity, audit or door.audit, told.append)
 
 
 async def test_a_rotation(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,8 +16,11 @@ from kaged.core.actors import Actor
 from kaged.identity.headers import NonceSet
 from kaged.identity.middleware import IdentityMiddleware
 from kaged.identity.protocol import ControlProtocol, HttpProtocol, WebSocketProtocol
-from kaged.identity.service import Identity, Policy
+from kaged.identity.service import Identity
 from kaged.identity.sockets import Sockets
+from kaged.settings.config import Loaded
+from kaged.settings.model import Auth, Config, Daemon
+from kaged.settings.paths import Paths
 from kaged.storage.database import Database
 
 NONCE = "3f1c9a7be2d84506a1b7c3d9e5f20864ffeeddccbbaa99887766554433221100"
@@ -223,17 +226,13 @@ async def front(
         database = await Database.open(folder / f"{uuid.uuid4().hex}.db")
         stack.push_async_callback(database.close)
         audit, app = Recorder(), Echo()
-        policy = Policy(
-            mode=mode,  # type: ignore[arg-type]
-            auth=auth,  # type: ignore[arg-type]
-            bound=("127.0.0.1", port),
-            public_url=public_url,
-            admins=frozenset(admins),
-            sidecar_peers=peers,
-            token_file=folder / "auth-cookie",
-            url_file=folder / "launch-url",
+        given = {"mode": auth, "admins": [*admins], "sidecar_peers": [*peers]}
+        config = Config(daemon=Daemon(public_url=public_url), auth=Auth.model_validate(given))
+        paths = Paths(folder / "config.toml", folder, folder, folder / "kaged.db", folder / "audit.log")
+        loaded, bound = Loaded(config, mode, paths, {}), ("127.0.0.1", port)  # type: ignore[arg-type]
+        identity = await Identity.open(
+            loaded, bound, nonces=NonceSet.of(*nonces), db=database, audit=audit, sockets=sockets
         )
-        identity = await Identity.open(policy, nonces=NonceSet.of(*nonces), db=database, audit=audit, sockets=sockets)
         guarded = IdentityMiddleware(app, identity)
         http = HttpProtocol if own_protocol else "httptools"
         await stack.enter_async_context(serving(guarded, [listener], http, proxy_headers=proxy_headers))

@@ -7,9 +7,10 @@ import pytest
 from identity.front import NONCE, OLD_NONCE
 from kaged.core.actors import Role
 from kaged.identity.browser import Request, Site
-from kaged.identity.gate import ANONYMOUS, Gate, control_actor, login, sidecar_actor, without_key
+from kaged.identity.gate import ANONYMOUS, Gate, control_actor, sidecar_actor, without_key
 from kaged.identity.headers import Nonce, NonceSet, RawHeaders, Refusal, SidecarHeaders
 from kaged.identity.peers import Connection, Peers
+from kaged.settings.paths import account_name
 
 HOST = (b"host", b"127.0.0.1:7777")
 RIGHT = (b"x-kaged-auth-nonce", NONCE.encode())
@@ -157,4 +158,4 @@ def test_the_control_socket_is_for_the_daemons_account_and_root() -> None:
 
 
 def test_an_account_without_a_name_shows_its_number() -> None:
-    assert login(os.geteuid()) and login(4_000_000_000) == "4000000000"
+    assert account_name(os.geteuid()) and account_name(4_000_000_000) == "4000000000"

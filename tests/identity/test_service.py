@@ -1,13 +1,21 @@
 """The room's service: launch URLs, sign-ins on record, sign-outs, floods."""
 
+import contextlib
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity.front import NONCE, OLD_NONCE, Front, front, sidecar
+from identity.front import NONCE, OLD_NONCE, Front, Recorder, front, sidecar
 from kaged.core.actors import Actor, Role
 from kaged.core.errors import ConfigError, KagedError
-from kaged.identity.service import CAPACITY, FloodGate, Policy
+from kaged.identity.headers import NonceSet
+from kaged.identity.peers import Connection
+from kaged.identity.service import CAPACITY, FloodGate, Identity
+from kaged.settings.config import Flags, load
+from kaged.storage.database import Database
 
 OPERATOR = Actor(id="local:op", source="control", role=Role.ADMIN)
 MEMBER = Actor(id="bob", source="sidecar")
@@ -136,9 +144,7 @@ async def test_a_peer_that_names_nobody_stops_the_start(tmp_path) -> None:
             pass
 
 
-def test_the_policy_is_read_from_the_configuration(tmp_path) -> None:
-    from kaged.settings.config import Flags, load
-
+async def test_the_configuration_decides(tmp_path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(
         '[daemon]\npublic_url = "https://kaged.example.com"\n'
@@ -147,10 +153,23 @@ def test_the_policy_is_read_from_the_configuration(tmp_path) -> None:
     )
     environ = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": "/tmp"}
     loaded = load(flags=Flags(config=config, mode="user"), environ=environ, root=tmp_path)
-    policy = Policy.of(loaded, ("127.0.0.1", 7801))
-    assert (policy.mode, policy.auth, policy.public_url) == ("user", "secure", "https://kaged.example.com")
-    assert (policy.admins, policy.sidecar_peers) == ({"alice"}, ("10.0.0.5",))
-    assert (policy.token_file.name, policy.url_file.name) == ("auth-cookie", "launch-url")
+    runtime = tmp_path / "run"
+    runtime.mkdir()
+    loaded = replace(loaded, paths=replace(loaded.paths, runtime=runtime))
+    async with contextlib.AsyncExitStack() as stack:
+        db = await Database.open(tmp_path / "kaged.db")
+        stack.push_async_callback(db.close)
+        audit: Any = Recorder()
+        identity = await Identity.open(loaded, ("127.0.0.1", 7801), nonces=NonceSet(), db=db, audit=audit)
+        assert (identity.site.public, identity.warnings) == ("https://kaged.example.com", ())
+        assert identity.site.bound[0] == "http://127.0.0.1:7801"
+        assert identity.people.admins == {"alice"}
+        stranger = Connection(client=("10.0.0.6", 1), server=("10.0.0.1", 7801))
+        sidecar = Connection(client=("10.0.0.5", 1), server=("10.0.0.1", 7801))
+        peers = identity._gate.peers
+        assert [await peers.vouch(it) for it in (stranger, sidecar)] == [False, True]
+        await identity.issue_launch(OPERATOR)
+        assert {path.name for path in runtime.iterdir()} == {"auth-cookie", "launch-url"}
 
 
 def test_a_burst_is_cut_and_counted() -> None:

@@ -236,5 +236,5 @@ def test_system_mode_is_chosen_by_owner_and_configuration(short_tmp: Path) -> No
 
 def test_scrubbing_removes_the_secrets_and_nothing_else() -> None:
     environ = {"KAGED_AUTH_SIDECAR_NONCE": "n", "KAGED_AUTH_ANYTHING": "m", "KAGED_HOME": "/h", "PATH": "/bin"}
-    scrub_environ(environ)
+    assert scrub_environ(environ) == {"KAGED_AUTH_SIDECAR_NONCE": "n", "KAGED_AUTH_ANYTHING": "m"}
     assert environ == {"KAGED_HOME": "/h", "PATH": "/bin"}

@@ -77,8 +77,7 @@ async def test_removing_a_provider_takes_its_aliases_along(file: LocalFile) -> N
     with pytest.raises(KagedError) as caught:
         await file.remove_provider("anthropic")
     assert caught.value.code == "not_found"
-    await file.set_alias("x", "ollama:tiny")
-    assert (await file.set_alias("x", None)).aliases == {}
+    assert (await file.set_alias("x", "ollama:tiny")).aliases["x"] == "ollama:tiny"
 
 
 async def test_a_change_by_hand_is_seen(file: LocalFile) -> None:

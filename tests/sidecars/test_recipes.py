@@ -12,9 +12,8 @@ import yaml
 from kaged.identity import headers as contract
 from kaged.settings.nonces import check_nonce
 from kaged.sidecars import recipes
-from kaged.sidecars.headers import HEADERS
 from kaged.sidecars.recipes import RECIPES, File, Recipe
-from kaged.sidecars.values import FIELDS
+from kaged.sidecars.values import FIELDS, HEADERS
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "deployment"

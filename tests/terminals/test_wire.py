@@ -69,7 +69,7 @@ def test_anything_else_is_refused(frame: bytes) -> None:
 
 
 def test_what_a_client_gets() -> None:
-    assert wire.output(b"\x1b[1m") == b"\x00\x1b[1m"
+    assert wire.BYTES + b"\x1b[1m" == b"\x00\x1b[1m"
     frames = [
         wire.control(start=10, cut=3),
         wire.control(size=wire.Resize(80, 24)),

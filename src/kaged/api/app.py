@@ -9,27 +9,14 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kaged import __version__
-from kaged.api import (
-    attention,
-    checkpoints,
-    clones,
-    errors,
-    hub,
-    local,
-    people,
-    projects,
-    queue,
-    sessions,
-    system,
-    terminals,
-)  # fmt: skip
+from kaged.api import checkpoints, clones, errors, hub, local, people, projects, queue, sessions, system, terminals
 from kaged.api.body import BodyLimit, Idempotency
 from kaged.api.services import Services
 from kaged.api.static import Console
 from kaged.core.errors import KagedError
 from kaged.identity.middleware import IdentityMiddleware, answer
 
-_MODULES = (system, people, clones, projects, sessions, attention, queue, checkpoints, terminals, local)
+_MODULES = (system, people, clones, projects, sessions, queue, checkpoints, terminals, local)
 _ROUTERS = tuple(module.router for module in _MODULES)
 
 
@@ -54,7 +41,7 @@ def build(services: Services) -> ASGIApp:
     if services.loaded.config.ui.serve:
         app.mount("/", Console(services.web))
     inner = BodyLimit(Idempotency(app, db=services.db), limit=services.loaded.config.limits.message_bytes)
-    return IdentityMiddleware(_Page(_Heads(inner), services), services.identity)
+    return IdentityMiddleware(_Entrance(inner, services), services.identity)
 
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
@@ -66,22 +53,9 @@ def _allowed(path: str) -> str:
     return ", ".join(sorted(m for r in routes if r.path_regex.match(path) for m in r.methods or ()))
 
 
-class _Heads:
-    """Lets the routes answer HEAD as they answer GET; the server leaves the body out."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # A look at a launch URL must not use it up.
-        if scope["type"] == "http" and scope["method"] == "HEAD" and scope["path"] != "/launch":
-            scope = {**scope, "method": "GET"}
-        await self._app(scope, receive, send)
-
-
-class _Page:
-    """The console's socket goes past everything that requests need: each layer would hold some KB of every one, and
-    most of them wait."""
+class _Entrance:
+    """HEAD is answered as GET, and the server leaves the body out. The console's socket goes past all that requests
+    need: each layer would hold some KB of every one, and most of them wait."""
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app, self._services = app, services
@@ -90,8 +64,11 @@ class _Page:
         if scope["type"] == "websocket" and scope["path"] == "/api/v1/ws":
             socket = WebSocket(scope, receive, send)
             await _or_denied(socket, hub.serve(socket, self._services))
-        else:
-            await self._app(scope, receive, send)
+            return
+        # A look at a launch URL must not use it up.
+        if scope["type"] == "http" and scope["method"] == "HEAD" and scope["path"] != "/launch":
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)
 
 
 async def _or_denied(socket: WebSocket, serving: Awaitable[None]) -> None:

@@ -2,11 +2,10 @@
 
 import asyncio
 import hashlib
-import json
 
 import apsw
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kaged.core import clock
@@ -105,7 +104,8 @@ class Idempotency:
                 refusal = KagedError("conflict", "This `Idempotency-Key` was used for another request.")
                 await answer(refusal)(scope, receive, send)
             else:
-                await _kept(kept[2], kept[3])(scope, receive, send)
+                _, _, status, text = kept
+                await Response(text, status, media_type="application/json" if text else None)(scope, receive, send)
         finally:
             del self._under_way[slot]
             done.set()
@@ -143,11 +143,3 @@ def _keep(
     columns = "(actor, key, route, body_hash, status, response, created_at)"
     row = (*slot, route, body_hash, status, text, clock.now_ms())
     connection.execute(f"INSERT OR REPLACE INTO idempotency {columns} VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-
-
-def _kept(status: int, text: str) -> Response:
-    try:
-        json.loads(text)
-    except ValueError:
-        return PlainTextResponse(text, status)
-    return Response(text, status, media_type="application/json")

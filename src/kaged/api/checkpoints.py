@@ -30,13 +30,10 @@ class RollbackBody(Body):
 
 
 class BranchBody(Body):
-    """The name of a new branch."""
-
     name: str = Field(min_length=1, max_length=200)
 
 
 def shape(it: Checkpoint) -> dict[str, Any]:
-    """A checkpoint as the API shows it."""
     return shown(it, "id session name auto run_id call_id seq tree ignored files_changed created_at created_by")
 
 

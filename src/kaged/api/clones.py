@@ -13,8 +13,6 @@ router = APIRouter(route_class=Guarded, prefix="/api/v1", tags=["projects"])
 
 
 class CloneBody(Body):
-    """What to clone."""
-
     url: str = Field(min_length=1, max_length=2000, description="`https://HOST/PATH` or ssh URL of a git repository.")
     slug: str | None = Field(None, min_length=2, max_length=64, description="Name of the folder; default: by the URL.")
 

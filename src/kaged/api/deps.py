@@ -19,7 +19,6 @@ T = TypeVar("T")
 
 
 async def services_of(request: Request) -> Services:
-    """The services that the application was built with."""
     services: Services = request.app.state.services
     return services
 

@@ -2,7 +2,6 @@
 
 import logging
 from http import HTTPStatus
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from kaged.core.errors import STATUS, ConfigError, KagedError
 from kaged.identity.middleware import answer
+from kaged.identity.middleware import error_body as body
 
 log = logging.getLogger(__name__)
 
@@ -18,14 +18,6 @@ _BY_STATUS = {
     400: "bad_request", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 409: "conflict",
     413: "payload_too_large", 429: "rate_limited", 503: "unavailable",
 }  # fmt: skip
-
-
-def body(code: str, message: str, details: Any = None) -> dict[str, Any]:
-    """The JSON body of an error."""
-    error: dict[str, Any] = {"code": code, "message": message}
-    if details:
-        error["details"] = details
-    return {"error": error}
 
 
 def _validation(error: RequestValidationError) -> JSONResponse:

@@ -61,7 +61,6 @@ async def session_of(services: Services, slug: str | None, sid: str) -> Session:
 
 
 async def terminal_of(services: Services, actor: Actor, tid: str, action: str) -> Terminal:
-    """The terminal, if `actor` may do `action` to it."""
     terminal = await services.terminals.get(tid)
     hidden = KagedError("not_found", f"There is no terminal {tid}.", {"terminal": tid})
     services.identity.people.require(actor, action, project_of(terminal), hidden)
@@ -69,14 +68,12 @@ async def terminal_of(services: Services, actor: Actor, tid: str, action: str) -
 
 
 def project_of(terminal: Terminal) -> str | None:
-    """Whose members may have to do with a terminal; what is in no cage is only the admins', whatever it was opened
-    beside."""
+    """Whose members a terminal is for; one in no cage is only the admins', whatever it was opened beside."""
     return terminal.project if terminal.kind == "cage" else None
 
 
 async def follow(services: Services, actor: Actor, channel: str) -> tuple[str | None, int]:
-    """Project (of a session's channel) and head of a channel that `actor` may follow; KagedError not_found, forbidden
-    for any other."""
+    """Project (of a session's channel) and head of a channel. KagedError unless `actor` may follow it."""
     if channel == EVENTS:
         require_channel(services, actor, channel, None)
         return None, await services.journal.commit_head()

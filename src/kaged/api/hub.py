@@ -27,8 +27,6 @@ class Subscribe(msgspec.Struct, frozen=True, tag_field="op", tag="subscribe", fo
 
 
 class Unsubscribe(msgspec.Struct, frozen=True, tag_field="op", tag="unsubscribe", forbid_unknown_fields=True):
-    """Stop following a channel."""
-
     channel: str
 
 

@@ -38,8 +38,6 @@ class ProviderBody(TryBody):
 
 
 class AliasBody(Body):
-    """Where an alias points."""
-
     target: str = Field(min_length=1, max_length=200, description="`provider:model`.")
 
 

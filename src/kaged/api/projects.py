@@ -64,7 +64,6 @@ def _route(services: Services, project: Project) -> dict[str, str] | None:
 
 
 def shape(services: Services, project: Project, actor: Actor) -> dict[str, Any]:
-    """A project as the API shows it to `actor`."""
     plans, more = _plans(services, project)
     plan = plans.pop(PRIMARY, None)
     below = [f"Its sub-agent {'/'.join(path.split('.subagents.')[1:])}: {its.words()}." for path, its in plans.items()]

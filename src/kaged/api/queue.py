@@ -1,13 +1,13 @@
-"""Messages that wait in a session, and the sessions that wait for a free place."""
+"""What waits: messages in a session, sessions for a free place, questions for the caller."""
 
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import Field
 
-from kaged.api.deps import Body, Caller, Svc, shown, whole
+from kaged.api.deps import Body, Caller, Paged, Svc, shown, whole
 from kaged.api.guard import Guarded
-from kaged.api.sessions import Found
+from kaged.api.sessions import Found, attention_shape
 from kaged.sessions.types import Change, Mode, Session
 
 router = APIRouter(route_class=Guarded, prefix="/api/v1")
@@ -15,8 +15,6 @@ _SESSION = "/projects/{slug}/sessions/{sid}"
 
 
 class SteerBody(Body):
-    """What the operator says to a run that is going."""
-
     text: str
 
 
@@ -52,6 +50,14 @@ async def edit(services: Svc, actor: Caller, session: Found, mid: str, body: Wai
 async def withdraw(services: Svc, actor: Caller, session: Found, mid: str) -> None:
     """Take back a message that waits; a conflict once the agent has it."""
     await services.sessions.queues.withdraw(session.id, mid, actor)
+
+
+@router.get("/attention", name="attention.list", tags=["sessions"])
+async def list_waiting(services: Svc, actor: Caller, page: Paged) -> dict[str, Any]:
+    """Every open question of the projects that the caller may see, the riskiest first, then the oldest."""
+    allows = services.identity.people.allows
+    found = [it for it in await services.sessions.open_attention() if allows(actor, "session.read", it.project)]
+    return page.of(found[page.offset : page.offset + page.limit + 1], attention_shape)
 
 
 @router.get("/system/queue", name="project.list", tags=["system"])

@@ -29,21 +29,15 @@ class CreateBody(Body):
 
 
 class PatchBody(Body):
-    """What can be changed of a session."""
-
     title: str = Field(min_length=1, max_length=200)
 
 
 class MessageBody(Body):
-    """What the operator says."""
-
     text: str
     mode: Mode = Field("queue", description="While a run is going: for after it (`queue`) or its next step (`steer`).")
 
 
 class InterruptBody(Body):
-    """What to stop."""
-
     run_id: str | None = Field(None, max_length=64, description="A sub-agent's run; without it, everything.")
 
 
@@ -54,7 +48,6 @@ class AnswerBody(Body):
 
 
 def shape(session: Session) -> dict[str, Any]:
-    """A session as the API shows it."""
     waiting = [whole(item) for item in session.queue]
     run = shown(session.run, "id state model provider") if session.run else None
     about = shown(session, "id project title state head created_at updated_at created_by workspace")
@@ -62,7 +55,6 @@ def shape(session: Session) -> dict[str, Any]:
 
 
 def attention_shape(item: Attention) -> dict[str, Any]:
-    """A question to the operator as the API shows it."""
     fields = "id session project run_id call_id kind question options state answer created_at resolved_at resolved_by"
     return shown(item, fields) | {"risk": item.risk, "approval": dict(item.about) or None}
 
@@ -108,8 +100,7 @@ async def rename(services: Svc, actor: Caller, session: Found, body: PatchBody) 
 
 @router.delete("/{sid}", name="session.edit", status_code=204)
 async def archive(services: Svc, actor: Caller, session: Found, force: bool = False) -> None:
-    """Archive the session; its journal stays. A conflict while a run is going, and without `force` when its worktree
-    has work that nothing else holds."""
+    """Archive it; the journal stays. A conflict during a run, and, unless `force`, for work only its worktree holds."""
     await services.sessions.archive(session.id, force=force, actor=actor)
 
 
@@ -122,8 +113,7 @@ async def post_message(services: Svc, actor: Caller, session: Found, body: Messa
 
 @router.post("/{sid}/interrupt", name="session.talk")
 async def interrupt(services: Svc, actor: Caller, session: Found, body: InterruptBody) -> dict[str, Any]:
-    """Stop the model, the tools and the sub-agents, within a second, or one sub-agent with those below it; answers what
-    was stopped."""
+    """Stop model, tools and sub-agents within a second, or one sub-agent with those below; answers what was stopped."""
     return whole(await services.sessions.interrupt(session.id, actor=actor, run_id=body.run_id))
 
 
@@ -136,14 +126,10 @@ async def resume(services: Svc, actor: Caller, session: Found, body: Body) -> di
 
 @router.get("/{sid}/events", name="session.read")
 async def events(
-    request: Request,
-    services: Svc,
-    actor: Caller,
-    session: Found,
-    after: Annotated[int, Query(ge=0)] = 0,
+    request: Request, services: Svc, actor: Caller, session: Found, after: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
     wait: Annotated[float, Query(ge=0, le=_MAX_WAIT_S, description="Seconds to wait for a first event.")] = 0,
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """The session's events after `after`, as on the socket; `next` is the last number given."""
     found = await services.journal.read(session.id, after=after, limit=limit)
     if not found and wait and after <= session.head:
@@ -180,9 +166,7 @@ async def attention(services: Svc, actor: Caller, session: Found) -> dict[str, A
 
 
 @router.post("/{sid}/attention/{attention_id}", name="session.answer")
-async def answer(
-    services: Svc, actor: Caller, session: Found, attention_id: str, body: AnswerBody
-) -> dict[str, Any]:  # fmt: skip
+async def answer(services: Svc, actor: Caller, session: Found, attention_id: str, body: AnswerBody) -> dict[str, Any]:
     """Answer a question, once; a conflict when it is answered or withdrawn already. `always allow` changes the
     project's policy, which its owners do."""
     policy = services.identity.people.allows(actor, "project.policy", session.project)

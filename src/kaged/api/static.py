@@ -15,10 +15,9 @@ _SHELL = "index.html"
 
 
 class Console:
-    """Serves the console's files, and the shell for every other path below `/` (deep links). Files are read once, from
-    a fixed list made at start: a path from the network is only ever looked up in that list, never joined to a folder.
-    The shell's tags point at `./assets/`, which is right at the top only; it is served with as many `../` as the path
-    is deep, so that no proxy's prefix needs to be known."""
+    """The console's files, and the shell for every other path (deep links). Files come from a fixed list made at start:
+    a path from the network is only looked up there, never joined to a folder. The shell's tags point at `./assets/`; it
+    is served with as many `../` as the path is deep, so that no proxy's prefix needs to be known."""
 
     def __init__(self, web: Path) -> None:
         self._web = web

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from kaged import __version__
-from kaged.api import errors
 from kaged.api.deps import Caller, Paged, Svc, actor_of, services_of, shown, whole
 from kaged.api.guard import Guarded
+from kaged.identity.middleware import error_body
 
 router = APIRouter(route_class=Guarded)
 
@@ -25,7 +25,7 @@ async def readyz(services: Svc) -> Response:
     """Start-up is complete and the keeper is connected."""
     if services.system.ready():
         return PlainTextResponse("ok")
-    return JSONResponse(errors.body("unavailable", "kaged is starting."), 503, {"Retry-After": "1"})
+    return JSONResponse(error_body("unavailable", "kaged is starting."), 503, {"Retry-After": "1"})
 
 
 @router.get("/launch", name="launch", tags=["identity"])
@@ -59,14 +59,12 @@ async def me(request: Request) -> dict[str, Any]:
     services, actor = await services_of(request), await actor_of(request)
     local = services.local.read()  # a look at the file's date: less than a thread would cost
     return shown(actor, "id name email source") | {
-        "role": actor.role.value,
-        "projects": services.identity.people.projects_of(actor),
-        "mode": services.loaded.mode,
-        "host_terminals": services.terminals.host_allowed(actor),
+        "role": actor.role.value, "projects": services.identity.people.projects_of(actor),
+        "mode": services.loaded.mode, "host_terminals": services.terminals.host_allowed(actor),
         "logout_url": services.loaded.config.auth.logout_url,
         "operator_name": local.operator_name,
-        "warnings": ["insecure"] if services.loaded.config.auth.mode == "insecure" else [],
-    }
+        "warnings": services.identity.warnings,
+    }  # fmt: skip
 
 
 @router.get("/api/v1/me/browsers", name="browsers", tags=["identity"])

@@ -23,8 +23,6 @@ RIGHTS_CHANGED = 4403  # Close code; a client that may still look on connects ag
 
 
 class OpenBody(Body):
-    """A terminal to open."""
-
     kind: Literal["cage", "host"] = "cage"
     project: str | None = None
     session: str | None = None
@@ -33,7 +31,6 @@ class OpenBody(Body):
 
 
 def shape(terminal: Terminal) -> dict[str, Any]:
-    """A terminal as the API shows it."""
     return shown(terminal, "id kind project session title cols rows state exit_code created_at")
 
 
@@ -67,8 +64,7 @@ async def close_terminal(services: Svc, actor: Caller, tid: str) -> None:
 
 
 async def serve(socket: WebSocket, services: Services, tid: str, after: int) -> None:
-    """One attached client: bytes both ways until either side ends, or its rights change. Who may only look on cannot
-    type, resize or rename."""
+    """One attached client, until either side ends or its rights change; who may only look on changes nothing."""
     actor: Actor = socket.scope["state"]["actor"]
     people, terminal = services.identity.people, await guard.terminal_of(services, actor, tid, "terminal.read")
     project = guard.project_of(terminal)

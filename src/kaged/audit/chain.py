@@ -136,9 +136,8 @@ def newest(path: Path, offset: int, limit: int) -> list[Record]:
 
 
 def verify(path: Path, head: Head, *, start_seq: int = 1) -> VerifyReport:
-    """Check the file at `path` from record `start_seq` to the stored `head`, and what was written since. From a later
-    start the first record's own hash and number are checked and the chain from there on. An unfinished last line is no
-    fault: somebody may be writing it right now."""
+    """Check from record `start_seq` (its own hash and number, if not the first) to the stored `head` and what was
+    written since. An unfinished last line is no fault: somebody may be writing it right now."""
     state = EMPTY if start_seq == 1 else None
     number = 0
     with path.open("rb") as file:

@@ -85,9 +85,8 @@ class Audit:
     async def record(
         self, actor: Actor, action: str, object: str, outcome: Outcome, details: Mapping[str, Any]  # noqa: A002
     ) -> Record:  # fmt: skip
-        """Append one record and return it once it is on disk; secrets in `details` are left out. Raises
-        `KagedError("unavailable")` when the disk is full or failed; nothing is appended then. Cancelling the caller
-        does not take the record back."""
+        """Append one record; returns once it is on disk, without secrets in `details`. KagedError unavailable when the
+        disk failed: nothing is appended then. Cancelling the caller does not take the record back."""
         if self._closed:
             raise KagedError("unavailable", "the audit log is closed; the daemon is stopping")
         what = {"action": action, "object": scrub(object), "outcome": outcome, "details": scrub(details)}
@@ -202,7 +201,6 @@ def _check_end(path: Path, log_fd: int, stored: Head) -> tuple[Head, Path | None
 
 
 def head_path(log: Path) -> Path:
-    """The side file of the log at `log`."""
     return log.with_name(log.name + ".head")
 
 

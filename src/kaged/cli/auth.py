@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import click
+from click import argument, option
 
 from kaged.cli import output, spoof
 from kaged.cli.client import NotRunning, Target
@@ -42,8 +43,8 @@ def launch_url(target: Target, as_json: bool) -> None:
 
 
 @output.command(auth, "kaged auth claim", "kaged auth claim alice@example.com", json=True)
-@click.argument("user", required=False, metavar="[ID]")
-@click.option("--remove", is_flag=True, help="Make the admin ID a member again.")
+@argument("user", required=False, metavar="[ID]")
+@option("--remove", is_flag=True, help="Make the admin ID a member again.")
 def claim(target: Target, user: str | None, remove: bool, as_json: bool) -> None:
     """Make the user ID an admin; without ID, list the users that were seen.
 
@@ -73,9 +74,9 @@ def _projects(user: dict[str, Any]) -> str | None:
 @output.command(
     auth, "sudo kaged auth rotate-nonce", "sudo kaged auth rotate-nonce --finish", name="rotate-nonce", json=True
 )
-@click.option("--finish", is_flag=True, help="The sidecar sends the new nonce: stop accepting the previous one.")
-@click.option("--now", is_flag=True, help="Refuse the old nonce at once, whoever still sends it.")
-@click.option("--show", is_flag=True, help="Print the nonce itself.")
+@option("--finish", is_flag=True, help="The sidecar sends the new nonce: stop accepting the previous one.")
+@option("--now", is_flag=True, help="Refuse the old nonce at once, whoever still sends it.")
+@option("--show", is_flag=True, help="Print the nonce itself.")
 def rotate_nonce(target: Target, finish: bool, now: bool, show: bool, as_json: bool) -> None:
     """Replace the sidecar's nonce without an outage.
 
@@ -139,14 +140,10 @@ def _steps(told: dict[str, Any], finish: bool, now: bool) -> list[str]:
 
 
 @output.command(auth, "kaged auth test --url https://kaged.example.com --cookie 'NAME=VALUE'", json=True)
-@click.option("--url", required=True, metavar="URL", help="The address people type, or http://127.0.0.1:7777.")
-@click.option(
-    "--cookie", metavar="TEXT", help="The Cookie header of a signed-in browser: attacks are tried with it, too."
-)
-@click.option(
-    "--header", "headers", multiple=True, metavar="LINE", help="A header that a session needs; may be repeated."
-)
-@click.option("--ca", metavar="FILE", type=click.Path(exists=True), help="Trust the certificates of this authority.")
+@option("--url", required=True, metavar="URL", help="The address people type, or http://127.0.0.1:7777.")
+@option("--cookie", metavar="TEXT", help="The Cookie header of a signed-in browser: attacks are tried with it, too.")
+@option("--header", "headers", multiple=True, metavar="LINE", help="A header that a session needs; may be repeated.")
+@option("--ca", metavar="FILE", type=click.Path(exists=True), help="Trust the certificates of this authority.")
 def test(target: Target, url: str, cookie: str | None, headers: tuple[str, ...], ca: str | None, as_json: bool) -> int:
     """Attack this kaged as a stranger would, through its public address.
 

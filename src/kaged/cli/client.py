@@ -26,8 +26,7 @@ class Target:
     mode: str | None
 
     def place(self) -> tuple[paths.Mode, Path, Path]:
-        """The daemon's mode, config.toml and runtime folder. Without an own one it is the host's, if this account can
-        reach that, or may write its env file."""
+        """Mode, config.toml and runtime folder of the account's own daemon, else of the host's if that may be used."""
         environ, root = os.environ, Path("/")
         mode = paths.choose_mode(self.mode, environ, root)
         file = paths.choose_file(self.config, mode, environ, root)
@@ -39,18 +38,13 @@ class Target:
             return "system", root / paths.SYSTEM_CONFIG, SYSTEM_SOCKET.parent
         return mode, file, runtime
 
-    def runtime(self) -> Path:
-        """The daemon's runtime folder."""
-        return self.place()[2]
-
     def flags(self) -> list[str]:
         """The same choice, for another process of kaged."""
         config = [] if self.config is None else [f"--config={self.config}"]
         return config + ([] if self.mode is None else [f"--mode={self.mode}"])
 
     def api(self) -> "Api":
-        """A client of the daemon."""
-        return Api(self.runtime() / "control.sock")
+        return Api(self.place()[2] / "control.sock")
 
 
 class NotRunning(KagedError):
@@ -58,30 +52,25 @@ class NotRunning(KagedError):
 
 
 class Api:
-    """Calls of the daemon's API. Each raises KagedError with the daemon's own sentence."""
+    """Calls of routes below `/api/v1`: the decoded JSON, or text. Each raises KagedError with the daemon's sentence."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def get(self, route: str, /, *, timeout_s: float = TIMEOUT_S, **query: object) -> Any:
-        """GET below `/api/v1`; the decoded JSON, or text for other types."""
         given = {key: value for key, value in query.items() if value is not None}
         return self._call("GET", route + (f"?{urlencode(given)}" if given else ""), None, timeout_s)
 
     def post(self, route: str, body: Mapping[str, object], /) -> Any:
-        """POST a JSON body below `/api/v1`."""
-        return self._call("POST", route, body, TIMEOUT_S)
+        return self._call("POST", route, body)
 
     def put(self, route: str, body: Mapping[str, object], /) -> Any:
-        """PUT a JSON body below `/api/v1`."""
-        return self._call("PUT", route, body, TIMEOUT_S)
+        return self._call("PUT", route, body)
 
     def delete(self, route: str, /, **query: str) -> Any:
-        """DELETE below `/api/v1`."""
-        return self._call("DELETE", f"{route}?{urlencode(query)}", None, TIMEOUT_S)
+        return self._call("DELETE", f"{route}?{urlencode(query)}", None)
 
     def items(self, route: str, /, *, at_most: int = 10_000) -> list[dict[str, Any]]:
-        """Every item of a list, page by page."""
         found: list[dict[str, Any]] = []
         cursor = None
         while True:
@@ -91,7 +80,7 @@ class Api:
             if cursor is None or not page["items"] or len(found) >= at_most:
                 return found
 
-    def _call(self, method: str, route: str, body: Mapping[str, object] | None, timeout_s: float) -> Any:
+    def _call(self, method: str, route: str, body: Mapping[str, object] | None, timeout_s: float = TIMEOUT_S) -> Any:
         connection = _Connection(self.path, timeout_s)
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         payload = None if body is None else json.dumps(body).encode()
@@ -119,7 +108,6 @@ class _Connection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        """Connect to the unix socket instead of a host."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
@@ -136,8 +124,7 @@ def _decoded(answer: http.client.HTTPResponse, data: bytes) -> Any:
     error = value.get("error") if isinstance(value, dict) else None
     if not isinstance(error, dict):
         raise KagedError("internal", f"kaged answered with status {answer.status}")
-    code = str(error.get("code"))
-    details = error.get("details")
+    code, details = str(error.get("code")), error.get("details")
     known = details if isinstance(details, dict) else None
     raise KagedError(code if code in STATUS else "internal", str(error.get("message")), known)
 

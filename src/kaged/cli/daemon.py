@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click import option
 
 import kaged
 from kaged.cli import output
@@ -22,21 +23,15 @@ from kaged.settings.paths import BY_HAND
 STOP_TIMEOUT_S = 40.0
 
 
-@output.command(
-    None,
-    "kaged start",
-    "kaged start --bind 127.0.0.1:8080",
-    "kaged start --mode=system --config /etc/kaged/config.toml",
-)
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Use this config.toml.")
-@click.option("--mode", type=click.Choice(["user", "system"]), help="Which paths and which sign-in.")
-@click.option("--bind", metavar="ADDRESS", help="Listen on host:port or unix:/path instead of [daemon] bind.")
-@click.option("--insecure", is_flag=True, help="No sign-in: whoever reaches the port is the admin. Loopback only.")
-@click.option("--allow-remote-bind", is_flag=True, help="Allow an address that other machines can reach.")
+@output.command(None, "kaged start", "kaged start --bind 127.0.0.1:8080", "kaged start --mode=system")
+@option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Use this config.toml.")
+@option("--mode", type=click.Choice(["user", "system"]), help="Which paths and which sign-in.")
+@option("--bind", metavar="ADDRESS", help="Listen on host:port or unix:/path instead of [daemon] bind.")
+@option("--insecure", is_flag=True, help="No sign-in: whoever reaches the port is the admin. Loopback only.")
+@option("--allow-remote-bind", is_flag=True, help="Allow an address that other machines can reach.")
 def start(
-    target: Target, config: Path | None, mode: str | None, bind: str | None, insecure: bool,
-    allow_remote_bind: bool,
-) -> None:  # fmt: skip
+    target: Target, config: Path | None, mode: str | None, bind: str | None, insecure: bool, allow_remote_bind: bool
+) -> None:
     """Start the daemon in the foreground.
 
     Prints the URL to open once it is ready. Ctrl-C stops it and everything that runs in cages. Without options it
@@ -54,16 +49,15 @@ def stop(target: Target) -> None:
 
     Sessions stay; a run that is cut off shows as interrupted and waits for the operator to resume it, while after a
     crash or restart it goes on by itself. Without a daemon it ends the commands and terminals that one left running."""
-    runtime = target.runtime()
     api = target.api()
     try:
         pid = int(api.get("/system")["daemon"]["pid"])
         api.post("/system/stop", {})
     except NotRunning:
+        mode, file, runtime = target.place()
         keeper = end_listener(runtime / "keeper.sock", STOP_TIMEOUT_S)
         if keeper is None:
             raise
-        mode, file, _ = target.place()
         flags = Flags(config=file if file.exists() else None, mode=mode)
         found = load(flags=flags, environ=os.environ, write_default=False).paths
         if found.home.is_dir():
@@ -108,7 +102,7 @@ def status(target: Target, as_json: bool) -> int:
 
 
 @output.command(None, "kaged doctor", "kaged doctor --attacks", json=True)
-@click.option("--attacks", is_flag=True, help="Run every escape attempt against a real cage.")
+@option("--attacks", is_flag=True, help="Run every escape attempt against a real cage.")
 def doctor(target: Target, attacks: bool, as_json: bool) -> int:
     """Check this machine and prove that cages hold.
 
@@ -166,9 +160,7 @@ def audit() -> None:
 
 
 @output.command(audit, "kaged audit tail -n 50", json=True)
-@click.option(
-    "-n", "--lines", type=click.IntRange(1, 10_000), metavar="N", default=20, show_default=True, help="How many."
-)
+@option("-n", "--lines", type=click.IntRange(1, 10_000), metavar="N", default=20, show_default=True, help="How many.")
 def tail(target: Target, lines: int, as_json: bool) -> None:
     """Print the newest records, oldest first."""
     records = target.api().items("/audit", at_most=lines)[::-1]
@@ -190,8 +182,6 @@ def verify(target: Target, as_json: bool) -> int:
 
 
 def _record(record: dict[str, Any]) -> str:
-    actor = record["actor"]
-    who = actor.get("id", "?") if isinstance(actor, dict) else actor
     details = json.dumps(record["details"], ensure_ascii=False) if record["details"] else ""
-    words = [record["at"], str(who), record["action"], record["object"], record["outcome"], details]
+    words = [record["at"], record["actor"]["id"], record["action"], record["object"], record["outcome"], details]
     return "  ".join(word for word in words if word)

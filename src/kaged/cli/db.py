@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from click import argument, option
 
 from kaged.cli import output
 from kaged.cli.client import Target
@@ -17,9 +18,9 @@ def db() -> None:
 
 
 @output.command(db, "kaged db backup /srv/backup/kaged.tar.gz", "kaged db backup --secrets /root/kaged.tar")
-@click.argument("file", type=click.Path(dir_okay=False))
-@click.option("--secrets", is_flag=True, help="Take local.toml and env with their keys and the nonce, too.")
-@click.option("--no-projects", is_flag=True, help="Leave out the projects below the home.")
+@argument("file", type=click.Path(dir_okay=False))
+@option("--secrets", is_flag=True, help="Take local.toml and env with their keys and the nonce, too.")
+@option("--no-projects", is_flag=True, help="Leave out the projects below the home.")
 def backup(target: Target, file: str, secrets: bool, no_projects: bool) -> None:
     """Write the home to the new FILE, while kaged runs or not.
 
@@ -29,7 +30,7 @@ def backup(target: Target, file: str, secrets: bool, no_projects: bool) -> None:
 
 
 @output.command(db, "kaged db restore kaged.tar.gz")
-@click.argument("file", type=click.Path(dir_okay=False))
+@argument("file", type=click.Path(dir_okay=False))
 def restore(target: Target, file: str) -> None:
     """Unpack the backup FILE into an empty home, on this host or another.
 
@@ -47,7 +48,7 @@ def check(target: Target, as_json: bool) -> None:
 
 
 @output.command(db, "kaged db migrate --dry-run", "kaged db migrate")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+@option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 def migrate(target: Target, dry_run: bool) -> None:
     """Bring the database to this version's schema; every start of the daemon does so, too.
 

@@ -19,8 +19,6 @@ RETRY_S = 0.5  # Between two tries while the daemon is away
 
 
 class Follower:
-    """One session seen from a terminal."""
-
     def __init__(self, api: Api, project: str, session: Mapping[str, Any], *, as_json: bool) -> None:
         self.id, self.head = str(session["id"]), int(session["head"])
         self.hint = f"follow it with: kaged session tail {project} {self.id[-6:]}"
@@ -32,11 +30,9 @@ class Follower:
         self._transcript = Transcript(answer=f'{answer} "..."', resume=resume)
 
     def get(self, what: str) -> Any:
-        """GET below the session."""
         return self._api.get(f"{self._base}/{what}")
 
     def post(self, what: str, body: Mapping[str, object]) -> Any:
-        """POST below the session."""
         return self._api.post(f"{self._base}/{what}", body)
 
     def events(self, after: int) -> Iterator[dict[str, Any]]:
@@ -46,7 +42,6 @@ class Follower:
             after = page[-1]["seq"]
 
     def show(self, after: int, *, follow: bool) -> None:
-        """Print what there is, and what comes until interrupted."""
         for frame in self._endless(after) if follow else self.events(after):
             self._show(frame)
 
@@ -89,8 +84,7 @@ class Follower:
 
     def _page(self, after: int, *, wait: int) -> list[dict[str, Any]]:
         query = {"after": after, "limit": PAGE, "wait": wait or None}
-        page = self._api.get(f"{self._base}/events", timeout_s=WAIT_S + 40, **query)
-        events: list[dict[str, Any]] = page["items"]
+        events: list[dict[str, Any]] = self._api.get(f"{self._base}/events", timeout_s=WAIT_S + 40, **query)["items"]
         return events
 
     def _show(self, frame: dict[str, Any]) -> None:

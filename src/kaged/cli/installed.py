@@ -15,6 +15,7 @@ from kaged.core.errors import ConfigError
 from kaged.settings import env_file, sidecars
 from kaged.settings.config import Loaded
 from kaged.settings.nonces import CURRENT, PREVIOUS, fingerprint
+from kaged.settings.paths import account_name
 
 ROOM = 1 << 30  # Free bytes in the home below which something will soon fail
 SKEW_S = 300.0
@@ -56,7 +57,7 @@ def gather(loaded: Loaded, accepted: Sequence[str], root: Path = Path("/")) -> F
     with suppress(OSError, ValueError):
         hardware = float((root / "sys/class/rtc/rtc0/since_epoch").read_text(encoding="ascii"))
     return Facts(
-        loaded, {path: (_account(it.st_uid), it.st_mode & 0o777) for path, it in files.items()},
+        loaded, {path: (account_name(it.st_uid), it.st_mode & 0o777) for path, it in files.items()},
         next((unit.read_text("utf-8") for it in units if (unit := it / "kaged.service").is_file()), None),
         any(units[0].glob("*.wants/kaged.service")), env, accepted, sidecars.copies(paths.env_file, root),
         [name for peer in loaded.config.auth.sidecar_peers if peer[:4] == "uid:" and not _known(name := peer[4:])],
@@ -66,7 +67,6 @@ def gather(loaded: Loaded, accepted: Sequence[str], root: Path = Path("/")) -> F
 
 
 def examine(facts: Facts) -> list[Check]:
-    """Every check that applies here."""
     return [check for look in CHECKS for check in look(facts)]
 
 
@@ -123,13 +123,6 @@ def _host(facts: Facts) -> Iterator[Check]:
 
 CHECKS: tuple[Callable[[Facts], Iterator[Check]], ...] = (_files, _unit, _nonces, _host)
 """In the order in which they are shown. Pure."""
-
-
-def _account(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def _known(account: str) -> bool:

@@ -21,7 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "status": ("daemon", "Show whether the daemon runs, and what runs in it."),
     "doctor": ("daemon", "Check this machine and prove that cages hold."),
     "auth": ("auth", "Sign a browser in; make admins; rotate and test what a sidecar sends."),
-    "project": ("people", "Load, create, clone and list projects; say who takes part."),
+    "project": ("project", "Load, create, clone and list projects; say who takes part."),
     "session": ("session", "Talk to agents from the terminal."),
     "cage": ("project", "Say in words what an agent can reach."),
     "dsl": ("project", "Check project files."),
@@ -66,7 +66,6 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The overview, without importing any command."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
@@ -80,8 +79,7 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context, config: Path | None, mode: str | None) -> None:
     """kaged runs AI agents in kernel cages and shows them in any browser.
 
-    Every command explains itself: kaged COMMAND --help.
-    """
+    Every command explains itself: kaged COMMAND --help."""
     from kaged.cli.client import Target
 
     ctx.obj = Target(config, mode)

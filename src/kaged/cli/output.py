@@ -31,15 +31,10 @@ def command(
     return make
 
 
-def data(value: object) -> None:
-    """Print a value as JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
 def show(value: object, as_json: bool, lines: Iterable[str]) -> None:
     """Print a value as JSON, or else as lines for people."""
     if as_json:
-        data(value)
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
         return
     for text in lines:
         line(text)
@@ -59,7 +54,7 @@ def line(text: str, *, err: bool = False) -> None:
 def table(value: object, as_json: bool, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a value as JSON, or else as columns for people; the last one is not padded."""
     if as_json:
-        data(value)
+        show(value, as_json, ())
         return
     texts = [[safe("-" if cell is None else str(cell)).replace("\n", " ") for cell in row] for row in rows]
     cells = [list(head), *texts]

@@ -70,8 +70,7 @@ def end_listener(path: Path, timeout_s: float) -> int | None:
 
 
 def _listens(pid: int, path: Path) -> bool:
-    """Whether the process holds the socket of that path. A socket names whoever made it listen, even when that one is
-    gone and a child of it holds the socket."""
+    """Whether the process holds that path's socket; the kernel names its first listener, even one that is gone."""
     rows = (row.split() for row in Path("/proc/net/unix").read_text().splitlines())
     sockets = {f"socket:[{row[6]}]" for row in rows if row[7:] == [str(path)]}
     try:

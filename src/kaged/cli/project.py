@@ -1,4 +1,4 @@
-"""project: load, new, clone, list; cage: what an agent can reach; dsl: check project files (works without a daemon)."""
+"""project: folders with agents, who takes part; cage: what an agent can reach; dsl: check project files, offline."""
 
 import json
 import subprocess
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click import argument, option
 
 from kaged.cli import output
 from kaged.cli.client import Target, part
@@ -26,9 +27,9 @@ def project() -> None:
 
 
 @output.command(project, "kaged project load ~/code/app --create", "kaged project load ~/code/app --trust", json=True)
-@click.argument("path", type=click.Path(file_okay=False), default=".")
-@click.option("--create", is_flag=True, help="Write the proposed project file when there is none.")
-@click.option("--trust", is_flag=True, help="You have read the project file and its prompts: agents may run.")
+@argument("path", type=click.Path(file_okay=False), default=".")
+@option("--create", is_flag=True, help="Write the proposed project file when there is none.")
+@option("--trust", is_flag=True, help="You have read the project file and its prompts: agents may run.")
 def load(target: Target, path: str, create: bool, trust: bool, as_json: bool) -> None:
     """Load the folder PATH (default: this one) as a project.
 
@@ -39,7 +40,7 @@ def load(target: Target, path: str, create: bool, trust: bool, as_json: bool) ->
 
 
 @output.command(project, "kaged project new ~/code/shop", json=True)
-@click.argument("path", type=click.Path(file_okay=False))
+@argument("path", type=click.Path(file_okay=False))
 def new(target: Target, path: str, as_json: bool) -> None:
     """Make the folder PATH with a project file in it, trust it and load it."""
     folder = Path(path).absolute()
@@ -64,8 +65,8 @@ def new(target: Target, path: str, as_json: bool) -> None:
     project, "kaged project clone https://git.example.com/shop.git", "kaged project clone git@git.example.com:shop.git",
     json=True,
 )  # fmt: skip
-@click.argument("url")
-@click.option("--slug", metavar="NAME", help="Name of the folder and the project; default: by the URL.")
+@argument("url")
+@option("--slug", metavar="NAME", help="Name of the folder and the project; default: by the URL.")
 def clone(target: Target, url: str, slug: str | None, as_json: bool) -> None:
     """Clone the git repository URL as a project.
 
@@ -122,14 +123,45 @@ def _lines(shown: dict[str, Any]) -> Iterator[str]:
         yield f"  {why}; read .kaged there, then: kaged project load {shown['path']} --trust"
 
 
+@output.command(project, "kaged project members bread", json=True)
+@argument("project")
+def members(target: Target, project: str, as_json: bool) -> None:
+    """List who has a role in PROJECT. Admins see and do everything besides."""
+    found = target.api().items(f"/projects/{part(project)}/members")
+    rows = [(m["id"], m["role"], m["name"] or m["email"]) for m in found]
+    output.table(found, as_json, ("ID", "ROLE", "NAME"), rows)
+
+
+@output.command(project, "kaged project grant bread bob@example.com editor")
+@argument("project")
+@argument("user")
+@argument("role", type=click.Choice(["viewer", "editor", "owner"]))
+def grant(target: Target, project: str, user: str, role: str) -> None:
+    """Give USER the ROLE in PROJECT, in place of any before.
+
+    A viewer reads sessions; an editor talks to the agent and opens terminals; an owner decides on trust, network and
+    members."""
+    target.api().put(f"/projects/{part(project)}/members", {"user": user, "role": role})
+    output.line(f"{user} is {role} of {project} now")
+
+
+@output.command(project, "kaged project revoke bread bob@example.com")
+@argument("project")
+@argument("user")
+def revoke(target: Target, project: str, user: str) -> None:
+    """Take the role in PROJECT away from USER; what they have open ends at once."""
+    target.api().delete(f"/projects/{part(project)}/members", user=user)
+    output.line(f"{user} has no role in {project} any more")
+
+
 @output.group("kaged cage explain sample")
 def cage() -> None:
     """Say in words what an agent can reach."""
 
 
 @output.command(cage, "kaged cage explain sample", json=True)
-@click.argument("project")
-@click.argument("agent", default="primary")
+@argument("project")
+@argument("agent", default="primary")
 def explain(target: Target, project: str, agent: str, as_json: bool) -> None:
     """Explain the cage of PROJECT's AGENT (default: primary), line by line.
 
@@ -140,8 +172,8 @@ def explain(target: Target, project: str, agent: str, as_json: bool) -> None:
 
 
 @output.command(cage, "kaged cage learn sample", "kaged cage learn sample --write")
-@click.argument("project")
-@click.option("--write", is_flag=True, help="Write it there, and allow nothing else from now on.")
+@argument("project")
+@option("--write", is_flag=True, help="Write it there, and allow nothing else from now on.")
 def learn(target: Target, project: str, write: bool) -> None:
     """Propose the hosts that PROJECT's agent needs, from what it reached in learn mode.
 
@@ -167,7 +199,7 @@ def dsl() -> None:
 
 
 @output.command(dsl, "kaged dsl validate", "kaged dsl validate ~/code/app/.kaged/project.yaml", json=True)
-@click.argument("paths", nargs=-1, type=click.Path(), metavar="[PATH]...")
+@argument("paths", nargs=-1, type=click.Path(), metavar="[PATH]...")
 def validate(_: Target, paths: tuple[str, ...], as_json: bool) -> int:
     """Check project files, or those of project folders (default: this folder).
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click import argument, option
 
 from kaged.cli import output
 from kaged.cli.client import Api, Target, part
@@ -13,9 +14,7 @@ from kaged.cli.follow import Follower, chosen
 from kaged.cli.transcript import RISKS
 from kaged.core.errors import KagedError
 
-_session_option = click.option(
-    "--session", "given", metavar="ID", help="Session id, or the end of one; default: the newest."
-)
+_session_option = option("--session", "given", metavar="ID", help="Session id, or the end of one; default: the newest.")
 
 _SENT = {"started": "", "queued": "it waits for its turn; ", "steering": "the agent gets it at its next step; "}
 
@@ -28,7 +27,7 @@ def session() -> None:
 
 
 @output.command(session, "kaged session list sample", name="list", json=True)
-@click.argument("project")
+@argument("project")
 def list_all(target: Target, project: str, as_json: bool) -> None:
     """List the sessions of PROJECT, newest first."""
     sessions = target.api().items(_route(project))
@@ -37,25 +36,20 @@ def list_all(target: Target, project: str, as_json: bool) -> None:
 
 
 @output.command(
-    session,
-    'kaged session send sample "Fix the failing test" --wait',
+    session, 'kaged session send sample "Fix the failing test" --wait',
     'kaged session send sample "And now?" --session last --wait',
     'kaged session send app "Try another parser" --workspace worktree --wait',
-    "git diff | kaged session send app - --wait",
-    json=True,
-)
-@click.argument("project")
-@click.argument("text")
-@click.option(
-    "--session", "given", metavar="ID", help='Go on with this session; "last" is the newest. Default: a new one.'
-)
-@click.option(
-    "--workspace",
-    type=click.Choice(["project", "worktree"]),
+    "git diff | kaged session send app - --wait", json=True,
+)  # fmt: skip
+@argument("project")
+@argument("text")
+@option("--session", "given", metavar="ID", help='Go on with this session; "last" is the newest. Default: a new one.')
+@option(
+    "--workspace", type=click.Choice(["project", "worktree"]),
     help="Where a new session works: in the project's folder (default), or in a git worktree of its own.",
-)
-@click.option("--steer", is_flag=True, help="While a run is going: for its next step, instead of after it.")
-@click.option("--wait", is_flag=True, help="Follow the answer until it is complete.")
+)  # fmt: skip
+@option("--steer", is_flag=True, help="While a run is going: for its next step, instead of after it.")
+@option("--wait", is_flag=True, help="Follow the answer until it is complete.")
 def send(
     target: Target, project: str, text: str, given: str | None, workspace: str | None, steer: bool, wait: bool,
     as_json: bool,
@@ -84,10 +78,10 @@ def send(
 
 
 @output.command(session, "kaged session tail sample", "kaged session tail sample --json --after 120", json=True)
-@click.argument("project")
-@click.argument("session_id", required=False, metavar="[SESSION]")
-@click.option("--after", type=click.IntRange(0), default=0, metavar="N", help="Leave out events up to this number.")
-@click.option("--no-follow", is_flag=True, help="Print what there is and stop.")
+@argument("project")
+@argument("session_id", required=False, metavar="[SESSION]")
+@option("--after", type=click.IntRange(0), default=0, metavar="N", help="Leave out events up to this number.")
+@option("--no-follow", is_flag=True, help="Print what there is and stop.")
 def tail(target: Target, project: str, session_id: str | None, after: int, no_follow: bool, as_json: bool) -> None:
     """Print a session of PROJECT and follow it as it goes on (Ctrl-C ends this, not the session).
 
@@ -96,7 +90,7 @@ def tail(target: Target, project: str, session_id: str | None, after: int, no_fo
 
 
 @output.command(session, "kaged session attention", "kaged session attention sample", json=True)
-@click.argument("project", required=False)
+@argument("project", required=False)
 def attention(target: Target, project: str | None, as_json: bool) -> None:
     """List what waits for an answer, in PROJECT or everywhere, the riskiest first."""
     found = [item for item in target.api().items("/attention") if project in (None, item["project"])]
@@ -105,15 +99,13 @@ def attention(target: Target, project: str | None, as_json: bool) -> None:
 
 
 @output.command(
-    session,
-    'kaged session answer sample "Yes, delete it"',
-    'kaged session answer sample "approve once"',
+    session, 'kaged session answer sample "Yes, delete it"', 'kaged session answer sample "approve once"',
     'kaged session answer sample "deny: not on a Friday"',
-)
-@click.argument("project")
-@click.argument("text")
+)  # fmt: skip
+@argument("project")
+@argument("text")
 @_session_option
-@click.option("--question", metavar="ID", help="Id of the question, or the end of it, when several are open.")
+@option("--question", metavar="ID", help="Id of the question, or the end of it, when several are open.")
 def answer(target: Target, project: str, text: str, given: str | None, question: str | None) -> None:
     """Answer the open question of an agent of PROJECT with TEXT.
 
@@ -134,7 +126,7 @@ def answer(target: Target, project: str, text: str, given: str | None, question:
 
 
 @output.command(session, "kaged session interrupt sample")
-@click.argument("project")
+@argument("project")
 @_session_option
 def interrupt(target: Target, project: str, given: str | None) -> None:
     """Stop what runs in a session of PROJECT: the model and its commands."""
@@ -143,8 +135,8 @@ def interrupt(target: Target, project: str, given: str | None) -> None:
 
 
 @output.command(session, "kaged session checkpoints sample", json=True)
-@click.argument("project")
-@click.argument("session_id", required=False, metavar="[SESSION]")
+@argument("project")
+@argument("session_id", required=False, metavar="[SESSION]")
 def checkpoints(target: Target, project: str, session_id: str | None, as_json: bool) -> None:
     """List the checkpoints of a session of PROJECT, newest first."""
     it = _find(target.api(), project, session_id)
@@ -156,13 +148,11 @@ def checkpoints(target: Target, project: str, session_id: str | None, as_json: b
 @output.command(
     session, "kaged session rollback sample 4Q2W8D", "kaged session rollback sample 4Q2W8D --what files --force"
 )
-@click.argument("project")
-@click.argument("checkpoint")
+@argument("project")
+@argument("checkpoint")
 @_session_option
-@click.option(
-    "--what", type=click.Choice(["both", "conversation", "files"]), default="both", help="What to restore (both)."
-)
-@click.option("--force", is_flag=True, help="Overwrite what others have changed since, too.")
+@option("--what", type=click.Choice(["both", "conversation", "files"]), default="both", help="What to restore (both).")
+@option("--force", is_flag=True, help="Overwrite what others have changed since, too.")
 def rollback(target: Target, project: str, checkpoint: str, given: str | None, what: str, force: bool) -> None:
     """Restore a CHECKPOINT of a session of PROJECT, named by its id or the end of it.
 
@@ -179,9 +169,9 @@ def rollback(target: Target, project: str, checkpoint: str, given: str | None, w
 
 
 @output.command(session, "kaged session resume sample --wait")
-@click.argument("project")
+@argument("project")
 @_session_option
-@click.option("--wait", is_flag=True, help="Follow the run until it ends.")
+@option("--wait", is_flag=True, help="Follow the run until it ends.")
 def resume(target: Target, project: str, given: str | None, wait: bool) -> int:
     """Go on with an interrupted run that waits for the operator, or start what waits first in the session.
 
@@ -194,13 +184,12 @@ def resume(target: Target, project: str, given: str | None, wait: bool) -> int:
     return 0 if it.until_end(it.head, run_id) else 1
 
 
-@output.command(session, "kaged session export sample -o sample.md")
-@click.argument("project")
-@click.argument("session_id", required=False, metavar="[SESSION]")
-@click.option("-o", "--output", "file", type=click.Path(dir_okay=False), help="Write to this file.")
-@click.option("--json", "as_json", is_flag=True, help="All events as JSON instead of Markdown.")
+@output.command(session, "kaged session export sample -o sample.md", json=True)
+@argument("project")
+@argument("session_id", required=False, metavar="[SESSION]")
+@option("-o", "--output", "file", type=click.Path(dir_okay=False), help="Write to this file.")
 def export(target: Target, project: str, session_id: str | None, file: str | None, as_json: bool) -> None:
-    """Print a whole session of PROJECT as Markdown."""
+    """Print a whole session of PROJECT as Markdown, or all its events as JSON."""
     it = _find(target.api(), project, session_id)
     events = json.dumps(list(it.events(0)), indent=2, ensure_ascii=False) + "\n" if as_json else ""
     text = events or str(it.get("transcript"))

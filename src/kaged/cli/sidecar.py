@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 import click
+from click import argument, option
 
 from kaged.cli import output
 from kaged.cli.client import Target
@@ -28,10 +29,10 @@ def sidecar() -> None:
 @output.command(
     sidecar, "kaged sidecar init oauth2-proxy", "kaged sidecar init authelia --variant caddy --dir authelia", json=True
 )
-@click.argument("name", type=click.Choice(list(RECIPES)), metavar="NAME")
-@click.option("--variant", metavar="NAME", help="Which form of it; a wrong name lists them.")
-@click.option("--dir", "folder", type=click.Path(path_type=Path), metavar="FOLDER", help="Default: kaged-NAME here.")
-@click.option("--client-secret-file", type=click.File(), metavar="FILE", help='Has the client secret; "-" reads it.')
+@argument("name", type=click.Choice(list(RECIPES)), metavar="NAME")
+@option("--variant", metavar="NAME", help="Which form of it; a wrong name lists them.")
+@option("--dir", "folder", type=click.Path(path_type=Path), metavar="FOLDER", help="Default: kaged-NAME here.")
+@option("--client-secret-file", type=click.File(), metavar="FILE", help='Has the client secret; "-" reads it.')
 def init(
     target: Target, name: str, variant: str | None, folder: Path | None, client_secret_file: IO[str] | None,
     as_json: bool, **given: str | None,

@@ -53,7 +53,6 @@ class Answer:
 
     @property
     def user(self) -> str | None:
-        """Who kaged said is calling."""
         try:
             said = json.loads(self.body) if self.status == 200 else None
         except ValueError:
@@ -111,8 +110,7 @@ def cases(who: str) -> list[Case]:
 
 
 class Door:
-    """The address under test. Raises KagedError for one that cannot be used, or reached, or that is not trusted; `ca`
-    is the file of the authority to trust in place of this machine's."""
+    """The address under test; `ca`: the authority to trust instead. KagedError when it is unusable or unreachable."""
 
     def __init__(self, url: str, ca: str | None) -> None:
         parts = urlsplit(url)
@@ -130,7 +128,6 @@ class Door:
             raise KagedError("bad_request", f"--ca {ca}: {reason}") from None
 
     def send(self, case: Case, session: Sequence[str]) -> Answer:
-        """One request on a connection of its own."""
         lines = [f"{case.method} {self._prefix}{case.path} HTTP/1.1", f"Host: {case.host or self._name}", *session]
         lines += [line.replace("{origin}", self._origin) for line in case.lines]
         if not any(line[:11] == "Connection:" for line in lines):

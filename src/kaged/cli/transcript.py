@@ -12,8 +12,7 @@ from kaged.core.events import SHAPES
 Frame = Mapping[str, Any]
 RESULT_LINES = 40
 
-RISKS = ("none known", "low", "medium", "high")
-"""The levels of `risk`."""
+RISKS = ("none known", "low", "medium", "high")  # The levels of `risk`
 _OUTCOMES = {"success": "done", "failed": "failed", "cancelled": "stopped"}
 
 
@@ -30,8 +29,7 @@ class Transcript:
         self._at_start = True
 
     def show(self, frame: Frame) -> None:
-        """Write one event; types that say nothing to a reader are skipped, and so are the steps of sub-agents, which
-        come all at once."""
+        """Write one event. What says nothing to a reader, and the steps of sub-agents, are skipped."""
         if frame["data"].get("run_id") in self._agents and frame["type"].partition(".")[0] in ("message", "tool"):
             return
         handler = getattr(self, f"_on_{frame['type'].replace('.', '_')}", None)

@@ -5,8 +5,6 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """Daemon-wide role (contract, section 2)."""
-
     ADMIN = "admin"
     MEMBER = "member"
 
@@ -17,8 +15,7 @@ class Actor:
     socket), the sidecar's `X-Kaged-User-Id`, or `kaged` for the daemon itself. `name` and `email` are for display."""
 
     id: str
-    source: str
-    """`loopback`, `control`, `sidecar`, `insecure` or `daemon`."""
+    source: str  # `loopback`, `control`, `sidecar`, `insecure` or `daemon`
     role: Role = Role.MEMBER
     email: str | None = None
     name: str | None = None

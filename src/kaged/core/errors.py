@@ -13,20 +13,17 @@ STATUS: Mapping[str, int] = {
 
 
 class KagedError(Exception):
-    """A refusal or failure that a user may read: `code` for scripts, `message` says what to do. `details` names the
-    field, file or rule; it never holds a secret."""
+    """A refusal that a user may read: `code` for scripts, `message` says what to do, `details` hold no secret."""
 
     def __init__(self, code: str, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         if code not in STATUS:
             raise ValueError(f"unknown error code {code!r}")
-        self.code = code
-        self.message = message
+        self.code, self.message = code, message
         self.details = dict(details) if details else None
 
     @property
     def status(self) -> int:
-        """The HTTP status that goes with the code."""
         return STATUS[self.code]
 
 
@@ -39,9 +36,7 @@ class GateError(Exception):
 
     def __init__(self, gate: str, problem: str, fix: str) -> None:
         super().__init__(f"{gate}: {problem}\n  fix: {fix}")
-        self.gate = gate
-        self.problem = problem
-        self.fix = fix
+        self.gate, self.problem, self.fix = gate, problem, fix
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

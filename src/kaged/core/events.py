@@ -1,6 +1,5 @@
-"""The journal's vocabulary: event types (contract, section 5) and the envelope that carries them. `data` is a plain
-JSON object whose shape each type fixes in `SHAPES`; the journal stores it as JSON text and never looks inside. Shapes
-grow by optional keys only."""
+"""The journal's vocabulary: event types (contract, section 5), whose `data` is plain JSON of the shape in `SHAPES`,
+grown by optional keys only; and the envelope that carries them."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, cast
@@ -9,15 +8,12 @@ import msgspec
 
 
 class NewEvent(msgspec.Struct, frozen=True):
-    """An event about to be appended: what happened, without its number."""
-
     type: str
     data: dict[str, Any]
 
 
 class Event(msgspec.Struct, frozen=True):
-    """A committed event: `seq` counts from 1 without gaps within its session. `commit` is the daemon-wide commit number
-    (gaps allowed, order guaranteed); `at` is ISO 8601 UTC."""
+    """`seq` counts from 1 without gaps in its session, `commit` daemon-wide with gaps; `at` is ISO 8601 UTC."""
 
     session: str
     seq: int
@@ -28,8 +24,6 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class TextPart(msgspec.Struct, frozen=True, tag_field="kind", tag="text"):
-    """A finished piece of assistant text."""
-
     text: str
 
 
@@ -102,7 +96,6 @@ LIFECYCLE = frozenset({
 
 
 def parts_to_builtins(parts: list[Part]) -> list[dict[str, Any]]:
-    """Message parts as the JSON objects stored in `message.end`."""
     return cast("list[dict[str, Any]]", msgspec.to_builtins(parts))
 
 

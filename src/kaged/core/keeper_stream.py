@@ -13,8 +13,7 @@ import termios
 from kaged.core.keeper_wire import RING_CAPACITY
 
 SLACK = 1024 * 1024
-ROUNDS = 16
-"""Reads of one wake-up: enough for throughput, few enough that others get their turn."""
+ROUNDS = 16  # Reads of one wake-up: enough for throughput, few enough that others get their turn
 _PTY_READ = 4096
 _PIPE_READ = 1024 * 1024
 _PAGE = mmap.PAGESIZE
@@ -30,10 +29,7 @@ class Stream:
     def __init__(
         self, ring: int, source: int | None, stage: tuple[int, int] | None = None, capacity: int = RING_CAPACITY
     ) -> None:
-        self.ring = ring
-        self.source = source
-        self.stage = stage
-        self.capacity = capacity
+        self.ring, self.source, self.stage, self.capacity = ring, source, stage, capacity
         self.head = 0
         self.ended = source is None
         self.error: str | None = None
@@ -48,7 +44,6 @@ class Stream:
 
     @property
     def start(self) -> int:
-        """The oldest offset that can still be read."""
         return max(0, self.head - self.capacity)
 
     def refresh(self) -> None:
@@ -135,7 +130,6 @@ class Stream:
         self.source = self.stage = None
 
     def close(self) -> None:
-        """Give up ring and source."""
         self.close_source()
         if self.ring >= 0:
             os.close(self.ring)

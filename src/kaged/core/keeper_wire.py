@@ -12,14 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-WIRE_VERSION: Final = 3
-"""Raised with every change that an older peer would misread."""
+WIRE_VERSION: Final = 3  # Raised with every change that an older peer would misread
 MAX_HEADER: Final = 4 * 1024 * 1024
-MAX_PAYLOAD: Final = 32 * 1024 * 1024
-"""The largest file body, in bytes, that one request moves."""
+MAX_PAYLOAD: Final = 32 * 1024 * 1024  # The largest file body, in bytes, that one request moves
 MAX_FDS: Final = 64
-RING_CAPACITY: Final = 8 * 1024 * 1024
-"""Bytes of a process's output that stay readable."""
+RING_CAPACITY: Final = 8 * 1024 * 1024  # Bytes of a process's output that stay readable
 _ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _DECODE = json.JSONDecoder().raw_decode
 _PREFIX = struct.Struct("!II")
@@ -35,12 +32,10 @@ class KeeperError(Exception):
 
     def __init__(self, code: str, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
-        self.code = code
-        self.message = message
+        self.code, self.message = code, message
         self.details = dict(details) if details else None
 
     def to_wire(self) -> dict[str, Any]:
-        """The `error` object of an answer."""
         return {"code": self.code, "message": self.message, "details": self.details}
 
 
@@ -54,12 +49,10 @@ class Exit:
     reason: str
 
     def to_wire(self) -> dict[str, Any]:
-        """As a JSON object."""
         return {"code": self.code, "signal": self.signal, "reason": self.reason}
 
     @classmethod
     def from_wire(cls, raw: Mapping[str, Any]) -> "Exit":
-        """Read back what `to_wire` made."""
         return cls(raw["code"], raw["signal"], raw["reason"])
 
 
@@ -87,11 +80,9 @@ class FrameReader:
     def __init__(self, max_payload: int = MAX_PAYLOAD, max_fds: int = MAX_FDS) -> None:
         self._buffer = bytearray()
         self._fds: deque[int] = deque()
-        self._max_payload = max_payload
-        self._max_fds = max_fds
+        self._max_payload, self._max_fds = max_payload, max_fds
 
     def feed(self, data: bytes, fds: Sequence[int] = ()) -> list[Frame]:
-        """Take one piece; returns the frames it completed."""
         self._buffer += data
         self._fds.extend(fds)
         frames = []

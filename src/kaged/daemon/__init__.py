@@ -1,6 +1,3 @@
-"""The daemon: composition root, start-up gates, life cycle, signals, systemd notification.
-
-Binds every room's ports to real implementations, in one place, and owns the only long-lived task group.
-Promises that starting is a list of named gates, each with one fix, and that stopping is the reverse of
-starting. Holds no rule of any other room.
-"""
+"""The daemon: composition root, start-up gates, life cycle, signals. Binds every room's ports in one place and owns the
+only long-lived task group. Promises that starting is a list of named gates, each with one fix, and that stopping is the
+reverse. Holds no rule of any other room."""

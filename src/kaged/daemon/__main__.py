@@ -5,7 +5,6 @@ import gc
 
 
 def start() -> None:
-    """Import everything, then run."""
     from kaged.core.errors import GateError
     from kaged.daemon.process import harden
 

@@ -1,5 +1,4 @@
-"""A home in one file: database, audit log, configuration and kaged's own projects, in a tar archive with a manifest.
-Made while a daemon serves or not; restored where there is no home yet."""
+"""A home in one tar archive with a manifest: made while a daemon serves or not, restored where there is no home yet."""
 
 import contextlib
 import hashlib
@@ -132,9 +131,8 @@ def _tar(options: list[str], stream: int, file: Path) -> None:
 
 
 def restore(flags: Flags, source: Path, *, say: Say) -> tuple[Manifest, list[str]]:
-    """Unpack a backup into a home without a database; the manifest, and what was left as it is. Files of the
-    configuration that exist are kept. Raises KagedError: conflict for a home in use, bad_request for a file that is no
-    whole backup or of a newer kaged."""
+    """Unpack a backup into a home without a database: the manifest, and what was left as it is (existing files).
+    KagedError: conflict for a home in use, bad_request for what is no whole backup or of a newer kaged."""
     loaded = load(flags=flags, environ=dict(os.environ), write_default=False)
     home = loaded.paths.home
     if loaded.mode == "user":
@@ -176,8 +174,7 @@ def _unpack(file: IO[bytes], source: Path, stage: Path) -> Manifest:
 
 
 def _contents(stage: Path) -> set[str]:
-    """The names of the unpacked files, but of those in projects. ValueError for links and devices, which would be
-    followed out of the backup."""
+    """Unpacked files outside projects. ValueError for links and devices, which would be followed out of the backup."""
     found = [*stage.iterdir()]
     if (config := stage / "config").is_dir() and not config.is_symlink():
         found += config.iterdir()

@@ -28,10 +28,8 @@ class Cages:
         paths = loaded.paths
         self._never = (paths.config_dir, paths.home, paths.runtime, paths.audit_log)
         self._seccomp = loaded.config.sandbox.default_seccomp
-        self._homes = paths.home / "homes"
-        self._worktrees = paths.worktrees
-        self._environ = environ
-        self._local = local
+        self._homes, self._worktrees = paths.home / "homes", paths.worktrees
+        self._environ, self._local = environ, local
 
     def plan(
         self, project: Project, session: str | None = None, agent: str = PRIMARY, *, worktree: bool = False

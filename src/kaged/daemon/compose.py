@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from kaged.daemon.gates import Listening
 from kaged.daemon.process import notify
 from kaged.daemon.reload import Reload
 from kaged.identity.headers import NonceSet
-from kaged.identity.service import Identity, Policy
+from kaged.identity.service import Identity
 from kaged.journal.journal import Journal
 from kaged.models.resolve import Models
 from kaged.projects.service import Projects
@@ -34,7 +34,7 @@ from kaged.sessions.service import Sessions
 from kaged.sessions.types import RunLimits
 from kaged.settings.config import Loaded
 from kaged.settings.local import LocalFile
-from kaged.settings.nonces import Nonces, Source
+from kaged.settings.nonces import Source
 from kaged.storage.database import Database
 from kaged.terminals.service import Terminals
 from kaged.tools.toolbox import Toolbox
@@ -54,7 +54,6 @@ class Life:
     stop_keeper: asyncio.Event = field(default_factory=asyncio.Event)
 
     def stop_all(self) -> None:
-        """Shut down, keeper included."""
         self.stop_keeper.set()
         self.stop.set()
 
@@ -66,7 +65,6 @@ class Parts:
     loaded: Loaded
     environ: Mapping[str, str]
     source: Source
-    nonces: Nonces
     db: Database
     audit: Audit
     keeper: KeeperClient
@@ -87,10 +85,10 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
     runner = AgentRunner(
         journal, models, Toolbox(), audit, output_chars=limits.tool_output_chars, delegates=limits.delegates
     )
-    policy, nonces = Policy.of(loaded, parts.listening.bound), NonceSet.of(*parts.nonces.accepted)
-    identity = await Identity.open(policy, nonces=nonces, db=db, audit=audit)
+    nonces = NonceSet.of(*parts.source.nonces.accepted)
+    identity = await Identity.open(loaded, parts.listening.bound, nonces=nonces, db=db, audit=audit)
     tell = partial(notify, address=parts.environ.get("NOTIFY_SOCKET"))
-    reload = Reload(parts.source, parts.nonces, identity, audit, tell)
+    reload = Reload(parts.source, identity, audit, tell)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(models.aclose)
         stack.callback(identity.close)
@@ -99,21 +97,14 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
             snapshots = await stack.enter_async_context(Snapshots(keeper, loaded.paths.snapshots))
             workspace = Workspace(snapshots, Worktrees(keeper, loaded.paths.worktrees))
             await workspace.worktrees.settle()
-        sessions = await stack.enter_async_context(
-            Sessions(
-                SessionPorts(
-                    db=db, journal=journal, projects=projects, models=models, runner=runner, keeper=keeper,
-                    cages=cages, audit=audit, message_bytes=limits.message_bytes, workspace=workspace,
-                    run_limits=RunLimits(limits.runs, limits.runs_per_project), approval_s=limits.approval_s,
-                )
-            )
+        ports = SessionPorts(
+            db=db, journal=journal, projects=projects, models=models, runner=runner, keeper=keeper, cages=cages,
+            audit=audit, message_bytes=limits.message_bytes, workspace=workspace, approval_s=limits.approval_s,
+            run_limits=RunLimits(limits.runs, limits.runs_per_project),
         )  # fmt: skip
-        terminals = await stack.enter_async_context(
-            Terminals(
-                db, keeper, audit=audit, ensure_cage=_cage_for(sessions),
-                host=loaded.config.terminals.host is True,
-            )
-        )  # fmt: skip
+        sessions = await stack.enter_async_context(Sessions(ports))
+        ensure, host = partial(ensure_cage, sessions), loaded.config.terminals.host is True
+        terminals = await stack.enter_async_context(Terminals(db, keeper, audit=audit, ensure_cage=ensure, host=host))
         clones = await stack.enter_async_context(Clones(loaded, keeper, projects, audit, local, parts.environ))
         describe = partial(_describe, parts, life, reload)
         yield Services(
@@ -127,15 +118,11 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
         )  # fmt: skip
 
 
-def _cage_for(sessions: Sessions) -> Callable[[str, str], Awaitable[str]]:
+async def ensure_cage(sessions: Sessions, project: str, session: str) -> str:
     """How a terminal gets its session's cage: the same one that the session's agent works in."""
-
-    async def ensure(project: str, session: str) -> str:
-        if (await sessions.get(session)).project != project:
-            raise KagedError("not_found", f"Project {project} has no session {session}.")
-        return (await sessions.ensure_cage(session)).cage_id
-
-    return ensure
+    if (await sessions.get(session)).project != project:
+        raise KagedError("not_found", f"Project {project} has no session {session}.")
+    return (await sessions.ensure_cage(session)).cage_id
 
 
 async def first_project(built: Services) -> None:
@@ -150,16 +137,12 @@ async def _describe(parts: Parts, life: Life, reload: Reload) -> dict[str, Any]:
     state = await parts.keeper.state()
     return {
         "daemon": {
-            "pid": os.getpid(),
-            "started_at": life.started_at,
-            "version": kaged.__version__,
-            "mode": parts.loaded.mode,
-            "bind": parts.listening.address,
-            "home": str(parts.loaded.paths.home),
+            "pid": os.getpid(), "started_at": life.started_at, "version": kaged.__version__,
+            "mode": parts.loaded.mode, "bind": parts.listening.address, "home": str(parts.loaded.paths.home),
         },
         "keeper": {"pid": state.pid, "version": state.version, "limits": state.limits, "network": state.network},
         "cages": [{"id": cage.id, "started_at": clock.iso(cage.started_at)} for cage in state.cages],
         "nonces": [{k: v for k, v in it.items() if k != "fingerprint"} for it in reload.describe()["items"]],
         "running": sum(process.running for process in state.processes),
         "checks": [asdict(check) for check in (*doctor.settings(parts.loaded), *parts.report.checks)],
-    }
+    }  # fmt: skip

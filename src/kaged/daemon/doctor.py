@@ -17,8 +17,7 @@ from kaged.core.checks import Check
 from kaged.core.errors import KagedError
 from kaged.settings.config import Loaded
 
-_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
-"""Where cages look, whatever `PATH` says."""
+_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"  # Where cages look, whatever `PATH` says
 
 PROGRAMS = {
     "bwrap": ("bubblewrap", "agents cannot run without it"),

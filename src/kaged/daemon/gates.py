@@ -3,9 +3,8 @@
 import contextlib
 import errno
 import logging
-import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +18,6 @@ from kaged.settings.config import Loaded
 from kaged.storage.database import Database
 
 log = logging.getLogger(__name__)
-DEFAULT_PORT = 7777
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,6 @@ class Listening:
 
     @property
     def address(self) -> str:
-        """How to write it for people."""
         if self.bound is None:
             return f"unix:{self.socket.getsockname()}"
         host, port = self.bound
@@ -127,10 +124,3 @@ def listener(loaded: Loaded) -> Listening:
     else:
         found, note = ports.listen_near(bind.host, bind.port, loaded.paths.port_file)
     return Listening(found, (bind.host, found.getsockname()[1]), note)
-
-
-def account(environ: Mapping[str, str]) -> list[str]:
-    """Warnings about the account kaged runs as."""
-    if os.geteuid() != 0:
-        return []
-    return ["running as root: a mistake in a cage costs more than it has to; an ordinary account is enough"]

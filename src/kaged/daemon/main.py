@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import enum
 import logging
 import os
 import signal
@@ -10,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import uvloop
@@ -22,8 +22,8 @@ from kaged.core.actors import DAEMON
 from kaged.core.errors import ConfigError, GateError, KagedError
 from kaged.core.tasks import owned, until
 from kaged.daemon import compose, doctor, gates, process, ready, server
-from kaged.settings.config import Flags, Loaded, is_secret, load, scrub_environ
-from kaged.settings.nonces import Nonces, Source
+from kaged.settings.config import Flags, Loaded, load, scrub_environ
+from kaged.settings.nonces import Source
 from kaged.settings.paths import BY_HAND
 from kaged.telemetry import logs
 
@@ -32,13 +32,6 @@ EXIT_CONFIG = 78
 EXIT_GATE = 69
 DRAIN_S = 20.0
 """How long an orderly stop waits for runs to come to the end of a step; the units allow 30 s for all of it."""
-
-
-class End(enum.Enum):
-    """Why the daemon stopped serving."""
-
-    ASKED = "asked"
-    KEEPER_LOST = "keeper lost"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,60 +43,56 @@ class End(enum.Enum):
 @click.option("--doctor", "examine", is_flag=True, help="Check this host and exit, without serving.")
 @click.option("--attacks", is_flag=True, help="With --doctor: run every escape probe.")
 @click.option("--json", "as_json", is_flag=True, help="With --doctor: print JSON.")
-def main(
-    config: Path | None, mode: str | None, bind: str | None, insecure: bool, allow_remote_bind: bool,
-    examine: bool, attacks: bool, as_json: bool,
-) -> None:  # fmt: skip
+def main(examine: bool, attacks: bool, as_json: bool, **flags: Any) -> None:
     """Run the kaged daemon in the foreground (use `kaged start`)."""
     environ = dict(os.environ)
-    flags = Flags(config=config, mode=mode, bind=bind, insecure=insecure, allow_remote_bind=allow_remote_bind)
     try:
-        loaded = load(flags=flags, environ=environ)
+        loaded = load(flags=Flags(**flags), environ=environ)
         if examine:
             sys.exit(asyncio.run(doctor.examine(loaded, attacks=attacks, as_json=as_json)))
         required = loaded.mode == "system" and not loaded.config.insecure
-        secret = {name: environ.pop(name) for name in list(environ) if is_secret(name)}
-        source = Source(secret, loaded.paths.env_file, required)
-        nonces = source.read()
+        source = Source(scrub_environ(environ), loaded.paths.env_file, required)
+        source.read()
         scrub_environ(os.environ)
         process.harden()
-        for nonce in nonces.accepted:
+        for nonce in source.nonces.accepted:
             logs.register_secret(nonce)
         telemetry = logs.configure(loaded.config.logging.operational, loaded.config.logging.level)
         with contextlib.closing(telemetry), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            end = runner.run(_serve(loaded, environ, source, nonces))
+            keeper_lost = runner.run(_serve(loaded, environ, source))
     except ConfigError as error:
         click.echo(f"kaged: {error}", err=True)
         sys.exit(EXIT_CONFIG)
     except GateError as error:
         click.echo(f"kaged cannot start.\n\n  {error.gate}: {error.problem}\n  fix: {error.fix}\n", err=True)
         sys.exit(EXIT_GATE)
-    if end is End.KEEPER_LOST:
+    if keeper_lost:
         # Everything that must survive is on disk: a fresh start is the one tested way to pick it up.
-        os.execve(
-            sys.executable, [sys.executable, "-P", "-m", "kaged.daemon", *sys.argv[1:]], {**environ, **source.environ}
-        )
+        command = [sys.executable, "-P", "-m", "kaged.daemon", *sys.argv[1:]]
+        os.execve(command[0], command, {**environ, **source.environ})
 
 
-async def _serve(loaded: Loaded, environ: Mapping[str, str], source: Source, nonces: Nonces) -> End:
+async def _serve(loaded: Loaded, environ: Mapping[str, str], source: Source) -> bool:
+    """Serve until asked to stop, or until the keeper is lost: then true."""
     life = compose.Life()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, life.stop_all)
     loop.add_signal_handler(signal.SIGTERM, life.stop.set)
     # From a terminal it says that the terminal is gone, from anybody else: read the files again.
     loop.add_signal_handler(signal.SIGHUP, (life.stop if os.isatty(0) else life.hangup).set)
-    async with _gates(loaded, environ, source, nonces) as parts:
+    async with _gates(loaded, environ, source) as parts:
         async with compose.services(parts, life) as built:
             with gates.sentences(loaded):
                 await _pick_up(built)
-            end = await _listen(parts, built, life)
+            keeper_lost = await _listen(parts, built, life)
             await _audit_stop(built, life)
+        if keeper_lost:
+            return True
         # Only now, with every run detached: the end of its commands must not look like a result to an agent.
-        if life.stop_keeper.is_set() and end is End.ASKED:
+        if life.stop_keeper.is_set():
             await parts.keeper.shutdown()
-        if end is End.ASKED:
-            _leave(loaded, by_hand=BY_HAND if life.stop_keeper.is_set() else "")
-    return end
+        _leave(loaded, by_hand=BY_HAND if life.stop_keeper.is_set() else "")
+    return False
 
 
 def _leave(loaded: Loaded, by_hand: str) -> None:
@@ -115,9 +104,7 @@ def _leave(loaded: Loaded, by_hand: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _gates(
-    loaded: Loaded, environ: Mapping[str, str], source: Source, nonces: Nonces
-) -> AsyncIterator[compose.Parts]:
+async def _gates(loaded: Loaded, environ: Mapping[str, str], source: Source) -> AsyncIterator[compose.Parts]:
     """Every gate in order; what they opened is closed in reverse."""
     async with contextlib.AsyncExitStack() as stack:
         with gates.sentences(loaded):
@@ -132,7 +119,7 @@ async def _gates(
             stack.callback(listening.socket.close)
             audit = await Audit.open(loaded.paths.audit_log)
             stack.push_async_callback(audit.close)
-        yield compose.Parts(loaded, environ, source, nonces, db, audit, keeper, report, listening)
+        yield compose.Parts(loaded, environ, source, db, audit, keeper, report, listening)
 
 
 async def _pick_up(built: Services) -> None:
@@ -156,8 +143,7 @@ async def _audit_stop(built: Services, life: compose.Life) -> None:
         log.error("the stop could not be recorded: %s", error.message)
 
 
-async def _listen(parts: compose.Parts, built: Services, life: compose.Life) -> End:
-    """Serve until asked to stop, or until the keeper is lost."""
+async def _listen(parts: compose.Parts, built: Services, life: compose.Life) -> bool:
     app = build(built)
     public, control = server.server(app, control=False), server.server(app, control=True)
     path = parts.loaded.paths.control_socket
@@ -171,10 +157,10 @@ async def _listen(parts: compose.Parts, built: Services, life: compose.Life) -> 
             await _announce(parts, built)
             reloading = group.create_task(_reload(life, built))
             async with owned(process.watchdog(parts.environ)):
-                end = await _until_over(life, parts)
+                keeper_lost = await _until_over(life, parts)
                 life.ready = False
                 process.notify("STOPPING=1", parts.environ.get("NOTIFY_SOCKET"))
-                if end is End.ASKED:  # by hand at once: then runs wait for the operator in any case
+                if not keeper_lost:  # by hand at once: then runs wait for the operator in any case
                     async with until(life.stop_keeper, built.sessions.drain(DRAIN_S)):
                         pass
             reloading.cancel()
@@ -182,7 +168,7 @@ async def _listen(parts: compose.Parts, built: Services, life: compose.Life) -> 
             await asyncio.wait(serving)
     finally:
         path.unlink(missing_ok=True)
-    return end
+    return keeper_lost
 
 
 async def _reload(life: compose.Life, built: Services) -> None:
@@ -192,18 +178,13 @@ async def _reload(life: compose.Life, built: Services) -> None:
             await built.system.reload(DAEMON)
 
 
-async def _until_over(life: compose.Life, parts: compose.Parts) -> End:
-    asked = asyncio.create_task(life.stop.wait())
-    lost = asyncio.create_task(parts.keeper.closed.wait())
-    try:
-        await asyncio.wait({asked, lost}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        asked.cancel()
-        lost.cancel()
-    if life.stop.is_set():
-        return End.ASKED
-    log.error("the keeper ended, and with it every cage and command; kaged starts anew")
-    return End.KEEPER_LOST
+async def _until_over(life: compose.Life, parts: compose.Parts) -> bool:
+    """Until asked to stop; whether it was the keeper that ended."""
+    async with until(life.stop, parts.keeper.closed.wait()):
+        lost = not life.stop.is_set()
+    if lost:
+        log.error("the keeper ended, and with it every cage and command; kaged starts anew")
+    return lost
 
 
 async def _announce(parts: compose.Parts, built: Services) -> None:
@@ -218,14 +199,13 @@ async def _announce(parts: compose.Parts, built: Services) -> None:
     notes = [parts.listening.note] if parts.listening.note else []
     if loaded.config.insecure:
         notes.append("insecure: no sign-in; whoever reaches the port may do everything")
-    shown = ready.Ready(
-        version=kaged.__version__,
-        address=parts.listening.address,
+    if os.geteuid() == 0:
+        notes.append("running as root: a mistake in a cage costs more than it has to; an ordinary account is enough")
+    shown = ready.block(
+        environ, address=parts.listening.address, public_url=loaded.config.daemon.public_url, warnings=notes,
         launch_url=launch or (parts.listening.address if loaded.config.insecure else None),
-        public_url=loaded.config.daemon.public_url,
         model="offline (needs no key; connect a real one in the console)" if model == "offline" else model,
         cage=f"works ({len(parts.report.checks)} checks in a real one)",
-        warnings=[*notes, *gates.account(environ)],
-    )
-    click.echo(ready.block(shown, environ), err=True)
+    )  # fmt: skip
+    click.echo(shown, err=True)
     process.notify(f"READY=1\nMAINPID={os.getpid()}", environ.get("NOTIFY_SOCKET"))

@@ -39,10 +39,8 @@ def listen_fixed(host: str, port: int) -> socket.socket:
 
 
 def listen_near(host: str, port: int, remembered: Path) -> tuple[socket.socket, str | None]:
-    """`port`, or the one remembered in the home, or the next free one; a sentence when it is not `port`.
-
-    The chosen port is remembered, so that browser sessions (bound to it) survive a restart.
-    """
+    """`port`, or the one remembered (so that browser sessions, bound to it, survive a restart), or the next free one;
+    and a sentence when it is not `port`."""
     first = _remembered(remembered) or port
     for candidate in dict.fromkeys([first, *range(port, port + _TRIES)]):
         try:

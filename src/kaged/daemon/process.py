@@ -81,8 +81,7 @@ def notify(state: str, address: str | None) -> None:
 
 
 async def watchdog(environ: Mapping[str, str]) -> None:
-    """Tell systemd, twice in each `WatchdogSec=`, that the event loop turns (sd_watchdog_enabled(3)), until cancelled;
-    returns at once when it does not ask."""
+    """Tell systemd twice in each `WatchdogSec=` that the loop turns, if it asks, until cancelled."""
     period = environ.get("WATCHDOG_USEC", "")
     while period.isdecimal() and environ.get("WATCHDOG_PID", "") in ("", str(os.getpid())):
         notify("WATCHDOG=1", environ.get("NOTIFY_SOCKET"))

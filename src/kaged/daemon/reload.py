@@ -11,7 +11,7 @@ from kaged.core.actors import Actor
 from kaged.core.errors import ConfigError, KagedError
 from kaged.identity.headers import NonceSet
 from kaged.identity.service import Identity
-from kaged.settings.nonces import Nonces, Source
+from kaged.settings.nonces import Source
 from kaged.telemetry import logs
 
 log = logging.getLogger(__name__)
@@ -20,19 +20,16 @@ log = logging.getLogger(__name__)
 class Reload:
     """See `SystemPort.reload`. `notify` tells the service manager (sd_notify(3))."""
 
-    def __init__(
-        self, source: Source, nonces: Nonces, identity: Identity, audit: Audit, notify: Callable[[str], None]
-    ) -> None:
-        self._source, self._nonces, self._identity = source, nonces, identity
-        self._audit, self._notify = audit, notify
+    def __init__(self, source: Source, identity: Identity, audit: Audit, notify: Callable[[str], None]) -> None:
+        self._source, self._identity, self._audit, self._notify = source, identity, audit, notify
 
     def describe(self) -> dict[str, Any]:
-        """Where the nonces come from, and how each is used."""
-        return {"source": self._nonces.source, "items": self._identity.nonce_uses()}
+        return {"source": self._source.nonces.source, "items": self._identity.nonce_uses()}
 
     async def __call__(self, actor: Actor) -> dict[str, Any]:
         """Read the sources again; raises KagedError `conflict` with the reason when what they say cannot be used."""
         self._notify(f"RELOADING=1\nMONOTONIC_USEC={int(clock.monotonic() * 1e6)}")
+        before = self._source.nonces
         try:
             found = self._source.reread()
         except ConfigError as error:
@@ -41,12 +38,12 @@ class Reload:
             raise KagedError("conflict", f"The nonces stay as they were: {error}") from None
         finally:
             self._notify("READY=1")
-        if found == self._nonces:
+        if found == before:
             log.info("read again: the nonces are the same (%s)", found.source)
             return self.describe()
         for nonce in found.accepted:
             logs.register_secret(nonce)
-        self._nonces, ended = found, self._identity.accept_nonces(NonceSet.of(*found.accepted))
+        ended = self._identity.accept_nonces(NonceSet.of(*found.accepted))
         log.info("new nonces are in force: %d accepted, %d sockets of a retired one ended", len(found.accepted), ended)
         await self._record(actor, "ok", {"source": found.source, "accepted": len(found.accepted), "sockets": ended})
         return self.describe()

@@ -30,7 +30,6 @@ class PublicProtocol(HttpProtocol):
     """HTTP of the public listener, which picks the kind of WebSocket by its path."""
 
     def websocket_class(self) -> type[WebSocketProtocol]:
-        """Terminals get sockets of their own kind."""
         return TerminalSocket if _TERMINAL.match(self.url) else super().websocket_class()
 
 
@@ -43,30 +42,17 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Do not touch signal handlers."""
         yield
 
 
 def server(app: ASGIApp, *, control: bool) -> Server:
     """A server for `app`; `control` is the operator's unix socket."""
     config = uvicorn.Config(
-        app,
-        http=OperatorProtocol if control else PublicProtocol,
-        ws=WebSocketProtocol,
-        loop="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ws_max_size=_MAX_FRAME,
-        ws_ping_interval=30.0,
-        ws_ping_timeout=30.0,
-        ws_per_message_deflate=True,
-        timeout_graceful_shutdown=_GRACE_S,
-        timeout_keep_alive=75,
-    )
+        app, http=OperatorProtocol if control else PublicProtocol, ws=WebSocketProtocol, interface="asgi3",
+        loop="none", lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False,
+        ws_max_size=_MAX_FRAME, ws_ping_interval=30.0, ws_ping_timeout=30.0, ws_per_message_deflate=True,
+        timeout_graceful_shutdown=_GRACE_S, timeout_keep_alive=75,
+    )  # fmt: skip
     return Server(config)
 
 

@@ -58,7 +58,6 @@ class Request:
             self._named.setdefault(name.lower(), []).append(value)
 
     def values(self, name: bytes) -> list[bytes]:
-        """Every value of a header, in order."""
         return self._named.get(name, [])
 
 
@@ -92,7 +91,6 @@ class Site:
         return path if len(below) == len(path) or not self.base else f"/{below}"
 
     def hint(self) -> str:
-        """Where to open kaged."""
         if self.public:
             return self.public + self.base
         if self.bound:
@@ -133,8 +131,7 @@ def check_host(site: Site, request: Request, *, nonce_verified: bool) -> None:
 
 
 def check_origin(site: Site, request: Request, *, nonce_verified: bool) -> None:
-    """Refuse what another site made this browser send (CSRF, cross-site WebSockets, CORS). Call after `check_host` let
-    the request pass."""
+    """Refuse what another site made this browser send (CSRF, cross-site WebSockets, CORS); after `check_host`."""
     given, sites = request.values(b"origin"), request.values(b"sec-fetch-site")
     if given:
         origin = origin_of(_single(request, b"origin"))

@@ -10,8 +10,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPe
 from websockets.frames import CTRL_OPCODES, Frame
 from websockets.typing import ExtensionParameter
 
-SMALL = 128
-"""Bytes of a message below which it is sent as it is."""
+SMALL = 128  # Bytes of a message below which it is sent as it is
 
 
 class Deflate(PerMessageDeflate):
@@ -43,8 +42,7 @@ class Deflate(PerMessageDeflate):
 
 
 class DeflateFactory(ServerPerMessageDeflateFactory):
-    """Offers windows of 4 KiB. What clients send is short and seldom, so each message of theirs is compressed by
-    itself."""
+    """Windows of 4 KiB; clients' messages are short and seldom, so each is compressed by itself."""
 
     def __init__(self) -> None:
         super().__init__(False, True, 12, 12, {"memLevel": 5})
@@ -52,6 +50,5 @@ class DeflateFactory(ServerPerMessageDeflateFactory):
     def process_request_params(
         self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
     ) -> tuple[list[ExtensionParameter], PerMessageDeflate]:
-        """What is answered to the client's offer, and the extension."""
         answer, base = super().process_request_params(params, accepted_extensions)
         return answer, Deflate(base)

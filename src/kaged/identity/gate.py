@@ -1,6 +1,5 @@
 """The decision about one request: let in as whom, or refused by which rule."""
 
-import pwd
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -14,6 +13,7 @@ from kaged.identity.headers import Nonce, NonceSet, Refusal, SidecarHeaders, par
 from kaged.identity.loopback import Browsers, cookie_values
 from kaged.identity.peers import Peers
 from kaged.identity.protocol import MAX_HEAD, MAX_HEADERS
+from kaged.settings.paths import account_name
 
 HEALTH = frozenset({"/healthz", "/readyz"})  # Answered to everyone in the same way, before any header is looked at
 ANONYMOUS = HEALTH | {"/launch", "/api/v1/versions", "/api/v1/projects/dsl/schema"}
@@ -30,8 +30,7 @@ _SIDECARS_OWN = frozenset({"oauth2", "ping", "ready", "robots.txt", ".pomerium",
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Let in: as `actor`, or as nobody on an anonymous route. `browser` is the signed-in browser's id, `nonce` the
-    digest of the sidecar's."""
+    """Let in: as `actor`, or as nobody. `browser` is a signed-in browser's id, `nonce` the digest of the sidecar's."""
 
     actor: Actor | None
     browser: str | None = None
@@ -119,19 +118,10 @@ def sidecar_actor(said: SidecarHeaders, admins: Collection[str]) -> Actor | None
 
 def control_actor(uid: int, daemon_uid: int) -> Actor | None:
     """Who calls over the control socket: the daemon's own account or root, else nobody."""
-    return Actor(id=f"local:{login(uid)}", source="control", role=Role.ADMIN) if uid in (daemon_uid, 0) else None
-
-
-def login(uid: int) -> str:
-    """The account's name, or its number when it has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
+    return Actor(id=f"local:{account_name(uid)}", source="control", role=Role.ADMIN) if uid in (daemon_uid, 0) else None
 
 
 def without_key(subprotocols: Sequence[str]) -> list[str]:
-    """The offered subprotocols without the browser's key."""
     return [offered for offered in subprotocols if not offered.startswith(KEY_PROTOCOL)]
 
 

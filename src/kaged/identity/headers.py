@@ -76,8 +76,6 @@ class NonceSet:
 
 
 class Nonce(StrEnum):
-    """What the nonce header said."""
-
     ABSENT = "absent"
     WRONG = "wrong"
     RIGHT = "right"
@@ -85,9 +83,8 @@ class Nonce(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SidecarHeaders:
-    """What the `X-Kaged-*` headers of one request say. The identity fields are only ever set when the nonce is right.
-    `user_id` is then still None when the sidecar let the request through without a signed-in user. `slot` tells which
-    nonce matched."""
+    """What one request's `X-Kaged-*` headers say. Identity fields are set only when the nonce is right; `user_id` may
+    be None even then: nobody is signed in. `slot` tells which nonce matched."""
 
     nonce: Nonce = Nonce.ABSENT
     slot: int | None = None
@@ -99,8 +96,7 @@ class SidecarHeaders:
 
 
 def parse(headers: RawHeaders, nonces: NonceSet) -> SidecarHeaders:
-    """Read the contract's headers out of an ASGI header list; raises `Refusal`. Names are judged first, then the nonce;
-    nothing else is read when it is missing or wrong."""
+    """An ASGI header list, read; raises `Refusal`. Names first, then the nonce; nothing more when that is not right."""
     found, ignored = _by_name(headers)
     key, value, user = found.get(CLIENT), found.get(NONCE), found.get(USER_ID)
     if key and not _KEY.fullmatch(key):
@@ -126,8 +122,7 @@ def is_contract_name(name: bytes) -> bool:
 
 @lru_cache(maxsize=128)
 def display_name(raw: bytes) -> str | None:
-    """A display name from a header value: UTF-8 or RFC 2047, without control and direction characters. Cut to 256 bytes
-    of UTF-8 at a character border. Not escaped: the page does that."""
+    """A name (UTF-8 or RFC 2047) without control and direction characters, in 256 bytes; the page escapes it."""
     text = raw.strip(b" \t")[:_RAW_NAME].decode("utf-8", "replace")
     if "=?" in text:
         # An encoded word that cannot be read is shown as it is.

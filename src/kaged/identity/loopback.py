@@ -1,6 +1,5 @@
-"""Sign-in without a sidecar: launch tokens, and the browsers that redeemed one. A browser proves itself with two
-secrets at once: the cookie, which the browser sends to every port of the host, and a key that the page keeps in its own
-origin's storage, which no other port can read."""
+"""Sign-in without a sidecar. A browser proves itself with two secrets at once: the cookie, which it sends to every port
+of the host, and a key in its own origin's storage, which no other port can read."""
 
 import hmac
 import logging
@@ -98,7 +97,6 @@ class LaunchTokens:
         return good
 
     def withdraw_files(self) -> None:
-        """Remove the two files: what is in them works no longer."""
         for path in self._files:
             path.unlink(missing_ok=True)
 
@@ -123,8 +121,7 @@ class Browsers:
         return cls(db, await db.write(load))
 
     async def add(self) -> tuple[tuple[str, str], Browser]:
-        """Sign a browser in: cookie and key, which kaged keeps only hashes of, and the browser. Both secrets are new:
-        nothing it brought along is taken over."""
+        """Sign a browser in, with a new cookie and key, of which only hashes are kept; both, and the browser."""
         now = clock.now()
         cookie, key, at = ids.secret_token(), ids.secret_token(), clock.iso(now)
         browser = Browser(ids.new_ulid(), at, clock.iso(now + BROWSER_S), at)
@@ -176,10 +173,7 @@ class Browsers:
             log.warning("a browser's last-seen time was not stored: %s", error.message)
 
     async def _execute(self, change: str, *values: str) -> None:
-        def work(connection: apsw.Connection) -> None:
-            connection.execute(change, values)
-
-        await self._db.write(work)
+        await self._db.write(lambda c: c.execute(change, values))
 
 
 def _hash(secret: str) -> str:

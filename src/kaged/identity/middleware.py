@@ -143,10 +143,11 @@ def _admitted(scope: Scope, admission: Admission) -> Scope:
     return inner
 
 
+def error_body(code: str, message: str, details: Any = None) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, **({"details": details} if details else {})}}
+
+
 def answer(error: KagedError) -> JSONResponse:
-    """`error` as an HTTP answer, of one shape everywhere; overload says when to come back."""
-    body: dict[str, Any] = {"code": error.code, "message": error.message}
-    if error.details:
-        body["details"] = error.details
+    """`error` as an HTTP answer; overload says when to come back."""
     headers = {"retry-after": "5"} if error.code in {"rate_limited", "unavailable"} else None
-    return JSONResponse({"error": body}, error.status, headers)
+    return JSONResponse(error_body(error.code, error.message, error.details), error.status, headers)

@@ -66,7 +66,6 @@ class People:
         return people
 
     def projects_of(self, actor: Actor) -> Mapping[str, ProjectRole]:
-        """The projects that somebody was given a role in."""
         return self._grants.get(actor.id, {}) if actor.source == SIDECAR else {}
 
     def only(self, actor: Actor) -> Collection[str] | None:
@@ -154,8 +153,7 @@ class People:
             await self.grant(project, actor.id, "owner", actor=actor, first=True)
 
     async def grant(self, project: str, user: str, role: ProjectRole, *, actor: Actor, first: bool = False) -> None:
-        """Give somebody who was seen a role in the project, in place of any before; `first`: only while nobody has any.
-        KagedError not_found for a user or a project that is not there."""
+        """Give a role in place of any before (`first`: only while nobody has one). KagedError not_found."""
         row = (project, SIDECAR, user, role, actor.id, clock.iso())
 
         def work(connection: apsw.Connection) -> bool:

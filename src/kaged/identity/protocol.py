@@ -1,7 +1,6 @@
-"""The server's two protocol classes, tightened so that what a route's headers say is what was sent as one. Three things
-that uvicorn leaves open are closed here: trailers after a chunked body are no headers; a head that never ends is
-answered with 431; a WebSocket handshake keeps its raw header list whatever its length (the WebSocket library reads
-lines of 8 KiB at most, and a sidecar's cookies are longer)."""
+"""The server's two protocol classes, tightened where uvicorn leaves a way open: trailers after a chunked body are no
+headers; a head that never ends is answered with 431; a WebSocket handshake keeps its raw header list whatever its
+length (the library reads lines of 8 KiB at most, and a sidecar's cookies are longer)."""
 
 import socket
 from typing import Any
@@ -76,7 +75,6 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.set_protocol(protocol)
 
     def websocket_class(self) -> "type[WebSocketProtocol]":
-        """The protocol for this handshake."""
         return WebSocketProtocol
 
     def _refuse_head(self) -> None:
@@ -105,7 +103,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.conn.available_extensions = [DeflateFactory()]
 
     def adopt(self, connection: Connection, headers: list[tuple[bytes, bytes]]) -> None:
-        """Keep what the HTTP side saw."""
         self._connection, self._raw_headers = connection, headers
 
     def data_received(self, data: bytes) -> None:
@@ -120,7 +117,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.close()
 
     def handle_connect(self, event: Request) -> None:
-        """Build the scope, with the raw headers and the connection in it."""
         super().handle_connect(event)
         event.headers.clear()  # The scope has them, and the library would keep them as long as the socket.
         if self.response.status_code == 101:

@@ -64,5 +64,4 @@ def check(action: str, standing: Standing, who: str, project: str | None, hidden
 
 
 def no_project(project: str | None) -> KagedError:
-    """What is said of a project that is not there."""
     return KagedError("not_found", f"there is no project {project}")

@@ -4,8 +4,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from kaged.audit.log import Audit
 from kaged.core import clock
@@ -31,30 +30,6 @@ _OBJECT_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """What the configuration decides about identity. `bound` is the TCP address really listened on, None when the
-    public listener is a unix socket."""
-
-    mode: Literal["user", "system"]
-    auth: Literal["secure", "insecure"]
-    bound: tuple[str, int] | None
-    public_url: str
-    admins: frozenset[str]
-    sidecar_peers: tuple[str, ...]
-    token_file: Path
-    url_file: Path
-
-    @classmethod
-    def of(cls, loaded: Loaded, bound: tuple[str, int] | None) -> "Policy":
-        """From the loaded configuration and the address the daemon bound."""
-        auth, paths = loaded.config.auth, loaded.paths
-        return cls(
-            loaded.mode, auth.mode, bound, loaded.config.daemon.public_url, frozenset(auth.admins),
-            tuple(auth.sidecar_peers), token_file=paths.auth_cookie, url_file=paths.launch_url,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
 class Grant:
     """What a launch token gives: the `Set-Cookie` value, the browser's key, the browser."""
 
@@ -64,16 +39,14 @@ class Grant:
 
 
 class FloodGate:
-    """Limits how often one kind of refusal is written down, so that a flood cannot fill the disk: a token bucket a
-    rule. The rules are a fixed, small set, so this does not grow."""
+    """A token bucket for each rule (a fixed, small set): a flood of refusals cannot fill the disk with records."""
 
     def __init__(self, *, capacity: int = CAPACITY, refill_s: float = REFILL_S) -> None:
         self._capacity, self._refill_s = capacity, refill_s
         self._buckets: dict[str, tuple[float, float, int]] = {}
 
     def admit(self, rule: str, now: float) -> int | None:
-        """None when this one is to be held back; else how many of its rule were since the last written. `now` is in
-        seconds on a clock that never steps."""
+        """None to hold this one back, else how many were since the last written; `now` is monotonic seconds."""
         tokens, at, held_back = self._buckets.get(rule, (self._capacity, now, 0))
         tokens = min(self._capacity, tokens + (now - at) / self._refill_s)
         if tokens < 1:
@@ -87,40 +60,40 @@ class Identity:
     """Who calls. One instance a daemon; belongs to its event loop."""
 
     def __init__(
-        self, policy: Policy, nonces: NonceSet, audit: Audit, browsers: Browsers | None, sockets: Sockets,
-        people: People,
+        self, loaded: Loaded, bound: tuple[str, int] | None, nonces: NonceSet, audit: Audit,
+        browsers: Browsers | None, sockets: Sockets, people: People,
     ) -> None:  # fmt: skip
-        self.site = site = Site.of(policy.public_url, policy.bound)
-        peers = Peers.parse(policy.sidecar_peers)
-        self._policy, self._audit, self._browsers = policy, audit, browsers
-        self._cookie = cookie_name(policy.bound[1] if policy.bound else 0)
-        self._tokens = LaunchTokens(site.bound[0] if site.bound else "", policy.token_file, policy.url_file)
+        insecure, public_url, paths = loaded.config.insecure, loaded.config.daemon.public_url, loaded.paths
+        self.site = site = Site.of(public_url, bound)
+        self._bound, self._audit, self._browsers = bound, audit, browsers
+        self._cookie = cookie_name(bound[1] if bound else 0)
+        self._tokens = LaunchTokens(site.bound[0] if site.bound else "", paths.auth_cookie, paths.launch_url)
         self._flood = FloodGate()
         self._seen_users, self._seen_names = set[str](), set[str]()
         self._gate = Gate(
-            site, nonces, peers, people.admins, insecure=policy.auth == "insecure", daemon_uid=os.geteuid(),
-            browsers=browsers, cookie=self._cookie,
+            site, nonces, Peers.parse(loaded.config.auth.sidecar_peers), people.admins, insecure=insecure,
+            daemon_uid=os.geteuid(), browsers=browsers, cookie=self._cookie,
         )  # fmt: skip
         self.people = people
         self.sockets = sockets  # Open WebSockets (the middleware holds each)
-        self.warnings = ("insecure",) if policy.auth == "insecure" else ()  # For `X-Kaged-Warning`, on every answer
+        self.warnings = ("insecure",) if insecure else ()  # For `X-Kaged-Warning`, on every answer
         if nonces:
             names = ", ".join(map(title, (USER_ID, USER_EMAIL, USER_NAME)))
-            public = policy.public_url or "any that the sidecar has"
+            public = public_url or "any that the sidecar has"
             log.info("a sidecar says who calls: %s; nonces: %d; public URL: %s", names, len(nonces), public)
-        if nonces and not policy.public_url:
+        if nonces and not public_url:
             log.warning("daemon.public_url is not set: any name under which browsers reach the sidecar goes")
 
     @classmethod
     async def open(
-        cls, policy: Policy, *, nonces: NonceSet, db: Database, audit: Audit, sockets: Sockets | None = None
-    ) -> "Identity":
-        """Compose it, with everybody's rights and, in user mode, the browsers signed in earlier. ConfigError for an
-        unknown peer."""
-        loopback = policy.mode == "user" and policy.auth == "secure"
-        browsers = await Browsers.open(db) if loopback else None
-        people = await People.open(db, audit, policy.admins)
-        return cls(policy, nonces, audit, browsers, sockets or Sockets(), people)
+        cls, loaded: Loaded, bound: tuple[str, int] | None, *, nonces: NonceSet, db: Database, audit: Audit,
+        sockets: Sockets | None = None,
+    ) -> "Identity":  # fmt: skip
+        """Compose it, with everybody's rights and, in user mode, the browsers signed in earlier. `bound` is the TCP
+        address really listened on, None for a unix socket. ConfigError for an unknown peer."""
+        browsers = await Browsers.open(db) if loaded.mode == "user" and not loaded.config.insecure else None
+        people = await People.open(db, audit, loaded.config.auth.admins)
+        return cls(loaded, bound, nonces, audit, browsers, sockets or Sockets(), people)
 
     async def judge(self, request: Request) -> Admission:
         """Decide, and write it down where it matters. Raises `Refusal`, or why a sign-in is not recorded."""
@@ -142,7 +115,7 @@ class Identity:
     async def issue_launch(self, actor: Actor) -> Launch:
         """A fresh launch URL, also in the two files; `conflict` where nobody signs in with one."""
         self._loopback()
-        if self._policy.bound is None:
+        if self._bound is None:
             raise KagedError("conflict", "kaged listens on a unix socket, which no browser can open; set daemon.bind.")
         launch = self._tokens.issue()
         await self._audit.record(actor, "auth.launch_issued", "launch", "ok", {"expires_at": launch.expires_at})

@@ -59,7 +59,6 @@ class Sockets:
                     await task
 
     def count(self, owner: str) -> int:
-        """How many sockets of a browser or nonce are open."""
         return sum(other == owner for other in self._open.values())
 
     def revoke(self, owner: str, end: End = SIGNED_OUT) -> int:

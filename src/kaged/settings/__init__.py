@@ -1,4 +1,3 @@
-"""Settings: config.toml, local.toml, the nonces and every path the daemon uses. Owns what an operator may configure.
-Promises that each key has one documented name, type and default, that a wrong file gives one message naming each file,
-line and key, and that the effective value of a key can be traced to a flag, a variable, a line or a default. Never
-starts anything, and keeps no secret in a value that prints itself."""
+"""Settings: config.toml, local.toml, the nonces and every path. Owns what an operator may configure. Promises one
+documented name, type and default a key, one message naming each wrong file, line and key, and that each value can be
+traced to a flag, a variable, a line or a default. Starts nothing, and keeps no secret in a value that prints itself."""

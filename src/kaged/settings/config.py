@@ -39,8 +39,7 @@ class Flags:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The effective configuration and where each value came from. `sources` has every key: `flag`, `env <NAME>`,
-    `config.toml:<line>` or `default`."""
+    """The effective configuration. Each key's `sources`: `flag`, `env <NAME>`, `config.toml:<line>` or `default`."""
 
     config: Config
     mode: Mode
@@ -75,9 +74,8 @@ class _Raw:
 
 
 def load(*, flags: Flags, environ: Mapping[str, str], root: Path = Path("/"), write_default: bool = True) -> Loaded:
-    """Read and check the configuration. Raises ConfigError with one line per problem. In user mode a commented default
-    file is written when there is none (unless `write_default` is false). `root` replaces `/` for the system mode's
-    fixed paths."""
+    """Read and check the configuration; ConfigError has one line per problem. In user mode a missing file is written,
+    with commented defaults (unless not `write_default`). `root` replaces `/` for system mode's fixed paths."""
     mode = places.choose_mode(flags.mode, environ, root)
     file = places.choose_file(flags.config, mode, environ, root)
     given = flags.config is not None or "KAGED_CONFIG" in environ
@@ -100,10 +98,9 @@ def is_secret(name: str) -> bool:
     return name[:11] == "KAGED_AUTH_" or name == CREDENTIALS
 
 
-def scrub_environ(environ: MutableMapping[str, str]) -> None:
-    """Delete the authentication secrets, so that nothing started later inherits them."""
-    for name in [name for name in environ if is_secret(name)]:
-        del environ[name]
+def scrub_environ(environ: MutableMapping[str, str]) -> dict[str, str]:
+    """Take the authentication secrets out, so that nothing started later inherits them."""
+    return {name: environ.pop(name) for name in list(environ) if is_secret(name)}
 
 
 def _read(file: Path, *, required: bool, write_default: bool) -> _Raw:

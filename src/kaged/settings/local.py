@@ -7,12 +7,11 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from kaged.core.errors import ConfigError, KagedError
-from kaged.settings.model import Section
+from kaged.settings.model import Section, split_url
 from kaged.settings.paths import read_text, write_private
 from kaged.settings.problems import collect, matching, parse
 
@@ -32,12 +31,8 @@ LATER = (
 
 def _base_url(text: str) -> str:
     allowed = 'allowed: a URL such as "http://127.0.0.1:11434/v1", without user or query'
-    try:
-        url = urlsplit(text)
-        host, _port = url.hostname, url.port
-    except ValueError as error:
-        raise ValueError(f"{error}; {allowed}") from None
-    if url.scheme not in ("http", "https") or not host or url.query or url.fragment or url.username is not None:
+    url = split_url(text, allowed)
+    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username is not None:
         raise ValueError(allowed)
     return text.rstrip("/")
 
@@ -132,8 +127,6 @@ class GitHost(Section):
 
 
 class Local(Section):
-    """The whole of local.toml."""
-
     operator_name: str = Field(default="", max_length=100)
     """Name shown in greetings."""
     aliases: dict[Annotated[str, AfterValidator(_name("alias"))], Annotated[str, AfterValidator(_target)]] = {}
@@ -157,13 +150,11 @@ class LocalFile:
         self._local = Local()
 
     async def load(self) -> Local:
-        """`read`, without blocking the loop."""
         async with self._one:
             return await asyncio.to_thread(self.read)
 
     def read(self) -> Local:
-        """The checked content; an absent file is an empty one. Raises ConfigError with a line per problem. Blocking,
-        for a few kilobytes at most once per change of the file."""
+        """The checked content, empty without a file; blocking. Raises ConfigError with a line per problem."""
         try:
             stat = self.path.stat()
         except FileNotFoundError:
@@ -205,18 +196,12 @@ class LocalFile:
 
         return await self._edit(edit)
 
-    async def set_alias(self, alias: str, target: str | None) -> Local:
-        """Point an alias at `provider:model`, or remove it with None."""
+    async def set_alias(self, alias: str, target: str) -> Local:
         _require(_name("alias"), alias, "name")
-        if target is not None:
-            _require(_target, target, "target", f"{alias}: ")
+        _require(_target, target, "target", f"{alias}: ")
 
         def edit(document: "TOMLDocument") -> None:
-            table = _table(document, "aliases")
-            if target is not None:
-                table[alias] = target
-            else:
-                table.pop(alias, None)
+            _table(document, "aliases")[alias] = target
 
         return await self._edit(edit)
 

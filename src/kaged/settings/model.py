@@ -1,5 +1,4 @@
-"""The sections and keys of config.toml: name, type, default and meaning, each once; and the commented default file,
-written from them so that it cannot go stale."""
+"""The sections and keys of config.toml, each once; and the commented default file that is written from them."""
 
 import ipaddress
 import json
@@ -9,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -37,16 +36,22 @@ def _absolute(path: Path) -> Path:
     return path
 
 
+def split_url(text: str, allowed: str) -> SplitResult:
+    """The parts of an address. Raises ValueError, with what is `allowed`."""
+    try:
+        url = urlsplit(text)
+        _ = url.port
+    except ValueError as error:
+        raise ValueError(f"{error}; {allowed}") from None
+    return url
+
+
 def _public_url(text: str) -> str:
     if not text:
         return text
     problem = 'allowed: an origin with an optional path, such as "https://kaged.example.com"'
-    try:
-        url = urlsplit(text)
-        host, _port = url.hostname, url.port
-    except ValueError as error:
-        raise ValueError(f"{error}; {problem}") from None
-    if url.scheme not in ("http", "https") or not host:
+    url = split_url(text, problem)
+    if url.scheme not in ("http", "https") or not url.hostname:
         raise ValueError(f"must begin with https:// or http:// and name a host; {problem}")
     if url.username is not None or url.query or url.fragment or "?" in text or "#" in text:
         raise ValueError(f"must have no user, query or fragment; {problem}")
@@ -84,8 +89,6 @@ class Section(BaseModel):
 
 
 class Daemon(Section):
-    """`[daemon]`: where it listens and where it lives."""
-
     bind: Annotated[str, AfterValidator(lambda text: str(parse_bind(text)))] = "127.0.0.1:7777"
     """Address to listen on: `host:port`, `[v6]:port` or `unix:/path`. Port 0 takes any free port. Anything
     but loopback or a socket needs `kaged start --allow-remote-bind`. In user mode, when this is not set
@@ -98,13 +101,10 @@ class Daemon(Section):
 
     @property
     def address(self) -> Bind:
-        """`bind`, parsed."""
         return parse_bind(self.bind)
 
 
 class Auth(Section):
-    """`[auth]`: who may use it."""
-
     mode: Literal["secure", "insecure"] = "secure"
     """`secure`: a sidecar's headers in system mode, the launch URL in user mode. `insecure`: anybody who
     reaches the port is the admin; loopback only."""
@@ -117,8 +117,6 @@ class Auth(Section):
 
 
 class Storage(Section):
-    """`[storage]`: the database."""
-
     url: Annotated[
         str,
         matching("(?s)(?!postgres(ql)?://).*", f"PostgreSQL {_UNSUPPORTED}; use sqlite:///absolute/path"),
@@ -128,8 +126,6 @@ class Storage(Section):
 
 
 class Sandbox(Section):
-    """`[sandbox]`: the cages."""
-
     mode: Annotated[Literal["enabled"], BeforeValidator(_with_cages)] = "enabled"
     """Agents run in cages, always."""
     default_seccomp: Literal["default", "relaxed"] = "default"
@@ -137,8 +133,6 @@ class Sandbox(Section):
 
 
 class Logging(Section):
-    """`[logging]`: operational log and audit log."""
-
     operational: Annotated[str, matching(r"stderr|file:/.+", 'allowed: "stderr" or "file:/absolute/path"')] = "stderr"
     """`stderr`, or `file:/absolute/path` (JSON lines; reopened when the file is moved away)."""
     audit: Annotated[str, matching(r"(file:/.+)?", 'allowed: "file:/absolute/path", or "" for <home>/audit.log')] = ""
@@ -157,8 +151,6 @@ class Plugins(Section):
 
 
 class Ui(Section):
-    """`[ui]`: the page."""
-
     serve: bool = True
     """Whether the daemon serves the page itself."""
     url: Annotated[str, matching("", f"a console served elsewhere {_UNSUPPORTED}; remove it")] = ""
@@ -166,15 +158,11 @@ class Ui(Section):
 
 
 class Projects(Section):
-    """`[projects]`: where project folders may lie."""
-
     roots: list[AbsolutePath] = []
     """System mode: projects are loaded only from below these folders. Empty: `<home>/projects`."""
 
 
 class Terminals(Section):
-    """`[terminals]`: shells."""
-
     host: bool | None = None
     """Whether admins may open shells outside of any cage. Absent: yes in user mode, no in system mode."""
 
@@ -217,7 +205,6 @@ class Config(Section):
 
     @property
     def insecure(self) -> bool:
-        """Whether authentication is off."""
         return self.auth.mode == "insecure"
 
 
@@ -227,8 +214,6 @@ LATER: dict[tuple[int | str, ...], str] = {("auth", "sharedsso"): "shared sign-o
 
 @dataclass(frozen=True, slots=True)
 class KeyDoc:
-    """One key as the documentation shows it."""
-
     section: str
     key: str
     type: str

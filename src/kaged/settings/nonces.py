@@ -20,9 +20,7 @@ CREDENTIAL_NAME = "sidecar-nonce"
 MIN_CHARS = 32
 MAX_CHARS = 512
 _HOW = "make one with: openssl rand -hex 32"
-_PLACEHOLDERS = (
-    "$(", "${", "openssl", "changeme", "change-me", "change_me", "replace", "example", "placeholder",
-)  # fmt: skip
+_PLACEHOLDERS = ("$(", "${", "openssl", "changeme", "change-me", "change_me", "replace", "example", "placeholder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +39,17 @@ class Nonces:
 
 @dataclass(slots=True)
 class Source:
-    """Where a running daemon's nonces come from, to be read again. `environ` has what the nonce may come from, as it
-    was at the start or, once read again, as the env file has it now."""
+    """Where a running daemon's nonces come from, to be read again. `environ` is as at the start, or as last read."""
 
     environ: Mapping[str, str] = field(repr=False)
     env_file: Path
     required: bool
+    nonces: Nonces = field(default_factory=Nonces)
 
     def read(self) -> Nonces:
         """The nonces as `environ` says. Raises ConfigError."""
-        return read_nonces(self.environ, required=self.required, env_file=self.env_file)
+        self.nonces = read_nonces(self.environ, required=self.required, env_file=self.env_file)
+        return self.nonces
 
     def reread(self) -> Nonces:
         """The nonces as the files say now. Raises ConfigError, and then nothing has changed."""
@@ -61,9 +60,9 @@ class Source:
                 how = f"put {CURRENT} there, or change it where the service has it and restart kaged"
                 raise ConfigError(f"{self.env_file}: does not have the nonce that kaged was started with; {how}")
             environ |= {name: given.get(name, "") for name in (CURRENT, PREVIOUS)}
-        found = read_nonces(environ, required=self.required, env_file=self.env_file)
+        self.nonces = read_nonces(environ, required=self.required, env_file=self.env_file)
         self.environ = environ
-        return found
+        return self.nonces
 
 
 @dataclass(frozen=True, slots=True)

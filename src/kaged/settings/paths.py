@@ -1,9 +1,9 @@
-"""Every path the daemon and the CLI use, worked out once from mode, environment and configuration; and where the daemon
-listens: `host:port`, `[v6]:port` or `unix:/path`."""
+"""Every path the daemon and the CLI use, worked out once; and where the daemon listens."""
 
 import ipaddress
 import os
 import pwd
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,8 +31,7 @@ class _In:
         return folder / self.name
 
 
-BY_HAND = "kaged was stopped by hand while this ran."
-"""What `left_file` holds after `kaged stop` or Ctrl-C."""
+BY_HAND = "kaged was stopped by hand while this ran."  # What `left_file` holds after `kaged stop` or Ctrl-C
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,6 @@ class Paths:
 
     @property
     def config_dir(self) -> Path:
-        """Folder of config.toml, local.toml and env."""
         return self.config_file.parent
 
     local_file = _In("config_dir", "local.toml")  # What belongs to this machine's operator: aliases and providers
@@ -71,6 +69,14 @@ def _folder(environ: Mapping[str, str], name: str) -> Path | None:
     return path if path.is_absolute() else None
 
 
+def account_name(uid: int) -> str:
+    """The account's name, or its number when it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 def user_home(environ: Mapping[str, str]) -> Path:
     """The account's home directory: `$HOME` when absolute, else the account's entry."""
     if home := _folder(environ, "HOME"):
@@ -82,8 +88,7 @@ def user_home(environ: Mapping[str, str]) -> Path:
 
 
 def choose_mode(flag: str | None, environ: Mapping[str, str], root: Path) -> Mode:
-    """The mode: `--mode`, else `KAGED_MODE`, else what this account has. Raises ConfigError. That is system mode when
-    it owns the system home and a system configuration exists."""
+    """`--mode`, else `KAGED_MODE`, else system for the owner of a configured system home. Raises ConfigError."""
     for name, value in (("--mode", flag), ("KAGED_MODE", environ.get("KAGED_MODE"))):
         if value in ("user", "system"):
             return "user" if value == "user" else "system"
@@ -109,15 +114,13 @@ def choose_file(flag: Path | None, mode: Mode, environ: Mapping[str, str], root:
 
 
 def default_home(mode: Mode, environ: Mapping[str, str], root: Path) -> Path:
-    """The home when nothing names one."""
     if mode == "system":
         return root / SYSTEM_HOME
     return (_folder(environ, "XDG_DATA_HOME") or user_home(environ) / ".local/share") / "kaged"
 
 
 def runtime_dir(mode: Mode, environ: Mapping[str, str], home: Path, root: Path) -> Path:
-    """Folder of sockets: systemd's RuntimeDirectory in system mode, `$XDG_RUNTIME_DIR/kaged` in user mode. Raises
-    ConfigError when the socket names in it would be too long for the kernel."""
+    """Folder of sockets: `RUNTIME_DIRECTORY` or `$XDG_RUNTIME_DIR/kaged`. ConfigError when too long for the kernel."""
     if mode == "system":
         given = Path(environ.get("RUNTIME_DIRECTORY", "").split(":")[0])
         runtime = given if given.is_absolute() else root / SYSTEM_RUNTIME
@@ -131,8 +134,7 @@ def runtime_dir(mode: Mode, environ: Mapping[str, str], home: Path, root: Path) 
 
 
 def find_runtime(mode: Mode, file: Path, environ: Mapping[str, str], root: Path) -> Path:
-    """The runtime folder of the daemon that `file` configures, without checking the rest of the file. For clients:
-    quick, and it works while the configuration has mistakes elsewhere."""
+    """The runtime folder for `file`, found quickly and without checking the rest of it (for clients)."""
     home = Path(environ.get("KAGED_HOME", ""))
     if not environ.get("KAGED_HOME") and mode == "user" and not environ.get("XDG_RUNTIME_DIR"):
         home = _home_in(file)
@@ -152,8 +154,7 @@ def read_text(path: Path) -> str | None:
 
 
 def write_private(path: Path, text: str, *, like: os.stat_result | None = None) -> None:
-    """Replace `path` in one step, on disk, by a file that only this account can read, or that has the owner and mode of
-    `like`. Raises OSError."""
+    """Replace `path` in one step, on disk, with mode 0600, or with the owner and mode of `like`. Raises OSError."""
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -257,7 +258,4 @@ def _is_address(host: str, version: int) -> bool:
 def _is_host(host: str) -> bool:
     if host.replace(".", "").isdigit():
         return _is_address(host, 4)
-    labels = host.split(".")
-    return len(host) <= 253 and all(
-        0 < len(label) <= 63 and label.isascii() and label.replace("-", "a").isalnum() for label in labels
-    )
+    return len(host) <= 253 and bool(re.fullmatch(r"[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*", host))

@@ -1,5 +1,4 @@
-"""Read TOML files with the line of each key, which `tomllib` forgets; turn pydantic's errors into sentences that say
-what is wrong and what is allowed."""
+"""TOML files with the line of each key; pydantic's errors as sentences that say what is allowed."""
 
 import re
 import tomllib
@@ -30,15 +29,12 @@ _CLOSINGS = ("", "]", "]]", "]]]")  # What makes a statement whole: nothing, or 
 
 @dataclass(frozen=True)
 class Document:
-    """A TOML file's name, values and text."""
-
     name: str
     values: dict[str, Any] = field(default_factory=dict)
     text: str = ""
 
     @cached_property
     def lines(self) -> Mapping[Key, int]:
-        """`key_lines` of the text."""
         return key_lines(self.text)
 
     def place(self, loc: Key) -> str:
@@ -148,7 +144,6 @@ def sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as short text for a message."""
     text = "true" if value is True else "false" if value is False else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
 
@@ -181,11 +176,9 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def collect(
-    error: ValidationError, model: type[BaseModel], place: Callable[[Key], str],
-    later: Mapping[Key, str] = {},
-) -> list[str]:  # fmt: skip
-    """One line per problem: `place(loc)` gives its beginning, `file:line: key`. `later` has the keys of the public
-    design that this version refuses, with what they stand for."""
+    error: ValidationError, model: type[BaseModel], place: Callable[[Key], str], later: Mapping[Key, str] = {}
+) -> list[str]:
+    """One line per problem, begun with `place(loc)`; `later`: refused keys of the public design, and their meaning."""
     lines = []
     for each in error.errors(include_url=False):
         loc = tuple(part for part in each["loc"] if part != "[key]")

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from kaged.sidecars.headers import HEADERS
-from kaged.sidecars.values import DERIVED, FIELDS, derived
+from kaged.sidecars.values import DERIVED, FIELDS, HEADERS, derived
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _PART = re.compile(r"<<file ([\w./-]+)>>\n")
@@ -58,15 +57,13 @@ def needs(recipe: Recipe) -> list[str]:
 
 
 def render(recipe: Recipe, values: Mapping[str, str], fresh: Callable[[str], str]) -> list[File]:
-    """The files of `recipe` with checked `values`; `fresh` makes a secret for a slot of that name. Raises ValueError
-    when the values do not go together."""
+    """The files, with checked `values` and `fresh` secrets for slots. ValueError when values do not go together."""
     filled = {**HEADERS, **values, **derived(values)}
     return [File(path, _fill(text, filled, fresh), _secret(text)) for path, text in _templates(recipe).items()]
 
 
 def examples(**other: str) -> list[File]:
-    """`examples/deployment`: every template with the example values, or `other` ones in their place, and every variant
-    beside the others."""
+    """`examples/deployment`: every template and variant, with the example values or `other` ones."""
     values = {name: field.example for name, field in FIELDS.items()} | other
     filled = {**HEADERS, **values, **derived(values)}
     first = {recipe.folder: recipe for variants in RECIPES.values() for recipe in reversed([*variants.values()])}

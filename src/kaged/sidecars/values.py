@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+HEADERS: Mapping[str, str] = {
+    "NONCE_HEADER": "X-Kaged-Auth-Nonce", "ID_HEADER": "X-Kaged-User-Id", "EMAIL_HEADER": "X-Kaged-User-Email",
+    "NAME_HEADER": "X-Kaged-User-Name", "GROUPS_HEADER": "X-Kaged-User-Groups",
+}  # fmt: skip
+"""Name in a template, and the contract's header (ADR-0007). The last is reserved: stripped always, set never."""
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = rf"(?:{_LABEL}\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])"
 _PORT = r":[1-9][0-9]{0,4}"
@@ -15,8 +20,7 @@ _PATH = r"(?:/[A-Za-z0-9_-]+)*/?"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One value: its name, what it is, the example of `examples/deployment`, and its rule: a pattern, and in words what
-    is allowed."""
+    """One value: name, meaning, example (of `examples/deployment`), and its rule: a pattern, and that in words."""
 
     name: str
     meaning: str

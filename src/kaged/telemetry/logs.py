@@ -80,9 +80,8 @@ class Telemetry:
 
 
 def configure(target: str = "stderr", level: str = "info", *, stream: TextIO | None = None) -> Telemetry:
-    """Send every log line of this process to `target`: `stderr` or `file:/absolute/path`. A file is created 0600 and
-    reopened when it is moved away. `stream` replaces stderr (tests). Raises ConfigError when the file cannot be
-    opened."""
+    """Send every log line to `target`: `stderr`, or `file:/absolute/path` (created 0600, reopened when moved away).
+    `stream` replaces stderr (tests). Raises ConfigError when the file cannot be opened."""
     if target == "stderr":
         out = sys.stderr if stream is None else stream
         handler: logging.Handler = logging.StreamHandler(out)
@@ -108,8 +107,7 @@ class _Door(logging.handlers.QueueHandler):
 
     def __init__(self, waiting: "queue.Queue[Any]", *, traces: bool) -> None:
         super().__init__(waiting)
-        self._waiting = waiting
-        self._traces = traces
+        self._waiting, self._traces = waiting, traces
         self.dropped = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:

@@ -17,13 +17,10 @@ from kaged.terminals import wire
 from kaged.terminals.store import Terminal, TerminalStore
 from kaged.terminals.wire import Finish, Flow, Jump, Send, Step, Wait, paused
 
-MAX_INPUT = 4 * 1024 * 1024
-"""Bytes typed or pasted that may wait for the program to read them."""
+MAX_INPUT = 4 * 1024 * 1024  # Bytes typed or pasted that may wait for the program to read them
 MAX_CONTROLS = 100
-NORMAL, UNSUPPORTED, POLICY, TOO_BIG = 1000, 1003, 1008, 1009
-"""WebSocket close codes."""
-READ_ONLY = wire.control(read_only=True)
-"""Answers whatever a client sends that may only look on."""
+NORMAL, UNSUPPORTED, POLICY, TOO_BIG = 1000, 1003, 1008, 1009  # WebSocket close codes
+READ_ONLY = wire.control(read_only=True)  # Answers whatever a client sends that may only look on
 log = logging.getLogger(__name__)
 
 
@@ -44,20 +41,16 @@ class Live:
         self.output: Ring | Nothing = process.stream if process else Nothing(after)
         self.process = process
         self.size = wire.Resize(terminal.cols, terminal.rows)
-        self.end = end
-        """Set when no more output is waited for."""
-        self.dropped = False
+        self.end = end  # Set when no more output is waited for
         self.clients: set[TerminalLink] = set()
         self._typist: TerminalLink | None = None
-        self._paused = False
+        self._paused = self.dropped = False
 
     def join(self, client: "TerminalLink") -> None:
-        """A client attaches."""
         self.clients.add(client)
         self.pace()
 
     def leave(self, client: "TerminalLink") -> None:
-        """A client is gone, for whatever reason."""
         self.clients.discard(client)
         if self._typist is client:
             self._typist = None
@@ -72,7 +65,6 @@ class Live:
             self.wake()
 
     def ended(self, end: Exit) -> None:
-        """The shell has ended; its output is complete."""
         self.end = end
         self.wake()
 
@@ -82,7 +74,6 @@ class Live:
         self.ended(self.end or end)
 
     def wake(self) -> None:
-        """Let every client look again."""
         for client in self.clients:
             client.wake()
 
@@ -108,7 +99,6 @@ class Live:
         return True
 
     def typing(self, client: "TerminalLink") -> None:
-        """Tell everyone when another client begins to type."""
         if self._typist is client:
             return
         self._typist = client
@@ -116,7 +106,6 @@ class Live:
             each.tell(wire.control(writer={"name": client.name, "you": each is client}))
 
     def tell_others(self, client: "TerminalLink", frame: bytes) -> None:
-        """A control for everyone but `client`."""
         for each in self.clients:
             if each is not client:
                 each.tell(frame)
@@ -127,8 +116,7 @@ class _Over(Exception):
 
     def __init__(self, code: int | None, reason: str = "") -> None:
         super().__init__(reason)
-        self.code = code
-        self.reason = reason
+        self.code, self.reason = code, reason
 
 
 class TerminalLink:
@@ -139,9 +127,7 @@ class TerminalLink:
     ) -> None:
         self.name, self.writes = name, writes
         self.flow = Flow(after, live.output.start, live.output.head)
-        self._tid = tid
-        self._live = live
-        self._store = store
+        self._tid, self._live, self._store = tid, live, store
         self._changed = asyncio.Event()
         self._controls: deque[bytes] = deque(maxlen=MAX_CONTROLS)
         self._input: asyncio.Queue[bytes] = asyncio.Queue()
@@ -149,7 +135,6 @@ class TerminalLink:
         self._clock = asyncio.get_running_loop().time
 
     def wake(self) -> None:
-        """Something changed: output, the end, or the window."""
         self._changed.set()
 
     def tell(self, frame: bytes) -> None:
@@ -158,9 +143,8 @@ class TerminalLink:
         self._changed.set()
 
     async def serve(self, receive: Receive, send: Sender) -> None:
-        """Move bytes both ways over an accepted socket until the client leaves or the terminal has ended. `receive` and
-        `send` are ASGI's. Sends the close itself unless the client is gone. Cancelling detaches; the terminal goes
-        on."""
+        """Move bytes both ways over an accepted socket (`receive` and `send` are ASGI's) until the client leaves or the
+        terminal has ended; closes it unless the client is gone. Cancelling detaches."""
         try:
             async with asyncio.TaskGroup() as group:
                 self._live.join(self)
@@ -192,7 +176,7 @@ class TerminalLink:
             if isinstance(step, Send):
                 _, data = output.read(self.flow.sent, step.size)
                 self.flow.took(len(data), self._clock())
-                await _put(send, wire.output(data))
+                await _put(send, wire.BYTES + data)
             elif isinstance(step, Wait):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(step.seconds):

@@ -24,18 +24,14 @@ from kaged.terminals.wire import clean_title
 
 __all__ = ["EnsureCage", "Terminal", "Terminals"]
 MAX_OPEN = 32
-MAX_EXITED = 16
-"""Ended terminals that are kept for reading; the oldest go first."""
-HANGUP_S = 1.0
-KILL_S = 5.0
-"""How long a closed terminal's programs have after SIGHUP, and after SIGKILL."""
-SCREEN = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
-"""What every client can show."""
+MAX_EXITED = 16  # Ended terminals that are kept for reading; the oldest go first
+HANGUP_S = 1.0  # How long a closed terminal's programs have after SIGHUP
+KILL_S = 5.0  # The same after SIGKILL, which follows
+SCREEN = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}  # What every client can show
 CAGE_SHELL = ("/bin/sh", "-c", "if command -v bash >/dev/null 2>&1; then exec bash -l; fi; exec sh -l")
 """bash where the cage has it, else sh."""
 CLOSED = Exit(None, signal.SIGKILL, "killed")
-EnsureCage = Callable[[str, str], Awaitable[str]]
-"""(project, session) → id of the session's cage, made if need be."""
+EnsureCage = Callable[[str, str], Awaitable[str]]  # (project, session) → id of the session's cage, made if need be
 log = logging.getLogger(__name__)
 
 
@@ -48,10 +44,7 @@ class Terminals:
         """`host` says whether terminals outside any cage are allowed at all."""
         self._store = TerminalStore(db)
         self.list, self.get = self._store.list, self._store.get
-        self._keeper = keeper
-        self._audit = audit
-        self._ensure_cage = ensure_cage
-        self._host = host
+        self._keeper, self._audit, self._ensure_cage, self._host = keeper, audit, ensure_cage, host
         self._lives: dict[str, Live] = {}
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._group = asyncio.TaskGroup()
@@ -68,19 +61,21 @@ class Terminals:
         await self._group.__aexit__(None, None, None)
 
     def host_allowed(self, actor: Actor) -> bool:
-        """Whether `actor` may open a terminal outside any cage."""
         return self._host and actor.is_admin
 
     async def create(
         self, kind: Kind, *, project: str | None, session: str | None, cols: int, rows: int, actor: Actor
     ) -> Terminal:
-        """Open a terminal of that size. `cage` needs project and session, and that the actor may work in them was
-        decided before; `host` needs neither. Raises `KagedError`: `forbidden` (audited), `bad_request`, `conflict` when
-        too many are open, and whatever keeps the cage or the shell from starting; then nothing is left behind.
-        Cancelling leaves either nothing or an open terminal in the list."""
+        """Open a terminal; that the actor may work in `project` and `session` (needed in a cage) was decided before.
+        Raises `KagedError`: `forbidden` (audited), `bad_request`, `conflict` when too many are open, and what keeps
+        cage or shell from starting; nothing is left then. Cancelling leaves nothing, or an open terminal."""
         tid = ids.new_ulid()
         await self._permit(kind, tid, actor)
-        cage = None if kind == "host" else await self._cage_of(project, session)
+        cage = None
+        if kind == "cage":
+            if project is None or session is None:
+                raise KagedError("bad_request", "A terminal in a cage needs `project` and `session`.")
+            cage = await self._ensure_cage(project, session)
         async with self._opening:
             title = await self._make_room(session)
             place = (kind, project, session, title, cols, rows)
@@ -97,9 +92,8 @@ class Terminals:
         return terminal
 
     async def attach(self, tid: str, *, after: int = 0, actor: Actor, writes: bool = True) -> TerminalLink:
-        """A link for one client that has the output before byte `after`; call its `serve`. Without `writes` it changes
-        nothing. Who may attach is decided before. Raises `KagedError`: `not_found`, `bad_request` for an offset that
-        the terminal has not reached."""
+        """A link, to `serve`, for one client that has the output before byte `after`. Without `writes` it changes
+        nothing; who may attach is decided before. KagedError: not_found, bad_request for an offset not reached yet."""
         terminal = await self._store.get(tid)
         live = await self._find(terminal)
         if live is None:
@@ -109,9 +103,8 @@ class Terminals:
         return TerminalLink(tid, live, self._store, after=after, name=name, writes=writes)
 
     async def close(self, tid: str, *, actor: Actor) -> None:
-        """End what runs in the terminal (SIGHUP, then SIGKILL), tell its clients, and forget it. Raises `KagedError`:
-        `not_found`; `conflict` when a program does not even end when killed, and `unavailable` when the disk fails; the
-        terminal stays in the list then."""
+        """SIGHUP, then SIGKILL; tell its clients; forget it. KagedError, and it stays in the list: `conflict` when a
+        program does not even end when killed, `unavailable` when the disk fails."""
         terminal = await self._store.get(tid)
         live = await self._find(terminal)
         if live is not None and live.process is not None:
@@ -142,11 +135,6 @@ class Terminals:
             await self._forget(terminal.id)
         taken = {each.title for each in terminals if each.session == session}
         return next(title for number in itertools.count(1) if (title := f"Shell {number}") not in taken)
-
-    async def _cage_of(self, project: str | None, session: str | None) -> str:
-        if project is None or session is None:
-            raise KagedError("bad_request", "A terminal in a cage needs `project` and `session`.")
-        return await self._ensure_cage(project, session)
 
     async def _start(self, terminal: Terminal, cage: str | None) -> Process:
         size = (terminal.cols, terminal.rows)

@@ -38,7 +38,6 @@ class TerminalStore:
         self._db = db
 
     async def add(self, terminal: Terminal) -> None:
-        """A new row."""
         values = tuple(getattr(terminal, name) for name in _COLUMNS.split(", "))
         marks = ", ".join("?" * len(values))
         await self._write(f"INSERT INTO terminals ({_COLUMNS}) VALUES ({marks})", *values)
@@ -51,22 +50,19 @@ class TerminalStore:
         return found[0]
 
     async def list(
-        self, *, session: str | None = None, only: Collection[str] | None = None, offset: int = 0,
-        limit: int | None = None,
-    ) -> list[Terminal]:  # fmt: skip
+        self, *, session: str | None = None, only: Collection[str] | None = None, offset: int = 0, limit: int = -1
+    ) -> list[Terminal]:
         """Terminals, newest first; of one session when it is named, `only` in cages of these projects."""
         where = "WHERE (?1 IS NULL OR session = ?1) AND "
         where += "(?4 IS NULL OR kind = 'cage' AND project IN (SELECT value FROM json_each(?4))) "
         where += "ORDER BY id DESC LIMIT ?2 OFFSET ?3"
-        values = (session, -1 if limit is None else limit, offset, None if only is None else json.dumps([*only]))
+        values = (session, limit, offset, None if only is None else json.dumps([*only]))
         return await self._db.read(lambda c: _select(c, where, values))
 
     async def resize(self, tid: str, cols: int, rows: int) -> None:
-        """Remember the size."""
         await self._write("UPDATE terminals SET cols = ?, rows = ? WHERE id = ?", cols, rows, tid)
 
     async def retitle(self, tid: str, title: str) -> None:
-        """Remember the title."""
         await self._write("UPDATE terminals SET title = ? WHERE id = ?", title, tid)
 
     async def exited(self, tid: str, exit_code: int | None) -> bool:
@@ -75,7 +71,6 @@ class TerminalStore:
         return await self._write(sql, exit_code, tid) > 0
 
     async def remove(self, tid: str) -> None:
-        """Forget a terminal; nothing happens when there is none."""
         await self._write("DELETE FROM terminals WHERE id = ?", tid)
 
     async def _write(self, sql: str, *values: object) -> int:

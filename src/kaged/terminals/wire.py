@@ -1,7 +1,6 @@
-"""`kaged.tty.v1`: its frames (one type byte, then bytes, a size, or JSON), and how much output goes to one client, and
-when. Pure: offsets and times in, decisions out. A client may have `WINDOW` unacknowledged bytes: that credit is what
-makes ^C feel instant on a slow line. When the terminal was quiet, output is sent at once; under load it is gathered
-for `GATHER_S` or `CHUNK`."""
+"""`kaged.tty.v1`: its frames (a type byte, then bytes, a size, or JSON), and when how much output goes to one client.
+Pure. A client may have `WINDOW` unacknowledged bytes: that credit makes ^C feel instant on a slow line. After quiet,
+output is sent at once; under load it is gathered for `GATHER_S` or `CHUNK`."""
 
 import struct
 from collections.abc import Iterable
@@ -17,11 +16,9 @@ MAX_SIZE = 1000
 MAX_CONTROL = 4096
 MAX_TITLE = 200
 WINDOW = 256 * 1024
-CHUNK = 64 * 1024
-"""Bytes of the largest frame. Clients acknowledge at least this often."""
+CHUNK = 64 * 1024  # Bytes of the largest frame. Clients acknowledge at least this often.
 GATHER_S = 0.004
-RESUME = WINDOW - CHUNK
-"""A paused source goes on when the best client is nearer to the head than this."""
+RESUME = WINDOW - CHUNK  # A paused source goes on when the best client is nearer to the head than this
 _SIZE = struct.Struct("!HH")
 _encode = msgspec.json.Encoder().encode
 
@@ -40,8 +37,7 @@ class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str | None = None
 
 
-Incoming = bytes | Resize | Control
-"""Bytes are what was typed or pasted."""
+Incoming = bytes | Resize | Control  # Bytes are what was typed or pasted
 _decode = msgspec.json.Decoder(Control).decode
 
 
@@ -74,11 +70,6 @@ def _read_control(frame: bytes) -> Incoming:
 def clean_title(title: str) -> str:
     """A title as one printable line of at most `MAX_TITLE` characters."""
     return "".join(each for each in title if each.isprintable())[:MAX_TITLE].strip()
-
-
-def output(data: bytes) -> bytes:
-    """Output bytes for a client."""
-    return BYTES + data
 
 
 def control(**body: Any) -> bytes:
@@ -118,8 +109,7 @@ class Flow:
     """Where one client stands: `sent` and `acked` are offsets, `acked <= sent`."""
 
     def __init__(self, after: int, start: int, head: int) -> None:
-        """A client that has everything before `after`; the ring holds `start` to `head`. Raises
-        `KagedError("bad_request")` when the terminal has not come that far."""
+        """A client that has all before `after`; the ring has `start` to `head`. KagedError for an `after` beyond."""
         if after > head:
             raise KagedError("bad_request", f"This terminal has put out {head} bytes: `after` is {after}.")
         self.first = Jump(max(after, start), max(0, start - after))
@@ -141,20 +131,17 @@ class Flow:
         self.sent = self.acked = jump.start
 
     def took(self, size: int, now: float) -> None:
-        """`size` bytes were handed to the client's socket."""
         self.sent += size
         self._flushed = now
 
     def ack(self, offset: int) -> None:
-        """The client has everything before `offset`; late and repeated acknowledgements change nothing. Raises
-        `KagedError("bad_request")` for bytes that were never sent."""
+        """The client has all before `offset`; late ones change nothing. KagedError for bytes that were never sent."""
         if offset > self.sent:
             raise KagedError("bad_request", f"Byte {offset} was not sent yet: it cannot be acknowledged.")
         self.acked = max(self.acked, offset)
 
 
 def paused(flows: Iterable[Flow], head: int, *, now_paused: bool) -> bool:
-    """Whether the source should rest: it never runs further ahead of the best client than a window. Without clients it
-    runs freely; clients behind the best one are left to the ring."""
+    """Whether the source should rest: it runs at most a window ahead of the best client, freely without clients."""
     best = max((flow.acked for flow in flows), default=head)
     return head - best >= (RESUME if now_paused else WINDOW)
