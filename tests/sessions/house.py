@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from kaged.agents.runner import AgentRunner
+from kaged.cage.cages import Cages
 from kaged.cage.client import KeeperClient
 from kaged.core.actors import Actor, Role
 from kaged.core.events import SHAPES, Event, Part, TextPart, ToolCallPart
-from kaged.daemon.cages import Cages
 from kaged.journal.journal import Journal
 from kaged.models.resolve import Models
 from kaged.models.types import Delta, Emit, Finished, ModelEvent, ModelRequest, Provider, Usage
@@ -167,6 +167,7 @@ class House:
             keeper=self.keeper,
             cages=Cages(loaded, {}, LocalFile(loaded.paths.local_file)),
             audit=self.audit,  # type: ignore[arg-type]
+            limits=loaded.config.limits,
             workspace=workspace,
         )
         self.sessions = Sessions(self.ports)

@@ -15,7 +15,7 @@ from kaged.models.types import Route
 from kaged.sessions import rows
 from kaged.sessions.attention import withdrawal
 from kaged.sessions.machine import RUN, RunInput, RunState, SessionInput, SessionState
-from kaged.sessions.types import Attention, Started
+from kaged.sessions.types import Attention
 
 WAITS = {"id": "w", "text": "later", "mode": "queue", "actor": "local", "at": ""}
 OUTCOMES = {RunInput.SUCCEED: "success", RunInput.FAIL: "failed", RunInput.CANCEL: "cancelled"}
@@ -106,22 +106,22 @@ class Driven:
     def message(self) -> None:
         """A message starts a run; an interrupted one before it ends, its questions are withdrawn."""
         found, asked = rows.get_session(self.connection, self.session), self.asked()
-        started = Started(self._name("run"), self._name("message"))
+        run, message = self._name("run"), self._name("message")
         events, close = withdrawal(asked, "A new message.", "local")
         if (lying := found.interrupted) is not None:
             events.append(_ended(lying.id, "cancelled"))
-        events.append(NewEvent("message.user", {"message_id": started.message_id, "text": "go", "actor": "local"}))
+        events.append(NewEvent("message.user", {"message_id": message, "text": "go", "actor": "local"}))
         about = {"agent": "primary", "model": "m", "provider": "p", "cage": "none"}
-        events.append(NewEvent("run.started", {"run_id": started.run_id, "message_id": started.message_id, **about}))
+        events.append(NewEvent("run.started", {"run_id": run, "message_id": message, **about}))
 
         def also(connection: apsw.Connection) -> None:
             close(connection)
             if lying is not None:
                 rows.move_run(connection, lying.id, RunInput.GIVE_UP)
-            rows.insert_run(connection, self.session, started, Route("m", "p", "m"))
+            rows.insert_run(connection, self.session, run, message, Route("m", "p", "m"))
 
         self._append(events, also)
-        self.run = started.run_id
+        self.run = run
 
     def give(self, given: RunInput, run: str = "") -> None:
         """One input of the run, with its event."""

@@ -8,6 +8,7 @@ from kaged.core import clock
 from kaged.core.errors import KagedError
 from kaged.core.events import Event
 from kaged.sessions.types import Attention
+from kaged.settings.model import Limits
 from sessions.house import ME, PROJECT, House, calls, says
 
 pytestmark = pytest.mark.cage
@@ -168,7 +169,7 @@ async def test_waiting_survives_a_crash_and_the_call_runs_once(house: House) -> 
     assert await house.sessions.recover() == [item.run_id]
     await waits_again(house, item)
     assert (await house.sessions.get(item.session)).state == "waiting"
-    assert [it.id for it in await house.sessions.open_attention()] == [item.id]
+    assert [it.id for it in await house.sessions.questions.all_open()] == [item.id]
     await answer(house, item, "approve once")
     assert out(house) == "once\n"
     await house.restart()
@@ -190,7 +191,7 @@ async def test_an_answer_that_was_stored_before_the_crash_is_acted_upon_once(hou
 
 
 async def test_an_approval_that_expires_is_told_to_the_agent(house: House) -> None:
-    object.__setattr__(house.ports, "approval_s", 0.05)
+    object.__setattr__(house.ports, "limits", Limits.model_construct(**dict(house.ports.limits) | {"approval_s": 0.05}))
     item = await asked(house, RUN)
     await house.ended(item.session, item.run_id)
     assert out(house) == ""
@@ -201,7 +202,7 @@ async def test_an_approval_that_expires_is_told_to_the_agent(house: House) -> No
 
 async def test_with_the_clock_held_an_answer_a_moment_too_late_is_refused(house: House) -> None:
     item = await asked(house, RUN)
-    due = clock.now() + house.ports.approval_s
+    due = clock.now() + house.ports.limits.approval_s
     with clock.frozen(lambda: due + 60):
         error = await refused(house, item)
         assert (error.code, "expired at" in error.message) == ("conflict", True)
@@ -239,7 +240,7 @@ async def test_of_all_that_waits_the_most_dangerous_comes_first(house: House) ->
         await house.sessions.post_message(session, "go", actor=ME)
         ids.append((await house.until(session, "attention.required")).data["attention_id"])
     worst, hidden = ids.pop(24), ids.pop(-1)
-    waiting = await house.sessions.open_attention()
+    waiting = await house.sessions.questions.all_open()
     assert [it.id for it in waiting] == [worst, hidden, *ids]
     assert "takes more rights" in waiting[0].about["risk"]["words"]
     house.script.add(*[says("ok")] * len(waiting))

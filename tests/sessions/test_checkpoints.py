@@ -218,8 +218,8 @@ async def test_a_named_one_can_hold_ignored_files(house: House) -> None:
     assert (named.name, named.ignored) == ("with build", True)
     (project / "build" / "o").write_text("2\n")
     diff = await house.sessions.checkpoints.diff(found, named.id, "now")
-    assert [(it.path, it.status, it.added, it.deleted) for it in diff.files] == [("build/o", "M", 1, 1)]
-    assert "-1\n+2\n" in diff.patch
+    assert diff["files"] == [{"path": "build/o", "status": "M", "added": 1, "deleted": 1}]
+    assert "-1\n+2\n" in diff["patch"]
     done = await back(house, session, named.id, force=True)
     assert files(house)["build/o"] == "1\n"
     await back(house, session, done.undo)

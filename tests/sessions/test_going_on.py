@@ -10,13 +10,13 @@ from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent, Part, TextPart, ToolCallPart
 from kaged.models.types import Finished, ModelEvent, ModelRequest, UserMessage
 from kaged.sessions import recovery
-from kaged.sessions.types import Started
+from kaged.sessions.types import Sent
 from sessions.house import ME, House, calls, says, streams
 
 pytestmark = pytest.mark.cage
 
 
-async def in_stream(house: House) -> tuple[str, Started, str]:
+async def in_stream(house: House) -> tuple[str, Sent, str]:
     """A session whose daemon goes in mid-answer: its id, the run, the open message's id."""
     session = await house.session()
     house.script.add(streams(asyncio.Event(), "half"))
@@ -148,8 +148,8 @@ async def test_a_question_stays_and_the_run_waits_on(house: House, answered: boo
     async with house.away():
         pass
     if answered:  # the answer was stored and the daemon died before the run heard of it
-        item = await house.sessions._questions.get(session, asked)
-        await house.sessions._questions.answer(item, "that", "local")
+        item = await house.sessions.questions.get(session, asked)
+        await house.sessions.questions.answer(item, "that", "local")
     await house.sessions.recover()
     if not answered:
         assert (await house.until(session, "session.updated", 2)).data == {"state": "waiting"}

@@ -12,7 +12,8 @@ from kaged.models.types import ToolMessage, UserMessage
 from kaged.sessions import rows
 from kaged.sessions.inbox import moved
 from kaged.sessions.queue import MOST
-from kaged.sessions.types import Change, RunLimits, Waiting
+from kaged.sessions.types import Change, Waiting
+from kaged.settings.model import Limits
 from sessions.house import ME, House, calls, says, streams
 
 pytestmark = pytest.mark.cage
@@ -30,7 +31,7 @@ async def busy(house: House, session: str | None = None) -> str:
 
 def limited(house: House, runs: int, per_project: int = 100) -> None:
     """The house's limits from now on."""
-    object.__setattr__(house.ports, "run_limits", RunLimits(runs, per_project))
+    object.__setattr__(house.ports, "limits", Limits(runs=runs, runs_per_project=per_project))
 
 
 async def said(house: House, session: str) -> list[str]:
@@ -113,8 +114,8 @@ async def test_what_waits_is_edited_moved_and_withdrawn(house: House) -> None:
     session = await busy(house)
     sent = [await house.sessions.post_message(session, text, actor=ME) for text in "abc"]
     a, b, c = (one.message_id for one in sent)
-    await house.sessions.edit_message(session, b, Change(text="B", mode="steer"), actor=ME)
-    await house.sessions.edit_message(session, c, Change(move=True, before=a), actor=ME)
+    await house.sessions.queues.edit(session, b, Change(text="B", mode="steer"), ME)
+    await house.sessions.queues.edit(session, c, Change(move=True, before=a), ME)
     found = await house.sessions.get(session)
     assert [(item.text, item.mode) for item in found.queue] == [("c", "queue"), ("a", "queue"), ("B", "steer")]
     await house.sessions.queues.withdraw(session, a, ME)
@@ -124,12 +125,12 @@ async def test_what_waits_is_edited_moved_and_withdrawn(house: House) -> None:
         await house.sessions.queues.withdraw(session, a, ME)
     assert gone.value.code == "not_found"
     with pytest.raises(KagedError) as nowhere:
-        await house.sessions.edit_message(session, b, Change(move=True, before="X"), actor=ME)
+        await house.sessions.queues.edit(session, b, Change(move=True, before="X"), ME)
     assert nowhere.value.code == "not_found"
     await house.sessions.interrupt(session, actor=ME)
     first = (await house.events(session, "message.user"))[0].data["message_id"]
     with pytest.raises(KagedError) as told:
-        await house.sessions.edit_message(session, first, Change(text="x"), actor=ME)
+        await house.sessions.queues.edit(session, first, Change(text="x"), ME)
     assert "has this message already" in told.value.message
 
 

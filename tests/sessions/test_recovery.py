@@ -10,7 +10,7 @@ from kaged.agents.stream import end_event
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent, TextPart, ToolCallPart
 from kaged.models.types import AssistantMessage, ToolMessage, UserMessage
-from kaged.sessions.types import Started
+from kaged.sessions.types import Sent
 from sessions.house import ME, House, calls, says, streams
 
 pytestmark = pytest.mark.cage
@@ -216,7 +216,7 @@ async def test_a_write_that_had_begun_is_not_repeated(house: House) -> None:
     assert not (house.project_dir / "a.txt").exists()
 
 
-async def killed_in_stream(house: House) -> tuple[str, Started, str]:
+async def killed_in_stream(house: House) -> tuple[str, Sent, str]:
     """A session whose run was interrupted in mid-answer: its id, the run, the open message's id."""
     session = await house.session()
     begun = asyncio.Event()

@@ -1,11 +1,12 @@
 """The sums over the network events of a project's sessions."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from kaged.core.events import NewEvent
-from kaged.sessions.seen import _SEEN, LEARN, Seen, seen
+from kaged.sessions.seen import _SEEN, LEARN, seen
 from sessions.house import House
 
 pytestmark = pytest.mark.cage
@@ -22,9 +23,9 @@ def denied(host: str = "evil.example.org", count: int = 1, **more: Any) -> NewEv
     return NewEvent("network.denied", data | {"reason": "no rule allows it", "count": count} | more)
 
 
-async def of(house: House, project: str = "demo") -> dict[tuple[str, int], Seen]:
+async def of(house: House, project: str = "demo") -> dict[tuple[str, int], SimpleNamespace]:
     found = await house.db.read(lambda c: seen(c, project))
-    return {(host.host, host.port): host for host in found}
+    return {(host["host"], host["port"]): SimpleNamespace(**host) for host in found}
 
 
 async def test_connections_and_denials_are_summed_over_sessions(house: House) -> None:

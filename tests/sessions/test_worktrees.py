@@ -61,7 +61,7 @@ async def test_several_agents_work_on_one_repository_at_once(house: House) -> No
     assert (state.ahead, state.changes.names) == (0, ["c"])
     await house.restart()
     for session in (one, two):
-        merged = await house.sessions.worktrees.merge(session, actor=ME)
+        merged = await house.sessions.worktrees.act(session, "merge", ME, message=session.title)
         assert (merged.ahead, merged.unkept, merged.changes.count) == (0, 0, 0)
     assert git(house.project_dir, "status", "--short") == ""
     assert sorted(p.name for p in house.project_dir.iterdir() if p.name[0] != ".") == ["a", "b", "c"]
@@ -74,30 +74,30 @@ async def test_a_conflict_or_a_file_in_the_way_changes_nothing(house: House) -> 
     session = await apart(house, "sed -i s/2/two/ a; echo own > new")
     (house.project_dir / "a").write_text("1\nzwei\n3\n")
     with pytest.raises(KagedError, match="stand in the way") as refused:
-        await house.sessions.worktrees.merge(session, actor=ME)
+        await house.sessions.worktrees.act(session, "merge", ME, message=session.title)
     assert refused.value.details == {"blocked": {"count": 1, "names": ["a"]}}
     git(house.project_dir, "commit", "-qam", "zwei")
     head = git(house.project_dir, "rev-parse", "HEAD")
     with pytest.raises(KagedError, match="changed the same lines") as refused:
-        await house.sessions.worktrees.merge(session, actor=ME)
+        await house.sessions.worktrees.act(session, "merge", ME, message=session.title)
     assert refused.value.details == {"conflicts": {"count": 1, "names": ["a"]}}
     git(house.project_dir, "reset", "-q", "--hard", "HEAD^")
     (house.project_dir / "new").write_text("the operator's\n")
     with pytest.raises(KagedError, match="stand in the way") as refused:
-        await house.sessions.worktrees.merge(session, actor=ME)
+        await house.sessions.worktrees.act(session, "merge", ME, message=session.title)
     assert refused.value.details == {"blocked": {"count": 1, "names": ["new"]}}
     assert (house.project_dir / "new").read_text() == "the operator's\n"
     assert git(house.project_dir, "status", "--short") == "?? new"
     git(house.project_dir, "checkout", "-q", head)
     with pytest.raises(KagedError, match="on no branch"):
-        await house.sessions.worktrees.merge(session, actor=ME)
+        await house.sessions.worktrees.act(session, "merge", ME, message=session.title)
 
 
 async def test_ignored_files_of_the_project_survive_a_merge(house: House) -> None:
     (house.project_dir / "build").write_text("mine\n")
     session = await apart(house, "echo x > build; git add -f build; git commit -qm build")
     with pytest.raises(KagedError, match="stand in the way"):
-        await house.sessions.worktrees.merge(session, actor=ME)
+        await house.sessions.worktrees.act(session, "merge", ME, message=session.title)
     assert (house.project_dir / "build").read_text() == "mine\n"
 
 
@@ -105,8 +105,8 @@ async def test_work_is_kept_as_a_branch_or_discarded_and_got_back(house: House) 
     session = await apart(house, "echo own > new")
     for name in ("-x", "a..b", "main"):
         with pytest.raises(KagedError, match="branch"):
-            await house.sessions.worktrees.keep(session, name, actor=ME)
-    kept = await house.sessions.worktrees.keep(session, "bread/rye", actor=ME)
+            await house.sessions.worktrees.act(session, "keep", ME, name=name, message=session.title)
+    kept = await house.sessions.worktrees.act(session, "keep", ME, name="bread/rye", message=session.title)
     assert (kept.ahead, kept.unkept) == (1, 0)
     assert git(house.project_dir, "show", "bread/rye:new") == "own"
     await run(house, session, "echo more > more")
@@ -130,7 +130,7 @@ async def test_archiving_asks_before_work_is_lost(house: House) -> None:
     assert git(house.project_dir, "branch", "--list", "kaged/*") == ""
     assert git(house.project_dir, "worktree", "list").count("\n") == 0
     merged = await apart(house, "echo own > new")
-    await house.sessions.worktrees.merge(merged, actor=ME)
+    await house.sessions.worktrees.act(merged, "merge", ME, message=merged.title)
     await house.sessions.archive(merged.id, actor=ME)
     assert not root(house, merged).exists()
 
@@ -189,7 +189,7 @@ async def test_what_the_cage_protects_does_not_come_with_a_merge(house: House) -
     taken += f"; git commit -qm evil; git update-index --skip-worktree {' '.join(names)}"
     session = await apart(house, f"{taken}; echo x > fine")
     with pytest.raises(KagedError, match="files that the cage protects") as refused:
-        await house.sessions.worktrees.merge(session, actor=ME)
+        await house.sessions.worktrees.act(session, "merge", ME, message=session.title)
     assert sorted(refused.value.details["blocked"]["names"]) == sorted(names)
     assert git(house.project_dir, "status", "--short") == "" and not (house.project_dir / "fine").exists()
 

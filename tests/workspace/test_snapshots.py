@@ -45,7 +45,7 @@ async def test_what_the_agent_must_not_see_is_in_no_snapshot_and_stays(client: K
         (root / "a").write_text("2\n")
         (root / "token").write_text("2\n")
         now = await snapshots.take(it, since=first.tree)
-        assert [entry.path for entry in (await snapshots.diff(it, first.tree, now.tree)).files] == ["a"]
+        assert [entry["path"] for entry in (await snapshots.diff(it, first.tree, now.tree))["files"]] == ["a"]
         await snapshots.move(it, now.tree, first.tree)
     assert [(root / name).read_text() for name in ("a", "token", "secret/key")] == ["1\n", "2\n", "1\n"]
     assert not (root / "missing").exists()
@@ -79,7 +79,7 @@ async def test_only_a_few_cages_stay_and_a_start_ends_those_left(client: KeeperC
 async def test_what_is_killed_says_so(client: KeeperClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     it = place(tmp_path / "project")
     monkeypatch.setattr(module, "LIMITS", replace(module.LIMITS, walltime_s=0.3))
-    monkeypatch.setattr(module, "script", lambda name: "import time; time.sleep(60)")
+    monkeypatch.setattr(module, "script", lambda: "import time; time.sleep(60)")
     async with Snapshots(client, tmp_path / "kept") as snapshots:
         with pytest.raises(KagedError, match=r"git did not come to an end \(walltime\)") as error:
             await snapshots.take(it)

@@ -54,7 +54,7 @@ async def make(services: Svc, actor: Caller, session: Found, body: NameBody) -> 
 @router.get("/checkpoints/diff", name="session.read")
 async def diff(services: Svc, actor: Caller, session: Found, a: Id, b: Id = "now") -> dict[str, Any]:
     """What is different in the files of checkpoint `b`, or `now`, against those of `a`."""
-    return whole(await services.sessions.checkpoints.diff(session, a, b))
+    return await services.sessions.checkpoints.diff(session, a, b)
 
 
 @router.post("/rollback", name="session.edit")
@@ -73,13 +73,14 @@ async def worktree(services: Svc, actor: Caller, session: Found) -> dict[str, An
 @router.post("/worktree/merge", name="session.edit")
 async def merge(services: Svc, actor: Caller, session: Found, body: Body) -> dict[str, Any]:
     """Merge its work into the branch that the project has checked out; a conflict, with the paths, or all of it."""
-    return whole(await services.sessions.worktrees.merge(session, actor=actor))
+    return whole(await services.sessions.worktrees.act(session, "merge", actor, message=session.title))
 
 
 @router.post("/worktree/branch", name="session.edit")
 async def branch(services: Svc, actor: Caller, session: Found, body: BranchBody) -> dict[str, Any]:
     """Keep its work as a branch of that name."""
-    return whole(await services.sessions.worktrees.keep(session, body.name, actor=actor))
+    worktrees = services.sessions.worktrees
+    return whole(await worktrees.act(session, "keep", actor, name=body.name, message=session.title))
 
 
 @router.post("/worktree/discard", name="session.edit")

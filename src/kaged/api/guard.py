@@ -11,7 +11,7 @@ from kaged.api.services import Services
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.identity.rights import LEAST, Standing
-from kaged.sessions.service import Session
+from kaged.sessions.types import Session
 from kaged.terminals.service import Terminal
 
 EVENTS, SESSION = "events", "session:"

@@ -1,6 +1,5 @@
 """Projects: load, list, look at, trust, forget; what an agent may reach, and what it reached or tried."""
 
-from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -149,11 +148,11 @@ async def get_network(services: Svc, actor: Caller, slug: str) -> dict[str, Any]
     spec = (await services.projects.get(slug)).spec
     mode, allow = (spec.primary.cage.net.mode, spec.primary.cage.net.allow) if spec else ("enforce", ())
     found = await services.db.read(lambda c: seen(c, slug))
-    learned = sorted(f"{host.host}:{host.port}" for host in found if host.learned)
+    learned = sorted(f"{host['host']}:{host['port']}" for host in found if host["learned"])
     return {
         "mode": mode,
         "allow": list(allow),
-        "seen": [{k: v for k, v in asdict(host).items() if k != "learned"} for host in found],
+        "seen": [{k: v for k, v in host.items() if k != "learned"} for host in found],
         "proposal": [*dict.fromkeys((*allow, *learned))],
     }
 

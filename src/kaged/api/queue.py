@@ -43,7 +43,7 @@ async def steer(services: Svc, actor: Caller, session: Found, body: SteerBody) -
 async def edit(services: Svc, actor: Caller, session: Found, mid: str, body: WaitingBody) -> dict[str, Any]:
     """Change a message that waits; a conflict once the agent has it."""
     change = Change(body.text, body.mode, "before" in body.model_fields_set, body.before)
-    return whole(await services.sessions.edit_message(session.id, mid, change, actor=actor))
+    return whole(await services.sessions.queues.edit(session.id, mid, change, actor))
 
 
 @router.delete(f"{_SESSION}/messages/{{mid}}", name="session.talk", status_code=204, tags=["sessions"])
@@ -56,7 +56,7 @@ async def withdraw(services: Svc, actor: Caller, session: Found, mid: str) -> No
 async def list_waiting(services: Svc, actor: Caller, page: Paged) -> dict[str, Any]:
     """Every open question of the projects that the caller may see, the riskiest first, then the oldest."""
     allows = services.identity.people.allows
-    found = [it for it in await services.sessions.open_attention() if allows(actor, "session.read", it.project)]
+    found = [it for it in await services.sessions.questions.all_open() if allows(actor, "session.read", it.project)]
     return page.of(found[page.offset : page.offset + page.limit + 1], attention_shape)
 
 
@@ -65,8 +65,9 @@ async def queue(services: Svc, actor: Caller) -> dict[str, Any]:
     """Runs at work, and sessions that wait for a free place, in their order; of projects that the caller may see. The
     limits, and how many run in all."""
     running, queued = await services.sessions.queues.look()
+    most = services.loaded.config.limits
     return {
-        "limits": whole(services.sessions.queues.limits),
+        "limits": {"runs": most.runs, "per_project": most.runs_per_project},
         "at_work": len(running),
         "running": [_row(it) for it in running if services.identity.people.allows(actor, "session.read", it.project)],
         "items": [_row(it) for it in queued if services.identity.people.allows(actor, "session.read", it.project)],

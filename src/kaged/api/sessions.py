@@ -13,9 +13,8 @@ from kaged.api.deps import Body, Caller, Paged, Svc, shown, whole
 from kaged.api.guard import Guarded
 from kaged.api.hub import frame
 from kaged.api.services import Services
-from kaged.sessions.service import Attention, Session
 from kaged.sessions.transcript import to_markdown
-from kaged.sessions.types import Mode
+from kaged.sessions.types import Attention, Mode, Session
 
 router = APIRouter(route_class=Guarded, prefix="/api/v1/projects/{slug}/sessions", tags=["sessions"])
 _MAX_WAIT_S = 30.0

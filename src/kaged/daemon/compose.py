@@ -14,13 +14,13 @@ import kaged
 from kaged.agents.runner import AgentRunner
 from kaged.api.services import Services, SystemPort
 from kaged.audit.log import Audit
+from kaged.cage.cages import Cages
 from kaged.cage.client import KeeperClient
 from kaged.cage.probe import ProbeReport
 from kaged.core import clock
 from kaged.core.actors import DAEMON
 from kaged.core.errors import KagedError
 from kaged.daemon import doctor
-from kaged.daemon.cages import Cages
 from kaged.daemon.gates import Listening
 from kaged.daemon.process import notify
 from kaged.daemon.reload import Reload
@@ -31,7 +31,6 @@ from kaged.models.resolve import Models
 from kaged.projects.service import Projects
 from kaged.sessions.ports import SessionPorts, Workspace
 from kaged.sessions.service import Sessions
-from kaged.sessions.types import RunLimits
 from kaged.settings.config import Loaded
 from kaged.settings.local import LocalFile
 from kaged.settings.nonces import Source
@@ -99,8 +98,7 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
             await workspace.worktrees.settle()
         ports = SessionPorts(
             db=db, journal=journal, projects=projects, models=models, runner=runner, keeper=keeper, cages=cages,
-            audit=audit, message_bytes=limits.message_bytes, workspace=workspace, approval_s=limits.approval_s,
-            run_limits=RunLimits(limits.runs, limits.runs_per_project),
+            audit=audit, limits=limits, workspace=workspace,
         )  # fmt: skip
         sessions = await stack.enter_async_context(Sessions(ports))
         ensure, host = partial(ensure_cage, sessions), loaded.config.terminals.host is True

@@ -34,11 +34,9 @@ class Journal:
         `KagedError("not_found")` when the session has no row, `KagedError("unavailable")` when nothing could be
         written, whatever `also` raises, and `ValueError` for an event type that does not exist. Cancelling may leave
         the events appended (and delivered), in whole or not at all. The events' data must not be changed afterwards."""
-        encoded = []
-        for event in events:
-            if event.type not in SHAPES:
-                raise ValueError(f"{event.type!r} is no event type")
-            encoded.append((event.type, event.data, _encode(event.data).decode()))
+        if unknown := [event.type for event in events if event.type not in SHAPES]:
+            raise ValueError(f"{unknown[0]!r} is no event type")
+        encoded = [(event.type, event.data, _encode(event.data).decode()) for event in events]
         entry = Entry(session, encoded, fence, also)
         if also is None:
             done = await self._db.write_batched(rows.append_batch, entry, on_commit=self._publish)
@@ -47,12 +45,10 @@ class Journal:
         return done.events
 
     async def read(self, session: str, *, after: int = 0, limit: int = 500, deltas: bool = True) -> list[Event]:
-        """The session's events after number `after`, oldest first, or those that are no `message.delta`; empty at its
-        end."""
+        """The session's events after number `after`, oldest first; `message.delta` only with `deltas`."""
         return await self._db.read(lambda c: rows.session_page(c, session, after, limit, deltas=deltas))
 
     async def head(self, session: str) -> int:
-        """Number of the session's last event; 0 when there is none."""
         return await self._db.read(lambda connection: rows.session_head(connection, session))
 
     async def read_lifecycle(self, after: int, limit: int) -> list[Event]:
@@ -60,13 +56,11 @@ class Journal:
         return await self._db.read(lambda connection: rows.lifecycle_page(connection, after, limit))
 
     async def commit_head(self) -> int:
-        """The last commit number of the whole journal."""
         return await self._db.read(rows.commit_head)
 
     def subscribe(self, channel: str, after: int) -> Subscription:
-        """Follow `session:<id>` by sequence number or `events` by commit number, from after `after`. The subscription
-        must be closed (it is a context manager). Raises `KagedError("bad_request")` for any other channel or a negative
-        `after`."""
+        """Follow `session:<id>` by sequence number or `events` by commit number, after `after`, until it is closed: a
+        context manager. Raises `KagedError("bad_request")` for another channel or a negative `after`."""
         if channel != EVENTS_CHANNEL and (channel[:8] != SESSION_PREFIX or channel == SESSION_PREFIX):
             raise KagedError("bad_request", "Channels are `session:<id>` and `events`.")
         if after < 0:
@@ -95,11 +89,9 @@ class Journal:
         so resuming stays exact; `text` becomes empty and `folded` true. Returns how many were folded: 0 when the
         message has not ended or was folded before. Cancelling leaves some deltas folded, which is as exact."""
         span = await self._db.read(lambda connection: rows.message_span(connection, session, message_id))
-        total = 0
+        fold, total = partial(rows.fold, session=session, message_id=message_id), 0
         for start in span[::FOLD_ROWS]:
-            end = min(start + FOLD_ROWS, span.stop)
-            work = partial(rows.fold, session=session, message_id=message_id, start=start, end=end)
-            total += await self._db.write(work)
+            total += await self._db.write(partial(fold, start=start, end=min(start + FOLD_ROWS, span.stop)))
         return total
 
     def _publish(self, done: Appended) -> None:

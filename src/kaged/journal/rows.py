@@ -84,10 +84,13 @@ def append_batch(connection: apsw.Connection, entries: Sequence[Entry]) -> list[
     heads: dict[str, int] = {}
     outcomes: list[Appended | KagedError] = []
     for entry in entries:
-        if (refusal := _refusal(entry, epochs, places)) is not None:
-            outcomes.append(refusal)
+        session, fence = entry.session, entry.fence
+        if fence is not None and epochs.get(fence.run_id) != fence.epoch:
+            outcomes.append(StaleEpoch(fence.run_id))
             continue
-        session = entry.session
+        if session not in places:
+            outcomes.append(KagedError("not_found", f"There is no session {session}.", {"session": session}))
+            continue
         seq, project = places[session]
         events = []
         for type_, data, text in entry.events:
@@ -118,14 +121,6 @@ def append_one(connection: apsw.Connection, entry: Entry) -> Appended:
 def _epochs(connection: apsw.Connection, runs: Iterable[str]) -> dict[str, int]:
     found = {run: connection.execute("SELECT epoch FROM runs WHERE id = ?", (run,)).get for run in runs}
     return {run: epoch for run, epoch in found.items() if epoch is not None}
-
-
-def _refusal(entry: Entry, epochs: dict[str, int], places: dict[str, list[Any]]) -> KagedError | None:
-    if entry.fence is not None and epochs.get(entry.fence.run_id) != entry.fence.epoch:
-        return StaleEpoch(entry.fence.run_id)
-    if entry.session not in places:
-        return KagedError("not_found", f"There is no session {entry.session}.", {"session": entry.session})
-    return None
 
 
 def _places(connection: apsw.Connection, sessions: Iterable[str]) -> dict[str, list[Any]]:

@@ -55,7 +55,6 @@ class Questions:
             await self._journal.append(item.session, [event], fence=fence, also=also)
 
     async def get(self, session: str, attention: str) -> Attention:
-        """One question. KagedError not_found."""
         return await self._db.read(lambda c: rows.get_attention(c, session, attention))
 
     async def of_call(self, session: str, call_id: str, kind: str) -> Attention | None:
@@ -67,7 +66,6 @@ class Questions:
         return sorted(await self._db.read(rows.open_questions), key=lambda item: (-item.risk, item.id))
 
     async def list_open(self, session: str) -> list[Attention]:
-        """The session's open questions."""
         return await self._db.read(lambda c: rows.list_attention(c, session, only_open=True))
 
     async def closed(self, item: Attention) -> Attention:
@@ -112,7 +110,6 @@ class Questions:
         return True
 
     def ring(self, items: Sequence[Attention]) -> None:
-        """Wake whoever waits for these."""
         for item in items:
             if item.id in self._bells:
                 self._bells[item.id].set()
@@ -146,11 +143,9 @@ class RunQuestions:
     of_sub_agent: bool = False
 
     async def ask(self, call_id: str, question: str, options: Sequence[str], *, kind: str = "ask") -> str:
-        """See `kaged.tools.base.AttentionPort.ask`."""
         return (await self._asked(call_id, kind, question, options, {})).answer or ""
 
     async def approval(self, call_id: str, question: str, about: dict[str, Any]) -> Said:
-        """See `kaged.agents.ports.RunAttention.approval`."""
         expiring = about | {"expires_at": clock.iso(clock.now() + self.expires_s)}
         item = await self._asked(call_id, "approval_gate", question, APPROVAL_OPTIONS, expiring)
         return Said(item.id, item.answer or "", item.resolved_by or "", dict(item.about))
@@ -175,7 +170,6 @@ class RunQuestions:
         return item
 
     async def withdraw(self, reason: str) -> list[str]:
-        """See `kaged.agents.ports.RunAttention.withdraw`."""
         items = await self.questions.list_open(self.session)
         if self.of_sub_agent:
             items = [item for item in items if item.run_id == self.fence.run_id]

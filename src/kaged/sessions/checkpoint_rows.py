@@ -1,31 +1,30 @@
 """The SQL of checkpoints. Runs on the storage room's threads, inside its transactions."""
 
+from dataclasses import asdict
+
 import apsw
 
 from kaged.core.errors import KagedError
 from kaged.sessions.machine import ACTIVE
+from kaged.sessions.rows import get_session, insert_row, require_still
 from kaged.sessions.types import Checkpoint
 
-KEPT = 200
-"""Automatic checkpoints of a session; older ones are dropped. Named ones stay."""
-_COLUMNS = "id, session, name, auto, run, call_id, seq, tree, after, ignored, files_changed, created_at, created_by"
-_SELECT = f"SELECT {_COLUMNS}, restoring FROM checkpoints"
+KEPT = 200  # automatic checkpoints of a session; older ones are dropped. Named ones stay.
+_SELECT = (
+    "SELECT id, session, name, auto, run, call_id, seq, tree, after, ignored, files_changed, created_at, created_by, "
+    "restoring FROM checkpoints"
+)
 
 
 def insert(connection: apsw.Connection, it: Checkpoint) -> None:
     """A new checkpoint, whose event is the next one of its session."""
     if it.restoring is not None:
         require_still(connection, it.session)
-        active = connection.execute(
-            f"SELECT 1 FROM sessions WHERE id = ? AND run_state IN ({', '.join('?' * len(ACTIVE))})",
-            (it.session, *ACTIVE),
-        )  # fmt: skip
-        if active.fetchone():
+        if get_session(connection, it.session).at_work:
             raise KagedError("conflict", "The agent has begun to work meanwhile; stop it first.")
-    given = (it.id, it.session, it.name, it.auto, it.run_id, it.call_id, it.session, it.tree, it.after, it.ignored)
-    values = "?, ?, ?, ?, ?, ?, (SELECT head + 1 FROM sessions WHERE id = ?), ?, ?, ?, ?, ?, ?, ?"
-    rest = (it.files_changed, it.created_at, it.created_by, it.restoring)
-    connection.execute(f"INSERT INTO checkpoints ({_COLUMNS}, restoring) VALUES ({values})", (*given, *rest))
+    head = connection.execute("SELECT head FROM sessions WHERE id = ?", (it.session,)).get
+    row = asdict(it) | {"seq": head + 1}
+    insert_row(connection, "checkpoints", run=row.pop("run_id"), **row)
     kept = "SELECT id FROM checkpoints WHERE session = ?1 AND auto IS NOT NULL ORDER BY id DESC LIMIT ?2"
     old = f"session = ?1 AND auto IS NOT NULL AND restoring IS NULL AND id NOT IN ({kept})"
     connection.execute(f"DELETE FROM checkpoints WHERE {old}", (it.session, KEPT))
@@ -49,19 +48,11 @@ def since(connection: apsw.Connection, it: Checkpoint) -> list[Checkpoint]:
 
 
 def page(connection: apsw.Connection, session: str, offset: int, limit: int) -> list[Checkpoint]:
-    """A session's checkpoints, newest first."""
     return _some(connection, "session = ? ORDER BY id DESC LIMIT ? OFFSET ?", session, limit, offset)
 
 
 def unfinished(connection: apsw.Connection) -> list[Checkpoint]:
-    """Those made for restores that have not ended."""
     return _some(connection, "restoring IS NOT NULL ORDER BY id")
-
-
-def require_still(connection: apsw.Connection, session: str) -> None:
-    """Raises KagedError conflict while something is being restored in the session."""
-    if _some(connection, "session = ? AND restoring IS NOT NULL", session):
-        raise KagedError("conflict", "A checkpoint is being restored in this session; wait for that.")
 
 
 def left_by(connection: apsw.Connection, session: str, tree: str, *, ignored: bool = False) -> None:
@@ -85,8 +76,7 @@ def trees(connection: apsw.Connection, project: str) -> list[str]:
 
 def at_work(connection: apsw.Connection, project: str, besides: str) -> list[str]:
     """Titles of other sessions whose agents work in the project's folder right now."""
-    marks = ", ".join("?" * len(ACTIVE))
-    where = f"project = ? AND id != ? AND workspace = 'project' AND run_state IN ({marks})"
+    where = f"project = ? AND id != ? AND workspace = 'project' AND run_state IN ({', '.join('?' * len(ACTIVE))})"
     rows = connection.execute(f"SELECT title FROM sessions WHERE {where}", (project, besides, *ACTIVE))
     return [row[0] for row in rows]
 

@@ -18,38 +18,28 @@ from kaged.core.tasks import until
 from kaged.journal.rows import Fence, StaleEpoch
 from kaged.projects.service import Project
 from kaged.sessions import checkpoint_rows as rows
-from kaged.sessions.machine import ACTIVE, SessionState
-from kaged.sessions.ports import SessionPorts, Workspace
-from kaged.sessions.rows import get_session
-from kaged.sessions.types import Auto, Checkpoint, Restored, Session
-from kaged.workspace.snapshots import LOOSE, Diff, Names, Place, Snapshot
+from kaged.sessions.machine import SessionState
+from kaged.sessions.ports import SessionPorts
+from kaged.sessions.rows import get_session, require_still
+from kaged.sessions.types import Auto, Checkpoint, Restored, Session, conflict
+from kaged.workspace.snapshots import LOOSE, Names, Place, Snapshot
 
 log = logging.getLogger(__name__)
 What = Literal["both", "conversation", "files"]
-NO_GIT = "Checkpoints and worktrees need git on this host; install it, and start kaged again."
-
-
-def workspace_of(ports: SessionPorts) -> Workspace:
-    """What git does here. KagedError conflict on a host without it."""
-    if ports.workspace is None:
-        raise KagedError("conflict", NO_GIT)
-    return ports.workspace
 
 
 def require_quiet(found: Session) -> None:
     """Raises KagedError conflict when a run of the session is going or lies interrupted, or when it is archived."""
     if found.state is SessionState.ARCHIVED:
-        raise KagedError("conflict", "This session is archived.", {"state": found.state})
+        raise conflict(found, "This session is archived.")
     if found.state is SessionState.QUEUED:
-        raise KagedError("conflict", "A message waits to start a run: withdraw it first.", {"state": found.state})
-    if found.run is not None and (found.run.state in ACTIVE or found.interrupted is not None):
+        raise conflict(found, "A message waits to start a run: withdraw it first.")
+    if found.at_work or found.interrupted is not None:
         what = "lies interrupted: resume or stop it" if found.interrupted else "is going: wait for its end, or stop it"
-        raise KagedError("conflict", f"A run of this session {what} first.", {"state": found.state})
+        raise conflict(found, f"A run of this session {what} first.")
 
 
 class Checkpoints:
-    """All checkpoints of this daemon."""
-
     def __init__(self, ports: SessionPorts) -> None:
         self._ports = ports
 
@@ -75,7 +65,7 @@ class Checkpoints:
     async def before_run(self, session: str, run_id: str, place: Place) -> None:
         """The checkpoint from which a run starts. Where none can be made the journal says so, and the run goes on.
         KagedError conflict while one is being restored."""
-        await self._ports.db.read(lambda c: rows.require_still(c, session))
+        await self._ports.db.read(lambda c: require_still(c, session))
         if self._ports.workspace is not None:
             try:
                 await self._make(session, place, "run", run_id=run_id)
@@ -101,21 +91,16 @@ class Checkpoints:
         await self._ports.journal.append(session, [event], fence=fence)
 
     async def list(self, session: str, *, offset: int, limit: int) -> Sequence[Checkpoint]:
-        """A session's checkpoints, newest first."""
         return await self._ports.db.read(lambda c: rows.page(c, session, offset, limit))
 
     async def get(self, session: str, checkpoint: str) -> Checkpoint:
-        """One checkpoint. KagedError not_found."""
         return await self._ports.db.read(lambda c: rows.get(c, session, checkpoint))
 
-    async def diff(self, found: Session, a: str, b: str) -> Diff:
+    async def diff(self, found: Session, a: str, b: str) -> dict[str, Any]:
         """What is different in the files of checkpoint `b`, or `now`."""
         one, place = await self.get(found.id, a), await self.place(found)
-        if b == "now":
-            after = (await self._take(place, ignored=one.ignored)).tree
-        else:
-            after = (await self.get(found.id, b)).tree
-        return await workspace_of(self._ports).snapshots.diff(place, one.tree, after)
+        other = await (self._take(place, ignored=one.ignored) if b == "now" else self.get(found.id, b))
+        return await self._ports.git.snapshots.diff(place, one.tree, other.tree)
 
     async def rollback(
         self, found: Session, checkpoint: str, what: What, *, force: bool = False, actor: Actor
@@ -163,22 +148,21 @@ class Checkpoints:
         chain = await self._ports.db.read(lambda c: rows.since(c, target))
         trees = [*(it.tree for it in chain[1:]), now.tree]
         pairs = [] if force else [(it.after, then) for it, then in zip(chain, trees, strict=True) if it.after != then]
-        snapshots = workspace_of(self._ports).snapshots
-        look = await snapshots.look(place, now.tree, target.tree, pairs, ignored=target.ignored)
-        if look.foreign.count:
-            text = f"Others have changed {_files(look.foreign)} since this checkpoint; restore anyway to overwrite that"
-            raise KagedError("conflict", f"{text}.", _paths("foreign", look.foreign))
-        if look.blocked.count:
-            text = f"{_files(look.blocked)} would be in the way, which no checkpoint holds: move that elsewhere first."
-            raise KagedError("conflict", text, _paths("blocked", look.blocked))
+        snapshots = self._ports.git.snapshots
+        foreign, blocked = await snapshots.look(place, now.tree, target.tree, pairs, ignored=target.ignored)
+        if foreign.count:
+            text = f"Others have changed {_files(foreign)} since this checkpoint; restore anyway to overwrite that"
+            raise KagedError("conflict", f"{text}.", _paths("foreign", foreign))
+        if blocked.count:
+            text = f"{_files(blocked)} would be in the way, which no checkpoint holds: move that elsewhere first."
+            raise KagedError("conflict", text, _paths("blocked", blocked))
 
     async def _carry_out(self, place: Place, target: Checkpoint, made: Checkpoint, what: str, actor: Actor) -> Restored:
         after, changed = made.tree, 0
         try:
             if what != "conversation":
-                snapshots = workspace_of(self._ports).snapshots
-                moved = await snapshots.move(place, made.tree, target.tree, ignored=target.ignored)
-                after, changed = moved.tree, moved.changed
+                snapshots = self._ports.git.snapshots
+                after, changed = await snapshots.move(place, made.tree, target.tree, ignored=target.ignored)
         except KagedError as error:
             if self._ports.keeper.closed.is_set():
                 raise  # The next start brings it to its end
@@ -203,10 +187,10 @@ class Checkpoints:
         return await self._ports.db.read(lambda c: rows.newest(c, session))
 
     async def _take(self, place: Place, *, ignored: bool = False, since: str | None = None) -> Snapshot:
-        now = await workspace_of(self._ports).snapshots.take(place, ignored=ignored, since=since)
+        now = await self._ports.git.snapshots.take(place, ignored=ignored, since=since)
         if now.loose > LOOSE:
             held = await self._ports.db.read(lambda c: rows.trees(c, place.slug))
-            workspace_of(self._ports).snapshots.pack(place, held)
+            self._ports.git.snapshots.pack(place, held)
         return now
 
     async def _make(self, session: str, place: Place, auto: Auto | None, **more: Any) -> Checkpoint:
@@ -226,9 +210,8 @@ class Checkpoints:
         data = {"checkpoint_id": made.id, "auto": auto, "tree": now.tree, "files_changed": now.changed, "actor": actor}
         given = {"name": name, "run_id": run_id, "call_id": call_id, "ignored": ignored, "left_out": now.left_out.names}
         event = NewEvent("checkpoint.created", data | {key: value for key, value in given.items() if value})
-        [stored] = await self._ports.journal.append(
-            session, [event], fence=fence, also=lambda c: rows.insert(c, made)
-        )  # fmt: skip
+        also = partial(rows.insert, it=made)
+        [stored] = await self._ports.journal.append(session, [event], fence=fence, also=also)
         return replace(made, seq=stored.seq)
 
 

@@ -5,20 +5,21 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 from kaged.agents.budget import Budget
-from kaged.agents.ports import AGENT, STOPPED, Prepared, RunContext, RunEnd
+from kaged.agents.ports import AGENT, STOPPED, Prepared, RunContext, RunEnd, RunInbox
 from kaged.agents.stopping import kill_commands
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
-from kaged.core.tasks import Rest, owned, until
-from kaged.journal.rows import Also, Fence, StaleEpoch
+from kaged.core.tasks import owned, until
+from kaged.journal.rows import Fence, StaleEpoch
 from kaged.sessions import rows
 from kaged.sessions.attention import Questions, RunQuestions
 from kaged.sessions.checkpoints import Checkpoints
-from kaged.sessions.delegation import Delegations, Stoppable
+from kaged.sessions.delegation import Delegations, Stoppable, finish
 from kaged.sessions.inbox import Inbox, NoInbox
 from kaged.sessions.machine import RunInput
 from kaged.sessions.ports import SessionPorts
@@ -27,8 +28,7 @@ from kaged.tools.base import CageSession, NotStored
 
 log = logging.getLogger(__name__)
 
-STORE_AGAIN_S = 2.0
-"""Time between two tries to store a run's end on a disk that refuses."""
+STORE_AGAIN_S = 2.0  # time between two tries to store a run's end on a disk that refuses
 
 
 class Executor:
@@ -82,27 +82,28 @@ class Executor:
         return self._agents.find(session, str(run_id))
 
     def run(self, session: str, run_id: str, epoch: int, actor: Actor, prepared: Prepared) -> RunContext:
-        """A stored run, to be started or followed."""
-        rest, cage = Rest(), self._cage(session, prepared)
-        asked = (session, prepared.project.slug, Fence(run_id, epoch))
-        questions = RunQuestions(self._questions, *asked, self._ports.approval_s, rest)
-        inbox = Inbox(self._ports.db, session, run_id)
-        of_run = (session, run_id, epoch, actor, prepared, cage, questions, inbox, self._agents)
-        run = RunContext(*of_run, _budget(AGENT, prepared, None), leaving=self._leaving, rest=rest)
-        return replace(run, checkpoints=self.checkpoints.of_run(run))
+        active, inbox = Stoppable(session, run_id), Inbox(self._ports.db, session, run_id)
+        return self._context(active, Fence(run_id, epoch), session, actor, prepared, inbox)
 
     def sub_run(
         self, sub: SubRun, actor: Actor, prepared: Prepared, *, above: Budget | None = None,
         active: Stoppable | None = None,
     ) -> RunContext:  # fmt: skip
-        """See `Carrier.sub_run`; to be worked on, or followed."""
-        active = active or Stoppable(sub.session)
-        asked = (sub.session, prepared.project.slug, Fence(sub.id, sub.epoch), self._ports.approval_s, active.rest)
-        run = RunContext(
-            sub.session, sub.id, sub.epoch, actor, prepared, self._cage(agent_cage(sub.session, sub.id), prepared),
-            RunQuestions(self._questions, *asked, of_sub_agent=True), NoInbox(), self._agents,
-            _budget(sub.agent, prepared, above), sub.agent, sub.parent, active.interrupt, self._leaving, active.rest,
-        )  # fmt: skip
+        """A sub-agent's stored run, to be worked on, or followed."""
+        of = active or Stoppable(sub.session), Fence(sub.id, sub.epoch), agent_cage(sub.session, sub.id)
+        return self._context(*of, actor, prepared, NoInbox(), above, sub.agent, sub.parent)
+
+    def _context(
+        self, active: Stoppable, fence: Fence, cage: str, actor: Actor, prepared: Prepared, inbox: RunInbox,
+        above: Budget | None = None, agent: str = AGENT, parent: str | None = None,
+    ) -> RunContext:  # fmt: skip
+        asked = (active.session, prepared.project.slug, fence, self._ports.limits.approval_s, active.rest)
+        questions = RunQuestions(self._questions, *asked, of_sub_agent=parent is not None)
+        most = prepared.agent.budget
+        budget = Budget(agent, None if most is None else most.tokens, above)
+        of = (active.session, fence.run_id, fence.epoch, actor, prepared, self._cage(cage, prepared), questions, inbox)
+        signs = (active.interrupt, self._leaving, active.rest)
+        run = RunContext(*of, self._agents, budget, agent, parent, *signs)
         return replace(run, checkpoints=self.checkpoints.of_run(run))
 
     def start(self, run: RunContext, *, fresh: bool) -> None:
@@ -123,7 +124,6 @@ class Executor:
             await asyncio.wait({task})
 
     def _cage(self, cage_id: str, prepared: Prepared) -> CageSession:
-        """A cage, made or not."""
         return CageSession(cage_id, self._ports.keeper, prepared.plan.root, prepared.plan)
 
     async def ensure_cage(self, cage_id: str, prepared: Prepared) -> CageSession:
@@ -134,8 +134,7 @@ class Executor:
         except KagedError as error:
             if error.code != "unavailable" or self._ports.keeper.closed.is_set():
                 raise
-            text = f"The cage cannot be made: {error.message}"
-            raise KagedError("conflict", text, error.details) from error
+            raise KagedError("conflict", f"The cage cannot be made: {error.message}", error.details) from error
         return self._cage(cage_id, prepared)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -214,24 +213,12 @@ class Executor:
 
     async def _pause(self, run: RunContext, reason: str) -> None:
         event = NewEvent("run.interrupted", {"run_id": run.run_id, "reason": reason})
-        await self._append(run, event, lambda c: rows.move_run(c, run.run_id, RunInput.CRASH))
-
-    async def _append(self, run: RunContext, event: NewEvent, also: Also) -> None:
+        also = partial(rows.move_run, run=run.run_id, given=RunInput.CRASH)
         await self._ports.journal.append(run.session, [event], fence=run.fence, also=also)
 
     async def _finish(self, run: RunContext, active: Stoppable, end: RunEnd) -> None:
-        await run.attention.withdraw("The run has ended.")
-        data: dict[str, Any] = {"run_id": run.run_id, "outcome": end.outcome, "reason": end.reason}
-        if end.outcome == "cancelled":
-            data["stopped"] = list(end.stopped)
-            if active.interrupted_by is not None:
-                data["actor"] = active.interrupted_by.id
-        outcome: Literal["failed", "ok"] = "failed" if end.outcome == "failed" else "ok"
-        details = {"session": run.session, "outcome": end.outcome, "stopped": list(end.stopped)}
-        await self._ports.audit.record(active.interrupted_by or run.actor, "run.end", run.run_id, outcome, details)
-        given = rows.GIVEN[end.outcome]
-        event = NewEvent("run.ended", data)
-        await self._append(run, event, lambda c: rows.move_run(c, run.run_id, given, reason=end.reason))
+        data = {"run_id": run.run_id, "outcome": end.outcome, "reason": end.reason}
+        await finish(self._ports, "run", run, active, end, data)
 
     async def fold(self, run: RunContext) -> None:
         """Give back the space of an ended run's deltas; their text is in the finished messages."""
@@ -252,11 +239,6 @@ class Executor:
         finally:
             if self._followers.get((run.session, run.run_id)) is asyncio.current_task():
                 del self._followers[run.session, run.run_id]
-
-
-def _budget(agent: str, prepared: Prepared, above: Budget | None) -> Budget:
-    budget = prepared.agent.budget
-    return Budget(agent, None if budget is None else budget.tokens, above)
 
 
 def _judge(error: KagedError) -> RunEnd | str:

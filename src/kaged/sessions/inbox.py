@@ -24,7 +24,6 @@ class Inbox:
     run_id: str
 
     async def deliver(self, commit: Commit) -> None:
-        """See `kaged.agents.ports.RunInbox.deliver`."""
         while True:
             found = await self.db.read(partial(rows.get_session, session=self.session))
             now = [item for item in found.queue if item.mode == "steer"]

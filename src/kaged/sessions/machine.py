@@ -6,11 +6,10 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from kaged.core.errors import KagedError
+from kaged.core.events import Outcome
 
 
 class SessionState(StrEnum):
-    """What a session does."""
-
     IDLE = "idle"
     QUEUED = "queued"
     RUNNING = "running"
@@ -19,8 +18,6 @@ class SessionState(StrEnum):
 
 
 class SessionInput(StrEnum):
-    """What can happen to a session."""
-
     START = "start"
     QUEUE = "queue"
     HOLD = "hold"
@@ -43,8 +40,6 @@ class RunState(StrEnum):
 
 
 class RunInput(StrEnum):
-    """What can happen to a run."""
-
     BEGIN = "begin"
     ASK = "ask"
     RESOLVE = "resolve"
@@ -62,8 +57,7 @@ I = TypeVar("I", SessionInput, RunInput)  # noqa: E741
 
 @dataclass(frozen=True, slots=True)
 class Move(Generic[S]):
-    """Where an input leads, and from which states. With an input of a run go, in the same transaction, the session's
-    input and the event."""
+    """Where an input leads, from which states, and what goes with a run's: the session's input, and the event."""
 
     sources: frozenset[S]
     state: S
@@ -103,6 +97,9 @@ RUN: Mapping[RunInput, Move[RunState]] = {
     _N.GIVE_UP: Move(frozenset({_R.INTERRUPTED}), _R.CANCELLED, None, "run.ended"),
 }
 """Every legal transition of a run."""
+GIVEN: Mapping[Outcome, RunInput] = {"success": _N.SUCCEED, "failed": _N.FAIL, "cancelled": _N.CANCEL}
+OUTCOMES = {RUN[given].state: outcome for outcome, given in GIVEN.items()}
+"""What an outcome is to the run; and the outcome that a run's end was stored for."""
 
 
 def next_session(state: SessionState, given: SessionInput) -> SessionState:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, Literal
 
@@ -28,9 +28,9 @@ Verdict = Literal["once", "session", "deny"]
 VERDICTS: Final[Mapping[str, Verdict]] = {ONCE: "once", SESSION: "session", ALWAYS: "session", DENY: "deny"}
 """What the gate is told for each answer; what is always allowed is also written down."""
 
+NETWORK_CALL: Final = "network:"  # begins the `call_id` of a question that the network gate asked
 BATCH: Final = 200
-AGAIN_S: Final = 2.0
-"""Time between two tries to store on a disk that refuses; the keeper holds the events meanwhile."""
+AGAIN_S: Final = 2.0  # time between two tries to store on a disk that refuses; the keeper holds the events meanwhile
 
 _LATE = {
     "time": "Nobody answered in time, so the connection was refused.",
@@ -69,16 +69,13 @@ class NetworkDesk:
                     elif frame["ev"] == "ask_done":
                         await self._settled(frame)
 
-    async def _patiently(self, store: Callable[[], Awaitable[object]]) -> None:
+    async def _patiently(self, store: Callable[[], Awaitable[object]]) -> object:
         while True:
             try:
-                await store()
-                return
+                return await store()
             except KagedError as error:
                 log.warning("the network's decisions cannot be stored: %s", error.message)
                 await asyncio.sleep(AGAIN_S)
-
-    # -- decisions ------------------------------------------------------------------------------------
 
     async def _store(self, frames: Sequence[Frame]) -> None:
         for session, group in groupby(sorted(frames, key=_session), key=_session):
@@ -110,53 +107,53 @@ class NetworkDesk:
         sub = await self._ports.db.read(lambda c: rows.get_sub_run(c, cage_owner(cage)[1]))
         return {"agent": AGENT} if sub is None else {"agent": sub.agent, "run_id": sub.id}
 
-    # -- questions ------------------------------------------------------------------------------------
-
     async def _withdraw_stale(self) -> None:
-        for item in await self._ports.db.read(rows.open_network_questions):
-            await self._questions.withdraw(item, _STALE)
+        for item in await self._ports.db.read(rows.open_questions):
+            if item.call_id[: len(NETWORK_CALL)] == NETWORK_CALL:
+                await self._questions.withdraw(item, _STALE)
 
     async def _open(self, frame: Frame) -> Attention | None:
         """Store the gate's question; None when it is refused at once because that is not possible."""
         ask, host, port = str(frame["ask"]), frame["host"], frame["port"]
-        try:
+        async with self._or_deny(ask):
             session, sub_run = cage_owner(str(frame["cage"]))
             found = await self._ports.db.read(lambda c: rows.get_session(c, session))
             run = sub_run or ("" if found.run is None else found.run.id)
-            origin = (ids.new_ulid(), found.id, found.project, run, f"{rows.NETWORK_CALL}{ask}")
+            origin = (ids.new_ulid(), found.id, found.project, run, f"{NETWORK_CALL}{ask}")
             question = f"May this cage connect to {host}, port {port}? Its policy does not say."
             item = Attention(*origin, "approval_gate", question, OPTIONS, "open", clock.iso())
             await self._questions.open(item, network={"host": host, "port": port})
+            self._asked[ask] = item
+        return self._asked.get(ask)
+
+    @contextlib.asynccontextmanager
+    async def _or_deny(self, ask: str) -> AsyncIterator[None]:
+        try:
+            yield
         except KagedError as error:
-            log.warning("the gate's question could not be stored, so it is refused: %s", error.message)
+            log.warning("the gate's question could not be put, so it is refused: %s", error.message)
             await self._answer(ask, "deny")
-            return None
-        self._asked[ask] = item
-        return item
 
     async def _question(self, frame: Frame, item: Attention) -> None:
         ask = str(frame["ask"])
-        try:
-            now = await self._questions.closed(item)
-        except KagedError as error:
-            log.warning("the gate's question could not be followed, so it is refused: %s", error.message)
-            await self._answer(ask, "deny")
-            return
-        finally:
-            del self._asked[ask]
-        answer = now.answer if now.state == "answered" else DENY
-        actor = Actor(now.resolved_by or DAEMON.id, "attention", Role.ADMIN)
-        if answer == ALWAYS:
-            agent = (await self._agent(str(frame["cage"])))["agent"]
-            await self._always(item, agent, str(frame["host"]), int(frame["port"]), actor)
-        await self._answer(ask, VERDICTS.get(answer or DENY, "deny"))
+        async with self._or_deny(ask):
+            try:
+                now = await self._questions.closed(item)
+            finally:
+                del self._asked[ask]
+            answer = now.answer if now.state == "answered" else DENY
+            actor = Actor(now.resolved_by or DAEMON.id, "attention", Role.ADMIN)
+            if answer == ALWAYS:
+                await self._always(item, frame, actor)
+            await self._answer(ask, VERDICTS.get(answer or DENY, "deny"))
 
     async def _answer(self, ask: str, verdict: Verdict) -> None:
         """The gate may have settled it by itself meanwhile, or be gone with the keeper."""
         with contextlib.suppress(KagedError):
             await self._keeper.answer_ask(ask, verdict)
 
-    async def _always(self, item: Attention, agent: str, host: str, port: int, actor: Actor) -> None:
+    async def _always(self, item: Attention, frame: Frame, actor: Actor) -> None:
+        agent, host, port = (await self._agent(str(frame["cage"])))["agent"], str(frame["host"]), int(frame["port"])
         try:
             await self._ports.projects.allow_host(item.project, host, port, actor, agent)
         except KagedError as error:

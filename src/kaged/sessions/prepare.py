@@ -20,8 +20,7 @@ async def prepare(ports: SessionPorts, slug: str, session: str) -> Prepared:
     project = await ports.projects.get(slug)
     apart = (await ports.db.read(lambda c: get_session(c, session))).workspace == "worktree"
     if project.spec is None:
-        problems = "; ".join(project.problems)
-        text = f"The project {slug} cannot be used: {problems}"
+        text = f"The project {slug} cannot be used: {'; '.join(project.problems)}"
         raise KagedError("dsl_invalid", text, {"problems": project.problems})
     if (why := _TRUST.get(project.trust)) is not None:
         raise KagedError("conflict", f"The project {slug} {why}.", {"trust": project.trust, "hash": project.hash})
@@ -31,19 +30,12 @@ async def prepare(ports: SessionPorts, slug: str, session: str) -> Prepared:
 
 
 def prepare_agent(ports: SessionPorts, project: Project, path: str, session: str, *, apart: bool) -> Prepared:
-    """What a run of one agent of the project is made of; `path` is one that the project has, `apart` says that the
-    session works in its own worktree. Raises KagedError."""
+    """What a run of the agent `path` is made of; `apart`: in a worktree of the session's. Raises KagedError."""
     assert project.spec is not None
     agent = project.spec.agents()[path]
-    return Prepared(
-        project=project,
-        agent=agent,
-        prompt=project.prompts.get(agent.system_prompt, ""),
-        route=ports.models.resolve(agent.model),
-        plan=ports.cages.plan(project, session, path, worktree=apart),
-        secrets=ports.cages.secrets(project, path),
-        apart=apart,
-    )
+    prompt, route = project.prompts.get(agent.system_prompt, ""), ports.models.resolve(agent.model)
+    plan, secrets = ports.cages.plan(project, session, path, worktree=apart), ports.cages.secrets(project, path)
+    return Prepared(project, agent, prompt, route, plan, secrets, apart)
 
 
 async def audit_start(

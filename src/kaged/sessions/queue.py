@@ -19,18 +19,18 @@ from kaged.sessions import rows
 from kaged.sessions.attention import Questions
 from kaged.sessions.executor import Executor
 from kaged.sessions.inbox import Queue, moved, queue_event
-from kaged.sessions.machine import ACTIVE, IllegalTransition, SessionInput, SessionState
+from kaged.sessions.machine import IllegalTransition, SessionInput, SessionState
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import prepare
 from kaged.sessions.starting import begin
-from kaged.sessions.types import Change, Mode, RunLimits, Sent, Session, Waiting
+from kaged.sessions.types import Change, Mode, Sent, Session, Waiting, conflict
 
 log = logging.getLogger(__name__)
-MOST = 20
-"""Messages that may wait in one session."""
+MOST = 20  # messages that may wait in one session
 AGAIN_S = 2.0
 _NEWS = frozenset({"run.ended", "run.interrupted", "attention.required", "session.updated"})
 """What may make room, or say that there is something to start."""
+_hold = partial(rows.move_session, given=SessionInput.HOLD)
 
 
 class Queues:
@@ -42,41 +42,57 @@ class Queues:
         self._begin = partial(begin, ports, executor, questions)
 
     async def send(self, found: Session, text: str, mode: Mode, actor: Actor) -> Sent:
-        """Start a run for a message, or let it wait. Raises what `prepare` raises, and `conflict` for an archived
-        session or a full queue."""
+        """Start a run for a message, or let it wait. Everything is checked before anything is stored. KagedError:
+        `validation_failed` or `payload_too_large` for the text, `conflict` for an archived session or a full queue,
+        and what `prepare` raises."""
+        self._check(text)
         message = Waiting(ids.new_ulid(), text, mode, actor.id, clock.iso())
         while True:
             if found.state is SessionState.ARCHIVED:
-                raise _conflict(found, "This session is archived; start a new one.")
+                raise conflict(found, "This session is archived; start a new one.")
             try:
-                at_work = found.run is not None and found.run.state in ACTIVE
-                if at_work or found.state is SessionState.QUEUED:
-                    await self._put(found, message)
-                    return Sent(message.id, None, "steering" if at_work and mode == "steer" else "queued")
+                if found.at_work or found.state is SessionState.QUEUED:
+                    if len(found.queue) >= MOST:
+                        text = f"{MOST} messages wait in this session already; withdraw one, or wait for the agent."
+                        raise conflict(found, text)
+                    await self._store(found, (*found.queue, message))
+                    return Sent(message.id, None, "steering" if found.at_work and mode == "steer" else "queued")
                 return await self._start(found, message, actor)
             except (rows.Changed, IllegalTransition):
                 found = await self._get(found.id)
 
+    def _check(self, text: str) -> None:
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            raise _invalid("The message is not valid Unicode text.") from None
+        if not text.strip():
+            raise _invalid("The message is empty; write something.")
+        if size > (most := self._ports.limits.message_bytes):
+            said = f"The message has {size:,} bytes; the limit is {most:,} (`[limits] message_bytes`)."
+            said += " Put the text into a file of the project and name that."
+            raise KagedError("payload_too_large", said, {"field": "text", "limit": most})
+
     async def _start(self, found: Session, message: Waiting, actor: Actor) -> Sent:
         prepared = await prepare(self._ports, found.project, found.id)
         try:
-            started = await self._begin(found, message, prepared, actor, limited=True)
+            run_id = await self._begin(found, message, prepared, actor, limited=True)
         except rows.NoRoom:
             await self._line_up(found, message)
             return Sent(message.id, None, "queued")
-        return Sent(started.message_id, started.run_id, "started")
+        return Sent(message.id, run_id, "started")
 
     async def start_next(self, found: Session, actor: Actor) -> str:
         """Start a run for the first message that waits, whether there is a free place or not; the run's id."""
         if not found.queue:
-            raise _conflict(found, "Nothing waits in this session, and no run of it was interrupted.")
-        if found.run is not None and found.run.state in ACTIVE:
-            raise _conflict(found, "A run is going; what waits follows when it has ended.")
+            raise conflict(found, "Nothing waits in this session, and no run of it was interrupted.")
+        if found.at_work:
+            raise conflict(found, "A run is going; what waits follows when it has ended.")
         prepared = await prepare(self._ports, found.project, found.id)
         try:
-            return (await self._begin(found, found.queue[0], prepared, actor, limited=False)).run_id
+            return await self._begin(found, found.queue[0], prepared, actor, limited=False)
         except rows.Changed:
-            raise _conflict(found, "Somebody changed this session at the same moment; look again.") from None
+            raise conflict(found, "Somebody changed this session at the same moment; look again.") from None
 
     async def hold(self, found: Session, actor: Actor) -> None:
         """Let a session wait no longer for a free place; what waits in it stays until somebody starts it."""
@@ -84,8 +100,9 @@ class Queues:
         await self._ports.journal.append(found.id, [event], also=partial(_hold, session=found.id))
 
     async def edit(self, session: str, message: str, how: Change, actor: Actor) -> Waiting:
-        """Change a message that waits. Raises `conflict` once it was given to the agent, `not_found` for one that does
-        not wait here."""
+        """Change a message that waits. Raises `conflict` once the agent has it, `not_found`, and as `send`."""
+        if how.text is not None:
+            self._check(how.text)
 
         def change(queue: Queue) -> Queue:
             old = next(item for item in queue if item.id == message)
@@ -103,14 +120,8 @@ class Queues:
         running = await self._ports.db.read(rows.running_sessions)
         return running, await self._ports.db.read(rows.queued_sessions)
 
-    @property
-    def limits(self) -> RunLimits:
-        """How many runs may be at work."""
-        return self._ports.run_limits
-
     async def move(self, session: str, before: str | None, actor: Actor) -> None:
-        """Let a session come before another, or last, of those that wait for a free place. Raises `not_found` when one
-        of them does not wait."""
+        """Let a waiting session come before another, or last. Raises `not_found` when one of them does not wait."""
 
         def reorder(connection: apsw.Connection) -> None:
             order = [found.id for found in rows.queued_sessions(connection)]
@@ -148,12 +159,6 @@ class Queues:
             return KagedError("conflict", "The agent has this message already; it cannot be changed any more.")
         text = f"No message {message} waits in this session: it was withdrawn, or never was here."
         return KagedError("not_found", text, {"message": message})
-
-    async def _put(self, found: Session, message: Waiting) -> None:
-        if len(found.queue) >= MOST:
-            text = f"{MOST} messages wait in this session already; withdraw one, or wait for the agent."
-            raise _conflict(found, text)
-        await self._store(found, (*found.queue, message))
 
     async def _line_up(self, found: Session, *more: Waiting) -> None:
         queue = (*found.queue, *more)
@@ -237,9 +242,5 @@ class Queues:
         return ""
 
 
-def _hold(connection: apsw.Connection, session: str) -> None:
-    rows.move_session(connection, session, SessionInput.HOLD)
-
-
-def _conflict(found: Session, message: str) -> KagedError:
-    return KagedError("conflict", message, {"state": found.state})
+def _invalid(message: str) -> KagedError:
+    return KagedError("validation_failed", message, {"field": "text"})

@@ -25,8 +25,7 @@ log = logging.getLogger(__name__)
 Running = Sequence[Mapping[str, str]]
 
 REASON = "kaged stopped while this ran."
-MOST = 3
-"""How often in a row a run is taken up after a crash without having got a step further."""
+MOST = 3  # how often in a row a run is taken up after a crash without having got a step further
 
 
 async def recover(ports: SessionPorts, executor: Executor, *, crashed: bool, by_hand: str) -> list[str]:
@@ -82,8 +81,7 @@ async def _take_up(
     ports: SessionPorts, executor: Executor, session: Session, run: RunInfo, reason: str, running: Running,
     attempt: int,
 ) -> bool:  # fmt: skip
-    """Let one run go on unless there is a reason; false when it lies interrupted. Both is one transaction: a crash in
-    between repeats it."""
+    """Let one run go on unless there is a reason, in one transaction; false when it lies interrupted."""
     if not reason:
         try:
             prepared = await prepare(ports, session.project, session.id)
@@ -97,8 +95,7 @@ async def _take_up(
 
 
 def _against(ports: SessionPorts, gone: Sequence[Call], attempt: int) -> str:
-    """Why a run must not go on by itself, in sentences; empty when it may. `gone` are its begun calls, and those of its
-    sub-agents, that the keeper does not know."""
+    """Why a run must not go on by itself, in sentences, or nothing; `gone` are begun calls that the keeper lost."""
     if attempt > MOST:
         return f"{REASON} It was taken up {MOST} times and got no step further, so it waits for you."
     lost = [call for call in gone if not ports.runner.repeatable(call)]
@@ -153,8 +150,7 @@ async def _interrupted(
     ports: SessionPorts, session: str, run: RunInfo, reason: str, running: Running, **more: bool
 ) -> NewEvent:
     """The event, in the audit log already."""
-    details = {"session": session, "running": len(running)}
-    await ports.audit.record(DAEMON, "run.interrupted", run.id, "ok", details)
+    await ports.audit.record(DAEMON, "run.interrupted", run.id, "ok", {"session": session, "running": len(running)})
     alive = {"running": [*running]} if running else {}
     return NewEvent("run.interrupted", {"run_id": run.id, "reason": reason} | alive | more)
 

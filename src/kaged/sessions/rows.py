@@ -1,7 +1,7 @@
 """The SQL of sessions, runs and questions. Runs on the storage room's threads, inside its transactions."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,11 +9,10 @@ import apsw
 
 from kaged.core import clock
 from kaged.core.errors import KagedError
-from kaged.core.events import Outcome
 from kaged.models.types import Route
-from kaged.sessions.checkpoint_rows import require_still
 from kaged.sessions.machine import ACTIVE, ENDED, RunInput, RunState, SessionInput, SessionState, next_run, next_session
-from kaged.sessions.types import Attention, RunInfo, RunLimits, Session, Started, SubRun, Waiting
+from kaged.sessions.types import Attention, RunInfo, Session, SubRun, Waiting
+from kaged.settings.model import Limits
 
 _SESSION = (
     "SELECT r.id, r.state, r.model, r.provider, r.epoch, r.message_id, "
@@ -25,16 +24,10 @@ _ATTENTION = (
     "resolved_at, resolved_by, about FROM attention"
 )
 _SUB_RUN = "SELECT id, session, parent_run, call_id, agent, state, epoch, coalesce(reason, '') FROM runs"
-OUTCOMES: Mapping[RunState, Outcome] = {
-    RunState.SUCCEEDED: "success", RunState.FAILED: "failed", RunState.CANCELLED: "cancelled",
-}  # fmt: skip
-"""The outcome that a run's end was stored for."""
-GIVEN = {"success": RunInput.SUCCEED, "failed": RunInput.FAIL, "cancelled": RunInput.CANCEL}
-"""What an outcome is to the run."""
 _ASKED = ("id", "session", "project", "call_id", "kind", "question", "state", "created_at")
 
 
-def _insert(connection: apsw.Connection, table: str, **row: str | int) -> None:
+def insert_row(connection: apsw.Connection, table: str, **row: str | int | None) -> None:
     marks = ", ".join("?" * len(row))
     connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
 
@@ -47,10 +40,9 @@ def _update(connection: apsw.Connection, table: str, key: str, **row: str | int)
 def insert_session(
     connection: apsw.Connection, session: str, project: str, title: str, actor: str, workspace: str = "project"
 ) -> None:
-    """A new, idle session."""
     at = clock.iso()
     made = {"created_by": actor, "created_at": at, "updated_at": at, "workspace": workspace}
-    _insert(connection, "sessions", id=session, project=project, title=title, state=SessionState.IDLE, **made)
+    insert_row(connection, "sessions", id=session, project=project, title=title, state=SessionState.IDLE, **made)
 
 
 def get_session(connection: apsw.Connection, session: str) -> Session:
@@ -92,8 +84,13 @@ def move_session(connection: apsw.Connection, session: str, given: SessionInput)
     _update(connection, "sessions", session, state=state, updated_at=clock.iso())
 
 
+def require_still(connection: apsw.Connection, session: str) -> None:
+    """Raises KagedError conflict while a checkpoint is being restored in the session."""
+    if connection.execute("SELECT 1 FROM checkpoints WHERE session = ? AND restoring IS NOT NULL", (session,)).get:
+        raise KagedError("conflict", "A checkpoint is being restored in this session; wait for that.")
+
+
 def set_title(connection: apsw.Connection, session: str, title: str) -> None:
-    """Give the session another title."""
     _update(connection, "sessions", session, title=title, updated_at=clock.iso())
 
 
@@ -118,12 +115,12 @@ def set_queue(connection: apsw.Connection, found: Session, queue: Sequence[Waiti
     _update(connection, "sessions", found.id, queue=text, updated_at=clock.iso())
 
 
-def require_room(connection: apsw.Connection, project: str, limits: RunLimits) -> None:
+def require_room(connection: apsw.Connection, project: str, limits: Limits) -> None:
     """Raises `NoRoom` when one more run would be too many."""
     query = "SELECT count(*), coalesce(sum(project = ?), 0) FROM sessions WHERE state = ?"
     everywhere, here = connection.execute(query, (project, SessionState.RUNNING)).get
-    for limit, most, now in (("runs", limits.runs, everywhere), ("runs_per_project", limits.per_project, here)):
-        if now >= most:
+    for limit, now in (("runs", everywhere), ("runs_per_project", here)):
+        if now >= (most := getattr(limits, limit)):
             raise NoRoom(limit, most)
 
 
@@ -135,7 +132,6 @@ def line_up(connection: apsw.Connection, session: str) -> None:
 
 
 def queued_sessions(connection: apsw.Connection) -> list[Session]:
-    """Sessions that wait for a free place, in their order."""
     return _sessions(connection, "WHERE s.state = 'queued' ORDER BY s.place, s.id")
 
 
@@ -150,25 +146,23 @@ def left_over(connection: apsw.Connection) -> list[Session]:
 
 
 def set_places(connection: apsw.Connection, order: Sequence[str]) -> None:
-    """Give the sessions that wait for a free place another order."""
     for place, session in enumerate(order, 1):
         _update(connection, "sessions", session, place=place)
 
 
-def insert_run(connection: apsw.Connection, session: str, started: Started, route: Route) -> None:
+def insert_run(connection: apsw.Connection, session: str, run: str, message: str, route: Route) -> None:
     """A new run, pending, of a session that is idle or queued, which starts by that. Raises `IllegalTransition`."""
     move_session(connection, session, SessionInput.START)
-    run, state, model = started.run_id, RunState.PENDING, route.model
-    about = {"model": model, "provider": route.provider, "message_id": started.message_id}
-    _insert(connection, "runs", id=run, session=session, state=state, epoch=1, **about, started_at=clock.iso())
+    state, model = RunState.PENDING, route.model
+    about = {"model": model, "provider": route.provider, "message_id": message}
+    insert_row(connection, "runs", id=run, session=session, state=state, epoch=1, **about, started_at=clock.iso())
     _update(connection, "sessions", session, run_id=run, run_state=state, model=model)
 
 
 def insert_sub_run(connection: apsw.Connection, sub: SubRun, route: Route) -> None:
-    """A sub-agent's run, pending; its session does not notice."""
     of = {"session": sub.session, "parent_run": sub.parent, "call_id": sub.call_id, "agent": sub.agent}
     about = {"model": route.model, "provider": route.provider, "message_id": "", "started_at": clock.iso()}
-    _insert(connection, "runs", id=sub.id, state=sub.state, epoch=sub.epoch, **of, **about)
+    insert_row(connection, "runs", id=sub.id, state=sub.state, epoch=sub.epoch, **of, **about)
 
 
 def sub_run_of_call(connection: apsw.Connection, call_id: str) -> SubRun | None:
@@ -177,7 +171,6 @@ def sub_run_of_call(connection: apsw.Connection, call_id: str) -> SubRun | None:
 
 
 def get_sub_run(connection: apsw.Connection, run: str) -> SubRun | None:
-    """A sub-agent's run; None for any other."""
     return next(iter(_sub_runs(connection, "id = ? AND parent_run IS NOT NULL", run)), None)
 
 
@@ -231,7 +224,7 @@ def insert_attention(connection: apsw.Connection, item: Attention) -> None:
     """A new open question: its run, if that is at work, waits for it."""
     row = {name: getattr(item, name) for name in _ASKED}
     more = {"options": json.dumps(item.options), "about": json.dumps(item.about)}
-    _insert(connection, "attention", **row, run=item.run_id, **more)
+    insert_row(connection, "attention", **row, run=item.run_id, **more)
     start_waiting(connection, item.run_id)
 
 
@@ -255,26 +248,12 @@ def list_attention(connection: apsw.Connection, session: str, *, only_open: bool
 
 
 def open_questions(connection: apsw.Connection) -> list[Attention]:
-    """All that nobody answered, in all sessions, oldest first."""
     return _attentions(connection, "state = 'open' ORDER BY id")
 
 
-NETWORK_CALL = "network:"
-"""Begins the `call_id` of a question that the network gate asked."""
-
-
-def open_network_questions(connection: apsw.Connection) -> list[Attention]:
-    """What the gate asked, in all sessions, and nobody answered."""
-    return _attentions(connection, f"state = 'open' AND call_id GLOB '{NETWORK_CALL}*'")
-
-
 def _attentions(connection: apsw.Connection, where: str, *values: str) -> list[Attention]:
-    rows = connection.execute(f"{_ATTENTION} WHERE {where}", values)
-    return [_attention(*row) for row in rows]
-
-
-def _attention(*row: Any) -> Attention:
-    return Attention(*[*row[:7], tuple(json.loads(row[7])), *row[8:13], json.loads(row[13])])
+    found: Any = connection.execute(f"{_ATTENTION} WHERE {where}", values)
+    return [Attention(*[*row[:7], tuple(json.loads(row[7])), *row[8:13], json.loads(row[13])]) for row in found]
 
 
 def network_mark(connection: apsw.Connection, session: str) -> int | None:
@@ -284,7 +263,6 @@ def network_mark(connection: apsw.Connection, session: str) -> int | None:
 
 
 def set_network_mark(connection: apsw.Connection, session: str, mark: int) -> None:
-    """Remember the last network event."""
     _update(connection, "sessions", session, network_mark=mark)
 
 
@@ -329,7 +307,6 @@ def resolve_attention(connection: apsw.Connection, item: Attention, state: str, 
 
 
 def _is_asked(connection: apsw.Connection, run: str) -> bool:
-    """Whether a question of the run is open."""
     return bool(connection.execute("SELECT 1 FROM attention WHERE run = ? AND state = 'open'", (run,)).get)
 
 
@@ -341,13 +318,11 @@ def has_result(connection: apsw.Connection, session: str, call_id: str) -> bool:
 
 
 def was_said(connection: apsw.Connection, session: str, message: str) -> bool:
-    """Whether the operator's message was given to the agent."""
     where = "WHERE session = ? AND type = 'message.user' AND data ->> 'message_id' = ?"
     return connection.execute(f"SELECT 1 FROM events {where}", (session, message)).get is not None
 
 
 def ended_messages(connection: apsw.Connection, session: str, run: str) -> list[str]:
-    """Ids of a run's finished messages."""
     where = "WHERE session = ? AND type = 'message.end' AND data ->> 'run_id' = ?"
     rows = connection.execute(f"SELECT data ->> 'message_id' FROM events {where}", (session, run))
     return [row[0] for row in rows]

@@ -1,11 +1,10 @@
 """What a project's cages reached or tried, summed over the journals of all its sessions."""
 
-from dataclasses import dataclass
+from typing import Any
 
 import apsw
 
-LEARN = "learn"
-"""The rule that learn mode allows by."""
+LEARN = "learn"  # the rule that learn mode allows by
 
 MAX_HOSTS = 1000
 
@@ -31,26 +30,13 @@ FROM told WHERE host != '' GROUP BY host, port ORDER BY allowed > 0 DESC, last D
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One host and port; `allowed` and `denied` count connections or, of an inspected host, requests. `up` and `down`
-    are bytes; `last_at`, `via`, `rule` and `reason` those of the newest decision. `learned` is how often only learn
-    mode let something through to the session's own agent."""
-
-    host: str
-    port: int
-    allowed: int
-    denied: int
-    up: int
-    down: int
-    last_at: str
-    via: str
-    rule: str
-    reason: str
-    learned: int
+_KEYS = ("host", "port", "allowed", "denied", "up", "down", "last_at", "via", "rule", "reason", "learned")
 
 
-def seen(connection: apsw.Connection, project: str) -> list[Seen]:
-    """The hosts of a project's sessions, reached ones first, then the newest first; at most `MAX_HOSTS`."""
+def seen(connection: apsw.Connection, project: str) -> list[dict[str, Any]]:
+    """The hosts and ports of a project's sessions, reached ones first, then the newest first; at most `MAX_HOSTS`.
+    `allowed` and `denied` count connections or, of an inspected host, requests; `up` and `down` are bytes; `last_at`,
+    `via`, `rule` and `reason` those of the newest decision. `learned` is how often only learn mode let something
+    through to the session's own agent."""
     found = connection.execute(_SEEN, (project, LEARN, MAX_HOSTS))
-    return [Seen(*row[:11]) for row in found]
+    return [dict(zip(_KEYS, row, strict=False)) for row in found]

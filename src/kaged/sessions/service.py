@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, Self
 
-import apsw
-
 from kaged.agents.approval import DENY, answers
 from kaged.agents.stopping import kill_commands
 from kaged.core import ids
@@ -16,37 +14,22 @@ from kaged.core.events import NewEvent
 from kaged.sessions import rows
 from kaged.sessions.attention import Questions, question_words
 from kaged.sessions.checkpoints import Checkpoints
-from kaged.sessions.delegation import drop_cages, given_up
+from kaged.sessions.delegation import drop_cages
 from kaged.sessions.executor import Executor
-from kaged.sessions.machine import ACTIVE, SessionInput, SessionState
+from kaged.sessions.machine import SessionInput, SessionState
 from kaged.sessions.network import ALWAYS, NetworkDesk
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import prepare
 from kaged.sessions.queue import Queues
 from kaged.sessions.recovery import go_on, mark, recover
 from kaged.sessions.starting import closing, one_line
-from kaged.sessions.types import (
-    UNTITLED,
-    Attention,
-    Change,
-    Mode,
-    RunInfo,
-    Sent,
-    Session,
-    Started,
-    Stopped,
-    Waiting,
-    agent_cage,
-)  # fmt: skip
+from kaged.sessions.types import UNTITLED, Attention, Mode, RunInfo, Sent, Session, Stopped, agent_cage, conflict
 from kaged.sessions.worktrees import SessionWorktrees
 from kaged.tools.ask import STOP
 from kaged.tools.base import CageSession
 
-__all__ = ["Attention", "Session", "Sessions", "Started", "Stopped"]
-
 Workspace = Literal["project", "worktree"]
-STOP_LIMIT_S = 10.0
-"""How long an interrupt waits for its run to end: far longer than it takes, unless the disk is full."""
+STOP_LIMIT_S = 10.0  # how long an interrupt waits for its run to end: far longer than it takes, unless the disk is full
 
 
 class Sessions:
@@ -55,12 +38,12 @@ class Sessions:
 
     def __init__(self, ports: SessionPorts) -> None:
         self._ports = ports
-        self._questions = Questions(ports.db, ports.journal)
+        self.questions = Questions(ports.db, ports.journal)
         self.checkpoints = Checkpoints(ports)
         self.worktrees = SessionWorktrees(ports, self.checkpoints)
-        self._executor = Executor(ports, self._questions, self.checkpoints)
-        self._desk = NetworkDesk(ports, self._questions)
-        self.queues = Queues(ports, self._executor, self._questions)
+        self._executor = Executor(ports, self.questions, self.checkpoints)
+        self._desk = NetworkDesk(ports, self.questions)
+        self.queues = Queues(ports, self._executor, self.questions)
 
     async def __aenter__(self) -> Self:
         await self._executor.__aenter__()
@@ -71,8 +54,7 @@ class Sessions:
         await self._executor.__aexit__(*error)
 
     async def recover(self, *, crashed: bool = True, by_hand: str = "") -> list[str]:
-        """Once at start: take up the runs that an earlier daemon left; their ids. See `recovery.recover`. What waits is
-        started from then on."""
+        """Once at start: see `recovery.recover`; what waits is started from then on."""
         await self.checkpoints.finish()
         taken = await recover(self._ports, self._executor, crashed=crashed, by_hand=by_hand)
         self._executor.spawn(self.queues.serve())
@@ -87,22 +69,18 @@ class Sessions:
     ) -> Session:
         """A new session of a project that exists, which works in its folder or in a git worktree of its own."""
         slug = (await self._ports.projects.get(project)).slug
-        session = ids.new_ulid()
-        name = one_line(title or "") or UNTITLED
+        session, name = ids.new_ulid(), one_line(title or "") or UNTITLED
         data = {"title": name, "project": slug, "actor": actor.id}
         apart = {"workspace": workspace} if workspace != "project" else {}
         if apart:
             await self.worktrees.add(session, slug)
         event = NewEvent("session.created", data | apart)
-        also = partial(
-            rows.insert_session, session=session, project=slug, title=name, actor=actor.id, workspace=workspace
-        )
-        await self._ports.journal.append(session, [event], also=also)
+        row = (session, slug, name, actor.id, workspace)
+        await self._ports.journal.append(session, [event], also=lambda c: rows.insert_session(c, *row))
         await self._ports.audit.record(actor, "session.create", session, "ok", {"project": slug} | apart)
         return await self.get(session)
 
     async def get(self, session: str) -> Session:
-        """One session. KagedError not_found."""
         return await self._ports.db.read(lambda c: rows.get_session(c, session))
 
     async def list(self, project: str, *, offset: int = 0, limit: int = 100) -> Sequence[Session]:
@@ -110,7 +88,6 @@ class Sessions:
         return await self._ports.db.read(lambda c: rows.list_sessions(c, project, offset, limit))
 
     async def rename(self, session: str, title: str, *, actor: Actor) -> Session:
-        """Give a session another title."""
         name = one_line(title)
         if not name:
             raise _invalid("title", "A title needs at least one visible character.")
@@ -128,9 +105,8 @@ class Sessions:
         await self.worktrees.give_up(found, force=force)
         if found.interrupted is not None:
             await self._give_up(found, found.interrupted, actor)
-        event = NewEvent("session.archived", {"actor": actor.id})
         put_away = partial(rows.move_session, session=session, given=SessionInput.ARCHIVE)
-        await self._ports.journal.append(session, [event], also=put_away)
+        await self._ports.journal.append(session, [NewEvent("session.archived", {"actor": actor.id})], also=put_away)
         await self._ports.audit.record(actor, "session.archive", session, "ok", {"project": found.project})
         await self._ports.keeper.drop_cage(session)
         await self._ports.cages.forget_home(session)
@@ -138,17 +114,8 @@ class Sessions:
 
     async def post_message(self, session: str, text: str, *, actor: Actor, mode: Mode = "queue") -> Sent:
         """Say something to the agent: it starts a run, or waits for a free place, or, while a run is going, for its end
-        or with `steer` for its next step. Everything is checked before anything is stored. KagedError:
-        `validation_failed` or `payload_too_large` for the text, `conflict` when the session is archived, its queue full
-        or the project not trusted, and what `prepare` raises."""
-        self._check_text(text)
+        or with `steer` for its next step. Raises as `Queues.send` does."""
         return await self.queues.send(await self.get(session), text, mode, actor)
-
-    async def edit_message(self, session: str, message: str, change: Change, *, actor: Actor) -> Waiting:
-        """Change a message that waits. Raises as `Queues.edit` does, and for the text as `post_message` does."""
-        if change.text is not None:
-            self._check_text(change.text)
-        return await self.queues.edit(session, message, change, actor)
 
     async def interrupt(self, session: str, *, actor: Actor, run_id: str | None = None) -> Stopped:
         """Stop the run: model, tools, questions and sub-agents, within a second; or, with `run_id`, one sub-agent and
@@ -160,19 +127,18 @@ class Sessions:
             active.interrupt.set()
             await asyncio.wait({active.ended}, timeout=STOP_LIMIT_S)
             if not active.ended.done() or active.ended.cancelled():
-                text = "It is being stopped, but that could not be stored yet; look again."
-                raise KagedError("unavailable", text)
+                raise KagedError("unavailable", "It is being stopped, but that could not be stored yet; look again.")
             return Stopped(active.run_id, active.ended.result().stopped)
         found = await self.get(session)
         if run_id is not None and (found.run is None or run_id != found.run.id):
-            raise _conflict(found, "This sub-agent is not at work.")
+            raise conflict(found, "This sub-agent is not at work.")
         if found.state is SessionState.QUEUED:
             await self.queues.hold(found, actor)
             return Stopped("", ("the wait for a free place",))
-        if found.run is not None and found.run.state in ACTIVE:
+        if found.run is not None and found.at_work:
             await mark(self._ports, session, found.run, "kaged lost sight of this.")
         elif found.run is None or found.interrupted is None:
-            raise _conflict(found, "Nothing is running in this session.")
+            raise conflict(found, "Nothing is running in this session.")
         return Stopped(found.run.id, await self._give_up(found, found.run, actor))
 
     async def resume(self, session: str, *, actor: Actor) -> str:
@@ -191,34 +157,28 @@ class Sessions:
         """The session's cage, made if need be, for a terminal in it. Raises what `prepare` raises."""
         found = await self.get(session)
         if found.state is SessionState.ARCHIVED:
-            raise _conflict(found, "This session is archived; its cage is gone.")
+            raise conflict(found, "This session is archived; its cage is gone.")
         return await self._executor.ensure_cage(session, await prepare(self._ports, found.project, session))
 
     async def attention(self, session: str) -> Sequence[Attention]:
-        """The session's questions, open ones first."""
         return await self._ports.db.read(lambda c: rows.list_attention(c, session))
-
-    async def open_attention(self) -> Sequence[Attention]:
-        """The open questions of all sessions, the riskiest first."""
-        return await self._questions.all_open()
 
     async def answer_attention(
         self, session: str, attention: str, answer: str, *, actor: Actor, policy: bool = True
     ) -> Attention:
         """Answer a question, once. On an interrupted run this resumes it. `policy` says whether the actor may change
-        what the project allows. KagedError: `not_found` for a question that this session does not have, `conflict` when
-        it was answered or withdrawn, `validation_failed` for an empty answer, `forbidden` for one that takes
-        `policy`."""
+        what the project allows. KagedError: `not_found`, `conflict` when it was answered or withdrawn,
+        `validation_failed` for an empty answer, `forbidden` for one that takes `policy`."""
         if not answer.strip():
             raise _invalid("answer", "An answer needs at least one visible character.")
-        item = await self._questions.get(session, attention)
+        item = await self.questions.get(session, attention)
         if item.kind == "approval_gate" and not (answers(answer) if item.about else answer in item.options):
             also = f"; or `{DENY}: WHY`, which the agent is told" if item.about else ""
             raise _invalid("answer", f"Answer with one of: {', '.join(item.options)}{also}.")
         if item.kind == "approval_gate" and answer == ALWAYS and not policy:
             text = f"`{ALWAYS}` changes the project's policy, which its owners do; allow it for this session."
             raise KagedError("forbidden", text, {"needs": "owner"})
-        await self._questions.answer(item, answer, actor.id)
+        await self.questions.answer(item, answer, actor.id)
         stopped = item.kind == "checkpoint" and answer == STOP
         if stopped and (active := self._executor.active(session, item.run_id)) is not None:
             # Before anything else has its turn: the agent makes no further step.
@@ -231,49 +191,25 @@ class Sessions:
         subs = await self._ports.db.read(lambda c: rows.open_sub_runs(c, session))
         if interrupted is not None and item.run_id in (interrupted.id, *(sub.id for sub in subs)):
             await (self.interrupt if stopped else self.resume)(session, actor=actor)
-        return await self._questions.get(session, attention)
-
-    def _check_text(self, text: str) -> None:
-        try:
-            size = len(text.encode())
-        except UnicodeEncodeError:
-            raise _invalid("text", "The message is not valid Unicode text.") from None
-        if not text.strip():
-            raise _invalid("text", "The message is empty; write something.")
-        if size > (most := self._ports.message_bytes):
-            said = (
-                f"The message has {size:,} bytes; the limit is {most:,} (`[limits] message_bytes`). Put the text into "
-            )
-            said += "a file of the project and name that."
-            raise KagedError("payload_too_large", said, {"field": "text", "limit": most})
+        return await self.questions.get(session, attention)
 
     async def _give_up(self, found: Session, run: RunInfo, actor: Actor) -> tuple[str, ...]:
         """End an interrupted run for good, with what of it still runs."""
         session = found.id
         await self._executor.stop_following(session)
-        reason = "Stopped by the operator after an interruption."
-        left, give_up, subs = await given_up(self._ports, session, reason)
+        subs = await self._ports.db.read(lambda c: rows.open_sub_runs(c, session))
         stopped = []
         for cage in (session, *(agent_cage(session, sub.id) for sub in subs)):
             stopped += await kill_commands(self._ports.keeper, cage)
-        asked = await self._questions.list_open(session)
+        asked = await self.questions.list_open(session)
         stopped += [question_words(item) for item in asked]
-        events, close = closing(asked, "The operator stopped the run.", run, reason, stopped, actor)
-
-        def also(connection: apsw.Connection) -> None:
-            close(connection)
-            give_up(connection)
-
-        details = {"session": session, "stopped": stopped}
-        await self._ports.audit.record(actor, "run.end", run.id, "ok", details)
-        await self._ports.journal.append(session, [*left, *events], also=also)
-        self._questions.ring(asked)
+        why = "The operator stopped the run.", "Stopped by the operator after an interruption."
+        events, also = await closing(self._ports, session, run, subs, asked, why, actor, stopped)
+        await self._ports.audit.record(actor, "run.end", run.id, "ok", {"session": session, "stopped": stopped})
+        await self._ports.journal.append(session, events, also=also)
+        self.questions.ring(asked)
         await drop_cages(self._ports, *subs)
         return tuple(stopped)
-
-
-def _conflict(found: Session, message: str, **more: str) -> KagedError:
-    return KagedError("conflict", message, {"state": found.state, **more})
 
 
 def _invalid(field: str, message: str) -> KagedError:

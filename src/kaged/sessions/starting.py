@@ -5,6 +5,8 @@ from typing import Any
 
 import apsw
 
+from kaged.agents.conversation import Conversation
+from kaged.agents.log import read_conversation
 from kaged.agents.ports import AGENT, Prepared
 from kaged.core import ids
 from kaged.core.actors import Actor
@@ -12,13 +14,13 @@ from kaged.core.events import NewEvent
 from kaged.journal.rows import Also
 from kaged.sessions import rows
 from kaged.sessions.attention import Questions, withdrawal
-from kaged.sessions.delegation import drop_cages, given_up
+from kaged.sessions.delegation import agent_end, drop_cages, findings
 from kaged.sessions.executor import Executor
 from kaged.sessions.inbox import queue_event, said
 from kaged.sessions.machine import RunInput
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import audit_start
-from kaged.sessions.types import UNTITLED, Attention, RunInfo, Session, Started, Waiting
+from kaged.sessions.types import UNTITLED, Attention, RunInfo, Session, SubRun, Waiting
 from kaged.workspace.snapshots import Place
 
 TITLE_CHARS = 80
@@ -28,19 +30,17 @@ SUPERSEDED = "A new message was sent instead of resuming this."
 async def begin(
     ports: SessionPorts, executor: Executor, questions: Questions, found: Session, message: Waiting,
     prepared: Prepared, actor: Actor, *, limited: bool,
-) -> Started:  # fmt: skip
-    """Start a run for a message, which leaves the queue if it was in it. Raises `NoRoom` when `limited` and too many
-    are at work, `Changed` or `IllegalTransition` when somebody else was first; nothing is stored then."""
+) -> str:  # fmt: skip
+    """Start a run for a message, which leaves the queue if it was in it; the run's id. Raises `NoRoom` when `limited`
+    and too many are at work, `Changed` or `IllegalTransition` when somebody else was first; nothing is stored then."""
     if limited:
-        await ports.db.read(lambda c: rows.require_room(c, found.project, ports.run_limits))
+        await ports.db.read(lambda c: rows.require_room(c, found.project, ports.limits))
     await executor.stop_following(found.id)
-    started = Started(message.id, ids.new_ulid())
-    await executor.checkpoints.before_run(found.id, started.run_id, Place(found.project, prepared.plan))
+    run_id, why = ids.new_ulid(), "The operator wrote a new message."
+    await executor.checkpoints.before_run(found.id, run_id, Place(found.project, prepared.plan))
     asked = await questions.list_open(found.id)
-    told = "The operator wrote a new message."
-    left, give_up, subs = await given_up(ports, found.id, SUPERSEDED)
-    events, close = closing(asked, told, found.interrupted, SUPERSEDED, (), actor)
-    events[:0] = left
+    subs = await ports.db.read(lambda c: rows.open_sub_runs(c, found.id))
+    events, close = await closing(ports, found.id, found.interrupted, subs, asked, (why, SUPERSEDED), actor)
     title = one_line(message.text) if found.title == UNTITLED else None
     events.append(said(message))
     rest = tuple(item for item in found.queue if item.id != message.id)
@@ -48,39 +48,44 @@ async def begin(
         events.append(queue_event(rest))
     if title:
         events.append(NewEvent("session.updated", {"title": title}))
-    events.append(_started_event(started, prepared))
+    events.append(_started_event(run_id, message, prepared))
 
     def also(connection: apsw.Connection) -> None:
         if limited:
-            rows.require_room(connection, found.project, ports.run_limits)
+            rows.require_room(connection, found.project, ports.limits)
         rows.set_queue(connection, found, rest)
         close(connection)
-        give_up(connection)
         if title:
             rows.set_title(connection, found.id, title)
-        rows.insert_run(connection, found.id, started, prepared.route)
+        rows.insert_run(connection, found.id, run_id, message.id, prepared.route)
 
-    await audit_start(ports, actor, "run.start", started.run_id, found.id, prepared)
+    await audit_start(ports, actor, "run.start", run_id, found.id, prepared)
     await ports.journal.append(found.id, events, also=also)
     questions.ring(asked)
     await drop_cages(ports, *subs)
-    executor.start(executor.run(found.id, started.run_id, 1, actor, prepared), fresh=True)
-    return started
+    executor.start(executor.run(found.id, run_id, 1, actor, prepared), fresh=True)
+    return run_id
 
 
-def closing(
-    asked: Sequence[Attention], told: str, run: RunInfo | None, reason: str, stopped: Sequence[str], actor: Actor
-) -> tuple[list[NewEvent], Also]:
-    """What ends an interrupted run with its open questions: the events, and their part in storage."""
-    events, close = withdrawal(asked, told, actor.id)
+async def closing(
+    ports: SessionPorts, session: str, run: RunInfo | None, subs: Sequence[SubRun], asked: Sequence[Attention],
+    why: tuple[str, str], actor: Actor, stopped: Sequence[str] = (),
+) -> tuple[list[NewEvent], Also]:  # fmt: skip
+    """What ends an interrupted run with its sub-agents and open questions, and `why` for the questions and the runs:
+    the events, and their part in storage. Once that is done the questions ring, and the sub-agents' cages go."""
+    told, reason = why
+    found = await read_conversation(ports.journal, session) if subs else Conversation()
+    events = [NewEvent("agent.finished", agent_end(sub, findings(sub, found, "cancelled", reason))) for sub in subs]
+    withdrawn, withdraw = withdrawal(asked, told, actor.id)
+    events += withdrawn
     if run is not None:
         end = {"outcome": "cancelled", "reason": reason, "actor": actor.id, "stopped": [*stopped]}
         events.append(NewEvent("run.ended", {"run_id": run.id, **end}))
 
     def also(connection: apsw.Connection) -> None:
-        close(connection)
-        if run is not None:
-            rows.move_run(connection, run.id, RunInput.GIVE_UP, reason=reason)
+        withdraw(connection)
+        for each in (*([run] if run else ()), *subs):
+            rows.move_run(connection, each.id, RunInput.GIVE_UP, reason=reason)
 
     return events, also
 
@@ -91,10 +96,9 @@ def one_line(text: str) -> str:
     return line if len(line) <= TITLE_CHARS else line[: TITLE_CHARS - 1] + "…"
 
 
-def _started_event(started: Started, prepared: Prepared) -> NewEvent:
-    route = {"model": prepared.route.model, "provider": prepared.route.provider}
-    data: dict[str, Any] = {"run_id": started.run_id, "message_id": started.message_id, "agent": AGENT}
-    data |= {**route, "cage": prepared.plan.words()}
+def _started_event(run_id: str, message: Waiting, prepared: Prepared) -> NewEvent:
+    data: dict[str, Any] = {"run_id": run_id, "message_id": message.id, "agent": AGENT, "cage": prepared.plan.words()}
+    data |= {"model": prepared.route.model, "provider": prepared.route.provider}
     if text := prepared.project.agents_md:
         data["instructions"] = [f"AGENTS.md ({len(text):,} characters)"]
     return NewEvent("run.started", data)

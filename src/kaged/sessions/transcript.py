@@ -37,7 +37,7 @@ def _user(event: Event) -> str:
 
 
 def _answer(event: Event) -> str:
-    texts = [part["text"].strip() for part in event.data["parts"] if part["kind"] == "text"]
+    texts = (part["text"].strip() for part in event.data["parts"] if part["kind"] == "text")
     blocks = [text for text in texts if text]
     if event.data["interrupted"] and blocks:
         blocks.append("*(this answer was interrupted)*")
@@ -52,12 +52,10 @@ def _call(event: Event) -> str:
 
 
 def _result(event: Event) -> str:
-    data = event.data
-    output = data["output"]
+    data, output = event.data, event.data["output"]
     if len(output) > RESULT_CHARS:
         output = f"{output[:RESULT_CHARS]}\n… {len(output) - RESULT_CHARS:,} more characters"
-    seconds = data["duration_ms"] / 1000
-    text = f"{'Done' if data['ok'] else 'Failed'} after {seconds:.1f} s:\n\n{_fenced(output)}"
+    text = f"{'Done' if data['ok'] else 'Failed'} after {data['duration_ms'] / 1000:.1f} s:\n\n{_fenced(output)}"
     diff = data["detail"].get("diff")
     return f"{text}\n\n{_fenced(diff, 'diff')}" if isinstance(diff, str) and diff else text
 

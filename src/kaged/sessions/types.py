@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kaged.core import clock
-from kaged.sessions.machine import RunState, SessionState
+from kaged.core.errors import KagedError
+from kaged.sessions.machine import ACTIVE, RunState, SessionState
 
-UNTITLED = "New session"
-"""Title of a session until its first message gives it one."""
+UNTITLED = "New session"  # title of a session until its first message gives it one
 
 
 Mode = Literal["queue", "steer"]
@@ -37,17 +37,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class RunLimits:
-    """How many runs may be at work at once, in all projects and in one. Those that wait for an answer do not count."""
-
-    runs: int
-    per_project: int
-
-
-@dataclass(frozen=True, slots=True)
 class RunInfo:
-    """The newest run of a session."""
-
     id: str
     state: RunState
     model: str
@@ -58,8 +48,7 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class SubRun:
-    """The run of a sub-agent: `parent` is the run that handed it its task by `call_id`, `agent` its path in the project
-    file."""
+    """The run of a sub-agent, by path; the run `parent` handed it its task by `call_id`."""
 
     id: str
     session: str
@@ -72,7 +61,6 @@ class SubRun:
 
     @property
     def name(self) -> str:
-        """The agent's own name."""
         return self.agent.rpartition(".")[2]
 
 
@@ -105,8 +93,11 @@ class Session:
     queue: Sequence[Waiting]
 
     @property
+    def at_work(self) -> bool:
+        return self.run is not None and self.run.state in ACTIVE
+
+    @property
     def interrupted(self) -> RunInfo | None:
-        """Its newest run, if that lies interrupted."""
         return self.run if self.run is not None and self.run.state is RunState.INTERRUPTED else None
 
 
@@ -139,12 +130,10 @@ class Attention:
 
     @property
     def expired(self) -> bool:
-        """Whether it is too late for an answer."""
         return str(self.about.get("expires_at", "~")) <= clock.iso()
 
 
-Auto = Literal["run", "step", "restore"]
-"""What a checkpoint was made before, if not by hand."""
+Auto = Literal["run", "step", "restore"]  # what a checkpoint was made before, if not by hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,17 +169,8 @@ class Restored:
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    """A message was stored and its run begun."""
-
-    message_id: str
-    run_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of a message: its run has begun (`started`), it waits for a free place or for the end of the run
-    (`queued`), or for the run's next step (`steering`)."""
+    """What became of a message: it began a run, waits (`queued`), or is for the run's next step (`steering`)."""
 
     message_id: str
     run_id: str | None
@@ -203,3 +183,8 @@ class Stopped:
 
     run_id: str
     stopped: tuple[str, ...]
+
+
+def conflict(found: Session, message: str) -> KagedError:
+    """What was asked is not possible in the state that the session has."""
+    return KagedError("conflict", message, {"state": found.state})

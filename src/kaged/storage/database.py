@@ -28,13 +28,6 @@ BatchWork = Callable[[apsw.Connection, Sequence[I]], Sequence[T | KagedError]]
 """Does many items in one go; one outcome an item. A refusal of one item is returned, not raised."""
 
 
-@dataclass(slots=True)
-class _Failure:
-    """The outcome of a job that was not written."""
-
-    error: BaseException
-
-
 @dataclass(slots=True, eq=False)
 class _Job:
     """Something to write, and who waits for it. Neighbours with the same `batch` are done in one go."""
@@ -67,12 +60,12 @@ class Database:
         """Open (or create) and migrate the database at `path`; `vfs` names a registered SQLite VFS. Raises `GateError`:
         a newer schema, another program's file, no database, locked, unwritable, full."""
 
-        def connect() -> tuple[apsw.Connection, list[apsw.Connection]]:
-            writing = open_writer(path, vfs=vfs, busy_timeout_s=busy_timeout_s)
-            reading = [open_reader(path, vfs=vfs, busy_timeout_s=busy_timeout_s) for _ in range(READERS)]
-            return writing, reading
+        def connect() -> list[apsw.Connection]:
+            ways = (open_writer, *[open_reader] * READERS)
+            return [way(path, vfs=vfs, busy_timeout_s=busy_timeout_s) for way in ways]
 
-        return cls(path, *await asyncio.to_thread(connect))
+        writing, *reading = await asyncio.to_thread(connect)
+        return cls(path, writing, reading)
 
     async def write(self, work: Work[T], *, on_commit: Callable[[T], None] | None = None) -> T:
         """Run `work` on the writer thread and return its result once it is durable. Works run in the order of the
@@ -99,14 +92,12 @@ class Database:
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` in a reader's thread on one consistent snapshot; everything awaited before is in it. Cancelling
-        abandons the result; the query itself ends in its thread. Raises `KagedError("unavailable")` when the disk
-        fails."""
+        abandons the result, not the query. Raises `KagedError("unavailable")` when the disk fails."""
         self._refuse_when_closed()
         return await self._loop.run_in_executor(self._pool, self._read, work)
 
     async def close(self) -> None:
-        """Finish queued writes and running reads, then close every connection. Later calls are refused. What is
-        queued is written also when the caller is cancelled."""
+        """Finish queued writes, also when cancelled, and running reads; then close. Later calls are refused."""
         if not self._closed:
             self._closed = True
             try:
@@ -150,9 +141,9 @@ class Database:
         open_ = True
         while open_ or waiting:
             if not waiting:
-                open_ = self._take(waiting, block=True)
+                open_ = self._take(waiting)
             while open_ and len(waiting) < MAX_GROUP and not self._queue.empty():
-                open_ = self._take(waiting, block=False)
+                open_ = self._take(waiting)
             group, waiting = waiting[:MAX_GROUP], waiting[MAX_GROUP:]
             outcomes = self._commit(group)
             try:
@@ -161,16 +152,14 @@ class Database:
                 break
         self._connection.close()
 
-    def _take(self, waiting: list[_Job], *, block: bool) -> bool:
+    def _take(self, waiting: list[_Job]) -> bool:
         """Move one submission into `waiting`; False when it was the order to close."""
-        jobs = self._queue.get(block=block)
-        if jobs is None:
-            return False
-        waiting.extend(jobs)
-        return True
+        jobs = self._queue.get()
+        waiting.extend(jobs or ())
+        return jobs is not None
 
     def _commit(self, group: Sequence[_Job]) -> list[Any]:
-        """One transaction for the whole group; an outcome for each job, in order."""
+        """One transaction for the whole group; an outcome for each job: an exception if it was not written."""
         outcomes: list[Any] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -180,9 +169,9 @@ class Database:
         except BaseException as error:  # noqa: BLE001 - handed to everyone who waits
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            own = [outcome if isinstance(outcome, _Failure) else None for outcome in outcomes]
+            own = [outcome if isinstance(outcome, BaseException) else None for outcome in outcomes]
             own += [None] * (len(group) - len(own))
-            return [each or _Failure(translate(error, self.path)) for each in own]
+            return [each or translate(error, self.path) for each in own]
         return outcomes
 
     def _run_unit(self, unit: Sequence[_Job]) -> list[Any]:
@@ -190,15 +179,14 @@ class Database:
         connection = self._connection
         connection.execute("SAVEPOINT unit")
         try:
-            results = unit[0].batch(connection, [job.item for job in unit])
-            outcomes = [_Failure(each) if isinstance(each, KagedError) else each for each in results]
+            outcomes = [*unit[0].batch(connection, [job.item for job in unit])]
         except BaseException as error:
             if not connection.in_transaction:
                 raise  # SQLite gave the whole transaction up (disk full, I/O error).
             connection.execute("ROLLBACK TO unit")
             connection.execute("RELEASE unit")
             if len(unit) == 1:
-                return [_Failure(translate(error, self.path))]
+                return [translate(error, self.path)]
             return [outcome for job in unit for outcome in self._run_unit([job])]
         connection.execute("RELEASE unit")
         return outcomes
@@ -207,14 +195,11 @@ class Database:
 def _deliver(loop: asyncio.AbstractEventLoop, group: Sequence[_Job], outcomes: Sequence[Any]) -> None:
     """On the loop: tell everyone, in commit order. `on_commit` runs even when its caller was cancelled."""
     for job, outcome in zip(group, outcomes, strict=True):
-        if isinstance(outcome, _Failure):
-            if not job.future.done():
-                job.future.set_exception(outcome.error)
-            continue
-        if job.on_commit is not None:
+        failed = isinstance(outcome, BaseException)
+        if job.on_commit is not None and not failed:
             try:
                 job.on_commit(outcome)
             except Exception as error:  # noqa: BLE001 - reported; it must not keep others from their answer
                 loop.call_exception_handler({"message": "a commit's listener failed", "exception": error})
         if not job.future.done():
-            job.future.set_result(outcome)
+            (job.future.set_exception if failed else job.future.set_result)(outcome)

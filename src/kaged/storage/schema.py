@@ -26,7 +26,7 @@ _FILE = re.compile(r"(\d{4})_\w+\.sql")
 _FULL_CODES = frozenset({apsw.SQLITE_FULL, apsw.SQLITE_IOERR_SHMSIZE})
 _LOCKED = (apsw.BusyError, apsw.LockedError, apsw.ProtocolError)
 _REFUSED = (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError)
-_GRANT = "give kaged's account read and write permission on both"
+_GRANT = "give kaged's account read and write permission on the file and its folder"
 _SENTENCES: tuple[tuple[tuple[type[apsw.Error], ...], str, str], ...] = (
     (_LOCKED, "{path} is locked by another program", "close the program that has the database open"),
     ((apsw.NotADBError,), "{path} is not a database", "move the file away or restore it from a backup"),
@@ -69,8 +69,7 @@ def pending(path: Path) -> tuple[Migration, ...]:
 
 
 def open_writer(path: Path, *, vfs: str | None, busy_timeout_s: float) -> apsw.Connection:
-    """Open the connection that writes, after checking and migrating the file. Raises `GateError` with one sentence and
-    its fix for anything that keeps the file from being used."""
+    """Check and migrate the file; the connection that writes. Raises `GateError` for whatever keeps it from use."""
     _prepare_file(path)
     with _refusals(path), contextlib.ExitStack() as undo:
         connection = apsw.Connection(str(path), vfs=vfs)
@@ -113,9 +112,7 @@ def _prepare_file(path: Path) -> None:
     except FileNotFoundError as error:
         raise GateError(GATE, f"the folder {path.parent} does not exist", "create it") from error
     except OSError as error:
-        problem = f"{path} cannot be opened for writing ({error.strerror})"
-        fix = "give kaged's account read and write permission on the file and its folder"
-        raise GateError(GATE, problem, fix) from error
+        raise GateError(GATE, f"{path} cannot be opened for writing ({error.strerror})", _GRANT) from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -129,9 +126,7 @@ def sync_folder(folder: Path) -> None:
 
 def _check_ours(connection: apsw.Connection, path: Path) -> None:
     """Refuse a file of a newer kaged or of another program before anything in it is changed."""
-    version = connection.pragma("user_version")
-    owner = connection.pragma("application_id")
-    known = len(migrations())
+    version, owner, known = connection.pragma("user_version"), connection.pragma("application_id"), len(migrations())
     empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
     if owner != APPLICATION_ID and not (empty and owner == 0):
         fix = "name another file in `[storage] url`, or move this one away"

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from kaged.cage.words import size
 from kaged.core import clock
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
+from kaged.core.folder_size import sizes
 from kaged.core.ids import new_ulid
 from kaged.core.tasks import owned
 from kaged.projects.service import Projects
@@ -25,6 +25,7 @@ from kaged.projects.templates import slug_for
 from kaged.settings.config import Loaded
 from kaged.settings.local import LocalFile
 from kaged.workspace.failure import host_key, reason
+from kaged.workspace.snapshots import drop_cages
 from kaged.workspace.source import ENV, KEY, KNOWN_HOSTS, WALLTIME_S, Access, Source, access
 from kaged.workspace.source import parse as source_of
 
@@ -48,12 +49,10 @@ class Clone:
     slug: str
     created_at: str
     state: State = "running"
-    progress: str = ""
-    """git's own last line."""
+    progress: str = ""  # git's own last line
     bytes: int = 0
     problem: str | None = None
-    project: str | None = None
-    """The slug that it was loaded under."""
+    project: str | None = None  # the slug that it was loaded under
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
@@ -75,10 +74,7 @@ class Clones:
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
-        # What an earlier daemon had under way: nobody waits for it any more.
-        for cage in (await self._keeper.state()).cages:
-            if cage.id.startswith(STAGING):
-                await self._keeper.drop_cage(cage.id)
+        await drop_cages(self._keeper, STAGING)
         for left in self._root.glob(f"{STAGING}*"):
             await asyncio.to_thread(shutil.rmtree, left, ignore_errors=True)
         return self
@@ -104,8 +100,7 @@ class Clones:
                 clone.state, clone.problem, clone.task = "cancelled", _cancelled(clone), None
 
     async def start(self, url: str, slug: str | None, actor: Actor) -> Clone:
-        """Begin to clone `url` into a folder named `slug` (default: by the URL). KagedError: bad_request for a URL or
-        name that is not taken, conflict for a folder that exists."""
+        """Begin to clone `url` into a folder named `slug` (default: by the URL). KagedError bad_request, conflict."""
         source = source_of(url, self._hosts)
         name = slug_for(slug or source.name)
         if slug is not None and name != slug:
@@ -166,7 +161,8 @@ class Clones:
             async with owned(process.wait()) as ended:
                 while not ended.done():
                     await asyncio.wait({ended}, timeout=PACE_S)
-                    clone.progress, clone.bytes = _last_line(process), await asyncio.to_thread(_bytes, staging)
+                    clone.progress = _said(process).rpartition("\n")[2]
+                    clone.bytes = await asyncio.to_thread(lambda: max(sizes(str(staging))))
                     if clone.bytes > self._limit:
                         words = f"it is larger than [limits] clone_bytes allows ({size(self._limit)}); raise it"
                         raise KagedError("payload_too_large", f"{words}, or clone it by hand and load the folder")
@@ -238,17 +234,3 @@ def _said(process: Process) -> str:
     _, data = process.stream.read(max(process.stream.start, process.stream.head - 4000), 4000)
     lines = data.decode("utf-8", "replace").replace("\r", "\n").split("\n")
     return "\n".join("".join(filter(str.isprintable, line))[:300] for line in lines if line.strip())
-
-
-def _last_line(process: Process) -> str:
-    return _said(process).rpartition("\n")[2]
-
-
-def _bytes(folder: Path) -> int:
-    """Bytes on disk below `folder`, links not followed, of what can be looked at."""
-    total = 0
-    for _, _, names, fd in os.fwalk(folder):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                total += os.stat(name, dir_fd=fd, follow_symlinks=False).st_blocks * 512
-    return total

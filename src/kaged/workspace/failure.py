@@ -19,7 +19,6 @@ _REFUSED = (
     ("no rule names", "it leads on to {other}; clone from the URL that it leads to"),
     ("(.+)", "kaged's network gate refused it ({0}); clone it by hand and load the folder"),
 )  # fmt: skip
-"""By what the gate said."""
 
 _NO_LOGIN = "{host} wants a login, so the repository is private or does not exist; put a token into {table}"
 _BAD_LOGIN = "{host} does not accept the login in {table}; put in a token that may read this repository"
@@ -33,7 +32,6 @@ _SAID = (
     ("not found|does not appear to be a git repository|is this a git repository|returned error: 404",
      "{host} has no such repository, or keeps it from this login; check the URL and {table}"),
 )  # fmt: skip
-"""By what git and ssh said."""
 
 _NOISE = re.compile(r"fatal: Could not read from remote|Please make sure|and the repository exists|^\W*$")
 _SCANNED = re.compile(r"^\S+ (ssh-[a-z0-9-]+|ecdsa-[a-z0-9-]+) ([A-Za-z0-9+/]+=*)$", re.M)
@@ -53,8 +51,7 @@ def reason(source: Source, said: str, refused: Sequence[tuple[str, str]], *, fol
 
 
 def host_key(source: Source, scanned: str, *, changed: bool, known_hosts: str) -> str:
-    """For a host whose key is not the known one: its fingerprint, and the line that would make it known.
-    `scanned` is what `ssh-keyscan` put out."""
+    """For a host whose key is not the known one; `scanned` is what `ssh-keyscan` put out."""
     found = _SCANNED.search(scanned)
     name = source.host if source.port == 22 else f"[{source.host}]:{source.port}"
     try:
@@ -64,9 +61,10 @@ def host_key(source: Source, scanned: str, *, changed: bool, known_hosts: str) -
     if found is None or not blob:
         return f"{source.host} shows no key that could be looked at; check its ssh server"
     print_ = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
-    was = f"the key of {source.host} is not the one in {known_hosts}" if changed else f"the key of {source.host} is new"
+    was = "new"
     if changed:
+        was = f"not the one in {known_hosts}"
         do = "somebody may be in between: ask its operator, and if the key was changed replace the line by"
     else:
         do = f"compare it with what the host's operator publishes, and if it is the same add to {known_hosts}"
-    return f"{was} ({found[1]} SHA256:{print_}); {do} `{name} {found[1]} {found[2]}`"
+    return f"the key of {source.host} is {was} ({found[1]} SHA256:{print_}); {do} `{name} {found[1]} {found[2]}`"

@@ -2,7 +2,6 @@
 one repository for them below the home, each of its work trees an index and a cage that stays for the next snapshot."""
 
 import asyncio
-import contextlib
 import json
 import os
 from collections.abc import Coroutine, Sequence
@@ -15,18 +14,16 @@ from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
+from kaged.cage.cages import private_folder
 from kaged.cage.client import KeeperClient
 from kaged.cage.mounts import Mounts
 from kaged.cage.plan import CagePlan, Mode, Mount, PlanLimits
 from kaged.core.errors import KagedError
 from kaged.core.ids import new_ulid
 
-PREFIX: Final = ".snap-"
-"""Begins the id of a cage in which snapshots are taken."""
-CAGES = 4
-"""Cages that stay for the next snapshot; an older one is ended."""
-LOOSE = 8000
-"""Objects that are not packed yet; more of them are worth a packing."""
+PREFIX: Final = ".snap-"  # begins the id of a cage in which snapshots are taken
+CAGES = 4  # cages that stay for the next snapshot; an older one is ended
+LOOSE = 8000  # objects that are not packed yet; more of them are worth a packing
 PACK_EVERY_S = 3600.0
 LIMITS = PlanLimits(memory_bytes=None, pids=64, nofile=1024, fsize_bytes=4 * 1024**3, walltime_s=900.0)
 _T = TypeVar("_T")
@@ -40,45 +37,12 @@ class Names(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """A work tree as it was: `changed` files differ from the tree asked about, `left_out` ones are too large or cannot
-    be read."""
+    """A work tree as it was; `changed` files since another tree, `left_out` ones too large or closed."""
 
     tree: str
     changed: int
     left_out: Names
     loose: int
-
-
-class FileChange(msgspec.Struct, frozen=True):
-    """One file of a diff; `status` is git's letter, lines are None for a file that is not text."""
-
-    path: str
-    status: str
-    added: int | None
-    deleted: int | None
-
-
-class Diff(msgspec.Struct, frozen=True):
-    """The first `files` of `count` that differ, and a patch; `cut` says that it goes on."""
-
-    files: list[FileChange]
-    count: int
-    patch: str
-    cut: bool
-
-
-class Look(msgspec.Struct, frozen=True):
-    """What a restore would overwrite of others' changes, and what is in its way."""
-
-    foreign: Names
-    blocked: Names
-
-
-class Moved(msgspec.Struct, frozen=True):
-    """The tree that was restored, which is the wanted one but for what is protected."""
-
-    tree: str
-    changed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +54,6 @@ class Place:
 
     @property
     def key(self) -> str:
-        """Names the work tree in file names and ids."""
         return sha256(os.fsencode(self.plan.root)).hexdigest()[:16]
 
 
@@ -103,16 +66,22 @@ def kept(plan: CagePlan) -> list[str]:
 
 
 @cache
-def script(name: str) -> str:
-    """The source of a program that runs in a cage."""
-    return resources.files("kaged").joinpath("inside", f"{name}.py").read_text(encoding="utf-8")
+def script() -> str:
+    return resources.files("kaged").joinpath("inside", "git.py").read_text(encoding="utf-8")
 
 
-async def ask(keeper: KeeperClient, cage: str, plan: CagePlan, name: str, request: dict[str, Any]) -> Any:
-    """The answer of a program of ours in a cage, which is made if need be. KagedError: `conflict` for what it refuses,
+async def drop_cages(keeper: KeeperClient, prefix: str) -> None:
+    """End those that an earlier daemon left; nobody waits for them any more."""
+    for cage in (await keeper.state()).cages:
+        if cage.id[: len(prefix)] == prefix:
+            await keeper.drop_cage(cage.id)
+
+
+async def ask(keeper: KeeperClient, cage: str, plan: CagePlan, request: dict[str, Any]) -> Any:
+    """The answer of our git in a cage, which is made if need be. KagedError: `conflict` for what it refuses,
     `unavailable` when it came to no end."""
     await keeper.ensure_cage(cage, plan)
-    argv = [plan.host.python, "-I", "-S", "-c", script(name), json.dumps(request)]
+    argv = [plan.host.python, "-I", "-S", "-c", script(), json.dumps(request)]
     process = await keeper.run(cage, f"{cage}-{new_ulid()}", argv)
     end = await process.wait()
     _, data = process.stream.read(0, process.stream.head)
@@ -124,7 +93,7 @@ async def ask(keeper: KeeperClient, cage: str, plan: CagePlan, name: str, reques
         text = f"git did not come to an end ({end.reason or end.code or end.signal}): {words}"
         raise KagedError("unavailable", text) from None
     if "refused" in answer:
-        raise KagedError("conflict", answer["refused"], answer.get("details"))
+        raise KagedError("conflict", answer["refused"], answer["details"])
     return answer
 
 
@@ -140,9 +109,7 @@ class Snapshots:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
-        for cage in (await self._keeper.state()).cages:
-            if cage.id[: len(PREFIX)] == PREFIX:
-                await self._keeper.drop_cage(cage.id)
+        await drop_cages(self._keeper, PREFIX)
         return self
 
     async def __aexit__(self, *error: Any) -> None:
@@ -153,43 +120,42 @@ class Snapshots:
 
     async def take(self, place: Place, *, ignored: bool = False, since: str | None = None) -> Snapshot:
         """Store the work tree as it is, files that git ignores only if `ignored`."""
-        return await self._ask(place, "snap", Snapshot, ignored=ignored, since=since)
+        return await self._ask(place, "snap", Snapshot, ignored, ignored=ignored, since=since)
 
-    async def diff(self, place: Place, a: str, b: str) -> Diff:
-        """What is different in the tree `b`."""
-        return await self._ask(place, "diff", Diff, a=a, b=b)
+    async def diff(self, place: Place, a: str, b: str) -> dict[str, Any]:
+        """What is different in the tree `b`: the first `files` of `count` that differ (`path`, git's letter `status`,
+        `added` and `deleted` lines, None in what is not text), and a `patch`; `cut` says that it goes on."""
+        return await self._ask(place, "diff", dict[str, Any], a=a, b=b)
 
     async def look(
         self, place: Place, now: str, target: str, pairs: Sequence[tuple[str, str]], *, ignored: bool = False
-    ) -> Look:
-        """What going from `now` to `target` would do; what changed within any of the pairs of trees was others'."""
-        given = {"pairs": pairs, "now": now, "target": target, "keep": kept(place.plan)}
-        return await self._ask(place, "look", Look, ignored=ignored, **given)
-
-    async def move(self, place: Place, now: str, target: str, *, ignored: bool = False) -> Moved:
-        """Make the work tree, whose last snapshot is `now`, be `target`. KagedError conflict when something stands in
-        the way or was changed meanwhile; nothing is changed then."""
+    ) -> tuple[Names, Names]:
+        """What going from `now` to `target` would overwrite of others' changes, which are those within any of the pairs
+        of trees, and what is in its way."""
         given = {"now": now, "target": target, "keep": kept(place.plan)}
-        return await self._ask(place, "move", Moved, ignored=ignored, **given)
+        return await self._ask(place, "look", tuple[Names, Names], ignored, pairs=pairs, **given)
+
+    async def move(self, place: Place, now: str, target: str, *, ignored: bool = False) -> tuple[str, int]:
+        """Make the work tree, whose last snapshot is `now`, be `target`, but for what is protected: the tree that gave,
+        and how many files changed. KagedError conflict, and nothing is changed, when something is in the way."""
+        given = {"now": now, "target": target, "keep": kept(place.plan)}
+        return await self._ask(place, "move", tuple[str, int], ignored, **given)
 
     def pack(self, place: Place, trees: Sequence[str]) -> None:
-        """Begin to pack the project's repository, at most once an hour; of what is not in `trees`, old objects are
-        dropped."""
+        """Begin to pack the project's repository, once an hour at most; what is old and not in `trees` is dropped."""
         now = asyncio.get_running_loop().time()
         if now < self._packed.get(place.slug, -PACK_EVERY_S) + PACK_EVERY_S:
             return
         self._packed[place.slug] = now
         refs = "".join(f"{tree} refs/trees/{tree}\n" for tree in sorted(set(trees)))
-        (self._folder(place) / "packed-refs").write_text(f"# pack-refs with: sorted\n{refs}", encoding="ascii")
-        self._spawn(self._quietly(place))
+        (private_folder(self._home / place.slug) / "packed-refs").write_text(
+            f"# pack-refs with: sorted\n{refs}", encoding="ascii"
+        )
+        self._spawn(self._locked(place, "gc", False, {}))  # nothing depends on it; the next one does it
 
-    async def _quietly(self, place: Place) -> None:
-        with contextlib.suppress(KagedError):  # Nothing depends on it, and the next one does it
-            await self._locked(place, "gc", False, {})
-
-    async def _ask(self, place: Place, op: str, kind: type[_T], *, ignored: bool = False, **given: Any) -> _T:
+    async def _ask(self, place: Place, op: str, kind: type[_T], everything: bool = False, **given: Any) -> _T:
         # Whoever asks may be cancelled; git in its cage is not, so that nobody else touches the index meanwhile.
-        return msgspec.convert(await asyncio.shield(self._spawn(self._locked(place, op, ignored, given))), kind)
+        return msgspec.convert(await asyncio.shield(self._spawn(self._locked(place, op, everything, given))), kind)
 
     def _spawn(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         task = asyncio.create_task(work)
@@ -200,25 +166,15 @@ class Snapshots:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever asked may be gone
+            task.exception()  # whoever asked may be gone, or never was
 
-    async def _locked(self, place: Place, op: str, ignored: bool, given: dict[str, Any]) -> Any:
-        cage, folder = f"{PREFIX}{place.key}", self._folder(place)
+    async def _locked(self, place: Place, op: str, everything: bool, given: dict[str, Any]) -> Any:
+        cage, folder = f"{PREFIX}{place.key}", private_folder(self._home / place.slug)
         async with self._locks.setdefault(cage, asyncio.Lock()):
             await self._make_room(cage)
-            index = f"index-{place.key}{'-all' * ignored}"
-            request = {"root": place.plan.root, "repository": str(folder), "index": index, "op": op, **given}
-            if op == "snap":
-                request["ignored"] = ignored
-            return await ask(self._keeper, cage, _plan(place, folder), "snapshot", request)
-
-    def _folder(self, place: Place) -> Path:
-        folder = self._home / place.slug
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise KagedError("unavailable", f"{folder} cannot be made: {error.strerror}") from error
-        return folder
+            index = f"index-{place.key}{'-all' * everything}"
+            request = {"shadow": (place.plan.root, str(folder), index), "op": op, **given}
+            return await ask(self._keeper, cage, _plan(place, folder), request)
 
     async def _make_room(self, cage: str) -> None:
         """End the cage that was used longest ago, if there are too many."""
@@ -233,16 +189,14 @@ class Snapshots:
 
 def _plan(place: Place, folder: Path) -> CagePlan:
     """A cage with the work tree, without what is hidden in it, and the repository."""
-    root = Path(place.plan.root)
-    rules: dict[Path, Mode] = {
-        Path(path): "hidden" for path, mode in place.plan.rules if mode == "hidden" and os.path.lexists(path)
-    }
-    mounts = Mounts(root, {root: "rw", **rules})
-    for path in rules:
+    root, plan = Path(place.plan.root), place.plan
+    hidden = [Path(path) for path, mode in plan.rules if mode == "hidden" and os.path.lexists(path)]
+    rules: dict[Path, Mode] = {root: "rw", **dict.fromkeys(hidden, "hidden")}
+    mounts = Mounts(root, rules)
+    for path in hidden:
         mounts.add_rule(path, "hidden", "cage.fs")
-    shown: dict[Path, Mode] = {root: "rw", folder: "rw", **rules}
     return replace(
-        place.plan, rules=tuple((str(path), mode) for path, mode in shown.items()), protect=(), env=(),
+        plan, rules=tuple((str(path), mode) for path, mode in (rules | {folder: "rw"}).items()), protect=(), env=(),
         mounts=(Mount("rw", str(root)), Mount("rw", str(folder)), *mounts.ordered()), seccomp="default", limits=LIMITS,
         workdir=str(root), net=None, toolchains=(), lent=(), keeps="ephemeral", home_dir=None,
     )  # fmt: skip

@@ -5,7 +5,7 @@ ever in arguments, in the environment, on disk, or in what is stored of a clone.
 import base64
 import re
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -25,8 +25,7 @@ _PORTS = {"https": 443, "http": 80, "ssh": 22}
 _USER = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _SHORT = re.compile(rf"({_USER})@([A-Za-z0-9_.-]+):(?!//)[^:]+")
 
-KEY, KNOWN_HOSTS = "/home/agent/key", "/home/agent/known_hosts"
-"""Inside the cage, in memory."""
+KEY, KNOWN_HOSTS = "/home/agent/key", "/home/agent/known_hosts"  # inside the cage, in memory
 
 _SSH = {
     "IdentityFile": KEY, "IdentitiesOnly": "yes", "BatchMode": "yes", "StrictHostKeyChecking": "yes",
@@ -62,31 +61,17 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The repository's own name."""
         return self.path.rstrip("/").rpartition("/")[2].removesuffix(".git")
 
     def problem(self, why: str) -> str:
-        """The sentence about a clone that failed."""
         return f"Could not clone {self.url}: {why.rstrip('.')}."
 
     def argv(self) -> list[str]:
-        """git's command line."""
-        options = (
-            "core.hooksPath=/dev/null", "credential.helper=", "protocol.allow=never",
-            f"protocol.{self.scheme}.allow=always",
-        )  # fmt: skip
+        only = f"protocol.{self.scheme}.allow=always"
+        options = ("core.hooksPath=/dev/null", "credential.helper=", "protocol.allow=never", only)
         settings = [word for option in options for word in ("-c", option)]
-        return [
-            "git",
-            *settings,
-            "clone",
-            "--progress",
-            "--no-recurse-submodules",
-            "--template=",
-            "--",
-            self.url,
-            "repo",
-        ]
+        how = ("--progress", "--no-recurse-submodules", "--template=")
+        return ["git", *settings, "clone", *how, "--", self.url, "repo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +85,7 @@ class Access:
 
 
 def parse(url: str, plain: Collection[str] = ()) -> Source:
-    """Read a URL; hosts in `plain` may be spoken to without TLS. KagedError bad_request, without a word of what may be
-    a password."""
+    """Read a URL; hosts in `plain` need no TLS. KagedError bad_request, without a word of what may be a password."""
     short = _SHORT.fullmatch(url)
     try:
         parts = urlsplit(f"ssh://{short[1]}@{short[2]}/{url.partition(':')[2]}" if short else url)
@@ -109,11 +93,9 @@ def parse(url: str, plain: Collection[str] = ()) -> Source:
     except ValueError as error:
         raise KagedError("bad_request", f"This is no URL: {error}.") from None
     if parts.query or parts.fragment or parts.password is not None or (parts.username and parts.scheme != "ssh"):
-        words = (
-            "A URL with a password, token, query or fragment is not taken, because it would be stored with the project"
-        )
-        raise KagedError("bad_request", f'{words}: put credentials into `[git."{host}"]` in local.toml.')
-    odd = not url.isprintable() or {" ", "*", "\\"} & set(url) or not host
+        words = "A URL with a password, token, query or fragment is not taken, because it would be stored with the"
+        raise KagedError("bad_request", f'{words} project: put credentials into `[git."{host}"]` in local.toml.')
+    odd = not url.isprintable() or {*" *?#\\"} & set(url) or not host
     known = parts.scheme in ("https", "ssh") or (parts.scheme == "http" and host in plain)
     if odd or not known or (parts.scheme == "ssh" and re.fullmatch(_USER, parts.username or "") is None):
         words = "Only https://HOST/PATH, ssh://USER@HOST/PATH and USER@HOST:PATH are cloned"
@@ -126,30 +108,27 @@ def access(source: Source, local: Local, paths: Paths, environ: Mapping[str, str
     """The cage's policy and the operator's credentials for this source; `hosts` gives addresses of names. Reads files.
     KagedError bad_request, with what to do."""
     given, place = local.git.get(source.place), f"{source.host}:{source.port}"
-    own = [f"{address}/32" for address in hosts.values()]
-    net: dict[str, Any] = {"hosts": dict(hosts), "private": [*PRIVATE, *own]}
-    wanted: dict[str, Any] = {"net": net, "limits": {"walltime": WALLTIME_S}}
+    net: dict[str, Any] = {"hosts": dict(hosts), "private": [*PRIVATE, *(f"{own}/32" for own in hosts.values())]}
     if source.scheme == "ssh":
         if given is None or given.ssh_key is None:
             words = f"ssh needs a deploy key: name its file as ssh_key in {source.table}"
             raise KagedError("bad_request", source.problem(words))
         key, known = _key(paths.config_dir / given.ssh_key), _read(paths.known_hosts, missing=b"")
-        return Access(_checked(source, {**wanted, "net": {**net, "allow": [place]}}), {}, key, known)
+        return Access(_checked(source, net | {"allow": [place]}), {}, key, known)
     net["http"] = [{"host": place, "methods": ["GET", "POST"]}]
-    secrets = {}
+    values, secrets = {}, []
     if given is not None and given.token is not None:
         if not (token := secret_value(given.token, environ)):
-            raise KagedError(
-                "bad_request", f"The token in {source.table} has no value: set the variable that it names."
-            )
-        secrets["GIT_LOGIN"] = base64.b64encode(f"{given.user}:{token}".encode()).decode()
-        wanted["secrets"] = [{"name": "GIT_LOGIN", "from": "local:git", "host": place, "format": "Basic {}"}]
-    return Access(_checked(source, wanted), secrets)
+            words = f"The token in {source.table} has no value: set the variable that it names."
+            raise KagedError("bad_request", words)
+        values["GIT_LOGIN"] = base64.b64encode(f"{given.user}:{token}".encode()).decode()
+        secrets = [{"name": "GIT_LOGIN", "from": "local:git", "host": place, "format": "Basic {}"}]
+    return Access(_checked(source, net, secrets), values)
 
 
-def _checked(source: Source, wanted: Mapping[str, Any]) -> CageSpec:
+def _checked(source: Source, net: dict[str, Any], secrets: Sequence[Mapping[str, str]] = ()) -> CageSpec:
     try:
-        return CageSpec.model_validate(wanted)
+        return CageSpec.model_validate({"net": net, "limits": {"walltime": WALLTIME_S}, "secrets": [*secrets]})
     except ValidationError:
         words = f"{source.host} is no host name; write the whole name of the host, not its address"
         raise KagedError("bad_request", source.problem(words)) from None

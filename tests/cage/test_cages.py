@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from kaged.cage.cages import Cages
 from kaged.core.errors import KagedError
-from kaged.daemon.cages import Cages
 from kaged.settings.config import Flags, load
 from kaged.settings.local import LocalFile
 

@@ -1,4 +1,4 @@
-"""A project's cage as this daemon makes it: its plan, the home it keeps, the values of its secrets."""
+"""A project's cage as a daemon makes it: its plan, the home it keeps, the values of its secrets."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Cages:
-    """See `kaged.sessions.ports.CagePort`. No cage ever shows kaged's own folders."""
+    """The cages of all projects. None ever shows kaged's own folders."""
 
     def __init__(self, loaded: Loaded, environ: Mapping[str, str], local: LocalFile) -> None:
         paths = loaded.paths
@@ -78,11 +78,16 @@ class Cages:
         folder = self._homes / ("sessions" if spec.home == "session" else "projects")
         # A home of its own for each agent: what one leaves there would be started by the other, in a wider cage.
         folder = folder / ((session if spec.home == "session" else slug) + agent.removeprefix(PRIMARY))
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise KagedError("unavailable", f"{folder} cannot be made: {error.strerror}") from error
-        return folder
+        return private_folder(folder)
+
+
+def private_folder(path: Path, *, new: bool = False) -> Path:
+    """Make a folder for kaged's account alone, unless it is there, which `new` refuses. KagedError unavailable."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=not new)
+    except OSError as error:
+        raise KagedError("unavailable", f"{path} cannot be made: {error.strerror}") from error
+    return path
 
 
 def _spec(project: Project, agent: str) -> CageSpec:

@@ -1,9 +1,10 @@
-"""What a checkpoint's cage runs: git over the files of a work tree, with a repository of kaged's own beside it. It is
-given one request as JSON and puts out one answer, `{"refused": sentence}` if it did nothing. Names of files are bytes
-and may hold anything; what is told of them is for reading. Standard library only."""
+"""What a cage with git in it runs: snapshots of a work tree, into a repository of kaged's own beside it, and acts on a
+worktree of a project's own repository. It is given one request as JSON and puts out one answer,
+`{"refused": sentence, "details"?}` if it did nothing. Names of files may hold anything. Standard library only."""
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -11,42 +12,70 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-LARGEST = 100 * 1024**2
-"""Bytes of a file; a larger one is left out of snapshots, and told."""
-SHOWN = 200
-"""Names in a list; a longer one is cut, and its count told."""
+LARGEST = 100 * 1024**2  # bytes of a file; a larger one is left out of snapshots, and told
+SHOWN = 200  # names in a list; a longer one is cut, and its count told
 PATCH_BYTES = 400_000
 ROUNDS = 6
 OPTIONS = (
-    "-c", "core.looseCompression=1", "-c", "core.untrackedCache=false", "-c", "core.fsmonitor=false",
-    "-c", "core.hooksPath=/dev/null", "-c", "core.autocrlf=false", "-c", "core.symlinks=true",
-    "-c", "core.fileMode=true", "-c", "core.quotePath=false", "-c", "gc.auto=0", "-c", "pack.threads=1",
-    "-c", "core.splitIndex=false", "-c", "index.threads=2",
+    "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "-c", "gc.auto=0",
+)  # fmt: skip
+SHADOW_OPTIONS = (
+    "-c", "core.looseCompression=1", "-c", "core.untrackedCache=false", "-c", "core.autocrlf=false",
+    "-c", "core.symlinks=true", "-c", "core.fileMode=true", "-c", "pack.threads=1", "-c", "core.splitIndex=false",
+    "-c", "index.threads=2",
+)  # fmt: skip
+WORKTREE_OPTIONS = (
+    "-c", "core.checkStat=minimal", "-c", "commit.gpgSign=false", "-c", "maintenance.auto=false",
+    "-c", "merge.autoStash=false", "-c", "advice.detachedHead=false", "-c", "submodule.recurse=false",
 )  # fmt: skip
 ATTRIBUTES = b"* -text -filter -ident !eol !working-tree-encoding !diff\n"
 """No attribute of the project changes what is stored, and none runs anything."""
 MARK = b".kaged-nested"
 GIT = "/usr/bin/git"
-Changes = dict[bytes, tuple[str, bytes, bytes]]
-"""Path → status letter, mode and object after the change."""
+Changes = dict[bytes, tuple[str, bytes, bytes]]  # path → status letter, mode and object after the change
 
 
 class Refused(Exception):
-    """Nothing was done, for the reason that the text says."""
+    """Nothing was done, for the reason that the text says; `details` has more."""
+
+    def __init__(self, words: str, **details: Any) -> None:
+        super().__init__(words)
+        self.details = details
 
 
-class Shadow:
+class Git:
+    """git with these options, at home in `folder`."""
+
+    def __init__(self, folder: str, options: Sequence[str], env: dict[str, str]) -> None:
+        self.folder, self.env, self.command = folder, env, [GIT, *OPTIONS, *options]
+
+    def run(
+        self, *args: str, at: str | None = None, given: bytes = b"", env: dict[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[bytes]":
+        command, env = [*self.command, *args], env or self.env
+        return subprocess.run(command, cwd=at or self.folder, env=env, input=given, capture_output=True, check=False)
+
+    def git(self, *args: str, **how: Any) -> bytes:
+        """What a command put out. Raises `Refused` with its complaint."""
+        done = self.run(*args, **how)
+        if done.returncode:
+            raise Refused(f"git: {_words(done.stderr) or f'{args[0]} ended with {done.returncode}'}")
+        return done.stdout
+
+
+class Shadow(Git):
     """A repository beside a work tree. One hand on an index at a time: what locked it before is gone."""
 
     def __init__(self, root: str, repository: str, index: str) -> None:
         self.root, self.repository = os.fsencode(root), repository
         self.index = os.path.join(repository, index)
         self.left_out: list[bytes] = []
-        self.env = {
+        env = {
             "PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C", "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_ATTR_NOSYSTEM": "1", "GIT_DIR": repository,
             "GIT_WORK_TREE": root, "GIT_INDEX_FILE": self.index, "GIT_LITERAL_PATHSPECS": "1",
         }  # fmt: skip
+        super().__init__(root, SHADOW_OPTIONS, env)
         self._prepare()
 
     def _prepare(self) -> None:
@@ -62,17 +91,6 @@ class Shadow:
             with open(f"{attributes}.new", "wb") as file:
                 file.write(ATTRIBUTES)
             os.rename(f"{attributes}.new", attributes)
-
-    def git(self, *args: str, given: bytes = b"", env: dict[str, str] | None = None) -> bytes:
-        """What git put out. Raises `Refused` with its complaint."""
-        command = [GIT, *OPTIONS, *args]
-        done = subprocess.run(
-            command, cwd=self.root, env=env or self.env, input=given, capture_output=True, check=False
-        )
-        if done.returncode:
-            words = " ".join(done.stderr.decode("utf-8", "replace").split())[-500:]
-            raise Refused(words or f"git {args[0]} ended with {done.returncode}")
-        return done.stdout
 
     def snap(self, *, ignored: bool = False, since: str | None = None) -> dict[str, Any]:
         """Store the work tree as it is; `ignored` files too. Counts what is different from the tree `since`."""
@@ -103,7 +121,6 @@ class Shadow:
         return ["--exclude-standard", *([f"--exclude-from={own}"] if os.path.isfile(own) else [])]
 
     def _take_in(self, paths: Iterable[bytes]) -> None:
-        """Bring the index up to date with these paths."""
         gone, there, self.left_out = [], [], []
         folders: dict[bytes, bool] = {b"": True}
         for path in paths:
@@ -173,7 +190,7 @@ class Shadow:
         ]
         ways = ("-r", "-p", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
         with subprocess.Popen(
-            [GIT, *OPTIONS, "diff-tree", *ways, a, b], cwd=self.root, env=self.env, stdout=subprocess.PIPE
+            [*self.command, "diff-tree", *ways, a, b], cwd=self.root, env=self.env, stdout=subprocess.PIPE
         ) as running:
             assert running.stdout is not None
             patch = running.stdout.read(PATCH_BYTES + 1)
@@ -183,12 +200,13 @@ class Shadow:
             patch = patch[: patch.rfind(b"\n", 0, PATCH_BYTES) + 1]
         return {"files": files, "count": len(counts), "patch": patch.decode("utf-8", "replace"), "cut": cut}
 
-    def look(self, pairs: Sequence[Sequence[str]], now: str, target: str, keep: Sequence[str]) -> dict[str, Any]:
-        """What going from `now` to `target` would mean: which files it changes that were changed between any of the
-        pairs, and what stands in the way."""
+    def look(
+        self, pairs: Sequence[Sequence[str]], now: str, target: str, keep: Sequence[str]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What going from `now` to `target` changes of what changed between any of the pairs, and what blocks it."""
         moves, _ = self._moves(now, target, keep)
         changed = {path for a, b in pairs if a != b for path in self._changes(a, b)}
-        return {"foreign": _told(sorted(changed & {*moves})), "blocked": _told(sorted(self._blocked(moves)))}
+        return _told(sorted(changed & {*moves})), _told(sorted(self._blocked(moves)))
 
     def _moves(self, now: str, target: str, keep: Sequence[str]) -> tuple[Changes, bool]:
         """What has to change, and whether something that is kept would have, too."""
@@ -197,7 +215,7 @@ class Shadow:
         moves = {path: change for path, change in changes.items() if not any(_within(path, k) for k in kept)}
         return moves, len(moves) < len(changes)
 
-    def move(self, now: str, target: str, keep: Sequence[str]) -> dict[str, Any]:
+    def move(self, now: str, target: str, keep: Sequence[str]) -> tuple[str, int]:
         """Make the work tree, which is `now`, be `target`, but for what is below `keep`. Everything is checked before
         anything is changed: files that no snapshot holds stand in the way, or a file is not as it is in `now`."""
         moves, partly = self._moves(now, target, keep)
@@ -206,7 +224,7 @@ class Shadow:
         if partly:
             target = self._partly(now, moves)
         self.git("read-tree", "-m", "-u", now, target)
-        return {"tree": target, "changed": len(moves)}
+        return target, len(moves)
 
     def _blocked(self, moves: Changes) -> set[bytes]:
         going = {path for path, (status, _, _) in moves.items() if status == "D"}
@@ -258,6 +276,121 @@ class Shadow:
         return {}
 
 
+class Worktree(Git):
+    """The worktree `path` of the repository `project`, whose own branch is `branch`. What is at or below a path of
+    `kept` is not an agent's to change, by no detour either."""
+
+    def __init__(self, project: str, path: str, branch: str, kept: Sequence[str]) -> None:
+        env = {**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true"}
+        super().__init__(project, WORKTREE_OPTIONS, env)
+        self.path, self.branch, self.kept = path, branch, kept
+
+    def _git(self, *args: str, at: str | None = None) -> str:
+        return self.git(*args, at=at).decode("utf-8", "surrogateescape").rstrip("\n")
+
+    def _yes(self, *args: str, at: str | None = None) -> bool:
+        return self.run(*args, at=at).returncode == 0
+
+    def add(self) -> dict[str, Any]:
+        if not os.path.isdir(os.path.join(self.folder, ".git")) or not self._yes("rev-parse", "--git-dir"):
+            raise Refused(f"{self.folder} is not the top folder of a git repository, which a worktree needs.")
+        if not self._yes("rev-parse", "-q", "--verify", "HEAD^{commit}"):
+            raise Refused(f"The repository {self.folder} has no commit yet: make one first.")
+        self._git("worktree", "add", "-q", "--no-track", "-b", self.branch, self.path, "HEAD")
+        # It exists, so that the cage of the session can hold it: git would obey it.
+        own = os.path.join(self._git("rev-parse", "--absolute-git-dir", at=self.path), "config.worktree")
+        with open(own, "ab"):
+            pass
+        return self.state()
+
+    def state(self) -> dict[str, Any]:
+        """How far the worktree is from the project's branch, and what of it nothing else holds."""
+        own = [f"refs/heads/{self.branch}"] if self._has(self.branch) else []
+        tips = [self._git("rev-parse", tip, at=self.path) for tip in ("HEAD", *own)]
+        others = ("--not", f"--exclude={self.branch}", "--branches", "HEAD")
+        return {
+            "branch": self._git("rev-parse", "--abbrev-ref", "HEAD", at=self.path),
+            "into": self._into(),
+            "ahead": int(self._git("rev-list", "--count", *tips, "--not", "HEAD")),
+            "unkept": int(self._git("rev-list", "--count", *tips, *others)),
+            "changes": _told(self._changes()),
+        }
+
+    def _has(self, branch: str) -> bool:
+        return self._yes("show-ref", "-q", "--verify", f"refs/heads/{branch}")
+
+    def _into(self) -> str | None:
+        done = self.run("symbolic-ref", "-q", "--short", "HEAD")
+        return done.stdout.decode("utf-8", "replace").strip() or None
+
+    def _changes(self) -> list[bytes]:
+        return [line[3:] for line in _split(self.git("status", "--porcelain", "-z", "--no-renames", at=self.path))]
+
+    def _commit(self, message: str) -> None:
+        if self._changes():
+            self._git("add", "-A", at=self.path)
+            self._git("commit", "-q", "--no-verify", "-m", message, at=self.path)
+
+    def merge(self, message: str) -> dict[str, Any]:
+        """Bring the worktree's work into the branch that the project has checked out: whole, or not at all."""
+        into = self._into()
+        if into is None:
+            raise Refused("The project is on no branch, so there is nothing to merge into: check one out.")
+        self._commit(message)
+        head, tip = self._git("rev-parse", "HEAD"), self._git("rev-parse", "HEAD", at=self.path)
+        if not self._yes("merge-base", "--is-ancestor", tip, head):
+            ahead = self._yes("merge-base", "--is-ancestor", head, tip)
+            self._forward(head, tip if ahead else self._joined(head, tip, into))
+        return self.state()
+
+    def _joined(self, head: str, tip: str, into: str) -> str:
+        """The commit that joins both; nothing of it is checked out."""
+        done = self.run("merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", head, tip)
+        tree, *names = done.stdout.split(b"\0")
+        if done.returncode == 1 and names:
+            words = f"Both {into} and this worktree changed the same lines: let the agent take in {into} first."
+            raise Refused(words, conflicts=_told(sorted({*names} - {b""})))
+        if done.returncode:
+            raise Refused(f"git could not merge: {_words(done.stderr)}")
+        return self._git("commit-tree", tree.decode(), "-p", head, "-p", tip, "-m", f"Merge {self.branch} into {into}")
+
+    def _forward(self, head: str, commit: str) -> None:
+        names = _split(self.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", head, commit))
+        if taboo := [name for name in names if any(_within(name, os.fsencode(k)) for k in self.kept)]:
+            words = "The work changes files that the cage protects: change those yourself, or keep it as a branch."
+            raise Refused(words, blocked=_told(taboo))
+        done = self.run("merge", "-q", "--ff-only", "--no-overwrite-ignore", "--no-verify", "--no-stat", commit)
+        if done.returncode:
+            names = re.findall(rb"^\t(.+)$", done.stderr, re.M)
+            words = "Files in the project folder stand in the way: commit them, or put them elsewhere."
+            raise Refused(words if names else f"git: {_words(done.stderr)}", blocked=_told(names))
+
+    def keep(self, name: str, message: str) -> dict[str, Any]:
+        if name[:1] == "-" or not self._yes("check-ref-format", "--branch", name):
+            raise Refused(f"{name!r} cannot name a branch.")
+        if self._has(name):
+            raise Refused(f"There is a branch {name} already: choose another name.")
+        self._commit(message)
+        self._git("branch", "--no-track", name, self._git("rev-parse", "HEAD", at=self.path))
+        return self.state()
+
+    def discard(self) -> dict[str, Any]:
+        """Begin anew from what the project has checked out; ignored files stay, and mount points of a live cage."""
+        self._git("checkout", "-q", "--force", "-B", self.branch, self._git("rev-parse", "HEAD"), at=self.path)
+        self._git("clean", "-q", "-f", "-d", *(f"--exclude=/{path}" for path in self.kept), at=self.path)
+        return self.state()
+
+    def remove(self) -> dict[str, Any]:
+        """Take the worktree away, and its branch; other branches stay. The branch of one that was gone before stays,
+        since nobody has looked at what it holds."""
+        there = os.path.exists(os.path.join(self.path, ".git"))
+        self.run("worktree", "remove", "--force", "--force", self.path)
+        self._git("worktree", "prune")
+        if there and self._has(self.branch):
+            self._git("branch", "-q", "-D", self.branch)
+        return {}
+
+
 def _split(raw: bytes) -> list[bytes]:
     return [part for part in raw.split(b"\0") if part]
 
@@ -278,16 +411,19 @@ def _told(paths: Sequence[bytes]) -> dict[str, Any]:
     return {"count": len(paths), "names": [_show(path) for path in paths[:SHOWN]]}
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Carry out `{"root", "repository", "index", "op", …}`."""
-    op, place = request.pop("op"), [request.pop(key) for key in ("root", "repository", "index")]
+def _words(complaint: bytes) -> str:
+    return " ".join(complaint.decode("utf-8", "replace").split())[-500:]
+
+
+def answer(request: dict[str, Any]) -> Any:
+    """Carry out `{"op", "shadow" or "worktree": its place, …}`."""
+    op, shadow, worktree = (request.pop(key, None) for key in ("op", "shadow", "worktree"))
     try:
         if not os.path.exists(GIT):
             raise Refused("git is not installed on this host")
-        told: dict[str, Any] = getattr(Shadow(*place), op)(**request)
-        return told
+        return getattr(Shadow(*shadow) if shadow else Worktree(*worktree), op)(**request)
     except (Refused, OSError) as error:
-        return {"refused": str(error)}
+        return {"refused": str(error), "details": getattr(error, "details", None)}
 
 
 if __name__ == "__main__":

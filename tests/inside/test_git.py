@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from kaged.inside import snapshot
-from kaged.inside.snapshot import Refused, Shadow, answer
+from kaged.inside import git as program
+from kaged.inside.git import Refused, Shadow, answer
 
 Tree = dict[bytes, tuple[str, bytes]]
 
@@ -129,7 +129,7 @@ class Trees(RuleBasedStateMachine):
         before, now = self.yard.seen(), self.yard.snap()
         shadow = self.yard.shadow()
         moved = shadow.move(now, tree, [])
-        assert moved["tree"] == tree
+        assert moved[0] == tree
         assert self.yard.seen() == files
         again = self.yard.snap()
         assert again == tree, "a restored tree is the tree"
@@ -169,7 +169,7 @@ def test_what_is_kept_stays_while_the_rest_moves(yard: Yard) -> None:
     moved = yard.shadow().move(now, first, [".envrc", "kept"])
     texts = {path.decode(): text for path, (_, text) in yard.seen().items()}
     assert texts == {"a": b"1", "keptnot": b"1", ".envrc": b"2", "kept/b": b"2", "kept/new": b"2"}
-    assert (moved["changed"], moved["tree"]) == (2, yard.snap())
+    assert (moved[1], moved[0]) == (2, yard.snap())
 
 
 @pytest.mark.parametrize("link", [False, True])
@@ -183,8 +183,8 @@ def test_what_no_snapshot_holds_is_never_written_over(yard: Yard, link: bool) ->
         (yard.root / "a").symlink_to("elsewhere")
     else:
         yard.put("a", "mine")
-    look = yard.shadow().look([], now, first, [])
-    assert look["blocked"] == {"count": 1, "names": ["a"]}
+    _, blocked = yard.shadow().look([], now, first, [])
+    assert blocked == {"count": 1, "names": ["a"]}
     with pytest.raises(Refused, match="in the way: a"):
         yard.shadow().move(now, first, [])
     assert (yard.root / ".gitignore").exists()
@@ -219,7 +219,7 @@ def test_folders_that_became_links_are_not_followed(yard: Yard, tmp_path: Path) 
 
 
 def test_large_files_and_closed_ones_are_left_out_and_told(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "LARGEST", 100)
+    monkeypatch.setattr(program, "LARGEST", 100)
     monkeypatch.setattr(os, "access", lambda path, mode: path[-6:] != b"closed")
     yard.put("large", "x" * 101)
     yard.put("closed")
@@ -248,16 +248,16 @@ def test_what_others_changed_counts_only_where_it_would_be_overwritten(yard: Yar
     yard.put("b", "2")
     yard.put("c", "2")
     theirs = yard.snap()
-    assert yard.shadow().look([[ours, theirs]], theirs, first, ["c"])["foreign"]["names"] == ["b"]
-    assert yard.shadow().look([[first, ours]], theirs, first, [])["foreign"]["names"] == ["a"]
-    assert yard.shadow().look([[ours, theirs]], theirs, theirs, [])["foreign"]["count"] == 0
+    assert yard.shadow().look([[ours, theirs]], theirs, first, ["c"])[0]["names"] == ["b"]
+    assert yard.shadow().look([[first, ours]], theirs, first, [])[0]["names"] == ["a"]
+    assert yard.shadow().look([[ours, theirs]], theirs, theirs, [])[0]["count"] == 0
 
 
 def test_a_long_diff_is_cut_at_a_line(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     first = yard.snap()
     yard.put("a", "line\n" * 1000)
     yard.put("b", b"\0\1")
-    monkeypatch.setattr(snapshot, "PATCH_BYTES", 500)
+    monkeypatch.setattr(program, "PATCH_BYTES", 500)
     diff = yard.shadow().diff(first, yard.snap())
     assert diff["cut"] and len(diff["patch"]) <= 500 and diff["patch"][-6:] == "+line\n"
     assert [(it["path"], it["added"]) for it in diff["files"]] == [("a", 1000), ("b", None)]
@@ -282,7 +282,7 @@ def test_packing_keeps_what_is_held(yard: Yard) -> None:
 
 
 def test_a_refusal_is_an_answer(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = {"root": str(yard.root), "repository": str(yard.repository), "index": "index-x"}
+    place = {"shadow": [str(yard.root), str(yard.repository), "index-x"]}
     assert "refused" in answer({**place, "op": "diff", "a": "0" * 40, "b": "0" * 40})
-    monkeypatch.setattr(snapshot, "GIT", "/nowhere/git")
-    assert answer({**place, "op": "snap"}) == {"refused": "git is not installed on this host"}
+    monkeypatch.setattr(program, "GIT", "/nowhere/git")
+    assert answer({**place, "op": "snap"})["refused"] == "git is not installed on this host"
