@@ -9,6 +9,7 @@ The database and the audit log are real, and idle: both ways know their caller a
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from kaged.identity.headers import NonceSet
 from kaged.identity.middleware import IdentityMiddleware
 from kaged.identity.peers import Connection
 from kaged.identity.protocol import EXTENSION
-from kaged.identity.service import Identity, Policy
+from kaged.identity.service import Identity
+from kaged.settings.config import Flags, load
 from kaged.storage.database import Database
 
 BODY = b'{"id":"alice"}'
@@ -69,9 +71,12 @@ def scope_of(connection: Connection, **more: str) -> Scope:
 
 async def identity(folder: Path, db: Database, mode: Any) -> Identity:
     """The room's service as the daemon makes it."""
-    policy = Policy(mode, "secure", ("127.0.0.1", 7777), "", frozenset(), (), folder / "token", folder / "url")
-    nonces = NonceSet.of(NONCE) if mode == "system" else NonceSet()
-    return await Identity.open(policy, nonces=nonces, db=db, audit=Recorder())  # type: ignore[arg-type]
+    places = {name: str(folder / mode) for name in ("HOME", "KAGED_CONFIG_DIR", "XDG_DATA_HOME", "XDG_RUNTIME_DIR")}
+    user = load(flags=Flags(), environ={**places, "KAGED_MODE": "user"})
+    user.paths.runtime.mkdir(parents=True, exist_ok=True)
+    nonces, audit = NonceSet.of(NONCE) if mode == "system" else NonceSet(), Recorder()
+    loaded = replace(user, mode=mode)
+    return await Identity.open(loaded, ("127.0.0.1", 7777), nonces=nonces, db=db, audit=audit)  # type: ignore[arg-type]
 
 
 async def measure(report: Report, folder: Path) -> None:
