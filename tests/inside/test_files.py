@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kaged.cage.changes import MOST_NAMES, Change, Changes
-from kaged.cage.client import KeeperClient
+from kaged.cage.client import MOST_NAMES, Change, Changes, KeeperClient
 from kaged.core.errors import KagedError
 from kaged.inside import files
 from real_keeper import LiteralPlan, connect, keeper, project

@@ -14,7 +14,8 @@ from kaged.cage.client import Exit, KeeperClient
 from kaged.core.errors import KagedError
 from kaged.core.keeper_wire import KeeperError
 from kaged.keeper import door
-from real_keeper import keeper, kill, mark, marked, until
+from kaged.keeper.plan import parse
+from real_keeper import LiteralPlan, keeper, kill, mark, marked, until
 
 
 @pytest.fixture
@@ -113,9 +114,9 @@ def test_a_missing_bubblewrap_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(door, "_SYSTEM_PATH", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path / "other"))
     with pytest.raises(KeeperError, match="install the package `bubblewrap`"):
-        door.find_bwrap()
+        door.start_cage(parse(LiteralPlan(tmp_path).to_wire()), {})
     (tmp_path / "bwrap").touch(mode=0o755)
-    assert door.find_bwrap() == str(tmp_path / "bwrap")
+    assert door.find("bwrap") == str(tmp_path / "bwrap")
 
 
 def test_an_account_without_a_name_has_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,4 @@
-"""Ways through system calls and sockets. The arguments of system calls do no harm: without the filter, the kernel
-itself finds fault with them."""
+"""Ways through system calls and sockets, with arguments that do no harm: the kernel itself finds fault with them."""
 
 from __future__ import annotations
 
@@ -54,7 +53,6 @@ def _reached(answer: int, number: int | None, *args: int | bytes) -> str:
 
 
 def sockets(**kinds: tuple[int, int, int]) -> Ways:
-    """Sockets by family, type and protocol."""
     no = errno.EAFNOSUPPORT
     return lambda f: {name: partial(_reached, no, f.numbers["socket"], *args) for name, args in kinds.items()}
 
@@ -71,7 +69,6 @@ def vsock(facts: Facts) -> dict[str, Way]:
 
 
 def mounts(facts: Facts) -> dict[str, Way]:
-    """To mount in earnest, and both calls."""
     mount = partial(call, facts.numbers["mount"], b"none", b".", b"tmpfs", 0, 0)
     return {"mount tmpfs": mount, **filtered(mount=(0, 0, 0, 0, 0), umount2=(0, -1))(facts)}
 
@@ -130,15 +127,12 @@ def _arm(facts: Facts) -> None:
 
 
 def set_user_id(facts: Facts) -> dict[str, Way]:
-    """To make a program that runs as its owner."""
     make = partial(call, facts.numbers["mknodat"], -100, b"set-user-id", 0o104755, 0)
     change = partial(call, facts.numbers["fchmodat"], -100, b"plain", 0o4755)
     return {"a new file": make, "chmod": change, "chmod by path": partial(os.chmod, "plain", 0o4755)}
 
 
 def streams(family: int, addresses: Iterable[object]) -> dict[str, Way]:
-    """To connect to each address."""
-
     def connect(address: object) -> None:
         with socket.socket(family, socket.SOCK_STREAM) as sock:
             sock.settimeout(1)
@@ -148,8 +142,6 @@ def streams(family: int, addresses: Iterable[object]) -> dict[str, Way]:
 
 
 def datagrams(port: int, hosts: Iterable[str]) -> dict[str, Way]:
-    """To send to each host."""
-
     def send(host: str) -> None:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.connect((host, port))
@@ -160,7 +152,6 @@ def datagrams(port: int, hosts: Iterable[str]) -> dict[str, Way]:
 
 
 def tcp6(facts: Facts) -> dict[str, Way]:
-    """TCP over IPv6."""
     if not facts.ports["tcp6"]:
         raise NotHere("this machine has no IPv6")
     hosts = ("::1",) if facts.where != CAGE else ("::1", "2001:db8::1")

@@ -18,24 +18,21 @@ from .ways import NAMESPACE, NO_FILTER, OPEN_MOUNTS, OUTSIDE, found, makes, on, 
 
 @dataclass(frozen=True)
 class Attack:
-    """A row: `name` says what is tried, `control` where the same attempt must succeed. `needs` is the number of a
-    capability without which that cannot be shown (capabilities(7)). `slow` rows are left out when the daemon starts."""
+    """A row: `name` says what is tried."""
 
     group: str
     name: str
     ways: ways.Ways
-    control: str
-    needs: int | None = None
-    slow: bool = False
+    control: str  # where the same attempt must succeed
+    needs: int | None = None  # number of a capability without which that cannot be shown (capabilities(7))
+    slow: bool = False  # left out when the daemon starts
 
 
 LIMITS = "Limits"
 NOBODY = 2**22  # No process has that number
 DAC_OVERRIDE, DAC_READ_SEARCH, SETUID, SYS_MODULE, SYS_RAWIO, SYS_BOOT, MKNOD = 1, 2, 7, 16, 17, 22, 27
-_files, _protected, _processes = (
-    partial(Attack, g) for g in ("Files outside the project", "Protected files", "Processes")
-)
-_network, _kernel, _rights, _limits = (partial(Attack, g) for g in ("Network and sockets", "Kernel", "Rights", LIMITS))
+_GROUPS = "Files outside the project", "Protected files", "Processes", "Network and sockets", "Kernel", "Rights", LIMITS
+_files, _protected, _processes, _network, _kernel, _rights, _limits = (partial(Attack, group) for group in _GROUPS)
 
 _POLICY, _CONFIG, _HOOK = ".kaged/project.yaml", ".git/config", ".git/hooks/sample"
 _MISSING = (
@@ -183,8 +180,7 @@ ATTACKS: tuple[Attack, ...] = (
 
 
 def attempt(attack: Attack, facts: ways.Facts) -> tuple[str, str]:
-    """Try every way until one gets through: the outcome, in words. The outcome is `through`, `denied`, `not here`, or
-    `broken` when the attempt itself failed."""
+    """Try every way until one gets through: `through`, `denied`, `not here` or `broken` (by itself), and words."""
     refusals: list[str] = []
     try:
         if attack.needs is not None and facts.where != ways.CAGE and not facts.capabilities >> attack.needs & 1:

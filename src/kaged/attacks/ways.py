@@ -1,5 +1,4 @@
-"""What an attack is told about its surroundings, and ways over files and processes. Relative paths lead into the trial
-project, where everything here runs."""
+"""What attacks are told, and ways over files and processes. Relative paths lead into the trial project."""
 
 from __future__ import annotations
 
@@ -30,11 +29,7 @@ class NotHere(Exception):
 
 @dataclass(frozen=True)
 class Facts:
-    """What an attack is told: `where` it runs (in the trial project), and what lies around to be reached.
-
-    `inits` are processes whose memory is wanted, `victim` is one to be stopped, with `mark` as its argument.
-    `capabilities` are those of the daemon, as a bit set.
-    """
+    """`inits` are processes whose memory is wanted, `victim` is one to be stopped, with `mark` as its argument."""
 
     where: str
     secret: str
@@ -49,12 +44,11 @@ class Facts:
     victim: int
     keeper: int
     mark: str
-    capabilities: int
+    capabilities: int  # of the daemon, as a bit set
 
 
 Way = Callable[[], object]
-Ways = Callable[[Facts], "dict[str, Way]"]
-"""The ways to try by name; what a way returns as text is told in addition to its name."""
+Ways = Callable[[Facts], "dict[str, Way]"]  # by name; what a way returns as text is told in addition
 
 
 def on(work: Callable[[str], object], *paths: str) -> Ways:
@@ -63,7 +57,6 @@ def on(work: Callable[[str], object], *paths: str) -> Ways:
 
 
 def opens(mode: str, *paths: str) -> Ways:
-    """To open each path."""
     return on(lambda path: open(path, mode).close(), *paths)
 
 
@@ -78,12 +71,11 @@ def found(look: Callable[[Facts], Iterable[str]], nothing: str, not_here: str = 
     """To find anything; `not_here` is why there may be nothing outside a cage either."""
 
     def work(facts: Facts) -> str:
-        things = list(look(facts))
-        if not things and not_here and facts.where != CAGE:
+        if things := list(look(facts)):
+            return ", ".join(things[:5])
+        if not_here and facts.where != CAGE:
             raise NotHere(not_here)
-        if not things:
-            raise Denied(nothing)
-        return ", ".join(things[:5])
+        raise Denied(nothing)
 
     return lambda facts: {"found": partial(work, facts)}
 
@@ -121,7 +113,6 @@ def in_child(work: Way) -> Way:
 
 
 def write_by_link(path: str) -> None:
-    """Open a file under another name."""
     os.symlink(path, "other-name")
     try:
         open("other-name", "r+").close()
@@ -130,13 +121,11 @@ def write_by_link(path: str) -> None:
 
 
 def become_link(path: str) -> None:
-    """Put a link in the place of a file or an empty folder."""
     (os.rmdir if os.path.isdir(path) else os.unlink)(path)
     os.symlink("plain", path)
 
 
 def replace_as_git_does(path: str) -> None:
-    """Write a lock file and rename it."""
     lock = f"{path}.lock"
     with open(lock, "w") as file:
         file.write("[extensions]\n\tworktreeConfig = true\n")
@@ -219,7 +208,6 @@ def _stops(pid: int, limit_s: float) -> bool:
 
 
 def init_opened(facts: Facts) -> dict[str, Way]:
-    """To open what /proc shows of the first process."""
     folders = [f"/proc/{pid}" for pid in facts.inits]
     files = opens("rb", *(f"{folder}/{name}" for folder in folders for name in ("mem", "environ", "maps")))
     links = on(os.readlink, *(f"{folder}/{name}" for folder in folders for name in ("fd/0", "cwd", "exe")))
@@ -242,6 +230,5 @@ def beyond(limit: int, wanted: int, work: Way) -> Ways:
 
 
 def dump_core() -> None:
-    """Whether a core file would be written."""
     if resource.getrlimit(resource.RLIMIT_CORE)[0] == 0:
         raise Denied("core files are off")

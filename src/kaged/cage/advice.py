@@ -62,7 +62,7 @@ _NETWORK = r"loopback: Failed|RTM_NEWADDR|RTM_NEWLINK"
 _PROC = r"mount proc on|Can't mount proc"
 _VANISHED = r"Can't find source path|Can't (?:mkdir|create file)|No such file or directory"
 
-_ADVICE = (
+_ADVICE = (  # what bubblewrap said, where (empty: anywhere), the problem and the fix; the first row that fits counts
     (_NO_BWRAP, "", "bubblewrap (bwrap) is not installed", "install it: `sudo apt-get install bubblewrap`"),
     (r"unknown option|is too old", "", "this bubblewrap is too old for kaged",
      "install bubblewrap 0.5 or later (0.8 is better)"),
@@ -90,4 +90,3 @@ _ADVICE = (
     (_VANISHED, "", "a file or folder that the cage needs vanished while it was being made",
      "try again; if it stays, check that the project's files are not being replaced all the time"),
 )  # fmt: skip
-"""What bubblewrap said, where (empty: anywhere), the problem and the fix; the first row that fits counts."""

@@ -1,6 +1,5 @@
-"""From a plan to bubblewrap's options: pure, no kernel needed. The options travel NUL-separated through `--args`, so no
-value can become an option of its own; a NUL in one is refused here. Everything bubblewrap reads from a descriptor is
-named and carried as data."""
+"""From a plan to bubblewrap's options: pure. They travel NUL-separated through `--args`, so no value can become an
+option of its own; a NUL in one is refused. What bubblewrap reads from a descriptor is carried as named data."""
 
 from kaged.cage.network import CA, CA_BUNDLE, CA_TRUSTSTORE
 from kaged.cage.plan import GID, GITCONFIG_INSIDE, HOME, INIT_INSIDE, KEPT, PLACEHOLDER_MODE, UID, CagePlan, Mount
@@ -11,7 +10,7 @@ Arg = str | dict[str, str]
 
 SHM_BYTES = 64 * 1024**2
 
-FILES = {
+FILES = {  # of /etc, the cage's own
     "passwd": f"""root:x:0:0:root:/nonexistent:/usr/sbin/nologin
 agent:x:{UID}:{GID}:agent:{HOME}:{{shell}}
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
@@ -21,13 +20,11 @@ nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
     "resolv.conf": "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n",
     "hosts": "127.0.0.1 localhost cage\n::1 localhost\n",
 }
-"""Files of /etc that are the cage's own."""
 
-GITCONFIG = (
+GITCONFIG = (  # for the cage's one user: git would call another owner's repository dubious
     "[user]\n\tname = agent\n\temail = agent@localhost\n[safe]\n\tdirectory = *\n"
     "[init]\n\tdefaultBranch = main\n[include]\n\tpath = /etc/gitconfig\n"
 )
-"""For all users of the cage, of which there is one: git would call another owner's repository dubious."""
 
 
 def bwrap_options(plan: CagePlan) -> tuple[list[Arg], dict[str, bytes]]:
@@ -76,16 +73,14 @@ def _system(plan: CagePlan) -> list[Arg]:
 
 
 def _own_filesystems(plan: CagePlan) -> list[Arg]:
-    home = _tmpfs(plan, plan.own_bytes, "0700", plan.home)
-    if plan.home_dir is not None:
-        home = ["--bind", plan.home_dir, plan.home]
+    temporary = _tmpfs(plan, plan.own_bytes, "0700", plan.home)
     return [
         # bubblewrap leaves files such as /proc/sys/kernel/core_pattern writable for a daemon that is root.
         *("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"),
         *_tmpfs(plan, SHM_BYTES, "1777", "/dev/shm"),
         *("--remount-ro", "/dev"),
         *_tmpfs(plan, plan.own_bytes, "1777", "/tmp"),
-        *home,
+        *(temporary if plan.home_dir is None else ("--bind", plan.home_dir, plan.home)),
         *("--dir", "/run", "--symlink", "/run", "/var/run", "--dir", "/var/tmp"),
         *_init(plan),
         *_data("gitconfig", GITCONFIG_INSIDE),

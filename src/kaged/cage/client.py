@@ -6,13 +6,12 @@ import itertools
 import os
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, Self
 
 from kaged.cage import launch
-from kaged.cage.changes import Changes
 from kaged.cage.connection import Connection
 from kaged.cage.process import Process as Process
 from kaged.cage.ring import Ring as Ring
@@ -22,8 +21,8 @@ from kaged.core.keeper_stream import Stream
 from kaged.core.keeper_wire import WIRE_VERSION, Frame, peer
 from kaged.core.keeper_wire import Exit as Exit
 
-ANY: Final = "any"
-"""`expect_sha256` of a write that replaces whatever is there."""
+ANY: Final = "any"  # `expect_sha256` of a write that replaces whatever is there
+MOST_NAMES = 1000
 
 
 class Plan(Protocol):
@@ -55,33 +54,25 @@ class ProcessInfo:
 
     @property
     def running(self) -> bool:
-        """Whether the command itself still runs."""
         return self.exit is None
 
 
 @dataclass(frozen=True, slots=True)
 class KeeperState:
-    """Everything the keeper holds."""
-
     pid: int
     version: int
-    limits: str
-    """What holds the limits of cages: `cgroup v2`, `cgroup v1`, or `rlimits and a look …`."""
-    network: str
-    """How networks of cages are held: `nftables …`, or `routes alone …` and why."""
-    network_lost: int
-    """Network events that went because no daemon took them."""
-    program: str
-    """The folder that it was started from; empty for one of a version that does not say."""
+    limits: str  # what holds those of cages: `cgroup v2`, `cgroup v1`, or `rlimits and a look …`
+    network: str  # how those of cages are held: `nftables …`, or `routes alone …` and why
+    network_lost: int  # events that went because no daemon took them
+    program: str  # the folder that it was started from; empty for one of a version that does not say
     cages: tuple[CageInfo, ...]
     processes: tuple[ProcessInfo, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FileRead:
-    """A file in a cage. `data` holds at most what was asked for, `size` is that of the whole file. `sha256` is that of
-    the whole file, and empty for anything but a file of up to 32 MiB. `kind` is `missing` for what does not exist and
-    `other` for what is never opened (FIFOs, devices, sockets)."""
+    """A file in a cage. `data` holds at most what was asked for; `size` and `sha256` (empty for anything but a file of
+    up to 32 MiB) are those of the whole. `kind` is `other` for what is never opened (FIFOs, devices, sockets)."""
 
     data: bytes
     size: int
@@ -93,8 +84,6 @@ class FileRead:
 
 @dataclass(frozen=True, slots=True)
 class FileWrite:
-    """What a write left behind."""
-
     sha256: str
     size: int
     created: bool
@@ -108,6 +97,43 @@ class DirEntry:
     kind: str
     size: int
     mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What has changed in a folder since the last one: names of entries; or `lost`: too much, list it again."""
+
+    names: tuple[str, ...]
+    lost: bool
+
+
+class Changes:
+    """The changes of one folder, gathered while nobody asks; ends when the folder or its cage is not there any more."""
+
+    def __init__(self, cage_id: str) -> None:
+        self.cage_id = cage_id
+        self._names: dict[str, None] = {}
+        self._lost = self._gone = False
+        self._news = asyncio.Event()
+
+    def take(self, names: Iterable[str], *, lost: bool, gone: bool) -> None:
+        self._names |= dict.fromkeys(names)
+        self._lost |= lost or len(self._names) > MOST_NAMES
+        self._gone |= gone
+        self._news.set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Change:
+        await self._news.wait()
+        if not self._names and not self._lost:
+            raise StopAsyncIteration
+        change = Change(() if self._lost else tuple(self._names), self._lost)
+        self._names, self._lost = {}, False
+        if not self._gone:
+            self._news.clear()
+        return change
 
 
 Hook = Callable[[dict[str, Any]], None]
@@ -128,10 +154,9 @@ def _hook(kind: str, doc: str) -> Any:
 
 
 class KeeperClient:
-    """One connection to the keeper, safe for any number of concurrent callers of one event loop. Every method raises
-    `KagedError`: the keeper's refusal in its own words, or `unavailable` once the connection is lost (`closed` is set
-    then, and every process has ended as `cage_lost`). Cancelling a call never undoes what the keeper was asked to
-    do."""
+    """One connection to the keeper, safe for concurrent callers of one event loop. Every method raises `KagedError`:
+    the keeper's refusal in its own words, or `unavailable` once the connection is lost (`closed` is set then, and every
+    process has ended as `cage_lost`). Cancelling a call never undoes what the keeper was asked to do."""
 
     on_network = _hook("network", "Called with each decision of the gate: numbered (`n`), see `network_taken`.")
     on_ask = _hook("ask", "Called with each question for the operator; a new connection hears open ones again.")
@@ -154,8 +179,7 @@ class KeeperClient:
     @classmethod
     async def connect(cls, socket_path: Path, runtime: Path, *, grace_s: float = 600, start: bool = True) -> Self:
         """Attach to the keeper at `socket_path`, starting it when there is none (and `start`). Raises `KagedError`:
-        `conflict` when another daemon is attached or the keeper speaks another version, `unavailable` when there is
-        none or it does not start."""
+        `conflict` when another daemon is attached or it speaks another version, `unavailable` when there is none."""
         try:
             return await cls._attach(socket_path, runtime, grace_s, start)
         except KagedError as error:
@@ -185,24 +209,17 @@ class KeeperClient:
         return client
 
     async def state(self) -> KeeperState:
-        """Everything the keeper holds now."""
         fields = await self._ask("state")
         return KeeperState(
-            fields["pid"],
-            WIRE_VERSION,
-            fields["limits"],
-            fields["network"],
-            fields["network_lost"],
-            fields.get("program", ""),
-            cages=tuple(CageInfo(**cage) for cage in fields["cages"]),
-            processes=tuple(_info(process) for process in fields["processes"]),
-        )
+            fields["pid"], WIRE_VERSION, fields["limits"], fields["network"], fields["network_lost"],
+            fields.get("program", ""), tuple(CageInfo(**cage) for cage in fields["cages"]),
+            tuple(map(_info, fields["processes"])),
+        )  # fmt: skip
 
     async def ensure_cage(self, cage_id: str, plan: Plan, *, secrets: Mapping[str, str] | None = None) -> CageInfo:
-        """The cage of that id under that plan, made when needed. A cage with another plan is replaced when nothing runs
-        in it; otherwise `conflict`. Where only the network's rules or the `secrets` (name → value; None: as they are)
-        are others, they are put in force in the running cage. `unavailable` when it cannot be made, with bubblewrap's
-        own words in `details["stderr"]`."""
+        """The cage of that id under that plan, made when needed. One with another plan is replaced when nothing runs in
+        it; otherwise `conflict`. Other network rules or `secrets` (name → value; None: as they are) are put in force in
+        the running cage. `unavailable`, with bubblewrap's words in `details["stderr"]`, when it cannot be made."""
         given = None if secrets is None else dict(secrets)
         return CageInfo(**await self._ask("ensure_cage", id=cage_id, plan=plan.to_wire(), secrets=given))
 
@@ -223,9 +240,8 @@ class KeeperClient:
         env: Mapping[str, str] | None = None, stdin: bool = False, pty: tuple[int, int] | None = None,
         walltime_s: float | None = None,
     ) -> Process:  # fmt: skip
-        """Start a command in a cage, or return what already runs (or ran) under `process_id`. `cwd` and `walltime_s`
-        default to the plan's (terminals: no limit), `env` is added to the plan's, `pty` is (columns, rows). Without
-        `stdin` or `pty` its input is empty. `not_found` for an unknown program or folder."""
+        """Start a command, or return what runs (or ran) under `process_id`. `cwd` and `walltime_s` default to the
+        plan's (terminals: no limit), `pty` is (columns, rows). `not_found` for an unknown program or folder."""
         given = {"argv": list(argv), "cwd": cwd, "env": dict(env or {}), "stdin": stdin, "pty": pty}
         await self._ask("run", cage=cage_id, id=process_id, walltime_s=walltime_s, **given)
         return self._process(process_id)
@@ -245,23 +261,13 @@ class KeeperClient:
         return self._process(process_id)
 
     async def forget(self, process_id: str) -> None:
-        """Drop an ended process and its output; `conflict` while it runs. Unknown ids are fine. Programs it left behind
-        go on; what they still put out is thrown away."""
-        process = self._processes.get(process_id)
-        if process is not None and process.running:
-            raise KagedError("conflict", f"process {process_id} still runs: end it before it is forgotten")
-        self._processes.pop(process_id, None)
-        if process is not None:
+        """Drop an ended process and its output; `conflict` while it runs. Unknown ids are fine."""
+        if (process := self._processes.get(process_id)) is not None:
+            if process.running:
+                raise KagedError("conflict", f"process {process_id} still runs: end it before it is forgotten")
+            del self._processes[process_id]
             process.close()
         await self._ask("forget", id=process_id)
-
-    async def signal(self, process_id: str, number: int, *, tree: bool) -> None:
-        """Deliver a signal (see `Process.signal`)."""
-        await self._ask("signal", id=process_id, sig=int(number), tree=tree)
-
-    async def close_stdin(self, process_id: str) -> None:
-        """Close the keeper's end of the input (see `Process.close_stdin`)."""
-        await self._ask("close_stdin", id=process_id)
 
     async def read_file(self, cage_id: str, path: str, *, max_bytes: int) -> FileRead:
         """Look at a path inside a cage and read up to `max_bytes` (at most 32 MiB) when it is a file."""
@@ -271,9 +277,8 @@ class KeeperClient:
     async def write_file(
         self, cage_id: str, path: str, data: bytes, *, expect_sha256: str | None = ANY, make_parents: bool = False
     ) -> FileWrite:
-        """Replace a file inside a cage in one step, keeping its mode. `expect_sha256` is the hash it must have now,
-        None when it must not exist, or `ANY`; `conflict` when that does not hold, and nothing is changed then. At most
-        32 MiB."""
+        """Replace a file inside a cage in one step, keeping its mode; at most 32 MiB. `expect_sha256` is the hash it
+        must have now, None when it must not exist, or `ANY`; otherwise nothing is changed: `conflict`."""
         fields = {"cage": cage_id, "path": path, "expect": expect_sha256, "parents": make_parents}
         frame = await self._connection.request("write", data, **fields)
         return FileWrite(**frame.header["ok"])
@@ -285,9 +290,8 @@ class KeeperClient:
 
     @contextlib.asynccontextmanager
     async def watch(self, cage_id: str, path: str) -> AsyncIterator[Changes]:
-        """What changes in a folder of a cage, by name and without what is in its folders, until the block is left. The
-        folder must be at or below the cage's working directory, with no link on the way: `forbidden` otherwise, or
-        `not_found`. At most 256 in a cage (`unavailable`)."""
+        """What changes in a folder of a cage, by name and without what is in its folders, until the block is left. It
+        must lie in the working directory, without a link on the way: `forbidden`, `not_found`. At most 256 of them."""
         number = next(self._numbers)
         changes = self._changes[number] = Changes(cage_id)
         try:
@@ -350,7 +354,7 @@ class KeeperClient:
         stream = Stream(fds["ring"], fds.get("source"), stage, fields["capacity"])
         ring = Ring(stream, lambda: self._drained(process_id), self._turns)
         ends = {"master": os.dup(fds["source"]) if stage else None, "stdin": fds.get("stdin")}
-        process = Process(process_id, tuple(fields["argv"]), ring, self, **ends, pty=fields["pty"])
+        process = Process(process_id, tuple(fields["argv"]), ring, self._ask, **ends, pty=fields["pty"])
         self._processes[process_id] = process
         if fields["exit"] is not None:
             process.ended(Exit.from_wire(fields["exit"]))

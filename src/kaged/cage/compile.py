@@ -14,7 +14,7 @@ from kaged.cage.plan import GITCONFIG_INSIDE, HOME, CagePlan, Mode, PlanLimits
 from kaged.cage.seccomp import Profile
 from kaged.cage.toolchains import Lent, lend
 from kaged.core.errors import KagedError
-from kaged.projects.cage_spec import PROJECT, PROTECTED, CageSpec, Limits
+from kaged.projects.cage_spec import PROJECT, PROTECTED, CageSpec
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FSIZE_BYTES = 4 * 1024**3
@@ -29,13 +29,11 @@ def compile_plan(
     environ: Mapping[str, str] | None = None, host: HostFacts | None = None, home_dir: Path | None = None,
     repository: Path | None = None,
 ) -> CagePlan:  # fmt: skip
-    """Compile `spec` for the project at `project_root`; `name` is for display only. `never` lists folders that no cage
-    may show (the daemon's configuration, home, runtime, audit log); `environ` is where `env.pass` takes its values from
-    (default: this process's environment). `home_dir` is the folder of a home that is kept; without one such a plan can
-    be shown and not started. With `repository`, the `.git` of another folder, `project_root` is a worktree of it, and
-    the cage can write it but for what git obeys. Raises `KagedError("dsl_invalid")` whose details name the key, when
-    the policy cannot be carried out."""
-    facts = host_facts() if host is None else host
+    """Compile `spec` for the project at `project_root`. `never` lists folders that no cage may show (the daemon's own);
+    `env.pass` takes its values from `environ` (default: this process's). Without `home_dir` a plan that keeps its home
+    can be shown and not started. With `repository`, the `.git` of another folder, `project_root` is a worktree of it,
+    and the cage can write it but for what git obeys. Raises `KagedError("dsl_invalid")` whose details name the key."""
+    facts = host or host_facts()
     root = _root(project_root, never)
     rules = _rules(spec, root, never) | ({repository: "rw"} if repository is not None else {})
     protect = tuple(dict.fromkeys(p for p in (*PROTECTED, *spec.protect.add) if p not in spec.protect.remove))
@@ -49,12 +47,13 @@ def compile_plan(
     lent = _lent(spec, root, never)
     for path in lent.shown:
         mounts.add_rule(path, "ro", "cage.toolchains")
-    net = net_plan(spec)
+    net, most = net_plan(spec), spec.limits
+    limits = PlanLimits(most.memory, most.pids, most.nofile, FSIZE_BYTES, most.walltime, most.cpu, most.disk)
     shown = any(path.is_relative_to(root) and mode != "hidden" for path, mode in rules.items())
     return CagePlan(
         name=name, root=str(root), rules=tuple((str(path), mode) for path, mode in rules.items()), protect=protect,
         mounts=mounts.ordered(), env=_env(spec, facts, os.environ if environ is None else environ, lent, net),
-        seccomp=spec.seccomp or default_seccomp, limits=_limits(spec.limits), workdir=str(root) if shown else HOME,
+        seccomp=spec.seccomp or default_seccomp, limits=limits, workdir=str(root) if shown else HOME,
         host=facts, net=net, toolchains=spec.toolchains, lent=tuple(map(str, lent.shown)), keeps=spec.home,
         home_dir=_home_dir(spec, home_dir),
     )  # fmt: skip
@@ -65,11 +64,6 @@ def _of_repository(repository: Path, worktree: str) -> list[str]:
     own = (f"worktrees/{worktree}/{name}" for name in ("commondir", "gitdir", "config.worktree"))
     rest = (name.removeprefix(".git/") for name in PROTECTED if name[:5] == ".git/")
     return [str(repository / name) for name in (*rest, *own)]
-
-
-def _limits(limits: Limits) -> PlanLimits:
-    counted = (limits.memory, limits.pids, limits.nofile, FSIZE_BYTES)
-    return PlanLimits(*counted, walltime_s=limits.walltime, cpu=limits.cpu, disk_bytes=limits.disk)
 
 
 def _key(index: int) -> str:

@@ -10,19 +10,17 @@ from typing import Any
 
 from kaged.core import keeper_wire as wire
 from kaged.core.errors import STATUS, KagedError
-from kaged.core.keeper_wire import Frame
 
 LOST = "the connection to the keeper was lost: everything that ran in it may have ended"
 
 
 class Connection:
     """Owns the socket. Events go to `on_event`; `closed` is set once, when the keeper is gone. `adopt` sees every
-    answer before the request that waits for it: what came with it (descriptors) has an owner then even when that
-    request was cancelled meanwhile."""
+    answer first: descriptors that came with it have an owner then even when the request was cancelled meanwhile."""
 
     def __init__(
         self, sock: socket.socket, on_event: Callable[[dict[str, Any]], None], on_close: Callable[[], None],
-        adopt: Callable[[Frame], None],
+        adopt: Callable[[wire.Frame], None],
     ) -> None:  # fmt: skip
         self.closed = asyncio.Event()
         self._sock = sock
@@ -30,20 +28,19 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._on_event, self._on_close, self._adopt = on_event, on_close, adopt
         self._reader = wire.FrameReader()
-        self._pending: dict[int, asyncio.Future[Frame]] = {}
+        self._pending: dict[int, asyncio.Future[wire.Frame]] = {}
         self._queue: deque[memoryview] = deque()
         self._numbers = itertools.count(1)
         self._loop.add_reader(self._fd, self._readable)
 
-    async def request(self, op: str, payload: bytes = b"", **fields: Any) -> Frame:
-        """Ask; returns the answer's frame. Cancelling forgets the answer, not what was asked for. Raises `KagedError`
-        with the keeper's own code and sentence, or `unavailable` when it is gone."""
+    async def request(self, op: str, payload: bytes = b"", **fields: Any) -> wire.Frame:
+        """Ask. Cancelling forgets the answer, not what was asked for. Raises `KagedError`, as `KeeperClient` says."""
         if self.closed.is_set():
             raise KagedError("unavailable", LOST)
         if len(payload) > wire.MAX_PAYLOAD:
             raise KagedError("payload_too_large", f"more than {wire.MAX_PAYLOAD} bytes in one request")
         number = next(self._numbers)
-        answer: asyncio.Future[Frame] = self._loop.create_future()
+        answer: asyncio.Future[wire.Frame] = self._loop.create_future()
         self._pending[number] = answer
         try:
             self._send(wire.encode({"n": number, "op": op, **fields}, payload))
@@ -52,7 +49,6 @@ class Connection:
             self._pending.pop(number, None)
 
     def tell(self, op: str, **fields: Any) -> None:
-        """Ask without waiting for the answer."""
         if not self.closed.is_set():
             self._send(wire.encode({"n": next(self._numbers), "op": op, **fields}))
 
@@ -94,7 +90,7 @@ class Connection:
             for frame in frames:
                 self._take(frame)
 
-    def _take(self, frame: Frame) -> None:
+    def _take(self, frame: wire.Frame) -> None:
         if "ev" in frame.header:
             self._on_event(frame.header)
             return

@@ -17,27 +17,23 @@ from kaged.core.errors import KagedError
 OLDEST_PYTHON = (3, 9)
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 BASE_DIRS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-ETC_NAMES = (
+ETC_NAMES = (  # what of /etc exists inside; never a folder that holds private keys beside public ones
     "alternatives", "ca-certificates", "ca-certificates.conf", "pki/ca-trust", "pki/tls/cert.pem", "pki/tls/certs",
     "pki/tls/openssl.cnf", "ssl/cert.pem", "ssl/certs", "ssl/openssl.cnf", "ld.so.cache", "ld.so.conf",
     "ld.so.conf.d", "localtime", "timezone", "mime.types", "os-release", "protocols", "services", "rpc", "shells",
     "terminfo", "host.conf", "gitconfig",
 )  # fmt: skip
-"""What of /etc exists inside; never a folder that holds private keys beside public ones."""
 ETC_GLOBS = ("python3*", "java-*-openjdk")
-CA_NAMES = (
+CA_NAMES = (  # where distributions keep the one file with all certificate authorities
     "ssl/certs/ca-certificates.crt", "ssl/cert.pem", "pki/tls/cert.pem", "pki/tls/certs/ca-bundle.crt",
     "pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "ca-certificates/extracted/tls-ca-bundle.pem",
 )  # fmt: skip
-"""Where distributions keep the one file with all certificate authorities."""
 NEEDED_OPTIONS = frozenset({"--args", "--unshare-user", "--seccomp", "--info-fd", "--perms", "--clearenv"})
 
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """The parts of the machine that a plan depends on. `base` lists the top-level directories of the system as `(path,
-    link target or None)`; `python` is the interpreter that runs inside and `python_prefix` the folder to bind for it,
-    None when /usr holds it. `ca_files` are the lists of certificate authorities as they are seen inside."""
+    """What a plan depends on. `base` lists the system's top-level directories, with the target of a link."""
 
     machine: Machine
     bwrap: str
@@ -45,10 +41,10 @@ class HostFacts:
     base: tuple[tuple[str, str | None], ...]
     etc: tuple[str, ...]
     shell: str
-    python: str
-    python_prefix: str | None
+    python: str  # the interpreter that runs inside
+    python_prefix: str | None  # the folder to bind for it; None when /usr holds it
     init: str
-    ca_files: tuple[str, ...]
+    ca_files: tuple[str, ...]  # lists of certificate authorities, as they are seen inside
     java: bool
     memory_bytes: int
     bytecode: bool = False  # whether `python` takes what this process's Python compiled
@@ -56,8 +52,7 @@ class HostFacts:
 
 @cache
 def host_facts() -> HostFacts:
-    """Look at the machine (a few milliseconds, once a process). Raises `KagedError("unavailable")` when bubblewrap is
-    missing or the processor is not supported."""
+    """Look at the machine, once. Raises `KagedError("unavailable")` without bubblewrap or on an odd processor."""
     machine = platform.machine()
     if machine not in get_args(Machine):
         known = " and ".join(get_args(Machine))
@@ -108,8 +103,7 @@ def _ca_files(etc: Path, entries: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def interpreter(system: Path = SYSTEM_PYTHON) -> tuple[str, str | None, bool]:
-    """The Python for inside: the system's when new enough, else this process's own, with its folder; and whether it
-    takes our byte code."""
+    """The Python for inside (the system's, or our own if it is too old), its folder, and whether it takes our code."""
     named = re.fullmatch(r"python3\.([0-9]+)", system.resolve().name) if system.exists() else None
     if named is not None and (3, int(named[1])) >= OLDEST_PYTHON:
         return str(system), None, (3, int(named[1])) == sys.version_info[:2]

@@ -31,9 +31,8 @@ def dial(path: Path) -> socket.socket | None:
 
 
 async def start(path: Path, runtime: Path, grace_s: float) -> None:
-    """Start a keeper and wait until its socket takes connections. Nothing of the daemon's environment but a few
-    harmless names goes with it. Its messages go to `<runtime>/keeper.log`. Raises `KagedError` (`unavailable`) with
-    what it said when it does not start."""
+    """Start a keeper and wait until its socket takes connections. Of the environment only a few harmless names go with
+    it; its messages go to `<runtime>/keeper.log`. Raises `KagedError` (`unavailable`) with what it said."""
     main = Path(kaged.__file__).parent / "keeper" / "main.py"
     log = runtime / "keeper.log"
     errors = _open_log(log)
@@ -55,7 +54,9 @@ async def start(path: Path, runtime: Path, grace_s: float) -> None:
     except TimeoutError:
         raise KagedError("unavailable", f"the keeper was not ready in time: see {log}") from None
     if said.split()[:1] not in ([b"ready"], [b"running"]):
-        words = _last_words(log, before)
+        with log.open("rb") as file:
+            file.seek(before)
+            words = file.read()[-2000:].decode("utf-8", "replace").strip()
         raise KagedError("unavailable", f"the keeper did not start: {words or 'it said nothing'} (see {log})")
 
 
@@ -64,9 +65,3 @@ def _open_log(log: Path) -> int:
     if log.exists() and log.stat().st_size > _LOG_LIMIT:
         log.unlink()
     return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-
-
-def _last_words(log: Path, since: int) -> str:
-    with log.open("rb") as file:
-        file.seek(since)
-        return file.read()[-2000:].decode("utf-8", "replace").strip()

@@ -67,10 +67,8 @@ class Mounts:
             raise refuse(key, f"a rule makes {path} writable, but {pattern} is protected; add it to protect.remove")
         if self._writable(path):
             kind, at = self._look(path, key)
-            missing = kind == "missing"
-            cover: MountKind = (
-                "keep-file" if at == path and at.parent.name == ".git" and at.name in KEPT else "hide-dir"
-            )
+            missing, kept = kind == "missing", at == path and at.parent.name == ".git" and at.name in KEPT
+            cover: MountKind = "keep-file" if kept else "hide-dir"
             self._mount(at, cover if missing else "ro", placeholder=missing)
 
     def _writable(self, path: Path) -> bool:
@@ -78,8 +76,7 @@ class Mounts:
         return cover is not None and self._rules[cover] == "rw"
 
     def _look(self, path: Path, key: str) -> tuple[Kind, Path]:
-        """What stands at `path`, or at the first part on the way that ends the walk; no link is ever followed. Each
-        writable folder above becomes a mount, or it could be renamed."""
+        """What stands at `path`, or where the walk ends (no link is followed); pins the writable folders above."""
         kind: Kind = "dir"
         here = root = self._root if path.is_relative_to(self._root) else Path("/")
         above: list[Path] = []

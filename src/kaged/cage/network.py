@@ -8,12 +8,10 @@ from kaged.projects.cage_spec import CageSpec, NetSpec, SecretSpec, split
 CA, CA_BUNDLE, CA_TRUSTSTORE = (f"/run/kaged/{n}" for n in ("ca.pem", "ca-bundle.pem", "ca-truststore.p12"))
 """The cage's own authority, all authorities with it, and the same for Java."""
 
-TRUST_ENV = {"NODE_EXTRA_CA_CERTS": CA} | dict.fromkeys(
+TRUST_ENV = {"NODE_EXTRA_CA_CERTS": CA} | dict.fromkeys(  # for programs that bring a list of authorities of their own
     ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT", "CARGO_HTTP_CAINFO"),
     CA_BUNDLE,
 )
-"""For programs that bring a list of authorities of their own."""
-
 JAVA_TRUST = " ".join(
     f"-Djavax.net.ssl.trustStore{name}" for name in (f"={CA_TRUSTSTORE}", "Type=PKCS12", "Password=changeit")
 )
@@ -32,7 +30,6 @@ class NetPlan:
         return bool(self.spec.http or self.secrets)
 
     def to_wire(self) -> dict[str, Any]:
-        """The policy in the gate's form."""
         rules = [rule.model_dump(mode="json") | _target(rule.host) for rule in self.spec.http]
         secrets = [
             {"name": s.name, "format": s.format, **_target(s.host), "header": s.header.lower()}

@@ -12,12 +12,10 @@ from kaged.cage.seccomp import Profile, filter_for
 from kaged.core.errors import KagedError
 
 HOME = "/home/agent"
-INIT_INSIDE = "/run/kaged/init.py"
-"""The cage's init as source, `files.py` beside it; with a `c` at the end as byte code."""
+INIT_INSIDE = "/run/kaged/init.py"  # the cage's init, `files.py` beside it; with a `c` at the end as byte code
 GITCONFIG_INSIDE = "/run/kaged/gitconfig"
 UID = GID = 1000
-PLACEHOLDER_MODE = 0o1755
-"""The sticky bit on a folder that only its owner writes means nothing, so nobody sets it."""
+PLACEHOLDER_MODE = 0o1755  # the sticky bit on a folder that only its owner writes means nothing, so nobody sets it
 
 KEPT = {"commondir": b".\n", "config.worktree": b"# kaged\n"}
 """Files of .git that git obeys and would stumble over as folders, by name, with what says nothing to it."""
@@ -29,11 +27,9 @@ Home = Literal["ephemeral", "session", "project"]
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One mount at `path`, which is the same inside as outside. `pin` is a writable folder bound onto itself: a mount
-    point cannot be renamed, so nobody inside can move a folder away to get rid of the protected file in it. `hide-dir`
-    and `hide-file` cover what is there, `keep-file` is one of `KEPT`. `placeholder` says that the path is missing
-    outside: bubblewrap makes an empty folder of an unusual mode to mount on, unseen by version control; the keeper
-    removes it, which can only ever remove an empty folder."""
+    """One mount at `path`, the same inside as outside. `pin` is a writable folder bound onto itself, which cannot be
+    renamed or moved away with the protected file in it. `hide-…` covers what is there, `keep-file` is one of `KEPT`.
+    With `placeholder` the path is missing outside: bubblewrap makes an empty folder there, which the keeper removes."""
 
     kind: MountKind
     path: str
@@ -42,23 +38,20 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class PlanLimits:
-    """How much the cage may use; None means no limit. `cpu` counts processors. Memory, open files and file size count
-    per process; `disk_bytes` for /home/agent and /tmp each."""
+    """How much the cage may use; None means no limit. Memory, open files and file size count per process."""
 
     memory_bytes: int | None
     pids: int
     nofile: int
     fsize_bytes: int
     walltime_s: float
-    cpu: float | None = None
-    disk_bytes: int = 2 * 1024**3
+    cpu: float | None = None  # processors
+    disk_bytes: int = 2 * 1024**3  # for /home/agent and /tmp each
 
 
 @dataclass(frozen=True, slots=True)
 class CagePlan:
-    """A compiled cage policy. `rules` is what the project file asked for, `protect` the patterns that stay read-only,
-    `mounts` how both are carried out, in order. `lent` are folders of toolchains. `home_dir` holds, outside, a home
-    which is kept."""
+    """A compiled cage policy: `mounts` carries out, in order, the `rules` asked for and the patterns to `protect`."""
 
     name: str
     root: str
@@ -73,9 +66,9 @@ class CagePlan:
     home: str = HOME
     net: NetPlan | None = None
     toolchains: tuple[str, ...] = ()
-    lent: tuple[str, ...] = ()
+    lent: tuple[str, ...] = ()  # folders of toolchains
     keeps: Home = "ephemeral"
-    home_dir: str | None = None
+    home_dir: str | None = None  # outside: where a home that is kept lies
 
     @property
     def own_bytes(self) -> int:
@@ -89,15 +82,12 @@ class CagePlan:
 
     @property
     def guards(self) -> tuple[str, ...]:
-        """Paths that must stay mount points for as long as the cage lives. The kernel detaches one when the file below
-        is renamed over or removed outside (an editor's save, `git config`); from then on the path would be writable
-        inside."""
+        """Paths that must stay mount points: the kernel detaches one when the file below is replaced outside."""
         return tuple(mount.path for mount in self.mounts if mount.path != self.root)
 
     def hash(self) -> str:
-        """SHA-256 over the policy, as hex: a plan stays the same when `.envrc` is created. A cage that runs takes
-        another network policy as it is, so of `net` only that counts which is built in: whether there is one, whether
-        it trusts an authority of its own, and which placeholders it holds."""
+        """SHA-256 over the policy, as hex: the same when `.envrc` is created. A running cage takes another network
+        policy, so of `net` only what is built in counts: whether there is one, an authority, and its placeholders."""
         policy = asdict(self)
         del policy["name"], policy["mounts"]
         net = self.net
@@ -107,13 +97,11 @@ class CagePlan:
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
     def words(self) -> str:
-        """One line for the operator: `reads and writes this project; reaches nothing; 2 GB per process`."""
         from kaged.cage.words import summary
 
         return summary(self)
 
     def explain(self) -> list[str]:
-        """What can be read, written, reached, and how much may be used, one thing a line."""
         from kaged.cage.words import explain
 
         return explain(self)

@@ -22,14 +22,13 @@ from kaged.core.ids import new_ulid
 
 _FIX = "do not run agents on this machine; update the kernel and bubblewrap, then run `kaged doctor --attacks`"
 _UNSHOWN = "the attempt itself did not work, so it proves nothing: report it with the output of --json"
-_GREED = {
+_GREED = {  # what a cage with small limits runs; WAIT is how long the processes must stay alive to count
     "take more memory than allowed": "x = bytearray(400 << 20); print('through', flush=True)",
     "start more processes than allowed": """import os, time
 for n in range(100):
     if os.fork() == 0: time.sleep(30); os._exit(0)
 print('all started', flush=True); time.sleep(WAIT); print('through', flush=True)""",
 }
-"""What a cage with small limits runs; WAIT is how long the processes must stay alive to count."""
 _LEFTOVERS = Attack(
     LIMITS, "leave a process behind (nohup, setsid, ignored signals)", lambda _: {}, "while the cage lived"
 )
@@ -41,8 +40,7 @@ _Told = dict[str, dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one attack: `denied`, `got through`, `inconclusive` or `not tried`, and where it works. `control`
-    is empty when none was asked for."""
+    """A `verdict` (`denied`, `got through`, `inconclusive`, `not tried`); `control` says whether it works elsewhere."""
 
     group: str
     name: str
@@ -52,7 +50,6 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether the cage held."""
         return self.verdict in ("denied", "not tried")
 
     @property
@@ -70,7 +67,6 @@ class ProbeReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the cage held everywhere."""
         return all(check.ok for check in self.checks)
 
     def summary(self) -> str:
@@ -82,9 +78,8 @@ class ProbeReport:
 
 
 async def probe(client: KeeperClient, *, attacks: bool = False, place: Path | None = None) -> ProbeReport:
-    """Start a cage through `client`, try the attacks in it, and end it. `attacks` adds the slow ones and, for each, the
-    control (a few seconds). `place` is where the trial project is made (default: the folder for temporary files). Never
-    raises for a cage that fails: that is what the report says."""
+    """Start a cage, try the attacks in it, and end it. `attacks` adds the slow ones and the controls (a few seconds).
+    `place` is for the trial project (default: the temporary folder). Never raises for a cage that fails."""
     rows = [index for index, attack in enumerate(ATTACKS) if attacks or not attack.slow]
     try:
         with stage(place, client.pid) as trial:
@@ -102,13 +97,10 @@ async def probe(client: KeeperClient, *, attacks: bool = False, place: Path | No
         stderr = str((error.details or {}).get("stderr", "")) or error.message
         problem, fix = explain_bwrap_failure(stderr)
         return ProbeReport((Check("a cage can be made", False, f"{problem} ({error.message})", fix),))
-    left = f"changed or left over: {', '.join(sorted(changed))}"
-    checks = [
-        Check("a cage can be made", True, f"bubblewrap at {plan.host.bwrap}, filter {plan.seccomp}"),
-        Check("the project is left as it was", not changed, left if changed else "held", _FIX),
-        *_summaries(outcomes),
-    ]
-    return ProbeReport(tuple(checks), tuple(outcomes))
+    left = f"changed or left over: {', '.join(sorted(changed))}" if changed else "held"
+    made = Check("a cage can be made", True, f"bubblewrap at {plan.host.bwrap}, filter {plan.seccomp}")
+    unchanged = Check("the project is left as it was", not changed, left, _FIX)
+    return ProbeReport((made, unchanged, *_summaries(outcomes)), tuple(outcomes))
 
 
 def _summaries(outcomes: Sequence[Outcome]) -> list[Check]:
@@ -125,18 +117,15 @@ def _summaries(outcomes: Sequence[Outcome]) -> list[Check]:
 
 def _outcome(attack: Attack, told: _Told, controls: _Told | None) -> Outcome:
     outcome, words = told[attack.name]["outcome"], told[attack.name]["words"]
+    verdict = {"through": "got through", "denied": "denied", "not here": "not tried"}.get(outcome, "inconclusive")
     made = partial(Outcome, attack.group, attack.name)
-    if outcome == "through":
-        return made("got through", words)
-    if outcome != "denied":
-        return made("not tried" if outcome == "not here" else "inconclusive", words)
-    if controls is None:
-        return made("denied", words)
+    if verdict != "denied" or controls is None:
+        return made(verdict, words)
     shown, why = controls[attack.name]["outcome"], controls[attack.name]["words"]
     if shown == "through":
-        return made("denied", words, f"worked {attack.control} ({why})")
+        return made(verdict, words, f"worked {attack.control} ({why})")
     if shown == "not here":
-        return made("denied", words, f"not shown here: {why}")
+        return made(verdict, words, f"not shown here: {why}")
     return made("inconclusive", words, f"did not work {attack.control} either: {why}")
 
 

@@ -7,33 +7,29 @@ import os
 import signal
 import struct
 import termios
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
 
 from kaged.cage.ring import Ring
 from kaged.core.errors import KagedError
 from kaged.core.keeper_wire import Exit
-
-if TYPE_CHECKING:
-    from kaged.cage.client import KeeperClient
 
 _EOT = b"\x04"
 LOST = Exit(None, None, "cage_lost")
 
 
 class Process:
-    """A started command or terminal. Owns its descriptors until the keeper is told to forget it. `stream` is its
-    output; `exit` is set as soon as the command itself was reaped."""
+    """A command or terminal; owns its descriptors until it is forgotten. `exit` is set once the command was reaped."""
 
     def __init__(
-        self, process_id: str, argv: tuple[str, ...], stream: Ring, keeper: "KeeperClient",
+        self, process_id: str, argv: tuple[str, ...], stream: Ring, ask: Callable[..., Awaitable[object]],
         *, master: int | None, stdin: int | None, pty: bool,
     ) -> None:  # fmt: skip
         self.id, self.argv, self.stream, self.pty = process_id, argv, stream, pty
         self.exit: Exit | None = None
-        self._keeper = keeper
+        self._ask = ask
         self._loop = asyncio.get_running_loop()
         self._master, self._stdin = master, stdin
-        self._waiter: asyncio.Future[None] | None = None
+        self._room = asyncio.Event()  # also set when nobody is there any more to write to
         self._done = asyncio.Event()
         self._writing = asyncio.Lock()
 
@@ -43,19 +39,17 @@ class Process:
         return self.exit is None
 
     async def wait(self) -> Exit:
-        """Wait for the end of the command; everything it had put out by then is in `stream`. Cancelling stops the
-        waiting, not the command."""
+        """Wait for its end; all that it had put out is in `stream` then. Cancelling does not stop the command."""
         await self._done.wait()
         assert self.exit is not None
         return self.exit
 
     async def signal(self, sig: int = signal.SIGTERM, tree: bool = True) -> None:
         """Send a signal to the whole tree, left-behind programs included, or to its own group only."""
-        await self._keeper.signal(self.id, sig, tree=tree)
+        await self._ask("signal", id=self.id, sig=int(sig), tree=tree)
 
     async def write(self, data: bytes) -> None:
-        """Write to its terminal or its standard input, waiting while that is full. Raises `KagedError`: `bad_request`
-        when it has no input, `gone` when nobody reads it any more."""
+        """Write to its input, waiting while that is full; `bad_request` when it has none, `gone` when nobody reads."""
         async with self._writing:
             view = memoryview(data)
             while view:
@@ -66,7 +60,7 @@ class Process:
         try:
             return os.write(fd, view)
         except BlockingIOError:
-            await self._room(fd)
+            await self._wait_for_room(fd)
             return 0
         except OSError as error:  # EPIPE, or EIO of a terminal nobody holds
             raise KagedError("gone", f"process {self.id} does not read its input any more") from error
@@ -79,20 +73,14 @@ class Process:
             raise KagedError("bad_request", f"process {self.id} was started without input")
         return fd
 
-    async def _room(self, fd: int) -> None:
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        self._waiter = waiter
-        self._loop.add_writer(fd, self._writable)
+    async def _wait_for_room(self, fd: int) -> None:
+        self._room.clear()
+        self._loop.add_writer(fd, self._room.set)
         try:
-            await waiter
+            await self._room.wait()
         finally:
-            self._waiter = None
             if fd in (self._master, self._stdin):
                 self._loop.remove_writer(fd)
-
-    def _writable(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     async def resize(self, cols: int, rows: int) -> None:
         """Tell its terminal the new size; nothing happens without a terminal or after its end."""
@@ -108,7 +96,7 @@ class Process:
         async with self._writing:
             if self._stdin is not None:
                 self._close_input()
-                await self._keeper.close_stdin(self.id)
+                await self._ask("close_stdin", id=self.id)
 
     def _close_input(self) -> None:
         for fd in (self._master, self._stdin):
@@ -116,10 +104,9 @@ class Process:
                 self._loop.remove_writer(fd)
                 os.close(fd)
         self._master = self._stdin = None
-        self._writable()  # whoever waits for room is told that there is nobody any more
+        self._room.set()
 
     def ended(self, exit_: Exit) -> None:
-        """The keeper says that the command was reaped."""
         if self.exit is None:
             self.exit = exit_
             if not self.pty:
@@ -132,7 +119,6 @@ class Process:
             self._close_input()
 
     def lost(self) -> None:
-        """The keeper is gone, and with it the process."""
         self.stream.stop()
         self._close_input()
         if self.exit is None:
@@ -140,6 +126,5 @@ class Process:
         self._done.set()
 
     def close(self) -> None:
-        """Give up all descriptors."""
         self._close_input()
         self.stream.close()

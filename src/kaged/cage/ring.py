@@ -10,12 +10,9 @@ _PTY_QUIET_S = 0.02
 _PTY_QUIET_LOOKS = 2
 _PTY_MOST_LOOKS = 50
 
-FEW = 2
-"""Reads of one wake-up while others put out as well: what somebody types must not wait for a flood."""
+FEW = 2  # reads of one wake-up while others put out as well: what somebody types must not wait for a flood
 RECENT_S = 1.0
-REST_S = 0.002
-"""How long a pipe that is full again after a wake-up is left alone: far more than anybody reads still comes through,
-and the rest of the daemon has most of the time."""
+REST_S = 0.002  # how long a pipe that is full again is left alone, so that the daemon has most of the time
 
 
 class Turns:
@@ -34,9 +31,8 @@ class Turns:
 
 
 class Ring:
-    """Output bytes of one process, counted from 0 since it began; everybody reads from here by offset. While it flows
-    this object is the one reader of the source. Back-pressure: between `pause` and `resume` nothing is read, so that
-    the program blocks as it would on a slow terminal."""
+    """Output bytes of one process, counted from 0; everybody reads from here by offset. While it flows this is the one
+    reader of the source; between `pause` and `resume` the program blocks as it would on a slow terminal."""
 
     def __init__(self, stream: Stream, on_end: Callable[[], None] = lambda: None, turns: Turns | None = None) -> None:
         self._stream = stream
@@ -47,7 +43,7 @@ class Ring:
         self._rest: asyncio.TimerHandle | None = None
         self._paused = False
         self._closed = False
-        self._waiters: list[asyncio.Future[None]] = []
+        self._news = asyncio.Event()  # never stays set: `_wake` lets go whoever waits at that moment
         self._flow()
 
     @property
@@ -57,17 +53,14 @@ class Ring:
 
     @property
     def head(self) -> int:
-        """Bytes put out so far."""
         return self._stream.head
 
     @property
     def ended(self) -> bool:
-        """Whether no byte can follow any more."""
         return self._stream.ended
 
     def read(self, after: int, limit: int) -> tuple[int, bytes]:
-        """Up to `limit` bytes from offset `after`, or from `start` when that is gone: (offset, bytes). Raises
-        `KagedError` (`gone`) once the process was forgotten."""
+        """As `Stream.read`. Raises `KagedError` (`gone`) once the process was forgotten."""
         if self._closed:
             raise KagedError("gone", "this output is not kept any more")
         return self._stream.read(after, limit)
@@ -77,22 +70,14 @@ class Ring:
         while self._stream.head <= offset:
             if self._stream.ended:
                 return False
-            waiter: asyncio.Future[None] = self._loop.create_future()
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            finally:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
+            await self._news.wait()
         return True
 
     def pause(self) -> None:
-        """Stop reading the source."""
         self._paused = True
         self._unwatch()
 
     def resume(self) -> None:
-        """Go on reading the source."""
         self._paused = False
         self._flow()
 
@@ -135,22 +120,18 @@ class Ring:
             self._on_end()
 
     def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._news.set()
+        self._news.clear()
 
     def settle(self, done: Callable[[], None]) -> None:
-        """Call `done` once all that was put out before this moment is in the ring, even when paused. The source of an
-        ended command may stay open in programs it left behind: this does not wait for them. A pipe tells how much it
-        holds; a PTY only that it is quiet."""
+        """Call `done` once all that was put out before this moment is in the ring, even when paused, without waiting
+        for programs that an ended command left behind. A pipe tells how much it holds; a PTY only that it is quiet."""
         if self._stream.stage is not None:
             self._settle_pty(_PTY_QUIET_LOOKS, _PTY_MOST_LOOKS, done)
             return
         target = self._stream.head + self._stream.waiting()
-        while self._stream.head < target and not self._stream.ended:
-            if not self._pump(1):
-                break
+        while self._stream.head < target and self._pump(1):
+            pass
         if not self._stream.ended and self._stream.waiting() == 0:
             self._pump(1)  # most often the end itself
         done()
@@ -173,7 +154,6 @@ class Ring:
         self._wake()
 
     def close(self) -> None:
-        """Give up the ring itself."""
         if not self._closed:
             self._closed = True
             self.stop()

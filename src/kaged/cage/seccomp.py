@@ -1,7 +1,6 @@
-"""The cage's system call filter, written straight as classic BPF: no library, the same for two machines. The filter
-never sees what a pointer leads to, so `clone3` (whose flags are behind one) answers ENOSYS and programs fall back to
-`clone`. Only the low 32 bits of an argument are compared: the kernel ignores the rest for these calls, so a 64-bit
-comparison would let `TIOCSTI | 1 << 32` through."""
+"""The cage's system call filter as classic BPF, for two machines. It never sees what a pointer leads to, so `clone3`
+answers ENOSYS and programs fall back to `clone`. Only the low 32 bits of an argument are compared, as the kernel does:
+a 64-bit comparison would let `TIOCSTI | 1 << 32` through."""
 
 import errno
 import struct
@@ -13,17 +12,15 @@ Machine = Literal["x86_64", "aarch64"]
 Numbers = Mapping[str, tuple[int | None, int | None]]
 """System call numbers on (x86_64, aarch64); None where the architecture lacks the call."""
 
-AUDIT_ARCH: Mapping[str, int] = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-"""What `seccomp_data.arch` holds (linux/audit.h)."""
+AUDIT_ARCH: Mapping[str, int] = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # `seccomp_data.arch` (linux/audit.h)
 
-NEWEST = 469
-"""The highest number judged here (`file_setattr`, Linux 6.17); whatever is newer does not exist inside."""
+NEWEST = 469  # the highest number judged here (`file_setattr`, Linux 6.17); whatever is newer does not exist inside
 
 _LD, _JEQ, _JGT, _JSET, _AND, _RET = 0x20, 0x15, 0x25, 0x45, 0x54, 0x06
 _NR, _ARCH, _ARGS = 0, 4, 16
 ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
-DENIED: Numbers = {
+DENIED: Numbers = {  # answered with EPERM
     # what the file tree shows
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "move_mount": (429, 429),
     "open_tree": (428, 428), "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
@@ -56,9 +53,7 @@ DENIED: Numbers = {
     "move_pages": (279, 239), "migrate_pages": (256, 238), "mbind": (237, 235), "set_mempolicy": (238, 237),
     "set_mempolicy_home_node": (450, 450),
 }  # fmt: skip
-"""Answered with EPERM."""
-
-ABSENT: Numbers = {
+ABSENT: Numbers = {  # answered with ENOSYS, so that programs fall back to older calls
     # calls that no filter sees
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
     # its flags are behind a pointer; `clone` does the same
@@ -66,9 +61,7 @@ ABSENT: Numbers = {
     # what is mounted outside
     "statmount": (457, 457), "listmount": (458, 458), "open_tree_attr": (467, 467),
 }  # fmt: skip
-"""Answered with ENOSYS, so that programs fall back to older calls."""
-
-CONDITIONAL: Numbers = {
+CONDITIONAL: Numbers = {  # judged by their arguments
     # no new namespaces
     "clone": (56, 220),
     # no typing into a terminal (TIOCSTI), no console functions, no line disciplines
@@ -81,11 +74,9 @@ CONDITIONAL: Numbers = {
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "mknod": (133, None),
     "mknodat": (259, 33),
 }  # fmt: skip
-"""Judged by their arguments."""
-
 NUMBERS: Numbers = {**DENIED, **ABSENT, **CONDITIONAL}
 
-RELAXED: Set[str] = {
+RELAXED: Set[str] = {  # what the `relaxed` profile allows in addition (debuggers, tracers, profilers)
     "ptrace", "process_vm_readv", "process_vm_writev",  # debuggers and tracers: gdb, strace, lldb
     "kcmp", "pidfd_getfd", "process_madvise",  # strace -f, checkpoints, debuggers of whole process trees
     "perf_event_open",  # profilers
@@ -93,8 +84,6 @@ RELAXED: Set[str] = {
     "io_uring_setup", "io_uring_enter", "io_uring_register",  # databases and runtimes under test
     "mbind", "set_mempolicy", "set_mempolicy_home_node", "move_pages",  # numactl and benchmarks
 }  # fmt: skip
-"""What the `relaxed` profile allows in addition (debuggers, tracers, profilers)."""
-
 CLONE_NEW = 0x7E020000
 IOCTLS: Mapping[str, int] = {"TIOCSTI": 0x5412, "TIOCLINUX": 0x541C, "TIOCSETD": 0x5423}
 PERSONALITIES: tuple[int, ...] = (0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
@@ -103,8 +92,7 @@ _SOCK_TYPE_MASK, _SOCK_RAW, _NETLINK_ROUTE = 0xF, 3, 0
 _MODE_ARG = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2, "mknod": 1, "mknodat": 2}
 _S_ISUID = 0o4000
 
-Instruction = tuple[int, int, int, int]
-"""`(code, jump if true, jump if false, k)`."""
+Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, k
 
 _ALLOWED: Instruction = (_RET, 0, 0, ALLOW)
 
@@ -120,7 +108,6 @@ def filter_for(profile: Profile, machine: Machine) -> bytes:
 
 
 def program(profile: Profile, machine: Machine) -> list[Instruction]:
-    """The filter as instructions."""
     code: list[Instruction] = [
         (_LD, 0, 0, _ARCH), (_JEQ, 1, 0, AUDIT_ARCH[machine]), (_RET, 0, 0, KILL),
         (_LD, 0, 0, _NR), (_JGT, 0, 1, NEWEST), _deny(errno.ENOSYS),
@@ -145,9 +132,8 @@ def _conditional() -> dict[str, list[Instruction]]:
         "socketpair": [_arg(0), (_JEQ, 1, 0, _AF_UNIX), unsupported, _ALLOWED],
         "personality": [_arg(0), *_if_equal(PERSONALITIES, _ALLOWED), eperm],
     }
-    for name, position in _MODE_ARG.items():
-        blocks[name] = [_arg(position), (_JSET, 0, 1, _S_ISUID), eperm, _ALLOWED]
-    return blocks
+    modes = {name: [_arg(at), (_JSET, 0, 1, _S_ISUID), eperm, _ALLOWED] for name, at in _MODE_ARG.items()}
+    return blocks | modes
 
 
 def _socket(unsupported: Instruction) -> list[Instruction]:

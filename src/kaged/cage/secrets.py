@@ -7,8 +7,7 @@ from kaged.cage.advice import refuse
 from kaged.projects.cage_spec import CageSpec
 from kaged.settings.local import Local, secret_value
 
-SHORTEST = 8
-"""A shorter value could not be masked in what programs put out without masking ordinary words too."""
+SHORTEST = 8  # a shorter value could not be masked in what programs put out without masking ordinary words too
 
 
 def secret_values(spec: CageSpec, local: Local, environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -42,13 +42,11 @@ class Weakened:
     where: str
 
     def to_wire(self) -> dict[str, Any]:
-        """The plan as the keeper takes it."""
         if self.where == NO_FILTER:
             wire = self.plan.to_wire()
             return {**wire, "args": _without(wire["args"], "--seccomp")}
         wire = replace(self.plan, mounts=(Mount("rw", self.plan.root),)).to_wire()
-        args = [*_without(wire["args"], "--remount-ro", "--size"), "--tmpfs", "/usr/share"]
-        return {**wire, "args": args}
+        return {**wire, "args": [*_without(wire["args"], "--remount-ro", "--size"), "--tmpfs", "/usr/share"]}
 
 
 def _without(args: Sequence[Any], *options: str) -> list[Any]:

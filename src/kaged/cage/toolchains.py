@@ -1,6 +1,4 @@
-"""Toolchains of the account's home that a cage may borrow, read-only: code, and never what holds credentials. Each line
-names the folders that the tools need to run; the settings beside them (an `.npmrc`, a `pip.conf`, cargo's credentials,
-Maven's `settings.xml`, pipx's metadata) stay outside."""
+"""Toolchains of the account's home that a cage may borrow, read-only, without settings that hold credentials."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +8,7 @@ from pathlib import Path
 from kaged.cage.advice import refuse
 from kaged.projects.cage_spec import Toolchain
 
-PRESETS: Mapping[Toolchain, tuple[str, str, Mapping[str, str]]] = {
+PRESETS: Mapping[Toolchain, tuple[str, str, Mapping[str, str]]] = {  # what is lent, what of it for PATH, variables
     # What pipx and `uv tool` installed: links in .local/bin to environments with an interpreter.
     "local": (".local/bin .local/share/uv/python .local/share/uv/tools/*/{bin,lib,pyvenv.cfg} "
               ".local/share/pipx/venvs/*/{bin,lib,pyvenv.cfg}", ".local/bin", {}),
@@ -35,7 +33,6 @@ PRESETS: Mapping[Toolchain, tuple[str, str, Mapping[str, str]]] = {
     "sdkman": (".sdkman/candidates/*/*/{bin,lib,boot} .sdkman/candidates/java/*/{conf,jmods,release}",
                ".sdkman/candidates/*/current/bin", {}),
 }  # fmt: skip
-"""By name: patterns below the home of what is lent, those of it for PATH, and variables that name a place."""
 
 
 @dataclass(frozen=True, slots=True)

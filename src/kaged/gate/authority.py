@@ -43,12 +43,10 @@ class Authority:
         self._name = _name("kaged cage authority")
         builder = _certificate(self._name, self._name, self._key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(True, 0), critical=True)
-        self._certificate = builder.add_extension(_usage(cert_sign=True), critical=True).sign(
-            self._key, hashes.SHA256()
-        )
+        builder = builder.add_extension(_usage(cert_sign=True), critical=True)
+        self._certificate = builder.sign(self._key, hashes.SHA256())
         self._leaf_key = ec.generate_private_key(ec.SECP256R1())
-        self.context = functools.lru_cache(MAX_LEAVES)(self._make_context)
-        """A server's context for a host."""
+        self.context = functools.lru_cache(MAX_LEAVES)(self._make_context)  # a server's, for a host
 
     def files(self) -> dict[str, str]:
         """What programs in the cage need in order to trust it, as base64."""

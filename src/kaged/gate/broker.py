@@ -11,19 +11,15 @@ HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection proxy-authorization te trailer upgrade http2-settings".split()
 )
 _FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
-CREDENTIALS = frozenset(
+CREDENTIALS = frozenset(  # headers that only the operator's own secrets may fill on a host that has any
     b"authorization proxy-authorization cookie x-api-key api-key x-auth-token x-access-token "
     b"private-token x-goog-api-key x-amz-security-token".split()
 )
-"""Headers that only the operator's own secrets may fill on a host that has any."""
-
 _KEYS_IN_QUERIES = frozenset(("access_token", "api_key", "apikey", "private_token", "x-amz-credential"))
-_OVERRIDES = frozenset(
+_OVERRIDES = frozenset(  # what some servers obey instead of the request line that the rules have seen
     b"x-original-url x-rewrite-url x-http-method x-http-method-override x-method-override x-forwarded-host "
     b"x-forwarded-prefix x-original-host".split()
 )
-"""What some servers obey instead of the request line that the rules have seen."""
-
 _HIDING = frozenset((b"accept-encoding", b"range", b"if-range", b"sec-websocket-extensions"))
 """What would let a server send a secret in a form that the mask does not know."""
 
@@ -108,7 +104,6 @@ class Mask:
         self._held = b""
 
     def once(self, data: bytes) -> bytes:
-        """Mask a text that stands alone."""
         for value in self._values:
             data = data.replace(value, b"*" * len(value))
         return data

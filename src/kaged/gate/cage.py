@@ -1,5 +1,4 @@
-"""One cage at the gate: its listeners, everything that came through them, and each connection from its accept to its
-end."""
+"""One cage at the gate: its listeners, and each connection that came through them from its accept to its end."""
 
 import asyncio
 import contextlib
@@ -242,8 +241,7 @@ def _told(decisions: Decisions, account: Account) -> Iterator[None]:
 
 
 async def _relay(client: socket.socket, upstream: socket.socket, account: Account) -> None:
-    """Relay; the end of one direction is passed on while the other goes on. The account counts bytes. Both sockets
-    stay the caller's. An error of either ends both with a reset."""
+    """Relay; the end of one direction is passed on, and an error of either ends both with a reset."""
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(_pump(client, upstream, account, "up"))

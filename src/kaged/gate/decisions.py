@@ -1,5 +1,4 @@
-"""What the gate decided, as events, of which a cage cannot make more than somebody can read; and what no rule names,
-which waits for the operator in ask mode."""
+"""What the gate decided, as events, no more than somebody can read; and what waits for the operator in ask mode."""
 
 import asyncio
 import itertools
@@ -13,8 +12,7 @@ from kaged.core import clock
 from kaged.gate.policy import Denied
 
 WINDOW_S = 10.0
-MOST = {"denied": 100, "allowed": 500}
-"""Events that a window tells one by one; a denial like an earlier one is never among them."""
+MOST = {"denied": 100, "allowed": 500}  # events that a window tells one by one; no denial like an earlier one
 MAX_PATH = 512
 MAX_OPEN = 20  # questions of one cage
 LONG_S = 1.0  # connections that last longer are told when they begin, too
@@ -39,11 +37,9 @@ class Account:
     began: float = field(default_factory=clock.monotonic)
 
     def count(self, way: str, size: int) -> None:
-        """Bytes went `up` or `down`."""
         setattr(self, way, getattr(self, way) + size)
 
     def event(self, cage: str, verdict: str, state: str, reason: str = "") -> Event:
-        """As it is told."""
         asked = {"method": self.method[:32], "path": self.path[:MAX_PATH]} if self.method else {}
         return {
             "ev": "network", "cage": cage, "verdict": verdict, "host": self.host, "port": self.port,
@@ -54,8 +50,7 @@ class Account:
 
 
 class Window:
-    """Folds the events of some seconds: `add` says what to tell now, `drain` what at the end. Pure. Denials alike
-    are one more event at the end. So is, without a host, what came when there were too many."""
+    """Folds events: `add` says what to tell now, `drain` what at the end: denials that are alike, what was too many."""
 
     def __init__(self) -> None:
         self._told: Counter[str] = Counter()
@@ -81,20 +76,16 @@ class Window:
         return None
 
     def drain(self) -> list[Event]:
-        """What was folded."""
         return list(self._rest.values())
 
 
 class Decisions:
-    """Tells one cage's decisions to `emit`."""
-
     def __init__(self, cage: str, emit: Callable[[Event], None]) -> None:
         self._cage, self._emit = cage, emit
         self._window: Window | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def denied(self, account: Account, reason: str) -> None:
-        """Something may not be."""
         self._add(account.event(self._cage, "denied", "closed", reason))
 
     def allowed(self, account: Account, state: str) -> None:
@@ -136,8 +127,7 @@ class Asks:
         self._attended = False
 
     async def ask(self, cage: str, host: str, port: int, via: str, limit_s: float) -> str:
-        """The verdict, once there is one. Raises `Denied` where nobody can be asked. Cancelling leaves the ask open
-        for the others; it ends with its time or its cage."""
+        """The verdict. Raises `Denied` where nobody can be asked. Cancelling leaves the ask open for the others."""
         mine = [ask for ask in self._open.values() if ask.cage == cage]
         ask = next((ask for ask in mine if ask.place == (host, port)), None)
         if ask is None:

@@ -1,5 +1,5 @@
-"""One HTTP request of a cage: read, checked, sent anew, and its answer. Both sides are h11's. What leaves is
-serialised again from what was understood, so a request that a server would read otherwise than we did cannot exist."""
+"""One HTTP request of a cage: read, checked, sent anew, and its answer. Both sides are h11's. What leaves is serialised
+again from what was understood, so a request that a server would read otherwise than we did cannot exist."""
 
 import asyncio
 import contextlib
@@ -27,8 +27,6 @@ LIMITS = {"ssl_handshake_timeout": 10.0, "ssl_shutdown_timeout": 1.0}
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The two directions of one connection."""
-
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     sock: socket.socket
@@ -46,7 +44,6 @@ class Pair:
             await self.writer.wait_closed()
 
     def abort(self) -> None:
-        """Close at once, with a reset."""
         reset(self.sock)
         self.writer.transport.abort()
 
@@ -117,7 +114,6 @@ class Exchange:
         return goes
 
     async def refuse(self, denied: Denied) -> None:
-        """Answer with the reason."""
         account = self._account
         what = f"{account.method} {account.host}:{account.port}{account.path}".strip()
         body = f"kaged denied {what}: {denied.reason}.\n".encode()

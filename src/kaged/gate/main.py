@@ -1,5 +1,4 @@
-"""Start of the gate: `python -I -S …/kaged/gate/main.py --fd N --wire VERSION --site DIR`. The descriptor is a
-socket of the keeper; the gate ends when it closes. The folder is where h11 and cryptography are."""
+"""Start of the gate: `python -I -S …/kaged/gate/main.py --fd N --wire VERSION --site DIR`; ends with that socket."""
 
 import ctypes
 import getopt

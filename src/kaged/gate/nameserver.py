@@ -1,6 +1,5 @@
-"""The cage's name server, on the sockets that were made in its network namespace, and the addresses it gives out:
-each name a cage asks for gets one of 198.18.0.0/15, which later says what was meant. Of DNS (RFC 1035) just enough to
-read a question and to answer it."""
+"""The cage's name server, on sockets made in its network namespace: each name that is asked for gets an address of
+198.18.0.0/15, which later says what was meant. Of DNS (RFC 1035) just enough to read a question and to answer it."""
 
 import asyncio
 import contextlib
@@ -57,8 +56,7 @@ class Names:
 
 
 def serve_datagrams(sock: socket.socket, answer: Answer) -> None:
-    """Answer datagrams, each from the address it was sent to, whichever resolver that was meant for; until the
-    loop's `remove_reader(sock)`."""
+    """Answer datagrams from the addresses they were sent to, any resolver's; until the loop's `remove_reader(sock)`."""
     level, option, kind = _PKTINFO[sock.family]
     sock.setsockopt(level, option, 1)
 
@@ -143,7 +141,6 @@ def parse(data: bytes) -> Query | None:
 
 
 def response(query: Query, code: int, address: str | None = None) -> bytes:
-    """The response to a query, with the address if there is one."""
     flags = _RESPONSE | _AVAILABLE | query.flags & _RECURSION | code
     head = _HEADER.pack(query.id, flags, 1 if query.question else 0, 1 if address else 0, 0, 0)
     if address is None:

@@ -50,8 +50,7 @@ def matches(pattern: str, host: str) -> bool:
 
 
 def plain_path(path: str) -> str:
-    """The path as rules see it, percent-decoded once. Raises `Denied` for one that servers may read in several ways,
-    so that no rule could be sure of it."""
+    """The path as rules see it, percent-decoded once. Raises `Denied` for one that servers may read in several ways."""
     decoded = unquote(path, "latin-1")
     dots = any(part.split(";")[0] in (".", "..") for part in decoded.split("/"))
     if path[:1] != "/" or path[:2] == "//" or "#" in path or dots:
@@ -70,7 +69,6 @@ class Rule:
     name: str
 
     def covers(self, host: str, port: int) -> bool:
-        """Whether it is about this host and port."""
         return self.port == port and matches(self.host, host)
 
 
@@ -93,8 +91,6 @@ class Secret(Rule):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One cage's policy, with the secrets it names."""
-
     mode: str
     allow: tuple[Rule, ...] = ()
     http: tuple[HttpRule, ...] = ()
@@ -136,15 +132,11 @@ class Policy:
 def parse(raw: Mapping[str, Any], values: Mapping[str, str]) -> Policy:
     """The policy, with `values` for its secrets. Raises `PolicyError`."""
     try:
-        policy = Policy(
-            raw["mode"],
-            tuple(_rule(it) for it in raw.get("allow", ())),
-            tuple(_http(it) for it in raw.get("http", ())),
-            tuple(_secret(it, values) for it in raw.get("secrets", ())),
-            {_host(k): str(ipaddress.ip_address(v)) for k, v in raw.get("hosts", {}).items()},
-            tuple(ipaddress.ip_network(it) for it in raw.get("private", ())),
-            float(raw.get("ask_timeout_s", 120.0)),
-        )
+        rules = tuple(map(_rule, raw.get("allow", ()))), tuple(map(_http, raw.get("http", ())))
+        secrets = tuple(_secret(it, values) for it in raw.get("secrets", ()))
+        hosts = {_host(k): str(ipaddress.ip_address(v)) for k, v in raw.get("hosts", {}).items()}
+        private = tuple(map(ipaddress.ip_network, raw.get("private", ())))
+        policy = Policy(raw["mode"], *rules, secrets, hosts, private, float(raw.get("ask_timeout_s", 120.0)))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise PolicyError(f"the network policy is malformed: {error!r}") from error
     if policy.mode not in MODES or not 0 < policy.ask_timeout_s <= 86_400:

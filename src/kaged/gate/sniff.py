@@ -1,5 +1,4 @@
-"""The first bytes of a connection: looked at without taking them, read (the name in a TLS ClientHello, the look of an
-HTTP request), and how a refused one is turned away."""
+"""The first bytes of a connection, looked at without taking them, and how a refused one is turned away."""
 
 import asyncio
 import contextlib
@@ -22,8 +21,7 @@ _ACCESS_DENIED = bytes([21, 3, 1, 0, 2, 2, 49])  # a TLS record with the fatal a
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a connection is: `tls` (with the server name, None without exactly one), `http`, `other`, `silent`, or
-    `unclear`."""
+    """`tls` (with the server name, None without exactly one), `http`, `other`, `silent`, or `unclear`."""
 
     kind: str
     sni: str | None = None

@@ -57,12 +57,8 @@ def acceptable(policy: Policy, text: str) -> bool:
     real = inner(address)
     if any(real in network for network in policy.private):
         return True
-    reach = (
-        not any(real in network for network in _NEVER)
-        and real.is_global
-        and not (real.is_multicast or real.is_reserved or real.is_link_local)
-    )
-    return reach and not own(real) and (real is address or not own(address))
+    odd = real.is_multicast or real.is_reserved or real.is_link_local or any(real in network for network in _NEVER)
+    return real.is_global and not odd and not own(real) and (real is address or not own(address))
 
 
 class Upstream:

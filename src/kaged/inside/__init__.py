@@ -1,3 +1,2 @@
-"""What of ours goes into a cage: its process 1, and the child that makes the listeners of its network. `init` is one
-file that the cage's own Python runs, alone; `netns` runs in a child of the keeper, which may not enter a namespace
-itself. Both promise to believe nothing and to hold nothing that is not the cage's."""
+"""Owns what of ours goes into a cage: its process 1 (`init`, run by the cage's own Python) and the child of the keeper
+that makes the listeners of its network (`netns`). Both promise to hold nothing that is not the cage's."""

@@ -1,5 +1,4 @@
-"""Files of a cage, for its init: read, written, listed and watched from inside, where the mounts decide what is there.
-Bound into the cage beside `init.py`, under the same conditions."""
+"""Files of a cage, for its init: read, written, listed and watched inside. Bound into the cage beside `init.py`."""
 
 from __future__ import annotations
 
@@ -50,7 +49,6 @@ _SENTENCES = {
 
 
 def refusal(error: OSError | ValueError, subject: str) -> Refused:
-    """The sentence for a failed system call on `subject`."""
     if not isinstance(error, OSError):
         return Refused("bad_request", f"{subject!r} cannot be passed on: {error}")
     code, text = _SENTENCES.get(error.errno or 0, ("unavailable", "{0}: " + (error.strerror or str(error))))

@@ -1,7 +1,6 @@
-"""Process 1 of a cage: starts commands, reaps and signals them, and does file operations for the keeper. This file and
-`files.py` are bound into the cage and run by the cage's own Python (3.9 or newer), so they import the standard library
-only and nothing of kaged. It speaks `keeper_wire`'s frames over an inherited socket and ends, and the whole cage with
-it, when that socket closes. The keeper uses its process functions for the processes it starts itself."""
+"""Process 1 of a cage: starts commands, reaps and signals them, and does file operations for the keeper, which uses
+some of it, too. With `files.py` it is run by the cage's own Python (3.9 or newer), so both import the standard library
+only. It speaks `keeper_wire`'s frames over an inherited socket and ends, and the cage with it, when that closes."""
 
 from __future__ import annotations
 
@@ -34,8 +33,7 @@ else:
     import files
     from files import Refused, refusal
 
-RLIMIT_LOCKS = 10
-"""Ignored by Linux since 2.4, but inherited by every descendant: it labels the processes of one command."""
+RLIMIT_LOCKS = 10  # ignored by Linux since 2.4, but inherited by all descendants: labels the processes of a command
 _PREFIX = struct.Struct("!II")
 _PR_SET_DUMPABLE = 4
 _HOLD_S = 0.003  # how long the answer to a start waits for the command's end, so that both are one message
@@ -80,9 +78,8 @@ def find_program(name: str, env: Mapping[str, str]) -> str:
 def spawn(
     argv: Sequence[str], env: Mapping[str, str], cwd: str, tag: int, fds: Sequence[int], pty: Sequence[int] | None
 ) -> tuple[int, int | None]:
-    """Start a command in a session of its own; returns its pid and, with `pty`, the PTY's master. Without `pty` it
-    writes both its streams to `fds[0]` and reads `fds[1]`, if there is one. The caller must be single-threaded:
-    working directory and label go through this process."""
+    """Start a command in a session of its own: its pid and, with `pty`, the PTY's master; else it writes to `fds[0]`
+    and reads `fds[1]`, if there is one. The caller is single-threaded: working directory and label go through it."""
     if not argv or not argv[0]:
         raise Refused("bad_request", "the command is empty")
     master = slave = None
@@ -96,7 +93,7 @@ def spawn(
         program = find_program(argv[0], env)
         if pty is not None:
             master, slave = os.openpty()
-            set_size(master, pty[0], pty[1])
+            fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", pty[1], pty[0], 0, 0))
             actions: list[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.ttyname(slave), os.O_RDWR, 0)]
             actions += [(os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, 0, 2)]
         else:
@@ -121,11 +118,6 @@ def _pipes(fds: Sequence[int]) -> list[Any]:
     if len(fds) > 1:
         first = (os.POSIX_SPAWN_DUP2, fds[1], 0)
     return [first, (os.POSIX_SPAWN_DUP2, fds[0], 1), (os.POSIX_SPAWN_DUP2, fds[0], 2)]
-
-
-def set_size(master: int, cols: int, rows: int) -> None:
-    """Set a terminal's size."""
-    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
 
 
 def reap() -> Iterator[tuple[int, int | None, int | None]]:
@@ -166,8 +158,7 @@ def label(pid: int) -> int | None:
 
 
 def tree(root: int | None, tag: int) -> set[int]:
-    """All live processes of one command: its label, its session, and all that descend from these. `root` is None
-    once the command itself has been reaped (its number may be somebody else's by then)."""
+    """All live processes of a command: by its label, session and descent. `root` is None once that has been reaped."""
     table = processes()
     table.pop(os.getpid(), None)
     members = {pid for pid, (_, session) in table.items() if root in (pid, session) or label(pid) == tag}

@@ -1,7 +1,6 @@
-"""The listeners of a cage's network, made inside its network namespace by a child that leaves again. A socket stays in
-the namespace it was made in, so the gate serves the cage from outside. Only a child may enter: whoever enters a user
-namespace has no way back, and only there may it change the cage's network. Every address is made local to the cage, so
-whatever a program connects to arrives at our listeners: at a listener for each port, or with nft at one for all."""
+"""The listeners of a cage's network, made inside its network namespace, so that the gate serves it from outside. Only a
+child enters: from a user namespace there is no way back, and only there may it change the network. Every address is
+made local to the cage: all arrives at one listener a port, or with nft at one for all."""
 
 import ctypes
 import errno
@@ -19,8 +18,7 @@ from kaged.core import keeper_wire as wire
 
 LIMIT_S = 10
 MAX_PORTS = (wire.MAX_FDS - 4) // 2
-ADDRESS = "198.19.255.254"
-"""Of the cage itself: without one beside 127.0.0.1 programs do not look up IPv4 addresses at all."""
+ADDRESS = "198.19.255.254"  # of the cage: without one beside 127.0.0.1 programs look up no IPv4 addresses at all
 _NS_GET_USERNS = 0xB701
 _SIOCGIFFLAGS = 0x8913
 _IFF_UP = 1
@@ -54,8 +52,7 @@ table inet kaged {
 
 
 def serve(channel: socket.socket, pid: int, nft: str, ports: Sequence[int]) -> NoReturn:
-    """Answer number 1 on `channel`: `{nft, kinds}` with the listeners in the network of process `pid`. For a child
-    just forked: nothing of its parent goes on in here. `nft` is its path, or empty."""
+    """In a child just forked: answer number 1 on `channel`, with the listeners in the network of process `pid`."""
     try:
         _forget_the_keeper(channel)
         try:
@@ -76,7 +73,7 @@ def _forget_the_keeper(channel: socket.socket) -> None:
     signal.alarm(LIMIT_S)
     os.closerange(3, channel.fileno())
     os.closerange(channel.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0, words=f"prctl {_PR_SET_PDEATHSIG} failed")
 
 
 def _work(pid: int, nft: str, ports: Sequence[int]) -> tuple[dict[str, Any], list[socket.socket]]:
@@ -96,10 +93,8 @@ def _work(pid: int, nft: str, ports: Sequence[int]) -> tuple[dict[str, Any], lis
 def _enter(pid: int) -> None:
     net = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     user = fcntl.ioctl(net, _NS_GET_USERNS)
-    libc = ctypes.CDLL(None, use_errno=True)
     for fd in (user, net):
-        if libc.setns(fd, 0) != 0:
-            raise OSError(ctypes.get_errno(), "its namespace could not be entered: is bwrap setuid root?")
+        libc("setns", fd, 0, words="its namespace could not be entered: is bwrap setuid root?")
         os.close(fd)
 
 
@@ -143,9 +138,8 @@ def _filter(nft: str) -> bool:
     # An exec drops the capabilities that the namespace gave, unless they are ambient.
     header, keep = struct.pack("Ii", _CAPABILITY_VERSION_3, 0), 1 << _CAP_NET_ADMIN | 1 << _CAP_NET_BIND
     sets = struct.pack("6I", keep, keep, 1 << _CAP_NET_ADMIN, 0, 0, 0)
-    if ctypes.CDLL(None, use_errno=True).capset(header, sets) != 0:
-        raise OSError(ctypes.get_errno(), "CAP_NET_ADMIN could not be kept for nft")
-    _prctl(_PR_CAP_AMBIENT, _RAISE, _CAP_NET_ADMIN)
+    libc("capset", header, sets, words="CAP_NET_ADMIN could not be kept for nft")
+    libc("prctl", _PR_CAP_AMBIENT, _RAISE, _CAP_NET_ADMIN, 0, 0, words=f"prctl {_PR_CAP_AMBIENT} failed")
     rules = os.memfd_create("rules")
     os.write(rules, _RULES.encode())
     os.lseek(rules, 0, os.SEEK_SET)
@@ -157,9 +151,10 @@ def _filter(nft: str) -> bool:
     return False
 
 
-def _prctl(option: int, *values: int) -> None:
-    if ctypes.CDLL(None, use_errno=True).prctl(option, *values, *[0] * (4 - len(values))) != 0:
-        raise OSError(ctypes.get_errno(), f"prctl {option} failed")
+def libc(function: str, *values: int | bytes, words: str) -> None:
+    """Call a function of the C library; raises OSError with these words when it does not return 0."""
+    if getattr(ctypes.CDLL(None, use_errno=True), function)(*values) != 0:
+        raise OSError(ctypes.get_errno(), words)
 
 
 def _listeners(kind: str, port: int, filtered: bool) -> list[socket.socket]:

@@ -1,6 +1,5 @@
-"""A cage: a bwrap with our init as its first process, from the spawn to its last trace. STARTING → READY → ENDING →
-GONE; `kill` leads from any of the first two to ENDING, the end of bwrap from everywhere to GONE. What the init says
-is not believed: it is checked for form and size, and nonsense ends the cage."""
+"""A cage: a bwrap with our init as its first process, from the spawn to its last trace. `kill` leads from STARTING and
+READY to ENDING, the end of bwrap to GONE. What the init says is checked for form and size; nonsense ends the cage."""
 
 import contextlib
 import enum
@@ -23,21 +22,17 @@ from kaged.keeper.loop import Loop
 from kaged.keeper.plan import Plan, check
 
 START_LIMIT_S, END_LIMIT_S = 20.0, 3.0
-NICE, NICE_IN_GROUP = 10, 19
-"""Of commands: the init has to be faster than a fork bomb, and without a group so have the daemon and the keeper."""
+NICE, NICE_IN_GROUP = 10, 19  # of commands: the init, the daemon and the keeper have to be faster than a fork bomb
 _KEPT_ERRORS, _MAX_INFO = 8192, 65536
 _CHANGED = {"watch": int, "names": list[str], "lost": bool, "gone": bool}
 
 
 class State(enum.Enum):
-    """Where a cage is in its life."""
-
     STARTING, READY, ENDING, GONE = range(4)
 
 
 class Cage:
-    """One cage. `on_exit(tag, code, signal)`, `on_changed(event)` and `on_gone(cage)` are told what happens in it. It
-    starts with `begin`; `group` is its control group, if there is one."""
+    """One cage; starts with `begin`. `on_exit(tag, code, signal)`, `on_changed(event)` and `on_gone(cage)` are told."""
 
     def __init__(
         self, loop: Loop, cage_id: str, plan: Plan, group: Group | None,
@@ -104,21 +99,19 @@ class Cage:
                     self._take_hold()
 
     def _take_hold(self) -> None:
-        """Hold it, limit it, let its init start, and let the gate serve it meanwhile: nothing of the agent runs before
-        the init is set up."""
-        assert self.bwrap_pid is not None
+        """Hold and limit it, let its init start and the gate serve it: nothing of the agent runs before `_set_up`."""
+        assert self._started is not None
         try:
             self.init_pid = int(json.loads(self._info)["child-pid"])
             self._pidfd = os.pidfd_open(self.init_pid)
             self._open.add(self._pidfd)
             if self.group is not None:
-                self.group.add([self.bwrap_pid, self.init_pid])
+                self.group.add([self._started.pid, self.init_pid])
         except ProcessLookupError:
             return  # it has given up: its end and its words come next
         except (OSError, ValueError, KeyError) as error:
             self.fail(f"bwrap's answer could not be used: {error}")
             return
-        assert self._started is not None
         try:
             os.write(self._started.block, b"x")
         except OSError as failed:
@@ -141,7 +134,6 @@ class Cage:
                 self.call(setup, done=self._set_up)
 
     def fail(self, words: str, reason: str = "cage_lost") -> None:
-        """End it, and say why."""
         self._errors += words.encode("utf-8", "surrogateescape")
         self.kill(reason)
 
@@ -152,7 +144,7 @@ class Cage:
             return
         self._timer.cancel()
         try:  # not sooner: bwrap tells its child's number before it mounts, the init answers after that
-            self._guard = Guard(self._loop, self.init_pid, self.plan.guards, self._uncovered)
+            self._guard = Guard(self._loop, self.init_pid, self.plan.guards, self.fail)
         except OSError as error:
             self.fail(f"its mounts cannot be watched: {error.strerror}")
             return
@@ -161,9 +153,6 @@ class Cage:
             self.state = State.READY
             self._was_ready = True
             self._settle(None)
-
-    def _uncovered(self, path: str) -> None:
-        self.fail(f"{path} was replaced outside while the cage had it covered")
 
     def when_ready(self, done: Callable[[KeeperError | None], None]) -> None:
         """Call `done` once the cage can run commands, or with why it cannot."""
@@ -193,7 +182,7 @@ class Cage:
                 raise ValueError("an event with a descriptor")
             elif header["ev"] == "changed":
                 check(header, _CHANGED)
-                self._on_changed({"ev": "changed", **{key: header[key] for key in _CHANGED}})
+                self._on_changed({key: header[key] for key in ("ev", *_CHANGED)})
             else:
                 self._on_exit(int(header["tag"]), small(header["code"]), small(header["signal"]))
         except (KeyError, TypeError, ValueError, KeeperError) as error:
@@ -206,13 +195,11 @@ class Cage:
         self.kill()
 
     def unwatch(self) -> None:
-        """Whoever asked for changes is gone."""
         if self.watched:
             self.call({"op": "unwatch", "watch": None}, done=lambda answer: None)
         self.watched = False
 
     def when_gone(self, done: Callable[[], None]) -> None:
-        """Call `done` once nothing of the cage is left."""
         self._mourners.append(done)
 
     def kill(self, reason: str = "cage_lost") -> None:
@@ -265,11 +252,10 @@ class Cage:
             mourn()
 
     def oom_kills(self) -> int:
-        """How often the kernel has ended something in it because its memory was at the limit."""
         return self.group.oom_kills() if self.group is not None else 0
 
     def starved(self, since: int) -> bool:
-        """Whether that happened again since there were `since` of it."""
+        """Whether the kernel has ended something for its memory limit since there were `since` of it."""
         self.oom_told = self.oom_kills()
         return self.oom_told > since
 
@@ -279,7 +265,6 @@ class Cage:
         return KeeperError("unavailable", text, {"stderr": words, "exit": code, "signal": number})
 
     def gone_error(self) -> KeeperError:
-        """What to say to whoever still wants something of it."""
         if self._end is not None:
             return self._end
         words = self.words()

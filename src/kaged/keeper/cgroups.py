@@ -1,6 +1,5 @@
-"""Limits of a cage held by the kernel: one control group each, where this account may make some. Version 2 needs a
-cgroup that was delegated to us (`Delegate=yes`); version 1 needs writable hierarchies (containers, root). Without
-either, resource limits and the watch have to do."""
+"""Limits of a cage held by the kernel: one control group each. Version 2 needs a cgroup that was delegated to us
+(`Delegate=yes`), version 1 writable hierarchies (containers, root); else resource limits and the watch have to do."""
 
 import contextlib
 import os
@@ -26,9 +25,8 @@ class Group:
     """The control group of one cage: its folder for each controller (with version 2 one for all)."""
 
     def __init__(self, folders: Mapping[str, str], *, unified: bool) -> None:
-        self._folders, self._unified = folders, unified
+        self._folders, self._unified, self._limits = folders, unified, Limits()
         self._places = frozenset(folders.values())
-        self._limits = Limits()
 
     def make(self, limits: Limits) -> None:
         """Make it, with its limits; raises OSError."""
@@ -97,14 +95,15 @@ class Groups:
 
     @property
     def words(self) -> str:
-        """What holds the limits of cages here."""
         return WITHOUT if not self._bases else f"cgroup v{2 if self._unified else 1}"
 
     def renew(self) -> bool:
         """Divide the service's group of version 2, where it is not; whether it was not, so that limits have to be put
         in force (again). systemd before 254 starts no daemon in a divided one, so the unit undoes it in between."""
-        if self._unified and self._bases and _divided(self._bases["cpu"]):
-            return False
+        if self._unified and self._bases:
+            passed_on = _read(f"{self._bases['cpu']}/cgroup.subtree_control").split()
+            if set(_NEEDED) <= set(passed_on):
+                return False
         base = self._divide()
         if self._unified or base:
             self._unified, self._bases = True, dict.fromkeys(_NEEDED, base) if base else {}
@@ -150,9 +149,8 @@ class Groups:
 
 def settings(limits: Limits, *, unified: bool) -> list[tuple[str, str, str, bool]]:
     """(controller, file, value, whether it has to work) for every limit that is set."""
-    # The daemon and the keeper come first when there is not enough time for all. With version 2 nothing else is beside
-    # a cage, so it may have what they leave (older kernels lack `cpu.idle` and weigh; an idle group takes no weight).
-    # Version 1 weighs a cage against every task beside it, and those may be anybody's.
+    # The daemon and the keeper come first. With version 2 nothing else is beside a cage, so it may have what they leave
+    # (older kernels lack `cpu.idle` and weigh). Version 1 weighs it against every task beside it, maybe anybody's.
     idle = [("cpu.weight", "25", False), ("cpu.idle", "1", False)]
     found = idle if unified else [("cpu.shares", "512", False)]
     if limits.memory_bytes is not None:
@@ -202,10 +200,6 @@ def _delegated(root: str, path: str) -> str:
     except OSError:
         return ""
     return base
-
-
-def _divided(base: str) -> bool:
-    return set(_NEEDED) <= set(_read(f"{base}/cgroup.subtree_control").split())
 
 
 def _remove(folder: str) -> bool:

@@ -1,8 +1,6 @@
-"""The one spawn door: every process of the keeper starts here, a cage or a named uncaged kind. Runs on the main
-thread only: `--die-with-parent` follows the thread that started the cage."""
+"""The one spawn door, for the main thread only: `--die-with-parent` follows the thread that started the cage."""
 
 import contextlib
-import ctypes
 import marshal
 import os
 import pwd
@@ -17,7 +15,7 @@ from typing import Any
 
 from kaged.core.gate_wire import GATE_VERSION
 from kaged.core.keeper_wire import KeeperError
-from kaged.inside import files, init
+from kaged.inside import files, init, netns
 from kaged.keeper.plan import Plan
 from kaged.keeper.processes import Command
 
@@ -45,13 +43,6 @@ def find(name: str) -> str:
     return next((path for path in paths if os.access(path, os.X_OK)), "")
 
 
-def find_bwrap() -> str:
-    """Path of bubblewrap; raises `KeeperError` when it is not installed."""
-    if path := find("bwrap"):
-        return path
-    raise KeeperError("unavailable", "bubblewrap is not installed: install the package `bubblewrap`")
-
-
 @cache
 def compiled() -> dict[str, bytes]:
     """The cage's init and what it imports as files of byte code for Pythons of our own version."""
@@ -62,7 +53,9 @@ def compiled() -> dict[str, bytes]:
 
 def start_cage(plan: Plan, authority: Mapping[str, bytes]) -> Started:
     """Start bwrap for a plan; `authority` adds to its data. Its init runs only after a byte on `block`."""
-    bwrap, data = find_bwrap(), {**compiled(), **authority, **plan.data}
+    if not (bwrap := find("bwrap")):
+        raise KeeperError("unavailable", "bubblewrap is not installed: install the package `bubblewrap`")
+    data = {**compiled(), **authority, **plan.data}
     with contextlib.ExitStack() as given, contextlib.ExitStack() as kept:
         info = _pipe(read_into=kept, write_into=given)
         block = _pipe(read_into=given, write_into=kept)
@@ -92,8 +85,7 @@ def start_cage(plan: Plan, authority: Mapping[str, bytes]) -> Started:
 
 
 def start_gate(main: str, site: str) -> tuple[int, socket.socket]:
-    """Start the gate, an uncaged process of ours: its pid, and our end of its socket. Its environment says which
-    authorities the operator trusts, and no more; its words go where ours go."""
+    """Start the gate with the operator's trusted authorities as its environment: its pid, and our end of its socket."""
     ours, theirs = socket.socketpair()
     with theirs:
         theirs.set_inheritable(True)
@@ -166,11 +158,9 @@ def host_env() -> dict[str, str]:
 
 
 def prepare() -> HostDoor:
-    """Make this process the keeper of its descendants; called once, before anything is started. Orphans come to us
-    instead of to the system's init, so that an end leaves no process; the limit of open files is raised, because
-    each process with its ring takes up to five."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "the keeper could not become the reaper of its descendants")
+    """Called once, first: orphans come to us, so that an end leaves no process; each process takes up to five files."""
+    words = "the keeper could not become the reaper of its descendants"
+    netns.libc("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0, words=words)
     door = HostDoor()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     bound = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)

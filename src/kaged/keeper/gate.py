@@ -1,6 +1,5 @@
-"""The gate as the keeper holds it: started with the first cage that has a network, and again when it ends. Also what
-it reports on the way to the daemon: numbered, and kept until the daemon has stored it. Secrets are held for another
-start of the gate and go nowhere else."""
+"""The gate as the keeper holds it: started with the first cage that has a network, and again when it ends; and what it
+reports, numbered and kept until the daemon has stored it. Secrets are held for another start and go nowhere else."""
 
 import base64
 import contextlib
@@ -26,7 +25,6 @@ NUMBERS = 1_000_000  # how many are spoken for at a time
 ANSWER_LIMIT_S = 10.0
 PAUSE_S = 10.0
 ENDED = "the gate has ended: this cage has no network until it runs again"
-BACK = "the gate runs again"
 WITHOUT = "routes alone, so other ports than the usual ones and those of the rules lead nowhere ({})"
 Done = Callable[[KeeperError | None], None]
 Files = Callable[[Mapping[str, bytes] | KeeperError], None]
@@ -44,8 +42,7 @@ class Served:
 
 
 class Log:
-    """Network events: each gets a number, which grows also from one keeper to the next, even when somebody set the
-    clock back between them: the file `record` holds a number that none has reached."""
+    """Network events. Their numbers only grow: the file `record` holds one that none has reached."""
 
     def __init__(self, tell: Callable[[dict[str, Any]], None], record: str) -> None:
         self.lost = 0  # how many were dropped because no daemon took them
@@ -59,7 +56,6 @@ class Log:
     _bound = 0
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Keep it and tell the daemon."""
         self._number += 1
         if self._number >= self._bound:
             self._bound = self._number + NUMBERS
@@ -75,7 +71,6 @@ class Log:
             self._kept.popleft()
 
     def repeat(self) -> None:
-        """Tell everything that is kept."""
         for event in list(self._kept):
             self._tell(event)
 
@@ -118,9 +113,11 @@ class Gate:
         self._served[cage_id] = Served(net, secrets)
 
         def made(answer: Frame | KeeperError) -> None:
-            files = {} if isinstance(answer, KeeperError) else answer.header["ok"].get("files", {})
-            decoded = {name: base64.b64decode(text, validate=True) for name, text in files.items()}
-            done(answer if isinstance(answer, KeeperError) else decoded)
+            if isinstance(answer, KeeperError):
+                done(answer)
+            else:
+                files = answer.header["ok"].get("files", {})
+                done({name: base64.b64decode(text, validate=True) for name, text in files.items()})
 
         self._call({"op": "authority", "cage": cage_id} if net.intercepts else {"op": "state"}, made)
 
@@ -140,7 +137,6 @@ class Gate:
         if isinstance(made, KeeperError):
             done(made)
             return
-
         rules = _rules(cage_id, served)
 
         def opened(answer: Frame | KeeperError) -> None:
@@ -208,7 +204,6 @@ class Gate:
                 self._tell({**event, "ask": ask})
 
     def answer(self, ask: str, verdict: str, done: Done) -> None:
-        """Hand the operator's word to whoever waits for it."""
         if ask in self._asks:
             request = {"op": "answer", "ask": self._asks[ask]["ask"], "verdict": verdict}
             self._call(request, lambda answer: done(_error(answer)))
@@ -288,7 +283,7 @@ class Gate:
 
     def _back(self, cage_id: str, error: KeeperError | None) -> None:
         if cage_id in self._served:
-            verdict, reason = ("allowed", BACK) if error is None else ("denied", error.message)
+            verdict, reason = ("allowed", "the gate runs again") if error is None else ("denied", error.message)
             self._note(cage_id, verdict, reason)
 
     def _note(self, cage_id: str, verdict: str, reason: str) -> None:

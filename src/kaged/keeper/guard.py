@@ -1,6 +1,5 @@
-"""Keeps an eye on a cage's mounts: what covers a protected path must stay there. When the file under a mount point
-is replaced or removed outside (an editor's save, `git config`), the kernel takes the mount away in every namespace,
-and the path would be writable inside from then on. The kernel tells about it; a cage that lost a cover is ended."""
+"""Ends a cage that lost the cover of a protected path: when the file under a mount point is replaced or removed outside
+(an editor's save, `git config`), the kernel takes the mount away everywhere, and the path would be writable inside."""
 
 import os
 import re
@@ -11,7 +10,7 @@ from kaged.keeper.loop import Loop
 
 
 class Guard:
-    """Calls `on_lost(path)` once, when one of the paths is not a mount point of the process any more."""
+    """Calls `on_lost(words)` once, when one of the paths is not a mount point of the process any more."""
 
     def __init__(self, loop: Loop, pid: int, paths: Iterable[str], on_lost: Callable[[str], None]) -> None:
         self._loop = loop
@@ -24,12 +23,11 @@ class Guard:
         loop.add_reader(self._poll.fileno(), self.check)
 
     def check(self) -> None:
-        """Compare with what is mounted now."""
         self._poll.poll(0)
         lost = sorted(self._paths - mount_points(self._file))
         if lost:
             self.close()
-            self._on_lost(lost[0])
+            self._on_lost(f"{lost[0]} was replaced outside while the cage had it covered")
 
     def close(self) -> None:
         """Watch no more; may be called again."""
@@ -41,12 +39,8 @@ class Guard:
 
 
 def mount_points(fd: int) -> set[str]:
-    """The mount points in an open mountinfo file, as that process sees them."""
+    """The mount points in an open mountinfo file, where blanks, backslashes and the like are three octal digits."""
     os.lseek(fd, 0, os.SEEK_SET)
     with os.fdopen(os.dup(fd), "rb") as file:
-        return {_unescape(line.split(b" ")[4]) for line in file}
-
-
-def _unescape(path: bytes) -> str:
-    """Blanks, backslashes and the like come as three octal digits."""
-    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), path))
+        paths = [line.split(b" ")[4] for line in file]
+    return {os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda it: bytes([int(it[1], 8)]), path)) for path in paths}

@@ -16,7 +16,6 @@ def descendants(root: int) -> dict[int, int]:
 
 
 def by_children(root: int) -> dict[int, int]:
-    """The descendants of a process, asking the kernel for each one's children."""
     found: dict[int, int] = {}
     queue = [root]
     while queue:

@@ -15,8 +15,7 @@ Answer = Callable[[wire.Frame | wire.KeeperError], None]
 
 
 class Link:
-    """Sends and receives frames. `on_close` is called once, with the reason, when the peer is gone. Owns its socket.
-    Descriptors given to `send` stay the caller's; received ones are `on_frame`'s."""
+    """Owns its socket. `on_close` is called once, with the reason. Descriptors given to `send` stay the caller's."""
 
     def __init__(
         self, loop: Loop, sock: socket.socket, on_frame: Callable[[wire.Frame], None],
@@ -112,7 +111,6 @@ class Calls:
     def ask(
         self, link: Link, header: Mapping[str, Any], done: Answer, *, payload: bytes = b"", fds: Sequence[int] = ()
     ) -> None:
-        """Ask the one at the other end."""
         link.send({**header, "n": self.expect(done)}, payload, fds)
 
     def expect(self, done: Answer) -> int:
@@ -134,13 +132,11 @@ class Calls:
         done(wire.KeeperError(code, str(error["message"])[:4000]))
 
     def fail(self, error: wire.KeeperError) -> None:
-        """There will be no more answers."""
         pending, self._pending = self._pending, {}
         for done in pending.values():
             done(error)
 
 
 def close_all(fds: Sequence[int]) -> None:
-    """Close these descriptors."""
     for fd in fds:
         os.close(fd)

@@ -20,7 +20,6 @@ class Timer:
     call: Callback | None
 
     def cancel(self) -> None:
-        """Forget the call."""
         self.call = None
 
     def __lt__(self, other: "Timer") -> bool:
@@ -58,7 +57,6 @@ class Loop:
         self._register(fd)
 
     def add_writer(self, fd: int, call: Callback) -> None:
-        """Call whenever `fd` can be written."""
         self._writers[fd] = call
         self._register(fd)
 
@@ -82,7 +80,6 @@ class Loop:
             (self._epoll.modify if known else self._epoll.register)(fd, events)
 
     def later(self, seconds: float, call: Callback) -> Timer:
-        """Call once, `seconds` from now."""
         timer = Timer(clock.monotonic() + seconds, call)
         heapq.heappush(self._timers, timer)
         return timer
@@ -92,7 +89,6 @@ class Loop:
         self._running = False
 
     def run(self) -> None:
-        """Serve until `stop`."""
         self._running = True
         while self._running:
             for fd, events in self._epoll.poll(self._pause()):  # an end or an error is told to both

@@ -1,7 +1,6 @@
 """Start of the keeper: `python -I -S …/kaged/keeper/main.py --socket PATH --grace SECONDS --site DIR`. `--site` is
-where the gate finds its libraries. Tests also give `--gate FILE` (another gate), `--nft PATH` (empty: do without)
-and `--limits rlimits` (no control groups). Detaches from its starter. On standard output comes `ready PID`,
-once the socket takes connections, or `running` when another keeper holds it; then that is closed."""
+where the gate finds its libraries. Tests also give `--gate FILE`, `--nft PATH` (empty: without), `--limits rlimits`.
+Detaches; says `ready PID` once the socket takes connections, or `running` when another keeper holds it."""
 
 import contextlib
 import fcntl

@@ -1,6 +1,5 @@
-"""How much a kept home holds while something runs in its cage. Measuring takes time in proportion to what is there, so
-it is done in slices, and only when the free space of its disk has fallen by half of what the home may still grow, or
-now and then, since somebody else may free as much as it takes."""
+"""How much a kept home holds while something runs in its cage. Measuring takes time, so it is done in slices, and only
+when the free space of its disk has fallen by half of what the home may still grow, or now and then."""
 
 import contextlib
 import os
@@ -14,8 +13,6 @@ SLICE_S, PAUSE_S, SHARE = 0.01, 5.0, 50  # a whole measurement is not repeated b
 
 
 class Meter:
-    """Measures one home."""
-
     def __init__(self, home: str, limit: int) -> None:
         self._home, self._limit = home, limit
         self._room = self._free = 0
@@ -24,8 +21,7 @@ class Meter:
         self._measuring = True
 
     def look(self, pids: Iterable[int] = ()) -> str:
-        """Measure on, if it is time to; what to say once the home is over its limit, or hides something. `pids` are the
-        processes that may hold files open which have no name any more."""
+        """Measure on, if it is time to; what to say once it is over. `pids` may hold deleted files open."""
         begun, now = clock.monotonic(), os.statvfs(self._home)
         free = now.f_bavail * now.f_frsize
         if not self._measuring:
@@ -51,8 +47,7 @@ class Meter:
 
 
 def held_open(pids: Iterable[int], device: int) -> int:
-    """The bytes on `device` of files that were deleted and are still open in these processes; what cannot be looked at
-    is none of it."""
+    """The bytes on `device` of deleted files still open in these processes, without what cannot be looked at."""
     found: dict[int, int] = {}
     for pid in pids:
         with contextlib.suppress(OSError):

@@ -1,12 +1,12 @@
-"""Empty mount points that plans had to create in a project, and their removal once no cage needs them. A protected
-path that does not exist (`.envrc`, say) can only be covered by a mount when something is there to mount on. Removing
-it while another cage has it covered would uncover it, so it stays until the last such cage is gone. The list
-survives the keeper in a file."""
+"""Empty mount points that plans had to create in a project, to cover a protected path that does not exist (`.envrc`).
+They stay until the last cage that has them covered is gone; a file keeps the list beyond the keeper."""
 
 import contextlib
 import os
 import stat
 from collections.abc import Iterable
+
+from kaged.inside import files
 
 
 class Placeholders:
@@ -15,15 +15,12 @@ class Placeholders:
     def __init__(self, record: str) -> None:
         self._record = record
         self._paths: set[str] = set()
-        with contextlib.suppress(FileNotFoundError):
-            with open(self._record, encoding="utf-8", errors="surrogateescape") as file:
-                self._paths = {path for path in file.read().split("\0") if path}
+        with contextlib.suppress(FileNotFoundError), open(record, encoding="utf-8", errors="surrogateescape") as file:
+            self._paths = {path for path in file.read().split("\0") if path}
 
     def add(self, paths: Iterable[str]) -> None:
-        """Remember paths that a new cage's plan created."""
-        before = len(self._paths)
-        self._paths.update(paths)
-        if len(self._paths) != before:
+        if fresh := set(paths) - self._paths:
+            self._paths |= fresh
             self._save()
 
     def sweep(self, used: Iterable[frozenset[str]]) -> None:
@@ -48,16 +45,13 @@ class Placeholders:
 
 
 def remove_empty(path: str) -> bool:
-    """Remove a placeholder, file or directory, without following any link on the way; False when it stays. The agent
-    owns the project: a folder of the path may have become a link to somewhere else."""
-    *folders, name = [part for part in path.split("/") if part]
-    flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    here = os.open("/", flags)
+    """Remove it, with no link followed on the way (the agent owns the project); False when it stays."""
+    folder, name = os.path.split(path.rstrip("/"))
     try:
-        for part in folders:
-            inner = os.open(part, flags, dir_fd=here)
-            os.close(here)
-            here = inner
+        here = files.open_beneath("/", folder)
+    except files.Refused:  # it has gone, or a link stands there now
+        return False
+    try:
         found = os.stat(name, dir_fd=here, follow_symlinks=False)
         if stat.S_ISDIR(found.st_mode):
             os.rmdir(name, dir_fd=here)

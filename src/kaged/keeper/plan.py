@@ -10,8 +10,7 @@ from typing import Any, get_args, get_origin
 
 from kaged.core.keeper_wire import KeeperError
 
-USUAL_PORTS = (22, 80, 443, 8080, 8443)
-"""What programs try first: they get an answer there even when no rule names the port."""
+USUAL_PORTS = (22, 80, 443, 8080, 8443)  # what programs try first: they get an answer there, rule or not
 _PLAN = {
     "hash": str, "args": list[str | dict[str, str]], "data": dict[str, str], "init": list[str], "env": dict[str, str],
     "workdir": str, "limits": dict, "placeholders": list[str], "guards": list[str] | None, "net": dict | None,
@@ -44,18 +43,14 @@ class Net:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One cage, ready to be started."""
-
     hash: str
-    args: Sequence[str | dict[str, str]]
-    """Of bwrap; `{"data": name}` becomes the number of a memory file that holds `data[name]`."""
+    args: Sequence[str | dict[str, str]]  # of bwrap; `{"data": name}` becomes a memory file that holds `data[name]`
     data: Mapping[str, bytes]
     init: Sequence[str]
     env: Mapping[str, str]
     workdir: str
     limits: Limits
-    placeholders: Sequence[str]
-    """Empty mount points that bwrap makes in the project; removed when no cage needs them any more."""
+    placeholders: Sequence[str]  # empty mount points that bwrap makes; removed when no cage needs them any more
     guards: Sequence[str]  # mount points without which the cage must not go on
     net: Net | None  # None: no network at all
     home: str | None  # the folder of a home that is kept: `limits.disk_bytes` is for it
@@ -80,12 +75,8 @@ def parse(raw: object) -> Plan:
         data = {name: base64.b64decode(text, validate=True) for name, text in plan["data"].items()}
     except binascii.Error as error:
         raise KeeperError("bad_request", f"`plan.data` is not base64: {error}") from error
-    made = {
-        "data": data,
-        "limits": Limits(*map(limits.get, Limits.__annotations__)),
-        "guards": plan.get("guards") or [],
-        "net": _net(plan.get("net")),
-    }
+    made = {"data": data, "guards": plan.get("guards") or [], "net": _net(plan.get("net"))}
+    made["limits"] = Limits(*map(limits.get, Limits.__annotations__))
     return Plan(**{key: plan.get(key) for key in _PLAN} | made)
 
 
@@ -128,7 +119,6 @@ def _fitting(kind: Any) -> Callable[[Any], bool]:
 
 
 def require(fits: bool, sentence: str) -> None:
-    """Refuse the request with this sentence, unless it fits."""
     if not fits:
         raise KeeperError("bad_request", sentence)
 

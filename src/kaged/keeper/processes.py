@@ -80,15 +80,14 @@ class Process:
         return list(held), list(held.values())
 
     def close_source(self) -> None:
-        """The source has given its last byte. A PTY is kept until the command has ended: many close it just before
-        they exit, and the end of its last master would hang them up."""
+        """The source has given its last byte. A PTY is kept until the command has ended: many close it just before they
+        exit, and the end of its last master would hang them up."""
         self._loop.remove_reader(self.stream.source)
         self.stream.ended = True
         if self.command.pty is None or self.exit is not None:
             self.stream.close_source()
 
     def close_stdin(self) -> None:
-        """Let the command see the end of its input."""
         if self.stdin is not None:
             os.close(self.stdin)
             self.stdin = None

@@ -29,9 +29,8 @@ def handle(server: Server, request: Request) -> None:
 
 def _state(server: Server, request: Request) -> None:
     cages = [c.describe() for c in server.cages.values() if c.state is State.READY]
-    facts: dict[str, Any] = {"pid": os.getpid(), "limits": server.groups.words}
-    facts |= {"network": server.gate.words, "network_lost": server.gate.log.lost}
-    facts["program"] = os.path.dirname(os.path.abspath(__file__))
+    facts: dict[str, Any] = {"pid": os.getpid(), "limits": server.groups.words, "network": server.gate.words}
+    facts |= {"network_lost": server.gate.log.lost, "program": os.path.dirname(os.path.abspath(__file__))}
     request.reply({**facts, "cages": cages, "processes": [p.describe() for p in server.table]})
 
 
@@ -52,10 +51,8 @@ def _ensure(server: Server, request: Request, plan: Plan) -> None:
         cage.when_gone(lambda: request.attempt(lambda: _ensure(server, request, plan)))
         return
 
-    def answer(error: KeeperError | None) -> None:
-        request.reply(cage.describe()) if error is None else request.fail(error)
-
     def ready(error: KeeperError | None) -> None:
+        answer = partial(request.settle, cage.describe())
         if error is None and plan.net is not None:
             server.gate.policy(cage_id, plan.net, secrets, answer)
         else:
@@ -68,8 +65,7 @@ def _make(server: Server, cage_id: str, plan: Plan, secrets: Mapping[str, str]) 
     try:
         group = server.groups.make(plan.limits)
     except OSError as error:
-        text = f"the cage's control group could not be made: {error.strerror}"
-        raise KeeperError("unavailable", text) from error
+        raise KeeperError("unavailable", f"the cage's control group could not be made: {error.strerror}") from error
     server.placeholders.add(plan.placeholders)
     cage = Cage(server.loop, cage_id, plan, group, server.table.exited, server.event, server.cage_gone)
     server.cages[cage_id] = cage
@@ -78,12 +74,11 @@ def _make(server: Server, cage_id: str, plan: Plan, secrets: Mapping[str, str]) 
 
 
 def _drop_cage(server: Server, request: Request) -> None:
-    cage = server.cages.get(request.fields["id"])
-    if cage is None:
+    if (cage := server.cages.get(request.fields["id"])) is None:
         request.reply({})
-        return
-    cage.kill("killed")
-    cage.when_gone(lambda: request.reply({}))
+    else:
+        cage.kill("killed")
+        cage.when_gone(lambda: request.reply({}))
 
 
 def _cage(server: Server, request: Request) -> Cage:
@@ -124,11 +119,10 @@ def _hand_over(server: Server, request: Request, process: Process | KeeperError)
         request.reply({**process.describe(), "names": names, "capacity": process.stream.capacity}, fds=fds)
 
 
-def _signal(server: Server, request: Request) -> None:
-    number = request.fields["sig"]
+def _signal(server: Server, fields: Mapping[str, Any]) -> None:
+    number = fields["sig"]
     require(number in signal.valid_signals(), f"there is no signal {number}")
-    server.table.get(request.fields["id"]).signal(number, request.fields.get("tree") is True)
-    request.reply({})
+    server.table.get(fields["id"]).signal(number, fields.get("tree") is True)
 
 
 def _file(server: Server, request: Request) -> None:
@@ -158,16 +152,11 @@ def _watch(server: Server, request: Request) -> None:
         root = cage.plan.workdir
         how |= {"root": root, "path": os.path.join(root, request.fields["path"])}
         cage.watched = True
-
-    def done(answer: Frame | KeeperError) -> None:
-        request.fail(answer) if isinstance(answer, KeeperError) else request.reply({})
-
-    cage.call(how, done=done)
+    cage.call(how, done=partial(request.settle, {}))
 
 
 def _answer_ask(server: Server, request: Request) -> None:
-    ask, verdict = request.fields["ask"], request.fields["verdict"]
-    server.gate.answer(ask, verdict, lambda error: request.fail(error) if error else request.reply({}))
+    server.gate.answer(request.fields["ask"], request.fields["verdict"], partial(request.settle, {}))
 
 
 _ID = {"id": str}
@@ -176,17 +165,14 @@ _COMMAND = {
     **_ID, "argv": list[str], "cwd": str | None, "env": dict[str, str] | None, "pty": list[int] | None,
     "walltime_s": float | None,
 }  # fmt: skip
-_AT_ONCE: Mapping[str, Callable[[Server, Mapping[str, Any]], None]] = {
-    "forget": lambda server, fields: server.table.forget(fields["id"]),
-    "close_stdin": lambda server, fields: server.table.get(fields["id"]).close_stdin(),
-    "drained": lambda server, fields: server.table.get(fields["id"]).close_source(),
-    "network_taken": lambda server, fields: server.gate.log.taken(fields["upto"]),
-}
 
 
-def _at_once(server: Server, request: Request) -> None:
-    _AT_ONCE[request.fields["op"]](server, request.fields)
-    request.reply({})
+def _at_once(work: Callable[[Server, Mapping[str, Any]], None]) -> Callable[[Server, Request], None]:
+    def do(server: Server, request: Request) -> None:
+        work(server, request.fields)
+        request.reply({})
+
+    return do
 
 
 OPS: Mapping[str, tuple[Callable[[Server, Request], None], Mapping[str, Any]]] = {
@@ -196,16 +182,16 @@ OPS: Mapping[str, tuple[Callable[[Server, Request], None], Mapping[str, Any]]] =
     "run": (_run, {**_COMMAND, "cage": str}),
     "run_host": (_run, _COMMAND),
     "attach": (lambda server, it: server.table.attach(it.fields["id"], partial(_hand_over, server, it)), _ID),
-    "forget": (_at_once, _ID),
-    "signal": (_signal, {**_ID, "sig": int}),
-    "close_stdin": (_at_once, _ID),
-    "drained": (_at_once, _ID),
+    "forget": (_at_once(lambda server, it: server.table.forget(it["id"])), _ID),
+    "signal": (_at_once(_signal), {**_ID, "sig": int}),
+    "close_stdin": (_at_once(lambda server, it: server.table.get(it["id"]).close_stdin()), _ID),
+    "drained": (_at_once(lambda server, it: server.table.get(it["id"]).close_source()), _ID),
     "read": (_file, {**_FILE, "limit": int}),
     "write": (_file, {**_FILE, "expect": str | None}),
     "list": (_file, {**_FILE, "limit": int}),
     "watch": (_watch, {**_FILE, "watch": int}),
     "unwatch": (_watch, {"cage": str, "watch": int}),
     "answer_ask": (_answer_ask, {"ask": str, "verdict": str}),
-    "network_taken": (_at_once, {"upto": int}),
+    "network_taken": (_at_once(lambda server, it: server.gate.log.taken(it["upto"])), {"upto": int}),
     "shutdown": (Server.end, {}),
 }

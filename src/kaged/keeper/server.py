@@ -19,7 +19,7 @@ from kaged.keeper.cages import Cage, State
 from kaged.keeper.cgroups import Groups
 from kaged.keeper.gate import Gate
 from kaged.keeper.kin import descendants
-from kaged.keeper.link import Link
+from kaged.keeper.link import Link, close_all
 from kaged.keeper.loop import Callback, Loop
 from kaged.keeper.placeholders import Placeholders
 from kaged.keeper.processes import Process
@@ -39,12 +39,14 @@ class Request:
         self.payload = frame.payload
 
     def reply(self, fields: dict[str, Any], payload: bytes = b"", fds: Sequence[int] = ()) -> None:
-        """Answer with what was asked for."""
         self.link.send({"n": self._number, "ok": fields}, payload, fds)
 
     def fail(self, error: KeeperError) -> None:
-        """Answer with a refusal."""
         self.link.send({"n": self._number, "error": error.to_wire()})
+
+    def settle(self, fields: dict[str, Any], outcome: object) -> None:
+        """Answer with the refusal, if the outcome is one, and otherwise with the fields."""
+        self.fail(outcome) if isinstance(outcome, KeeperError) else self.reply(fields)
 
     def attempt(self, work: Callable[[], None]) -> None:
         """Do the work; what it raises is the answer."""
@@ -59,9 +61,8 @@ class Request:
 
 
 class Server:
-    """Holds everything the keeper holds; `handle` does the requests of the attached daemon. `gate` is the gate's
-    program, the folder of its libraries, and nft's path (empty: without); `groups` says whether control groups are
-    used where there are any."""
+    """Holds everything; `handle` does the requests of the attached daemon. `gate` is the gate's program, the folder of
+    its libraries, and nft's path (empty: without); `groups`: use control groups where there are any."""
 
     def __init__(
         self, loop: Loop, path: str, grace_s: float, handle: Callable[["Server", Request], None],
@@ -107,8 +108,7 @@ class Server:
             link.close("no greeting")
 
     def _frame(self, link: Link, pid: int, frame: Frame) -> None:
-        for fd in frame.fds:  # the daemon never sends any
-            os.close(fd)
+        close_all(frame.fds)  # the daemon never sends any
         request = Request(link, frame)
         attached = link is self._attached
         request.attempt(lambda: self._handle(self, request) if attached else self._greet(link, pid, request))
@@ -158,7 +158,6 @@ class Server:
             self._grace = self.loop.later(self._grace_s, self.end)
 
     def event(self, fields: dict[str, Any]) -> None:
-        """Tell the daemon, if there is one."""
         if self._attached is not None:
             self._attached.send(fields)
 
@@ -166,7 +165,6 @@ class Server:
         self.event({"ev": "exit", "id": process.command.id, "exit": process.describe()["exit"]})
 
     def cage_gone(self, cage: Cage) -> None:
-        """A cage has left its last trace."""
         if self.cages.get(cage.id) is cage:
             del self.cages[cage.id]
         self.table.cage_gone(cage)

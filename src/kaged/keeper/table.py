@@ -42,16 +42,13 @@ class Table:
         return self._by_id[process_id]
 
     def tagged(self, tag: int) -> Process | None:
-        """The process whose tree carries this label."""
         return next((process for process in self._by_id.values() if process.tag == tag), None)
 
     def running_in(self, cage_id: str) -> list[Process]:
-        """The commands of a cage that have not ended."""
         return [p for p in self._by_id.values() if p.cage == cage_id and p.exit is None]
 
     def start(self, cage: Cage | None, command: Command, done: Done) -> None:
-        """Start a command in a cage, or on the host when `cage` is None. An id that is known already is not started
-        again: `done` gets what runs under it (or ran)."""
+        """Start a command in a cage (None: on the host), or give `done` what runs (or ran) under that id already."""
         if command.id in self._starting or command.id in self._by_id:
             self.attach(command.id, done)
             return
@@ -141,7 +138,6 @@ class Table:
             self._bound()
 
     def cage_gone(self, cage: Cage) -> None:
-        """Everything in the cage has ended with it."""
         for process in self.running_in(cage.id):
             process.finish(None, None, cage.end_reason)
             self._on_exit(process)
@@ -149,10 +145,9 @@ class Table:
 
     def forget(self, process_id: str) -> None:
         """Drop an ended process; unknown ids are fine, running ones are refused."""
-        process = self._by_id.get(process_id)
-        if process is not None and process.exit is None:
-            raise KeeperError("conflict", f"process {process_id} still runs: end it before it is forgotten")
-        if process is not None:
+        if (process := self._by_id.get(process_id)) is not None:
+            if process.exit is None:
+                raise KeeperError("conflict", f"process {process_id} still runs: end it before it is forgotten")
             self._drop(process)
 
     def _drop(self, process: Process) -> None:
@@ -163,11 +158,9 @@ class Table:
         """Drop the oldest ended processes when there are too many or their output takes too much."""
         ended = [p for p in self._by_id.values() if p.exit is not None]
         size = sum(min(p.stream.head, p.stream.capacity) for p in ended)
-        excess = len(ended) - MAX_ENDED
-        for process in ended:
-            if excess <= 0 and size <= MAX_ENDED_BYTES:
+        for left, process in zip(range(len(ended), 0, -1), ended, strict=True):
+            if left <= MAX_ENDED and size <= MAX_ENDED_BYTES:
                 return
-            excess -= 1
             size -= min(process.stream.head, process.stream.capacity)
             self._drop(process)
 

@@ -1,6 +1,5 @@
 """The limits of a cage as a whole that the kernel does not hold, looked at four times a second while anything runs in
-it: what a kept home takes on disk, and without control groups memory and processes. Resource limits hold for one
-process (and root is exempt from the one on processes), so the sum is counted here, from outside."""
+it: what a kept home takes on disk, and without control groups memory and processes, summed up from outside."""
 
 import sys
 from collections import Counter
@@ -28,7 +27,6 @@ class Watch:
         self._meters: dict[Cage, Meter] = {}
 
     def wake(self) -> None:
-        """Something was started."""
         if not self._awake:
             self._awake = True
             self._loop.later(INTERVAL_S, self._look)
