@@ -33,7 +33,6 @@ def test_neighbours_of_one_part_become_one_event() -> None:
         base | {"part": 1, "kind": "text", "text": "ab"},
         base | {"part": 2, "kind": "tool_args", "text": "{}", "call_id": "own0", "tool": "shell"},
     ]
-    assert into.empty
     assert into.take(0.0) == []
 
 

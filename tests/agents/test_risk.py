@@ -31,9 +31,9 @@ from kaged.agents.risk import HIGH, LOW, MEDIUM, risk
     ],
 )
 def test_of_commands(command: str, level: int, words: str | None) -> None:
-    found = risk("shell", {"command": command})
-    assert found.level == level, found.words
-    assert any((words or "") in each for each in found.words) or (words is None and not found.words)
+    found, why = risk("shell", {"command": command})
+    assert found == level, why
+    assert any((words or "") in each for each in why) or (words is None and not why)
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def test_of_commands(command: str, level: int, words: str | None) -> None:
     ],
 )
 def test_of_files(tool: str, path: str, level: int) -> None:
-    assert risk(tool, {"path": path}).level == level
+    assert risk(tool, {"path": path})[0] == level
 
 
 def test_the_worst_is_said_first_and_what_cannot_be_shown_is_told() -> None:
     found = risk("file.write", {"path": "/etc/x"}, outside=True, cut=True)
-    assert (found.level, found.words) == (HIGH, ("is outside the project", "is too long to be shown whole"))
+    assert found == (HIGH, ["is outside the project", "is too long to be shown whole"])

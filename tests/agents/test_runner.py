@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -395,11 +396,14 @@ async def test_a_full_disk_interrupts_the_run_and_it_can_be_resumed(
     assert (await house.ended(session, started.run_id)).data["outcome"] == "success"
 
 
+CAGE: Any = SimpleNamespace(root="/srv/demo", plan=SimpleNamespace(words=lambda: "reads this"))
+
+
 def test_all_parts_in_order() -> None:
-    text = system_prompt("Be kind.\n", root="/srv/demo", cage_words="reads this", agents_file="Use tabs.\n")
+    text = system_prompt("Be kind.\n", CAGE, "Use tabs.\n")
     assert text.index("Be kind.") < text.index("/srv/demo") < text.index("reads this") < text.index("Use tabs.")
 
 
 def test_without_agents_file() -> None:
-    assert "AGENTS.md" not in system_prompt("x", root="/r", cage_words="w", agents_file=None)
-    assert "AGENTS.md" not in system_prompt("x", root="/r", cage_words="w", agents_file="  \n")
+    assert "AGENTS.md" not in system_prompt("x", CAGE, None)
+    assert "AGENTS.md" not in system_prompt("x", CAGE, "  \n")

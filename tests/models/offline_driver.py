@@ -65,7 +65,7 @@ class Loop:
             self.messages.append(AssistantMessage(answer.parts))
             if answer.stop_reason == "end":
                 return self.said
-            for call in answer.tool_calls:
+            for call in (part for part in answer.parts if isinstance(part, ToolCallPart)):
                 self.calls.append(call)
                 ok, output = self.tool(call.tool, call.args)
                 self.messages.append(ToolMessage(call.call_id, call.tool, output, ok))

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaged.core.events import TextPart, ThinkingPart, ToolCallPart
-from kaged.models.history import GO_ON, NO_RESULT, Exchange, call_part, canonical_name, parse_args, turns, wire_name
+from kaged.models.history import GO_ON, NO_RESULT, Exchange, canonical_name, parse_args, turns, wire_name
+from kaged.models.reader import Draft
 from kaged.models.types import AssistantMessage, ChatMessage, ToolMessage, UserMessage
 from models.helpers import conversation
 
@@ -78,7 +79,8 @@ def test_arguments_are_an_object_or_say_why_not() -> None:
     assert parse_args("") == ({}, None)
     assert parse_args('{"a": 1}') == ({"a": 1}, None)
     for raw in ('{"a": ', "[1]", '"text"', "nonsense"):
-        part = call_part("c", "shell", raw)
+        part = Draft("tool_args", "c", "shell", chunks=[raw]).part()
+        assert isinstance(part, ToolCallPart)
         assert part.args == {}
         assert part.raw == raw
         assert part.args_error

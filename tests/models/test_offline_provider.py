@@ -108,5 +108,5 @@ async def test_a_wait_ends_at_once_when_cancelled() -> None:
 
 
 async def test_call_ids_are_new_each_time() -> None:
-    ids = {finished(await events_of("run: ls")).tool_calls[0].call_id for _ in range(3)}  # type: ignore[arg-type]
+    ids = {finished(await events_of("run: ls")).parts[-1].call_id for _ in range(3)}  # type: ignore[arg-type]
     assert len(ids) == 3

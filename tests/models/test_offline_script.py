@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaged.core.events import ToolCallPart
-from kaged.models.offline.script import Call, Calls, Say, Tokens, Wait, parse, words_of
+from kaged.models.offline.script import Call, Say, Tokens, Wait, parse, words_of
 from kaged.models.types import AssistantMessage, ToolMessage, UserMessage
 from models.offline_driver import Loop, shell_in
 
@@ -39,13 +39,9 @@ def steps(text: str) -> list[object]:
         (
             "delegate a: run: x; y\n\ndelegate b: say: one ; delegate c: say: two ;; say: three ; say: four",
             [
-                Calls(
-                    (
-                        Call("delegate", {"agent": "a", "task": "run: x; y"}),
-                        Call(
-                            "delegate", {"agent": "b", "task": "say: one\ndelegate c: say: two ; say: three\nsay: four"}
-                        ),
-                    )
+                (
+                    Call("delegate", {"agent": "a", "task": "run: x; y"}),
+                    Call("delegate", {"agent": "b", "task": "say: one\ndelegate c: say: two ; say: three\nsay: four"}),
                 )
             ],
         ),
@@ -113,7 +109,8 @@ async def test_it_goes_on_from_the_messages_alone(tmp_path: Path) -> None:
         following = whole.messages[kept]
         assert isinstance(following, AssistantMessage)
         assert told == [part.text for part in following.parts if not isinstance(part, ToolCallPart)]
-        assert [c.args for c in answer.tool_calls] == [p.args for p in following.parts if isinstance(p, ToolCallPart)]
+        again = [part.args for part in answer.parts if isinstance(part, ToolCallPart)]
+        assert again == [part.args for part in following.parts if isinstance(part, ToolCallPart)]
 
 
 async def test_a_new_message_starts_a_new_script(tmp_path: Path) -> None:

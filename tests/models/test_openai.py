@@ -37,7 +37,7 @@ def read(chunks: list[bytes], request: Any = None, **more: Any) -> list[ModelEve
 
 
 def calls_of(events: list[ModelEvent | Finished]) -> list[ToolCallPart]:
-    return finished(events).tool_calls
+    return [part for part in finished(events).parts if isinstance(part, ToolCallPart)]
 
 
 @pytest.mark.parametrize(

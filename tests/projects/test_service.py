@@ -110,7 +110,7 @@ async def test_trust_is_lost_by_any_change_and_comes_back_with_the_content(
     overlay.write_text("primary: {max_steps: 3}\n")
     changed = await projects.get(project.slug)
     assert changed.trust == "changed"
-    assert [f.path for f in await projects.reviewed_files(project.slug)] == [
+    assert [f.path for f in (await projects.get(project.slug)).reviewed] == [
         templates.FILE, templates.OVERLAY, templates.PROMPT,
     ]  # fmt: skip
     assert (await refused(projects.trust(project.slug, project.hash, actor=ADA))).code == "conflict"

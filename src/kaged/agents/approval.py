@@ -1,5 +1,4 @@
-"""Whether a call may start: by the project's rules at once or never, or by the word of the operator on exactly this
-call. That word holds for these arguments and the files as they were shown, once, and not for ever."""
+"""Whether a call may start: by the project's rules, or once, by the operator's word on this call and these files."""
 
 import hashlib
 import os
@@ -28,14 +27,12 @@ def args_hash(call: Call) -> str:
 
 
 def answers(text: str) -> bool:
-    """Whether a text is an answer to an approval."""
     return text == ONCE or text.partition(":")[0] == DENY
 
 
 async def clear(run: RunContext, call: Call, tool: Tool[Any], ctx: ToolContext) -> dict[str, Any] | str | None:
-    """None for a call that may start at once; for one that the operator approved what `tool.approved` says of it; else
-    a sentence on why it must not. Waits for the operator without limit, also across restarts, until the question
-    expires. Cancelling leaves the question open."""
+    """None for a call that may start at once; what `tool.approved` says of one that the operator approved; else a
+    sentence on why it must not. Waits until the question expires, also across restarts. Cancelling leaves it open."""
     args = call.part.args
     if call.part.args_error is not None:
         return None  # Nothing is done with arguments that cannot be read
@@ -72,8 +69,7 @@ async def clear(run: RunContext, call: Call, tool: Tool[Any], ctx: ToolContext) 
 
 
 def _names(ctx: ToolContext, path: object) -> list[str] | None:
-    """The names below the project of the file that a call is about: as written, and where links lead. Empty for one
-    outside, None for no file."""
+    """The names of a call's file below the project, as written and where links lead. Outside: empty; no file: None."""
     if not isinstance(path, str) or "\0" in path:
         return None
     written = ctx.cage.resolve(path)
@@ -82,10 +78,9 @@ def _names(ctx: ToolContext, path: object) -> list[str] | None:
 
 
 def _shown(tool: str, args: dict[str, Any], bound: Bound, *, outside: bool) -> dict[str, Any]:
-    """What whoever decides sees of a call: its subject, the change it makes, what speaks against it."""
     text = str(args.get("command") or args.get("path") or args.get("input") or msgspec.json.encode(args).decode())
-    found = risk(tool, args, outside=outside, cut=len(bound.diff) > MAX_CHARS)
-    shown: dict[str, Any] = {"subject": text[:SHOWN], "risk": {"level": found.level, "words": [*found.words]}}
+    level, words = risk(tool, args, outside=outside, cut=len(bound.diff) > MAX_CHARS)
+    shown: dict[str, Any] = {"subject": text[:SHOWN], "risk": {"level": level, "words": words}}
     more = {"more": len(text) - SHOWN} if len(text) > SHOWN else {}
     return shown | more | ({"diff": bound.diff} if bound.diff else {})
 

@@ -21,15 +21,13 @@ class Budget:
         """Tokens used so far by this run and those below it."""
 
     def count(self, tokens: int) -> None:
-        """Tokens were used."""
         self.spent += tokens
         if self._above is not None:
             self._above.count(tokens)
 
     @contextlib.contextmanager
     def hold(self, tokens: int) -> Iterator[None]:
-        """Keep tokens aside for a model call, so that several at once cannot share the same rest. Raises `OverBudget`
-        when this budget, or one above, has no room for them."""
+        """Keep tokens aside, so that several calls cannot share the same rest. Raises `OverBudget`, also from above."""
         left = None if self._limit is None else self._limit - self.spent - self._held
         if left is not None and tokens > left:
             text = f"The budget of `{self._agent}` is used up: {self.spent:,} of {self._limit:,} tokens"

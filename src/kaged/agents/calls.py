@@ -22,14 +22,13 @@ from kaged.tools.base import NotStored, Tool, ToolContext, ToolResult, failure
 from kaged.tools.delegate import Delegate
 from kaged.tools.toolbox import Toolbox
 
+Approved = dict[str, Any] | None
 log_ = logging.getLogger(__name__)
 STOPPED = "The operator stopped this."
 KEEPER_LOST = "The keeper ended, and with it every cage and command."
 
 
 class Calls:
-    """Runs the calls of one run, one after the other, in the model's order."""
-
     def __init__(self, run: RunContext, log: RunLog, toolbox: Toolbox, audit: Audit, *, output_chars: int) -> None:
         self._run = run
         self._log = log
@@ -39,9 +38,8 @@ class Calls:
         self._enabled = frozenset(run.prepared.agent.enabled_tools())
 
     async def settle(self, call: Call) -> list[str]:
-        """Give a call its result. Says in words what an interrupt stopped on the way; empty otherwise. A call whose
-        start was stored before is rejoined where that is possible and repeated where that is harmless; otherwise its
-        result is that nobody knows. Cancelling leaves its command running."""
+        """Give a call its result; says in words what an interrupt stopped on the way. A call begun before is rejoined
+        where possible and repeated where harmless; else nobody knows. Cancelling leaves its command running."""
         tool = self._toolbox.get(call.part.tool) if call.part.tool in self._enabled else None
         if tool is None:
             await self._deny(call, self._unknown(call.part.tool))
@@ -65,9 +63,7 @@ class Calls:
         changes = tool.changes_files and not tool.read_only
         return self._run.checkpoints.step(call) if changes and self._run.checkpoints is not None else nullcontext()
 
-    async def _start(
-        self, call: Call, tool: Tool[Any], ctx: ToolContext, approved: dict[str, Any] | None
-    ) -> list[str]:  # fmt: skip
+    async def _start(self, call: Call, tool: Tool[Any], ctx: ToolContext, approved: Approved) -> list[str]:
         hashed = {"args_sha256": args_hash(call)}
         await self._audited(call, "tool.call", "allowed", hashed | ({"approved": approved} if approved else {}))
         part = call.part
@@ -88,22 +84,19 @@ class Calls:
             await self._store(call, result)
 
     async def _finish(self, call: Call, tool: Tool[Any], work: Coroutine[Any, Any, ToolResult | None]) -> list[str]:
-        words: list[str] = []
         async with until(self._run.interrupt, self._guarded(tool, work)) as task:
             if task.done():
                 await self._store(call, task.result())
                 return []
-            words += await self._run.agents.stop(call.id)
+            words = await self._run.agents.stop(call.id)
             words += await self._run.attention.withdraw(STOPPED)
             words += await stop_call(self._run.cage, task)
             result = task.result() if task.done() else failure(STOPPED)
-        if not words:
-            words.append(f"the tool `{tool.name}`")
         if not result.ok or result.detail.get("reason") == "killed":
             text = result.output if STOPPED in result.output else f"{result.output}\n[{STOPPED}]"
-            result = replace(result, ok=False, output=text).with_detail(reason="interrupted")
+            result = replace(result, ok=False, output=text, detail={**result.detail, "reason": "interrupted"})
         await self._store(call, result)
-        return words
+        return words or [f"the tool `{tool.name}`"]
 
     async def _guarded(self, tool: Tool[Any], work: Coroutine[Any, Any, ToolResult | None]) -> ToolResult:
         # A refusal is a result; a crash of the tool is our bug: logged, told, and the loop goes on.
@@ -166,11 +159,5 @@ class Calls:
 
     async def _audited(self, call: Call, action: str, outcome: Any, more: dict[str, Any]) -> None:
         run = self._run
-        place = {
-            "project": run.prepared.project.slug,
-            "session": run.session,
-            "run": run.run_id,
-            "agent": run.agent,
-            "tool": call.part.tool,
-        }
-        await self._audit.record(run.actor, action, call.id, outcome, place | more)
+        place = {"project": run.prepared.project.slug, "session": run.session, "run": run.run_id, "agent": run.agent}
+        await self._audit.record(run.actor, action, call.id, outcome, place | {"tool": call.part.tool} | more)

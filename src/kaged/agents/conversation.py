@@ -19,7 +19,6 @@ RESTORED = {
     "conversation": "[The operator rolled this conversation back; the project's files stayed as they are.]",
 }
 """What the agent is told where conversation and files were not restored together."""
-CHECKPOINTS = frozenset({"checkpoint.created", "checkpoint.restored"})
 CUT_OFF = "[This answer was interrupted here.]"
 
 
@@ -53,25 +52,17 @@ class Answer:
 
     @property
     def empty(self) -> bool:
-        """Whether it neither says nor does anything."""
         return not self.calls and not any(isinstance(p, TextPart) and p.text.strip() for p in self.parts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """A position to come back to: which entries there are (from, to), and which calls count as never run."""
-
-    spans: tuple[tuple[int, int], ...]
-    undone: frozenset[str]
-    open: frozenset[str]
+Spans = tuple[tuple[int, int], ...]
+"""Which entries there are: from, to."""
 
 
 class Conversation:
-    """The state of a session's conversation, or of one sub-agent's run in it; grows by `apply`, one event after the
-    other. What other sub-agents did is not part of it."""
+    """The state of a session's conversation, or of that of one sub-agent's run (`sub_agent`); grows by `apply`."""
 
     def __init__(self, events: Iterable[Event] = (), *, sub_agent: str | None = None) -> None:
-        """`sub_agent` is the run of the sub-agent whose conversation this is; None for the session's own."""
         self.ledger = Ledger()
         self.streaming: Event | None = None
         """The start of a message that has not ended."""
@@ -83,8 +74,9 @@ class Conversation:
         self._sub_agent = sub_agent
         self._parents: dict[str, str] = {}
         self._tokens: Counter[str] = Counter()
-        self._marks: dict[str, _Mark] = {}
-        self._spans: tuple[tuple[int, int], ...] = ()
+        self._marks: dict[str, tuple[Spans, frozenset[str]]] = {}
+        """By checkpoint: the entries to come back to, and the calls that then count as never run."""
+        self._spans: Spans = ()
         self._since = 0
         self._undone: frozenset[str] = frozenset()
         for event in events:
@@ -98,10 +90,8 @@ class Conversation:
         if run in self._parents if self._sub_agent is None else run != self._sub_agent:
             return
         match event.type:
-            case "agent.spawned":
-                self._entries.append(UserMessage(data["task"]))
-            case "message.user":
-                self._entries.append(UserMessage(data["text"]))
+            case "agent.spawned" | "message.user":
+                self._entries.append(UserMessage(data["task"] if "task" in data else data["text"]))
             case "message.start":
                 self.streaming = event
             case "message.end":
@@ -129,13 +119,12 @@ class Conversation:
             self._parents[data["run_id"]] = data["parent_run"]
         elif kind == "usage.recorded":
             self._tokens[data["run_id"]] += data["input_tokens"] + data["output_tokens"]
-        elif kind in CHECKPOINTS and self._sub_agent is None:  # the session's, whoever's step it was made for
+        elif kind in ("checkpoint.created", "checkpoint.restored") and self._sub_agent is None:  # the session's
             self._checkpoint(data["checkpoint_id"], data.get("what"))
         elif kind == "message.end":
             self._steps[data["run_id"]] += not data["interrupted"]
 
     def steps(self, run_id: str) -> int:
-        """How many answers of the model this run has had."""
         return self._steps[run_id]
 
     def tokens(self, run_id: str) -> int:
@@ -156,11 +145,9 @@ class Conversation:
         return last if isinstance(last, Answer) and not last.partial else None
 
     def open_calls(self) -> list[Call]:
-        """Calls that still need a result, in order."""
         return [call for call in self._calls.values() if call.result is None]
 
     def begun_calls(self) -> list[Call]:
-        """Those whose start was stored."""
         return [call for call in self.open_calls() if call.started_at is not None]
 
     def messages(self) -> list[ChatMessage]:
@@ -172,34 +159,29 @@ class Conversation:
                 out.append(entry)
             elif not entry.partial:
                 out.append(AssistantMessage(entry.parts))
-                out += [self._result(call) for call in entry.calls if call.result is not None]
+                for call in entry.calls:
+                    if call.result is not None:
+                        undone = ToolMessage(call.id, call.part.tool, ROLLED_BACK)
+                        out.append(undone if call.id in self._undone else call.result)
             elif isinstance(next(iter(entries[index + 1 :]), None), UserMessage):
                 said = _text(entry)
                 if said.strip():
                     out.append(AssistantMessage([TextPart(f"{said}\n\n{CUT_OFF}")]))
         return out
 
-    def _all_spans(self) -> tuple[tuple[int, int], ...]:
+    def _all_spans(self) -> Spans:
         return (*self._spans, (self._since, len(self._entries)))
 
     def _shown(self) -> list[UserMessage | Answer]:
         """The entries that were not rolled back."""
         return [entry for start, end in self._all_spans() for entry in self._entries[start:end]]
 
-    def _result(self, call: Call) -> ToolMessage:
-        assert call.result is not None
-        return ToolMessage(call.id, call.part.tool, ROLLED_BACK) if call.id in self._undone else call.result
-
     def _checkpoint(self, checkpoint: str, what: str | None) -> None:
-        """One was made, or restored (`what`)."""
         if what is None:
-            still = frozenset(call.id for call in self.open_calls())
-            self._marks[checkpoint] = _Mark(self._all_spans(), self._undone, still)
+            self._marks[checkpoint] = self._all_spans(), self._undone.union(call.id for call in self.open_calls())
             return
-        mark = self._marks.get(checkpoint)
-        if what != "files" and mark is not None:
-            self._spans, self._since = mark.spans, len(self._entries)
-            self._undone = mark.undone | mark.open
+        if what != "files" and checkpoint in self._marks:
+            (self._spans, self._undone), self._since = self._marks[checkpoint], len(self._entries)
         if what in RESTORED:
             self._entries.append(UserMessage(RESTORED[what]))
 

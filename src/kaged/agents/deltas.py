@@ -31,9 +31,7 @@ def partial_parts(deltas: Iterable[Mapping[str, Any]]) -> list[Part]:
 
 
 class DeltaBuffer:
-    """Collects deltas between two flushes; neighbours of one part become one event. Calls get ids of our own: a command
-    runs under its call's id, so it must be unique on this machine, and some servers number their calls from zero in
-    each answer."""
+    """Merges deltas between flushes. Calls get ids of our own, unique on this machine: commands run under them."""
 
     def __init__(self, run_id: str, message_id: str, new_id: Callable[[], str]) -> None:
         self._message = {"run_id": run_id, "message_id": message_id}
@@ -43,7 +41,6 @@ class DeltaBuffer:
         self._flushed_at: float | None = None
 
     def add(self, delta: Delta) -> None:
-        """Take one delta of the model."""
         part, kind = delta.part, delta.kind
         if self._waiting and (last := self._waiting[-1][0])["part"] == part and last["kind"] == kind:
             self._waiting[-1][1].append(delta.text)
@@ -56,11 +53,6 @@ class DeltaBuffer:
             data["call_id"] = self._ids[part]
         self._waiting.append((data, [delta.text]))
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to flush."""
-        return not self._waiting
-
     def wait_s(self, now: float) -> float:
         """Seconds until the next flush is due; 0 when it is."""
         return 0.0 if self._flushed_at is None else max(0.0, self._flushed_at + FLUSH_S - now)
@@ -72,7 +64,6 @@ class DeltaBuffer:
         return [NewEvent("message.delta", {**data, "text": "".join(chunks)}) for data, chunks in taken]
 
     def own(self, parts: Sequence[Part]) -> list[Part]:
-        """The model's parts with our own call ids."""
         own = list(parts)
         for number, part in enumerate(own):
             if isinstance(part, ToolCallPart):

@@ -21,9 +21,8 @@ async def read_events(journal: Journal, session: str, after: int = 0, *, deltas:
 
 
 async def read_conversation(journal: Journal, session: str, sub_agent: str | None = None) -> Conversation:
-    """The session's conversation as stored, or that of one sub-agent's run. Raises KagedError conflict when a newer
-    version of kaged wrote something into it that this one cannot read: going on without that could do something twice
-    or against the operator's word."""
+    """The session's conversation as stored, or that of one sub-agent's run. Raises KagedError conflict for events of a
+    newer kaged: going on without those could do something twice or against the operator's word."""
     conversation = Conversation(sub_agent=sub_agent)
     async for event in read_events(journal, session, deltas=False):
         if event.type not in SHAPES:
@@ -44,8 +43,7 @@ class RunLog:
         self.conversation = conversation
 
     async def commit(self, *events: NewEvent, also: Also | None = None) -> None:
-        """Store events; they are visible, and part of the conversation, when this returns. `also` runs in the same
-        transaction."""
+        """Store events and take them into the conversation. `also` runs in the same transaction."""
         for event in await self._journal.append(self._session, events, fence=self._fence, also=also):
             self.conversation.apply(event)
 

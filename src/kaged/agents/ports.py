@@ -1,6 +1,7 @@
 """What a run needs from above and is told: its context, its end, and the port it calls."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -9,9 +10,9 @@ from kaged.agents.budget import Budget
 from kaged.agents.conversation import Call
 from kaged.cage.plan import CagePlan
 from kaged.core.actors import Actor
-from kaged.core.events import NewEvent, Outcome
+from kaged.core.events import Outcome
 from kaged.core.tasks import Rest
-from kaged.journal.rows import Also, Fence
+from kaged.journal.rows import Fence
 from kaged.models.types import Route
 from kaged.projects.model import PRIMARY, AgentSpec
 from kaged.projects.service import Project
@@ -20,19 +21,13 @@ from kaged.tools.base import AttentionPort, CageSession, Findings
 STOPPED = "Stopped by the operator."
 """Reason of a run that ended by an interrupt."""
 AGENT = PRIMARY
-"""Path of the agent that sessions talk to."""
 
 
-class Commit(Protocol):
-    """Stores events of a run and takes them into its conversation."""
-
-    async def __call__(self, *events: NewEvent, also: Also | None = None) -> None:
-        """Store them, with what `also` writes, in one transaction; raises what `also` raises."""
+Commit = Callable[..., Awaitable[None]]
+"""`RunLog.commit` of a run."""
 
 
 class RunInbox(Protocol):
-    """What the operator says to a run that is going."""
-
     async def deliver(self, commit: Commit) -> None:
         """Commit what waits for the next step of the run; nothing when nothing does."""
 
@@ -48,30 +43,22 @@ class Said:
 
 
 class RunAttention(AttentionPort, Protocol):
-    """The questions of one run."""
-
     async def approval(self, call_id: str, question: str, about: dict[str, Any]) -> Said:
-        """Like `ask`, for a call that must not start without it; the question expires. `about` with a `why` asks anew,
-        whatever was said before."""
+        """Like `ask`, but expires; `about` with a `why` asks anew, whatever was said before."""
 
     async def withdraw(self, reason: str) -> list[str]:
         """Take back what is open; `reason`, a sentence, is what the agent is told. Says what it was."""
 
 
 class Checkpoints(Protocol):
-    """What keeps the files as they were before a call."""
-
     def step(self, call: Call) -> AbstractAsyncContextManager[None]:
         """To be entered around a call that may change files; raises `StaleEpoch` and `Interrupted`."""
 
 
 class Agents(Protocol):
-    """The sub-agents of all runs."""
-
     async def delegate(self, above: "RunContext", call_id: str, agent: str, task: str) -> Findings:
-        """Let a sub-agent of the run above do a task, and wait for its end. Delegating again for the same call finds
-        the same run, ended or to be gone on with. Cancelling leaves it as it is. Raises `KagedError` when there is no
-        such agent or it cannot be started, `NotStored` when what it did cannot be stored."""
+        """Let a sub-agent of the run above do a task, and wait for its end; for one call it is always the same run.
+        Cancelling leaves it as it is. Raises `KagedError` when it cannot be started, `NotStored` for what it did."""
 
     async def stop(self, call_id: str) -> list[str]:
         """Stop the sub-agent of a call, and all below it. Returns once that is stored; says what was stopped."""
@@ -93,9 +80,8 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """A stored run that is to be carried out. `interrupt` is set to stop it, `leaving` when the daemon is about to go:
-    then the run begins no further step. `rest` says where going cuts off nothing of it. `agent` is the path of its
-    agent in the project file, and `parent` the run that handed it its task, if one did."""
+    """A stored run to be carried out. `interrupt` stops it; with `leaving` it begins no further step. `rest` says where
+    going cuts off nothing. `agent` is its agent's path in the project file, `parent` the run that gave it its task."""
 
     session: str
     run_id: str

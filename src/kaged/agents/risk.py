@@ -1,10 +1,8 @@
-"""How much harm a tool call could do, as a rank and in words, so that whoever decides sees the worst one first. Pure.
-A help for people, never a decision: no call runs or is refused because of it."""
+"""How much harm a tool call could do, as a rank and in words: a help for people, never a decision. Pure."""
 
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -32,34 +30,31 @@ _SECRETS = re.compile(
     r"|\.(pem|key|p12|kdbx)\b|\b\w*(api_?key|token|password)\b"
 )
 _RUNS_LATER = ("Makefile", ".github", ".gitlab-ci.yml", ".git", ".kaged", "Dockerfile", "package.json", ".envrc")
-_HIDDEN = "is not shown as it is: it has invisible characters, or some that turn the reading direction"
 Finding = tuple[int, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Risk:
-    """`level` from 0 (nothing known) to 3; `words` say why, the worst first."""
-
-    level: int
-    words: tuple[str, ...]
+def risk(tool: str, args: Mapping[str, Any], outside: bool = False, cut: bool = False) -> tuple[int, list[str]]:
+    """A level from 0 (nothing known) to 3, and why. `outside` of the project; `cut`: the change is not shown whole."""
+    found = sorted(dict.fromkeys(_findings(tool, args, outside, cut)), key=lambda one: -one[0])
+    return max((level for level, _ in found), default=0), [words for _, words in found]
 
 
-def risk(tool: str, args: Mapping[str, Any], outside: bool = False, cut: bool = False) -> Risk:
-    """Of one call. `outside`: it is about a file beyond the project. `cut`: not all of its change can be shown."""
+def _findings(tool: str, args: Mapping[str, Any], outside: bool, cut: bool) -> Iterator[Finding]:
     command, path = args.get("command") or args.get("input"), args.get("path")
-    found: list[Finding] = []
     if isinstance(command, str):
-        found += _of_command(command)
+        yield from _of_command(command)
     if isinstance(path, str):
-        found += _of_path(path, changes=tool in ("file.write", "file.edit"))
+        if _SECRETS.search(f"/{path}"):
+            yield HIGH, "names what looks like a secret"
+        if tool in ("file.write", "file.edit") and any(part in _RUNS_LATER for part in PurePosixPath(path).parts):
+            yield MEDIUM, "changes what runs later, by itself or elsewhere"
     if outside:
-        found.append((HIGH, "is outside the project"))
+        yield HIGH, "is outside the project"
     if cut:
-        found.append((MEDIUM, "is too long to be shown whole"))
-    if any(_misleads(value) for value in args.values() if isinstance(value, str)):
-        found.append((HIGH, _HIDDEN))
-    ordered = sorted(dict.fromkeys(found), key=lambda one: -one[0])
-    return Risk(max((level for level, _ in ordered), default=0), tuple(words for _, words in ordered))
+        yield MEDIUM, "is too long to be shown whole"
+    text = "".join(value for value in args.values() if isinstance(value, str))
+    if any(unicodedata.category(char) in ("Cc", "Cf") and char not in "\t\n\r" for char in text):
+        yield HIGH, "is not shown as it is: it has invisible characters, or some that turn the reading direction"
 
 
 def _of_command(line: str) -> Iterator[Finding]:
@@ -87,15 +82,3 @@ def _known(commands: Sequence[tuple[str, ...]]) -> Iterator[Finding]:
         wanted = [tuple(pattern.split()) for pattern in patterns.split("|")]
         if any(may_be(pattern, Command(each)) for each in commands if each for pattern in wanted):
             yield level, words
-
-
-def _of_path(path: str, *, changes: bool) -> Iterator[Finding]:
-    if _SECRETS.search(f"/{path}"):
-        yield HIGH, "names what looks like a secret"
-    if changes and any(part in _RUNS_LATER for part in PurePosixPath(path).parts):
-        yield MEDIUM, "changes what runs later, by itself or elsewhere"
-
-
-def _misleads(text: str) -> bool:
-    """Whether a text shows other than it is: controls, and format characters such as a change of direction."""
-    return any(unicodedata.category(char) in ("Cc", "Cf") and char not in "\t\n\r" for char in text)

@@ -1,5 +1,4 @@
-"""The loop: close what a crash left open, settle calls, take in what the operator says, ask the model, until there is
-an answer."""
+"""The loop: close what a crash left open, settle calls, hear the operator, ask the model, until there is an answer."""
 
 import asyncio
 import random
@@ -25,12 +24,16 @@ from kaged.models.errors import ModelError
 from kaged.models.resolve import Models
 from kaged.models.types import ModelRequest
 from kaged.models.usage import estimate_input
-from kaged.tools.base import OUTPUT_CHARS
+from kaged.tools.base import OUTPUT_CHARS, CageSession
 from kaged.tools.delegate import Delegate
 from kaged.tools.toolbox import Toolbox
 
 DELEGATES = 4
 """Sub-agents that one agent may have at work at once, unless configured."""
+_CUT_SHORT = {
+    "length": "The answer was cut off at the model's limit of output tokens; send a message to go on.",
+    "refusal": "The model refused to answer this.",
+}
 
 
 @dataclass(slots=True)
@@ -48,10 +51,9 @@ class AgentRunner:
     jitter: Callable[[], float] = random.random
 
     async def run(self, run: RunContext) -> RunEnd:
-        """Work until the run is over, and say how; storing that end is the caller's. Everything before was stored by
-        then. An interrupt ends it as `cancelled` within a second. Cancelling leaves the run as it is, commands and open
-        questions included, to be continued by a later `run`. Raises `StaleEpoch` when another start of kaged has taken
-        the run over, and `KagedError("unavailable")` when nothing can be stored."""
+        """Work until the run is over, and say how; storing that is the caller's. An interrupt ends it as `cancelled`
+        within a second. Cancelling leaves it as it is, with commands and open questions, for a later `run`. Raises
+        `StaleEpoch` when another start of kaged has it, and `KagedError("unavailable")` when nothing can be stored."""
         loop = _Loop(self, run, await self._log(run))
         try:
             return await loop.go()
@@ -59,8 +61,7 @@ class AgentRunner:
             return await loop.stopped()
 
     async def follow(self, run: RunContext) -> None:
-        """Record output and results of commands that outlived a crash, until they end or this is cancelled. Nothing is
-        started, repeated or decided: what else is open waits for `run`."""
+        """Record what commands that outlived a crash do, until they end or this is cancelled; nothing is begun."""
         log = await self._log(run)
         calls = self.calls(run, log)
         for call in log.conversation.begun_calls():
@@ -72,7 +73,6 @@ class AgentRunner:
         return tool is not None and tool.repeatable(call.part.args)
 
     def calls(self, run: RunContext, log: RunLog) -> Calls:
-        """The hand that settles this run's calls."""
         return Calls(run, log, self.toolbox, self.audit, output_chars=self.output_chars)
 
     async def _log(self, run: RunContext) -> RunLog:
@@ -82,8 +82,6 @@ class AgentRunner:
 
 
 class _Loop:
-    """One run's loop over one conversation."""
-
     def __init__(self, runner: AgentRunner, run: RunContext, log: RunLog) -> None:
         self._runner = runner
         self._run = run
@@ -93,12 +91,8 @@ class _Loop:
 
     async def go(self) -> RunEnd:
         await self._close_broken_message()
-        run = self._run
-        agent, agents_md = run.prepared.agent, run.prepared.project.agents_md
-        words = run.cage.plan.words()
-        prompt = run.prepared.prompt
-        system = system_prompt(prompt, root=run.cage.root, cage_words=words, agents_file=agents_md, team=_team(run))
-        conversation = self._log.conversation
+        run, agent, conversation = self._run, self._run.prepared.agent, self._log.conversation
+        system = system_prompt(run.prepared.prompt, run.cage, run.prepared.project.agents_md, _team(run))
         tools = self._runner.toolbox.specs(agent.enabled_tools())
         while True:
             for delegated, group in groupby(conversation.open_calls(), lambda call: call.part.tool == Delegate.name):
@@ -201,7 +195,6 @@ class _Loop:
 
 
 def _team(run: RunContext) -> str:
-    """Whom the agent works for and with, in words; empty for one that is alone."""
     agent = run.prepared.agent
     name = run.agent.rpartition(".")[2]
     told = f"You are the sub-agent `{name}`: your last answer goes to the agent that gave you the task."
@@ -211,21 +204,16 @@ def _team(run: RunContext) -> str:
     return "\n\n".join([*([told] if run.parent else []), *([below] if offered else [])])
 
 
-def system_prompt(prompt: str, *, root: str, cage_words: str, agents_file: str | None, team: str = "") -> str:
+def system_prompt(prompt: str, cage: CageSession, agents_file: str | None, team: str = "") -> str:
     """The agent's own prompt, where it is and what it can reach, its team, and the project's AGENTS.md."""
-    place = f"You work in the project folder {root}, inside a cage of the operating system. What it allows: "
-    place += f"{cage_words}. What it refuses cannot be worked around: say what you would need instead."
+    place = f"You work in the project folder {cage.root}, inside a cage of the operating system. What it allows: "
+    place += f"{cage.plan.words()}. What it refuses cannot be worked around: say what you would need instead."
     told = (agents_file or "").strip()
     parts = (prompt.strip(), place, team, told and f"The project's AGENTS.md says:\n\n{told}")
     return "\n\n".join(part for part in parts if part)
 
 
 def _end_of(answer: Answer) -> RunEnd:
-    if answer.stop_reason == "length":
-        text = "The answer was cut off at the model's limit of output tokens; send a message to go on."
-        return RunEnd("failed", text)
-    if answer.stop_reason == "refusal":
-        return RunEnd("failed", "The model refused to answer this.")
-    if answer.empty:
-        return RunEnd("failed", "The model gave an empty answer; send a message to try again.")
-    return RunEnd("success")
+    empty = "The model gave an empty answer; send a message to try again." if answer.empty else ""
+    failed = _CUT_SHORT.get(answer.stop_reason, empty)
+    return RunEnd("failed", failed) if failed else RunEnd("success")

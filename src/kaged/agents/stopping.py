@@ -44,8 +44,7 @@ async def kill_commands(keeper: KeeperClient, cage_id: str) -> list[str]:
 
 
 async def stop_call(cage: CageSession, task: asyncio.Task[Any]) -> list[str]:
-    """Kill commands until the call has ended by itself or patience has; says in words what was stopped. A call that was
-    just starting its command when the interrupt came is caught by the next sweep."""
+    """Kill commands until the call has ended, those it just starts too, or patience has; says what was stopped."""
     words: list[str] = []
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE_S):

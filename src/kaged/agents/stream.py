@@ -21,8 +21,6 @@ class Interrupted(Exception):
 
 
 class AnswerStream:
-    """Relays one answer into the journal."""
-
     def __init__(self, run: RunContext, log: RunLog, request: ModelRequest) -> None:
         self._run = run
         self._log = log
@@ -75,8 +73,8 @@ class AnswerStream:
             return reader.result()
 
     async def _flush(self) -> None:
-        if not self._buffer.empty:
-            await self._log.commit(*self._begin(), *self._buffer.take(clock.monotonic()))
+        if events := self._buffer.take(clock.monotonic()):
+            await self._log.commit(*self._begin(), *events)
 
     def _begin(self) -> list[NewEvent]:
         if self._log.conversation.streaming is not None:
@@ -85,7 +83,6 @@ class AnswerStream:
         return [NewEvent("message.start", data)]
 
     async def _close(self, parts: list[Part], stop_reason: str, usage: Usage | None, *, interrupted: bool) -> None:
-        """Store the rest of the deltas, what it cost, and the end; nothing when nothing had come."""
         events: list[NewEvent] = []
         if not interrupted:
             events += [*self._begin(), *self._buffer.take(clock.monotonic())]
@@ -102,6 +99,5 @@ class AnswerStream:
 
 
 def end_event(run_id: str, message_id: str, parts: list[Part], stop_reason: str, *, interrupted: bool) -> NewEvent:
-    """The end of a message."""
     end = {"parts": parts_to_builtins(parts), "stop_reason": stop_reason, "interrupted": interrupted}
     return NewEvent("message.end", {"run_id": run_id, "message_id": message_id, **end})

@@ -13,7 +13,7 @@ from kaged.cage.plan import CagePlan
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError, did_you_mean
 from kaged.identity.rights import Standing
-from kaged.projects.model import PRIMARY
+from kaged.projects.model import PRIMARY, json_schema
 from kaged.projects.service import Project
 from kaged.sessions.seen import seen
 
@@ -96,7 +96,7 @@ async def load(services: Svc, actor: Caller, body: LoadBody) -> dict[str, Any]:
 @router.get("/dsl/schema", name="dsl.schema")
 async def schema(services: Svc) -> dict[str, Any]:
     """JSON Schema of `project.yaml`, for editors; anonymous."""
-    return services.projects.json_schema()
+    return json_schema()
 
 
 @router.get("/{slug}", name="project.read")
@@ -122,8 +122,8 @@ async def trust(services: Svc, actor: Caller, slug: str, body: TrustBody) -> dic
 @router.get("/{slug}/dsl", name="project.read")
 async def dsl(services: Svc, actor: Caller, slug: str) -> dict[str, Any]:
     """The files that trust covers, as text, for review."""
-    files = await services.projects.reviewed_files(slug)
-    return {"files": [{"path": file.path, "text": file.text} for file in files]}
+    project = await services.projects.get(slug)
+    return {"files": [{"path": file.path, "text": file.text} for file in project.reviewed]}
 
 
 @router.get("/{slug}/capabilities", name="project.read")

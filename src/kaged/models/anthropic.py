@@ -53,7 +53,6 @@ def build(request: ModelRequest, *, official: bool) -> dict[str, Any]:
 
 
 def headers(request: ModelRequest, *, official: bool) -> dict[str, str]:
-    """The headers that belong to the wire (the key is not among them)."""
     beta = {"anthropic-beta": BINDING_BETA} if official and generation(request.model) >= BINDING else {}
     return {"anthropic-version": VERSION, **beta}
 
@@ -87,12 +86,8 @@ def _block(part: Part) -> dict[str, Any] | None:
 
 
 def _result(result: ToolMessage) -> dict[str, Any]:
-    block: dict[str, Any] = {"type": "tool_result", "tool_use_id": result.call_id}
-    if result.output:
-        block["content"] = result.output
-    if not result.ok:
-        block["is_error"] = True
-    return block
+    said = {"content": result.output} if result.output else {}
+    return {"type": "tool_result", "tool_use_id": result.call_id, **said, **({} if result.ok else {"is_error": True})}
 
 
 class _Piece(msgspec.Struct):
@@ -123,8 +118,6 @@ _decoder = msgspec.json.Decoder(_Event)
 
 
 class AnthropicReader(Reader):
-    """Reads the events of one `POST /v1/messages` with `stream: true`."""
-
     def __init__(self, request: ModelRequest, connection: Connection) -> None:
         super().__init__(request, connection)
         self._blocks: dict[int, Draft] = {}

@@ -11,8 +11,7 @@ Driver = Literal["anthropic", "openai"]
 OFFLINE = "offline"
 ANTHROPIC_MODEL = "claude-sonnet-5-5"
 OPENAI_MODEL = "gpt-5.6"
-"""What `default` means with nothing but a key in the environment. OpenAI's later models take tools only over its
-Responses API."""
+"""What `default` means with but a key in the environment. Later models of OpenAI take tools only over Responses."""
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -55,8 +54,7 @@ def official(driver: Driver, url: str) -> bool:
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """How to reach one provider. `key_hint` tells people where the key comes from, or how to give one. No repr shows
-    the key."""
+    """How to reach one provider. `key_hint` tells people where the key comes from, or how to give one."""
 
     name: str
     driver: Driver

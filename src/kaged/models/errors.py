@@ -16,20 +16,16 @@ Kind = Literal[
 
 
 class ModelError(Exception):
-    """A model call that did not end in `Finished`. `retryable`: the same request may succeed later; `retry_after_s` is
-    the provider's wish."""
+    """A model call without `Finished`. `retryable`: it may succeed later; `retry_after_s` is the provider's wish."""
 
     def __init__(
         self, kind: Kind, message: str, *, retryable: bool = False, retry_after_s: float | None = None,
         status: int | None = None,
     ) -> None:  # fmt: skip
-        message = message if message[-1:] in (".", "!", "?", "…") else f"{message}."
-        super().__init__(message)
+        self.message = message if message[-1:] in (".", "!", "?", "…") else f"{message}."
+        super().__init__(self.message)
         self.kind: Kind = kind
-        self.message = message
-        self.retryable = retryable
-        self.retry_after_s = retry_after_s
-        self.status = status
+        self.retryable, self.retry_after_s, self.status = retryable, retry_after_s, status
 
 
 _PAGE = "<web page>"
@@ -59,8 +55,7 @@ _RULES: tuple[tuple[str, Kind, bool, str], ...] = (
      "{name} refuses to report usage; set sends_usage = false for it in local.toml{said}"),
     ("", "bad_request", False, "{name} refused the request (status {status}){said}"),
 )  # fmt: skip
-"""What an error means whose `STATUS TYPE CODE TEXT` has the pattern in it: its kind, whether to retry, and a sentence
-to fill in. The first that fits counts; the last always does."""
+"""By pattern in `STATUS TYPE CODE TEXT`, the first that fits: the kind, whether to retry, a sentence to fill in."""
 _STREAM_STATUS = {
     "invalid_request_error": 400, "authentication_error": 401, "permission_error": 403, "not_found_error": 404,
     "request_too_large": 413, "rate_limit_error": 429, "rate_limit_exceeded": 429, "overloaded_error": 529,
@@ -119,13 +114,11 @@ def garbage(site: Connection, what: str) -> ModelError:
 
 
 def truncated(site: Connection, why: str) -> ModelError:
-    """The stream ended before the answer did."""
     text = f"The answer of {site.name} broke off before its end ({why}); try again"
     return ModelError("truncated", text, retryable=True)
 
 
 def unreachable(site: Connection, why: str) -> ModelError:
-    """No answer at all."""
     text = "{} cannot be reached at {} ({}); check that it runs and the address"
     return ModelError("unreachable", text.format(site.name, site.shown_url, site.clean(why)), retryable=True)
 

@@ -71,7 +71,6 @@ def wire_name(tool: str) -> str:
 
 
 def canonical_name(wire: str) -> str:
-    """A tool's name from what the model wrote."""
     return wire.replace("__", ".")
 
 
@@ -86,9 +85,3 @@ def parse_args(raw: str) -> tuple[dict[str, object], str | None]:
     if not isinstance(value, dict):
         return {}, "the arguments are not a JSON object"
     return value, None
-
-
-def call_part(call_id: str, tool: str, raw: str) -> ToolCallPart:
-    """A finished call; arguments that are not a JSON object stay in `raw` with `args_error`."""
-    args, problem = parse_args(raw)
-    return ToolCallPart(call_id, tool, args, raw if problem else None, problem)

@@ -64,6 +64,9 @@ async def ask(
     http: HttpClient, url: str, headers: Mapping[str, str], body: bytes, reader: Reader, emit: Emit
 ) -> Finished:
     """Post and hand on the reader's events. See `Provider.ask`."""
+    import httpx2
+
+    begun = False
     planned: list[asyncio.Handle] = []
 
     def tell() -> None:
@@ -77,34 +80,24 @@ async def ask(
             planned.append(asyncio.get_running_loop().call_soon(tell))
 
     try:
-        await _post(http, url, headers, body, reader, tell_soon)
-        return reader.finish()
-    finally:
-        for handle in planned:
-            handle.cancel()
-        if reader.drafts or reader.complete:
-            tell()
-            emit(reader.usage())
-
-
-async def _post(
-    http: HttpClient, url: str, headers: Mapping[str, str], body: bytes, reader: Reader, news: Callable[[], None]
-) -> None:
-    import httpx2
-
-    begun = False
-    try:
         client = await http.get()
         async with client.stream("POST", url, headers=headers, content=body) as response:
             kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
             if response.status_code != 200 or kind in ("text/html", "application/json"):
                 raise await _refusal(response, reader)
             begun = True
-            await _read(response, reader, news)
+            await _read(response, reader, tell_soon)
+        return reader.finish()
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise translate(error, reader.connection, begun=begun) from error
     except SSEOverflow as error:
         raise garbage(reader.connection, str(error)) from error
+    finally:
+        for handle in planned:
+            handle.cancel()
+        if reader.drafts or reader.complete:
+            tell()
+            emit(reader.usage())
 
 
 async def _read(response: "httpx2.Response", reader: Reader, news: Callable[[], None]) -> None:

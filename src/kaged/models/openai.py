@@ -114,8 +114,7 @@ _decoder = msgspec.json.Decoder(_Chunk)
 
 
 class OpenAIReader(Reader):
-    """Reads the chunks of one `POST …/chat/completions` with `stream: true`. The answer is whole when a finish reason
-    has come and, if usage was asked for, also usage or `[DONE]`."""
+    """Reads the chunks of a stream; whole is one with a finish reason and, if asked for, usage or `[DONE]`."""
 
     def __init__(self, request: ModelRequest, connection: Connection) -> None:
         super().__init__(request, connection)

@@ -24,12 +24,7 @@ class WireProvider:
         self._root = normal_url(connection.driver, connection.base_url)
         self._official = official(connection.driver, connection.base_url)
 
-    @property
-    def name(self) -> str:
-        return self.connection.name
-
     async def ask(self, request: ModelRequest, emit: Emit) -> Finished:
-        """See `Provider.ask`."""
         return await ask(self._http, *self._prepare(request), emit)
 
     async def list_models(self) -> list[str]:

@@ -10,13 +10,12 @@ from kaged.core.events import Part, TextPart, ThinkingPart, ToolCallPart
 from kaged.models import types
 from kaged.models.catalogue import Connection
 from kaged.models.errors import ModelError, from_stream
-from kaged.models.history import call_part
+from kaged.models.history import parse_args
 from kaged.models.sse import ServerEvent
 
 
 class Draft(msgspec.Struct):
-    """A part that is still growing. Its number is -1 until there is something in it. Calls begin with an empty chunk,
-    so that they are told of before their arguments come."""
+    """A part that grows; `number` is -1 while it is empty. A call begins with an empty chunk, to be told of at once."""
 
     kind: types.PartKind
     call_id: str = ""
@@ -30,7 +29,6 @@ class Draft(msgspec.Struct):
 
     @property
     def text(self) -> str:
-        """All of it so far."""
         return "".join(self.chunks)
 
     def news(self) -> Iterator[types.Delta]:
@@ -41,18 +39,17 @@ class Draft(msgspec.Struct):
             yield types.Delta(self.number, self.kind, "".join(fresh), tool)
 
     def part(self) -> Part:
-        """The part as it goes into the answer."""
         if self.kind == "text":
             return TextPart(self.text)
         if self.kind == "thinking":
             return ThinkingPart(self.text, self.signature, self.redacted)
         assert self.tool is not None
-        return call_part(self.call_id, self.tool, self.text)
+        args, problem = parse_args(self.text)
+        return ToolCallPart(self.call_id, self.tool, args, self.text if problem else None, problem)
 
 
 class Reader(ABC):
-    """Turns one response's server-sent events into model events. Pure: no I/O, no clock. Feed every event, `drain`
-    after each batch, `finish` once at the end of the stream."""
+    """Turns server-sent events into model events. Feed each, `drain` after a batch, `finish` at the stream's end."""
 
     def __init__(self, request: types.ModelRequest, connection: Connection) -> None:
         self.request = request
@@ -89,11 +86,9 @@ class Reader(ABC):
         return out
 
     def parts(self) -> list[Part]:
-        """All parts so far."""
         return [draft.part() for draft in self.drafts]
 
     def told(self, body: dict[str, Any]) -> ModelError:
-        """The error that the server told inside the stream."""
         return from_stream(self.connection, self.request.model, body)
 
     def _show(self, draft: Draft) -> Draft:

@@ -21,12 +21,9 @@ _TRIAL = UserMessage("Answer with the single word: ready")
 
 
 class Models:
-    """Every model this daemon can use. Reads local.toml at each call, so an edit counts from the next run. The
-    environment is copied when this is made: the daemon may forget its keys afterwards."""
+    """Every model of this daemon. Reads local.toml at each call; copies the environment, which may lose its keys."""
 
-    def __init__(
-        self, local: Callable[[], Local], environ: Mapping[str, str], *, offline: Provider | None = None
-    ) -> None:
+    def __init__(self, local: Callable[[], Local], environ: Mapping[str, str], offline: Provider | None = None) -> None:
         self._local = local
         self._environ = dict(environ)
         self._http = HttpClient()
@@ -37,12 +34,10 @@ class Models:
         await asyncio.to_thread(self._load)
 
     async def aclose(self) -> None:
-        """Close idle connections to providers."""
         await self._http.aclose()
 
     def resolve(self, spec: str) -> Route:
-        """Where a name from a project file leads: an alias, `provider:model`, `default` or `offline`. Raises KagedError
-        `validation_failed`, naming what is known, for anything else."""
+        """Where a name in a project file leads. Raises KagedError `validation_failed`, naming what is known."""
         local = self._load()
         asked, spec = spec, local.aliases.get(spec, spec)
         if spec == DEFAULT:
@@ -134,7 +129,9 @@ class Models:
         key, hint = saved.api_key, "api_key in local.toml"
         if key is None:
             key = self._environ.get(variable or "") or None
-            hint = f"the variable {variable}" if key else _how_to_give(name, variable)
+            where = f"set {variable} before kaged starts, or " if variable else ""
+            where += f"put api_key into [providers.{name}] of local.toml, or use Connect a model in the console"
+            hint = f"the variable {variable}" if key else where
         if key is not None:
             register_secret(key)
         return Connection(name, saved.driver, url, key, hint, sends_usage=saved.sends_usage)
@@ -156,8 +153,3 @@ class Models:
 
 def _names(local: Local) -> list[str]:
     return [*dict.fromkeys([*local.providers, *KNOWN, OFFLINE])]
-
-
-def _how_to_give(name: str, variable: str | None) -> str:
-    where = f"set {variable} before kaged starts, or " if variable else ""
-    return f"{where}put api_key into [providers.{name}] of local.toml, or use Connect a model in the console"

@@ -5,15 +5,13 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from kaged.core.events import Part, ToolCallPart, ToolSpec
+from kaged.core.events import Part, ToolSpec
 
 StopReason = Literal["end", "tools", "length", "refusal"]
 PartKind = Literal["text", "thinking", "tool_args"]
 
 
 class UserMessage(msgspec.Struct, frozen=True):
-    """What the operator wrote."""
-
     text: str
 
 
@@ -71,23 +69,12 @@ class Finished(msgspec.Struct, frozen=True):
     parts: list[Part]
     stop_reason: StopReason
 
-    @property
-    def tool_calls(self) -> list[ToolCallPart]:
-        """The calls to run, in the model's order."""
-        return [part for part in self.parts if isinstance(part, ToolCallPart)]
-
 
 ModelEvent = Delta | Usage
 Emit = Callable[[ModelEvent], None]
 
 
 class Provider(Protocol):
-    """A way to reach models."""
-
-    @property
-    def name(self) -> str:
-        """The name used in `provider:model`."""
-
     async def ask(self, request: ModelRequest, emit: Emit) -> Finished:
         """Ask once and hand on the answer while it comes, what one read of the socket brought merged. However that
         ends, `Usage` comes last when something of the answer had come. Raises `ModelError` when it does not become

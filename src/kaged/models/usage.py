@@ -16,7 +16,6 @@ def estimate(request: ModelRequest, parts: Sequence[Part]) -> Usage:
 
 
 def estimate_input(request: ModelRequest) -> int:
-    """Tokens of the request alone."""
     size = len(request.system)
     for tool in request.tools:
         size += len(tool.name) + len(tool.description) + len(msgspec.json.encode(tool.schema))

@@ -1,5 +1,4 @@
-"""`python -m kaged.projects validate FILE… | schema`: what `kaged dsl` runs, without a daemon. Exit status 0: fine, 1:
-problems (one a line on stdout), 2: usage."""
+"""`python -m kaged.projects validate FILE… | schema`, for `kaged dsl`. Exit 0: fine, 1: problems printed, 2: usage."""
 
 import json
 import sys
@@ -12,7 +11,6 @@ from kaged.projects.yaml_core import ProjectError
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command; see the module's docstring."""
     match arguments:
         case ["schema"]:
             sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")

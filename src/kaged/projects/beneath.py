@@ -1,7 +1,6 @@
-"""Read and create files below a folder without ever leaving it, whatever an agent puts there meanwhile.
-
-A name is resolved by the kernel (`openat2` with RESOLVE_BENEATH), so a link that leads out, or one that is swapped in
-between a check and its use, cannot make the daemon open a file of the host."""
+"""Files below a folder, read and written without ever leaving it, whatever an agent puts there meanwhile: the kernel
+resolves names (`openat2` with RESOLVE_BENEATH), so no link, swapped in at whatever moment, leads to the host's files.
+Everything refused is KagedError bad_request with a sentence."""
 
 import ctypes
 import errno
@@ -43,11 +42,8 @@ def _folder(root: Path) -> Iterator[int]:
 
 
 def read_text(root: Path, name: str, *, max_bytes: int) -> str | None:
-    """The text of the file `name` below `root`; None when there is no such file.
-
-    Links are followed as long as they stay below `root`. Raises KagedError bad_request with a sentence when
-    it is not a regular file, leads out, is longer than `max_bytes`, is not UTF-8 or cannot be read.
-    """
+    """The text of the file `name` below `root`; None when there is no such file. Links are followed as long as they
+    stay below. Refused: what is not a regular file, leads out, is longer than `max_bytes`, not UTF-8 or unreadable."""
     try:
         with _folder(root) as folder:
             # Not blocking: opening a FIFO would otherwise wait for its writer.
@@ -72,8 +68,7 @@ def read_text(root: Path, name: str, *, max_bytes: int) -> str | None:
 
 
 def create_text(root: Path, name: str, text: str) -> bool:
-    """Write a new file `name` below `root`, making its folders; False when it exists already. Follows no link. Raises
-    KagedError bad_request with a sentence."""
+    """Write a new file `name` below `root`, making its folders; False when it exists already. Follows no link."""
     try:
         with _parent(root, name) as folder:
             _write(folder, name.rpartition("/")[2], text)
@@ -83,8 +78,7 @@ def create_text(root: Path, name: str, text: str) -> bool:
 
 
 def replace_text(root: Path, name: str, text: str) -> None:
-    """Put a file in the place of `name` below `root`, in one step. Follows no link. Raises KagedError bad_request with
-    a sentence."""
+    """Put a file in the place of `name` below `root`, in one step. Follows no link."""
     temporary = f".{os.urandom(8).hex()}.tmp"
     with _parent(root, name) as folder:
         _write(folder, temporary, text)

@@ -1,6 +1,5 @@
-"""The `cage:` block of an agent: what a project file may ask for, checked as far as text alone can be. Whether a path
-exists, is a symbolic link or overlaps another is decided when the plan is compiled. Hosts are kept in one form,
-`name:port` with the name in lower-case ASCII, so that equal entries are equal."""
+"""The `cage:` block of an agent, checked as far as text alone can be; the rest is decided when the plan is compiled.
+Hosts are kept in one form, `name:port` with the name in lower-case ASCII, so that equal entries are equal."""
 
 import ipaddress
 import re
@@ -77,7 +76,6 @@ EnvName = Annotated[
     matching("[A-Za-z_][A-Za-z0-9_]*", "{!r} is not the name of an environment variable"),
     matching("(?i)(?!kaged_).*", "{} belongs to kaged itself and does not enter a cage"),
 ]
-"""The name of an environment variable that a project may set."""
 
 
 def _once(values: _Values) -> _Values:
@@ -219,7 +217,6 @@ _NO_SECRET = matching(
     r"(?i)(?!(.*_)?(api_?key|key|token|secret|password|passwd|credentials?|cookie|nonce)(_|$)).*",
     "{} looks like a secret, and secrets do not enter a cage through `env.pass`",
 )
-_Passed = Annotated[EnvName, _NO_SECRET]
 
 
 def _clean(path: str) -> None:
@@ -276,6 +273,12 @@ Below = Annotated[str, AfterValidator(_pattern)]
 """A path below the project, `infra/**` for a folder with all that is in it."""
 
 
+def covers(pattern: str, path: PurePosixPath) -> bool:
+    """Whether such a pattern means a path below the project."""
+    base = pattern.removesuffix("/**")
+    return path == PurePosixPath(base) or (base != pattern and path.is_relative_to(base))
+
+
 class FsRule(Part):
     """One path and how the cage sees it. A path inside another one's rule wins over it."""
 
@@ -293,8 +296,7 @@ class Protect(Part):
 class Limits(Part):
     """How much one cage may use; sizes in bytes, times in seconds, None = no limit.
 
-    `walltime` is for each command, `disk` for /home/agent and /tmp each, `nofile` for each process.
-    """
+    `walltime` is for each command, `disk` for /home/agent and /tmp each, `nofile` for each process."""
 
     memory: Annotated[Bytes, Field(ge=64 * MIB)] | None = 2 * GIB
     cpu: Annotated[float, Field(gt=0, le=1024)] | None = None
@@ -307,7 +309,7 @@ class Limits(Part):
 class EnvSpec(Part):
     """The environment of commands: names taken over from the daemon's, and fixed values."""
 
-    pass_: Annotated[tuple[_Passed, ...], Names, Field(alias="pass")] = ()
+    pass_: Annotated[tuple[Annotated[EnvName, _NO_SECRET], ...], Names, Field(alias="pass")] = ()
     set: dict[EnvName, Annotated[str, _NO_NUL]] = {}
 
 

@@ -26,8 +26,15 @@ _RESERVED = _set("! { } if then elif else fi while until do done")
 _ALONE = _set("! { } [ ] [[ ]]")
 _ASSIGNS = re.compile(r"[A-Za-z_]\w*\+?=", re.ASCII)
 _SIMPLE = re.compile(r"\$(?:[A-Za-z_]\w*|[0-9@*#?$!-]|\{[#!]?\w+\})", re.ASCII)
-_PLAIN = re.compile(r"[^\s\\'\"`$;&|()<>#*?\[\]{}~]+|[^\S \t\n]+")
-_REDIRECT = re.compile(r"&>>?|[<>]+[&|]?")
+_TOKEN = re.compile(
+    r"(?P<text>[^\s\\'\"`$;&|()<>#*?\[\]{}~]+|[^\S \t\n]+)|(?P<space>[ \t]+)|(?P<joined>\\\n)|\\(?P<escaped>.)"
+    r"|'(?P<single>[^']*)'|(?P<glob>[*?\[\]{}~])|(?P<redirect>(?![<>]\()(?:&>>?|[<>]+[&|]?))|(?P<end>[\n;&|])|(?P<expand>[<>$`])"
+    r'|(?P<double>")|(?P<open>\()|(?P<hash>#)',
+    re.DOTALL,
+)
+_IN_DOUBLE = re.compile(r'([^"\\$`]+|\\(?![$`"\\\n]))|\\([$`"\\\n])|[$`]')
+_BACKQUOTED = re.compile(r"`([^`\\]*)`")
+_NO_TOKEN = {"\\": "a backslash at the end", "'": "a quote without its other one"}
 _DEEP = 8
 _MOST_WORDS, _MOST_COMMANDS = 100, 2_000
 """Words of a launcher, and commands of a line, that are still looked at one by one."""
@@ -39,8 +46,7 @@ class Unclear(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: its words, None for each that is not known before it runs and may become any number of words.
-    `exact` when it is nothing but these words."""
+    """Its words, None for those (of any number) not known before it runs; `exact` when it is nothing but these."""
 
     words: tuple[str | None, ...]
     exact: bool = True
@@ -58,116 +64,82 @@ class _Draft:
 
 
 def take_apart(line: str, depth: int = 0) -> list[Command]:
-    """Every command that the line may run, those of substitutions and of launchers' arguments among them. Raises
-    `Unclear`."""
-    return _Lexer(line, depth).commands()
+    """Every command that the line may run, also in substitutions and launchers' arguments. Raises `Unclear`."""
+    lexer = _Lexer(line, depth)
+    lexer.until("")
+    return lexer.found
 
 
 class _Lexer:
     def __init__(self, line: str, depth: int) -> None:
         self._line, self._depth, self._at = line, depth, 0
-        self._found: list[Command] = []
+        self.found: list[Command] = []
         self._now = _Draft()
 
-    def commands(self) -> list[Command]:
-        self._until("")
-        return self._found
-
-    def _until(self, end: str) -> None:
+    def until(self, end: str) -> None:
         """Read to the closing `)` or to the end of the line; commands on the way are found."""
         outer, self._now = self._now, _Draft()
         self._depth += 1
         if self._depth > _DEEP:
             raise Unclear("commands within commands, too deep to follow")
-        while self._at < len(self._line):
-            if (plain := _PLAIN.match(self._line, self._at)) is not None:
-                self._add(plain[0])
-                self._at = plain.end()
-                continue
-            char = self._line[self._at]
-            if char == ")":
-                break
-            self._special(char)
-        if (self._at < len(self._line)) != (end == ")"):
-            raise Unclear("a parenthesis without its other one")
+        while (token := _TOKEN.match(self._line, self._at)) is not None:
+            self._at = token.end()
+            self._take(str(token.lastgroup), token[str(token.lastgroup)])
+        if (stop := self._line[self._at : self._at + 1]) != end:
+            raise Unclear(_NO_TOKEN.get(stop, "a parenthesis without its other one"))
         self._at += len(end)
         self._end_command()
         self._now = outer
         self._depth -= 1
 
-    def _special(self, char: str) -> None:
-        line, at = self._line, self._at
-        if (redirect := _REDIRECT.match(line, at)) is not None and not line.startswith(("<(", ">("), at):
-            self._redirect(redirect[0])
-            return
-        self._at += 1
-        if char in " \t":
+    def _take(self, kind: str, text: str) -> None:
+        now = self._now
+        if kind == "hash" and not now.begun:
+            self._at = end if (end := self._line.find("\n", self._at)) != -1 else len(self._line)
+        elif kind in ("text", "hash", "glob", "escaped", "single"):
+            now.bare, now.glob = now.bare and kind not in ("escaped", "single"), now.glob or kind == "glob"
+            self._add(text)
+        elif kind == "space":
             self._end_word()
-        elif char in "\n;&|":
+        elif kind == "end":
             self._end_command()
-        elif char in "<>$`":
+        elif kind == "redirect":
+            self._redirect(text)
+        elif kind == "expand":
             self._expand()
-        elif char == "#" and not self._now.begun:
-            self._at = end if (end := line.find("\n", at)) != -1 else len(line)
-        elif char == "(":
-            if self._now.begun or self._now.words or line.startswith("(", self._at):
-                raise Unclear("a function, an array or arithmetic")
-            self._until(")")
-        elif char in "\\'\"":
-            self._quoted(char)
-        elif char in "*?[]{}~":
-            self._add(char)
-            self._now.glob = True
-        else:
-            self._add(char)
-
-    def _quoted(self, quote: str) -> None:
-        line, at, self._now.bare = self._line, self._at, False
-        if quote == "\\":
-            if at >= len(line):
-                raise Unclear("a backslash at the end")
-            self._at += 1
-            if line[at] == "\n":
-                self._now.bare = True
-            else:
-                self._add(line[at])
-        elif quote == "'":
-            if (end := line.find("'", at)) == -1:
-                raise Unclear("a quote without its other one")
-            self._add(line[at:end])
-            self._at = end + 1
-        else:
+        elif kind == "double":
             self._double()
+        elif kind == "open":
+            if now.begun or now.words or self._line.startswith("(", self._at):
+                raise Unclear("a function, an array or arithmetic")
+            self.until(")")
 
     def _double(self) -> None:
+        self._now.bare = False
         self._add("")
-        while (char := self._line[self._at : self._at + 1]) != '"':
-            self._at += 1
-            if not char:
-                raise Unclear("a quote without its other one")
-            if char in "$`":
+        while (found := _IN_DOUBLE.match(self._line, self._at)) is not None:
+            self._at = found.end()
+            if found.lastindex is None:
                 self._expand(quoted=True)
-            elif char == "\\" and (escaped := self._line[self._at : self._at + 1]) in ("$", "`", '"', "\\", "\n"):
-                self._add("" if escaped == "\n" else escaped)
-                self._at += 1
             else:
-                self._add(char)
+                self._add(found[1] or found[2].removeprefix("\n"))
+        if not self._line.startswith('"', self._at):
+            raise Unclear(_NO_TOKEN["'"])
         self._at += 1
 
     def _expand(self, *, quoted: bool = False) -> None:
         """A substitution that began one character ago: what it runs is found, what it gives is not known."""
         line, start = self._line, self._at - 1
         if line[start] == "`":
-            end = line.find("`", self._at)
-            if end == -1 or "\\" in line[self._at : end]:
+            if (back := _BACKQUOTED.match(line, start)) is None:
                 raise Unclear("backquotes")
-            self._found += take_apart(line[self._at : end], self._depth + 1)
-            self._at = end + 1
+            self.found += take_apart(back[1], self._depth + 1)
+            self._at = back.end()
         elif line.startswith("(", self._at):
             if line.startswith("((", self._at):
                 raise Unclear("arithmetic")
             self._at += 1
-            self._until(")")
+            self.until(")")
         elif (simple := _SIMPLE.match(line, start)) is not None:
             self._at = simple.end()
         elif line[start : start + 2] in ("$'", '$"', "${", "$[") and not (quoted and line[start + 1] in "'\""):
@@ -184,7 +156,6 @@ class _Lexer:
             self._now.word, self._now.begun = "", False
         self._end_word()
         self._now.target = True
-        self._at += len(sign)
 
     def _add(self, text: str) -> None:
         self._now.begun = True
@@ -220,14 +191,14 @@ class _Lexer:
             end = words.index("do") if words[0] == "for" and "do" in words else len(words)
             sets, exact = sets or words[0] not in _RESERVED, False
             words = words[end if words[0] == "for" else 1 :]
-        if len(self._found) > _MOST_COMMANDS:
+        if len(self.found) > _MOST_COMMANDS:
             raise Unclear(f"more than {_MOST_COMMANDS} commands")
         if words and words[0] in _HIDDEN:
             raise Unclear(f"`{words[0]}`")
         if words:
-            self._found += _launched(words, exact, self._depth)
+            self.found += _launched(words, exact, self._depth)
         elif sets:  # No program, but what it sets or where it writes is not what a laxer rule means
-            self._found.append(Command(("",), exact=False))
+            self.found.append(Command(("",), exact=False))
 
 
 def _launched(words: list[str | None], exact: bool, depth: int) -> Iterator[Command]:

@@ -1,5 +1,4 @@
-"""A project's files in its folder: project file, overlay, prompts and AGENTS.md, read and checked, every problem with
-file, line, column and key, all at once; and the overlay, edited."""
+"""A project's files, read and checked, with the place and key of every problem at once; and the overlay, edited."""
 
 import hashlib
 import io
@@ -24,14 +23,11 @@ from kaged.settings.problems import Key, sentence
 MAX_FILE, MAX_PROMPT, MAX_AGENTS_MD = 1024 * 1024, 256 * 1024, 64 * 1024
 AGENTS_MD = "AGENTS.md"
 _NEW = "# What the operator allowed on this machine, over project.yaml. Not for the repository.\n"
-LOCKED = ("version", "project")
 _UNSUPPORTED = "is not supported by this version of kaged"
 _LATER_VALUES: Mapping[str, tuple[Callable[[object], bool], str]] = {
-    "primary.model": (
-        lambda given: isinstance(given, list), f"a list of fallback models {_UNSUPPORTED}; name one model"
-    ),
+    "primary.model": (lambda it: isinstance(it, list), f"a list of fallback models {_UNSUPPORTED}; name one model"),
     "primary.cage": (
-        lambda given: given == "disabled", f"an agent without a cage {_UNSUPPORTED}; remove the key or write a cage"
+        lambda it: it == "disabled", f"an agent without a cage {_UNSUPPORTED}; remove the key or write a cage"
     ),
 }  # fmt: skip
 """Values that this version refuses by name."""
@@ -54,12 +50,11 @@ def parse(text: str, *, name: str = "project.yaml", overlay: str | None = None) 
 
 
 def parse_full(text: str, *, name: str = "project.yaml", overlay: str | None = None) -> Parsed:
-    """`parse`, with the canonical form."""
     document = _mapping(text, name)
     if overlay is not None:
         over = _mapping(overlay, overlay_name(name))
         what = f"cannot be changed by the overlay; it belongs to {name}"
-        if problems := [(over.keys[(key,)], f"{key}: {what}") for key in LOCKED if key in over.value]:
+        if problems := [(over.keys[(key,)], f"{key}: {what}") for key in ("version", "project") if key in over.value]:
             raise _all(problems, name)
         document = yaml_core.overlay(document, over)
     try:
@@ -149,8 +144,7 @@ class Content:
 
 
 def read_content(folder: Path, *, overlay: str | None = None) -> Content | None:
-    """Read everything that matters in `folder` (blocking); None when there is no project file. `overlay` stands for the
-    text of the overlay that is there. Problems are in the result, not raised."""
+    """Read all of a project (blocking); None without a project file. `overlay` stands for the one that is there."""
     reviewed: list[Reviewed] = []
     try:
         text = read_text(folder, templates.FILE, max_bytes=MAX_FILE)
@@ -196,9 +190,8 @@ def _prompt(folder: Path, reference: str, where: str, reviewed: list[Reviewed]) 
 
 
 def set_network(folder: Path, net: Mapping[str, Any], agent: str = PRIMARY) -> Content:
-    """Set keys of an agent's `cage.net` in the overlay (blocking), whose comments and order stay; lists replace those
-    of the project file. Returns the whole as it was checked before anything was written. KagedError: `conflict` when
-    the files cannot be read as they are, `dsl_invalid` when the result would not be a valid project."""
+    """Set keys of an agent's `cage.net` in the overlay (blocking), whose comments and order stay. Returns the whole as
+    checked before writing. KagedError: `conflict` for unreadable files, `dsl_invalid` for what would be no project."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 

@@ -21,17 +21,14 @@ PRIMARY = "primary"
 
 TO_THE_OPERATOR = ("ask", "checkpoint")
 """The tools that only ask: they are never held up to be approved."""
-PREFIXES = ("project:/", "config:/")
 SLUG = r"^[a-z0-9][a-z0-9-]{0,62}[a-z0-9]$"
-
-_MODEL = matching("[!-~]{1,200}", 'expected an alias such as "default", or "provider:model"')
 
 
 def _prompt_path(text: str) -> str:
     prefix, separator, rest = text.partition(":/")
     if separator and prefix in ("git", "https"):
         raise ValueError(f"{prefix}:/ is not supported by this version of kaged; use project:/ or config:/")
-    if not separator or f"{prefix}:/" not in PREFIXES:
+    if not separator or prefix not in ("project", "config"):
         raise ValueError("expected project:/PATH (below the project) or config:/PATH (below .kaged)")
     if not rest or any(part in ("", ".", "..") for part in rest.split("/")) or "\0" in rest:
         raise ValueError("expected one plain path after the prefix, without `.`, `..` or `//`")
@@ -80,7 +77,9 @@ AgentName = Annotated[str, matching("[a-z0-9][a-z0-9-]{0,31}", "{!r} is no name:
 class AgentSpec(Part):
     """One agent: its model, its instructions, its tools and its cage."""
 
-    model: Annotated[str, _MODEL] = "default"
+    model: Annotated[str, matching("[!-~]{1,200}", 'expected an alias such as "default", or "provider:model"')] = (
+        "default"
+    )
     """An alias of local.toml, `provider:model`, `default` or `offline`."""
     system_prompt: Annotated[str, AfterValidator(_prompt_path)]
     """The file with the instructions: `config:/prompts/default.md` in `.kaged`, or `project:/…` elsewhere."""
@@ -100,7 +99,6 @@ class AgentSpec(Part):
     """The agents that this one may hand work to with `delegate`, by name."""
 
     def enabled_tools(self) -> tuple[str, ...]:
-        """The built-in tools this agent has, in their order."""
         have = BUILT_IN_TOOLS if self.subagents else BUILT_IN_TOOLS[:-1]
         return tuple(name for name in have if self.setting(name).enabled)
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pwd
-from dataclasses import dataclass
 from pathlib import Path
 
 from kaged.core.errors import KagedError
@@ -12,28 +11,19 @@ from kaged.settings.config import Loaded
 KERNEL = (Path("/proc"), Path("/sys"), Path("/dev"), Path("/run"))
 
 
-@dataclass(frozen=True, slots=True)
 class RootRules:
-    """The folders that a project must stay clear of, and in system mode the ones it must lie in. Every path is resolved
-    when the rules are made and when they are applied."""
+    """Folders that a project must stay clear of, and in system mode those it must lie in; every path is resolved."""
 
-    inside_refused: tuple[Path, ...]  # No project is one of these, above one of these or inside one of these
-    above_refused: tuple[Path, ...]  # No project is one of these or above one of these
-    own: Path  # kaged's own projects: folders directly in here are allowed although the home is not
-    roots: tuple[Path, ...] | None  # Where projects must lie; None in user mode, anywhere else
-
-    @classmethod
-    def of(cls, loaded: Loaded) -> "RootRules":
-        """The rules of a configuration."""
+    def __init__(self, loaded: Loaded) -> None:
         paths = loaded.paths
-        above = [Path("/"), paths.config_dir, paths.config_file, paths.audit_log, paths.database, *_homes()]
-        roots = loaded.config.projects.roots if loaded.mode == "system" else None
-        return cls(
-            inside_refused=tuple(p.resolve() for p in (*KERNEL, paths.home, paths.runtime)),
-            above_refused=tuple(p.resolve() for p in above),
-            own=paths.projects_dir.resolve(),
-            roots=None if roots is None else tuple(p.resolve() for p in roots),
-        )
+        above = (Path("/"), paths.config_dir, paths.config_file, paths.audit_log, paths.database, *_homes())
+        self.above_refused = [path.resolve() for path in above]
+        """No project is one of these or above one of these."""
+        self.inside_refused = [path.resolve() for path in (*KERNEL, paths.home, paths.runtime)]
+        """The same, and nor does one lie inside one of these."""
+        self.own = paths.projects_dir.resolve()
+        """kaged's own projects: folders directly in here are allowed although the home is not."""
+        self.roots = [path.resolve() for path in loaded.config.projects.roots] if loaded.mode == "system" else None
 
     def check(self, path: Path) -> Path:
         """The resolved folder, or KagedError (bad_request, not_found, forbidden) that says what to choose."""

@@ -9,12 +9,12 @@ from typing import Any, Literal
 from kaged.audit.log import Audit
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
-from kaged.projects import files, templates
+from kaged.projects import files, store, templates
 from kaged.projects.beneath import create_text
-from kaged.projects.files import Content, Reviewed, read_content
-from kaged.projects.model import PRIMARY, json_schema
+from kaged.projects.files import Content, read_content
+from kaged.projects.model import PRIMARY
 from kaged.projects.roots import RootRules
-from kaged.projects.store import ProjectRow, ProjectStore
+from kaged.projects.store import ProjectRow
 from kaged.projects.yaml_core import ProjectError
 from kaged.settings.config import Loaded
 from kaged.storage.database import Database
@@ -37,24 +37,21 @@ class Projects:
     """Load, look at, trust and forget projects. File work happens in threads."""
 
     def __init__(self, db: Database, loaded: Loaded, audit: Audit | None = None) -> None:
-        self._store = ProjectStore(db)
-        self._loaded = loaded
-        self._rules = RootRules.of(loaded)
+        self._db = db
+        self._rules = RootRules(loaded)
         self._audit = audit
         self._editing = asyncio.Lock()
 
     async def load(self, path: str | Path, *, actor: Actor, trust: bool = False, create: bool = False) -> Project:
-        """Load the folder at `path` (absolute); loading it again is allowed and changes nothing but trust.
-
-        `trust` records the content as reviewed. `create` writes the proposed files when there is no project
-        file. Raises KagedError: project_missing with the proposal, dsl_invalid with every problem, forbidden
-        and friends for folders that may not be projects, conflict for a name that is taken.
-        """
+        """Load the folder at `path` (absolute); again changes nothing but trust. `trust` records it as reviewed, and
+        `create` writes the proposed files when there are none. Raises KagedError: project_missing with the proposal,
+        dsl_invalid with every problem, those of `RootRules`, conflict for a name that is taken."""
         folder = await asyncio.to_thread(self._rules.check, Path(path))
         content = await asyncio.to_thread(self._read_or_create, folder, create)
         if content.spec is None:
             raise ProjectError(content.problems)
-        row = await self._store.add(content.spec.project, folder, created_by=actor.id)
+        slug = content.spec.project
+        row = await self._db.write(lambda c: store.add(c, slug, folder, actor.id))
         await self._record(actor, "project.load", row.slug, {"path": str(folder), "hash": content.hash})
         if trust:
             row = await self._trust(row, content, actor)
@@ -64,11 +61,9 @@ class Projects:
         """One project, read from disk anew. KagedError not_found."""
         return await self._look(await self._row(slug))
 
-    async def list(
-        self, *, only: Collection[str] | None = None, offset: int = 0, limit: int = 1000
-    ) -> Sequence[Project]:
+    async def list(self, only: Collection[str] | None = None, offset: int = 0, limit: int = 1000) -> Sequence[Project]:
         """Projects (`only` those named) in the order of their slugs, read from disk anew."""
-        rows = await self._store.list(only=only, offset=offset, limit=limit)
+        rows = await self._db.read(lambda c: store.listed(c, only, offset, limit))
         return [await self._look(row) for row in rows]
 
     async def trust(self, slug: str, content_hash: str, *, actor: Actor, host: bool = True) -> Project:
@@ -89,51 +84,39 @@ class Projects:
 
     async def allow_host(self, slug: str, host: str, port: int, actor: Actor, agent: str = PRIMARY) -> None:
         """Add a host to what an agent of the project may reach, in its overlay."""
-        async with self._editing:
-            spec = (await self.get(slug)).spec
-            found = spec.agents().get(agent) if spec is not None else None
-            allowed = found.cage.net.allow if found is not None else ()
-            await self._set_network(slug, {"allow": [*dict.fromkeys((*allowed, f"{host}:{port}"))]}, actor, agent)
+        await self.set_network(slug, {}, actor, agent, f"{host}:{port}")
 
-    async def set_network(self, slug: str, net: Mapping[str, Any], actor: Actor) -> Project:
-        """Set keys of the agent's `cage.net` in the project's overlay. What was trusted stays so. KagedError:
-        `conflict` or `dsl_invalid` when the overlay cannot be edited; then nothing is changed."""
+    async def set_network(
+        self, slug: str, net: Mapping[str, Any], actor: Actor, agent: str = PRIMARY, more: str | None = None
+    ) -> Project:
+        """Set keys of an agent's `cage.net` in the project's overlay, or allow one host `more`. What was trusted stays
+        so. KagedError: `conflict` or `dsl_invalid` when the overlay cannot be edited; then nothing is changed."""
         async with self._editing:
-            return await self._set_network(slug, net, actor)
-
-    async def _set_network(self, slug: str, net: Mapping[str, Any], actor: Actor, agent: str = PRIMARY) -> Project:
-        row = await self._row(slug)
-        before = await self._look(row)
-        content = await asyncio.to_thread(files.set_network, row.path, net, agent)
-        await self._record(actor, "project.network", slug, {"hash": content.hash, **net})
-        # An agent may have swapped its prompt meanwhile, which nobody has seen.
-        if before.trust == "trusted" and _beside_overlay(before.reviewed) == _beside_overlay(content.reviewed):
-            row = await self._trust(row, content, actor)
-        return self._project(row, content)
+            row = await self._row(slug)
+            before = await self._look(row)
+            if more is not None:
+                found = before.spec.agents().get(agent) if before.spec is not None else None
+                net = {"allow": [*dict.fromkeys((*(found.cage.net.allow if found is not None else ()), more))]}
+            content = await asyncio.to_thread(files.set_network, row.path, net, agent)
+            await self._record(actor, "project.network", slug, {"hash": content.hash, **net})
+            # An agent may have swapped its prompt meanwhile, which nobody has seen.
+            differing = {*before.reviewed} ^ {*content.reviewed}
+            if before.trust == "trusted" and all(file.path == templates.OVERLAY for file in differing):
+                row = await self._trust(row, content, actor)
+            return self._project(row, content)
 
     async def forget(self, slug: str, *, actor: Actor, gone: Callable[[], None] = lambda: None) -> None:
         """Forget a project; `gone` is called in the turn of the loop in which it is. Its files and sessions stay."""
-        await self._store.remove(slug, gone=gone)
+        await self._db.write(lambda c: store.remove(c, slug), on_commit=lambda _: gone())
         await self._record(actor, "project.forget", slug, {})
-
-    async def reviewed_files(self, slug: str) -> Sequence[Reviewed]:
-        """The files that trust covers, as they are on disk now."""
-        return (await self.get(slug)).reviewed
 
     async def create_sample(self, *, actor: Actor) -> Project:
         """Write the sample project, load it and trust it: kaged wrote every byte of it."""
-        path = await asyncio.to_thread(templates.create_sample, self._loaded.paths.projects_dir)
+        path = await asyncio.to_thread(templates.create_sample, self._rules.own)
         return await self.load(path, actor=actor, trust=True)
 
-    def json_schema(self) -> dict[str, Any]:
-        """JSON Schema of the project file, for editors."""
-        return json_schema()
-
     async def _row(self, slug: str) -> ProjectRow:
-        row = await self._store.get(slug)
-        if row is None:
-            raise KagedError("not_found", f"there is no project {slug}")
-        return row
+        return await self._db.read(lambda c: store.one(c, slug))
 
     async def _look(self, row: ProjectRow) -> Project:
         return self._project(row, await asyncio.to_thread(self._content, row))
@@ -170,7 +153,7 @@ class Projects:
         return read_content(folder) or Content(None, [f"{folder / templates.FILE}: is gone again"])
 
     async def _trust(self, row: ProjectRow, content: Content, actor: Actor) -> ProjectRow:
-        updated = await self._store.set_trust(row.slug, content.hash, by=actor.id)
+        updated = await self._db.write(lambda c: store.set_trust(c, row.slug, content.hash, actor.id))
         await self._record(actor, "project.trust", row.slug, {"hash": content.hash})
         return updated
 
@@ -184,7 +167,3 @@ class Projects:
         said = {each.name: getattr(content, each.name) for each in fields(content)}
         is_sample = row.path == self._rules.own / templates.SAMPLE
         return Project(**said, slug=row.slug, path=row.path, created_at=row.created_at, trust=trust, sample=is_sample)
-
-
-def _beside_overlay(reviewed: Sequence[Reviewed]) -> Sequence[Reviewed]:
-    return [file for file in reviewed if file.path != templates.OVERLAY]

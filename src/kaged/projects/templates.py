@@ -1,5 +1,4 @@
-"""The files kaged writes into projects: what it proposes for a folder that has no project file yet, and the sample, a
-recipe that miscounts with a test that notices, for the first minute with kaged."""
+"""The files kaged writes into projects: those proposed for a folder without a project file, and those of the sample."""
 
 import os
 import re
@@ -25,12 +24,10 @@ _GIT_SETTINGS = (
 
 
 def data(name: str) -> str:
-    """The text of a file in `data`, which kaged writes into projects."""
     return (Path(__file__).parent / "data" / name).read_text(encoding="utf-8")
 
 
 def slug_for(name: str) -> str:
-    """A valid slug made from a folder's name."""
     words = re.findall(r"[a-z0-9]+", name.lower())
     slug = "-".join(words)[:64].strip("-")
     return slug if len(slug) >= 2 else f"project-{slug}".rstrip("-")
@@ -51,8 +48,7 @@ def sample_files() -> dict[str, str]:
 
 
 def create_sample(projects_dir: Path) -> Path:
-    """Write the sample below `projects_dir` (blocking) and return its folder; one that is there is kept. It appears
-    whole or not at all. A git repository with one commit is made when git is installed."""
+    """Write the sample below `projects_dir` (blocking), whole or not at all, unless it is there; returns its folder."""
     target = projects_dir / SAMPLE
     if target.exists():
         return target
@@ -79,9 +75,8 @@ def _commit(folder: Path) -> None:
     settings = [word for setting in _GIT_SETTINGS for word in ("-c", setting)]
     environ = {"PATH": os.defpath, "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"}
     for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "Pancakes"]):
-        done = subprocess.run(
-            [git, *settings, *command], cwd=folder, env=environ, capture_output=True, check=False, timeout=30
-        )
+        words = [git, *settings, *command]
+        done = subprocess.run(words, cwd=folder, env=environ, capture_output=True, check=False, timeout=30)
         if done.returncode != 0:
             shutil.rmtree(folder / ".git", ignore_errors=True)
             return

@@ -31,11 +31,7 @@ class _Asking(Tool[A]):
     def repeatable(self, args: Mapping[str, Any]) -> bool:
         return True
 
-    async def rejoin(self, ctx: ToolContext, args: Mapping[str, Any]) -> ToolResult | None:
-        return await self.run(ctx, args)
-
     async def ask(self, ctx: ToolContext, question: str, options: Sequence[str], kind: str = "ask") -> ToolResult:
-        """The answer, as a result."""
         try:
             answer = await ctx.attention.ask(ctx.call_id, question, options, kind=kind)
         except Withdrawn as withdrawn:

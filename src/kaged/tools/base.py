@@ -3,7 +3,7 @@
 import posixpath
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -53,12 +53,9 @@ class NotStored(Exception):
 
 
 class AttentionPort(Protocol):
-    """The way to the operator."""
-
     async def ask(self, call_id: str, question: str, options: Sequence[str], *, kind: str = "ask") -> str:
         """The operator's answer; waits for it without limit, also across restarts. Asking again for the same call finds
-        the same question. Raises `Withdrawn`. Cancelling leaves the question open. Raises `NotStored` when it cannot be
-        stored."""
+        the same question. Raises `Withdrawn` and `NotStored`. Cancelling leaves the question open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +75,12 @@ class Findings:
 Emit = Callable[[str, int, int], Awaitable[None]]
 """Journal live output: the text of the bytes from the first offset up to the second."""
 Delegator = Callable[[str, str], Awaitable[Findings]]
-"""Let the sub-agent of that name do a task, and wait for its end; for one call it is the same run each time. Cancelling
-leaves it as it is. Raises `KagedError` when there is no such agent or it cannot be started."""
+"""Let that sub-agent do a task, and wait; for one call it is the same run. `KagedError` when it cannot be started."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """What one call may use. `resume_at` is how many bytes of its output were journalled before; in `rest` it may be
-    left, to be rejoined."""
+    """What one call may use. `resume_at`: bytes of output journalled before; in `rest` it may be left and rejoined."""
 
     cage: CageSession
     call_id: str
@@ -100,17 +95,12 @@ class ToolContext:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """How a call ended: `output` is for the model, `detail` for people and for rebuilding ledgers. `release` names
-    processes whose rings are no longer needed once this result is stored."""
+    """How a call ended: `output` for models, `detail` for people and ledgers; `release` is forgotten once stored."""
 
     ok: bool
     output: str
     detail: Mapping[str, Any] = field(default_factory=dict)
     release: tuple[str, ...] = ()
-
-    def with_detail(self, **more: Any) -> "ToolResult":
-        """The same result with more detail."""
-        return replace(self, detail={**self.detail, **more})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +113,6 @@ class Bound:
 
 
 def failure(sentence: str, **detail: Any) -> ToolResult:
-    """A result that says why nothing was done."""
     return ToolResult(False, sentence, detail)
 
 
@@ -154,7 +143,6 @@ class Tool(ABC, Generic[A]):
 
     @property
     def spec(self) -> ToolSpec:
-        """The tool as a model is told of it."""
         description = " ".join((self.__doc__ or "").split())
         return ToolSpec(self.name, description, _plain_schema(self.arguments.model_json_schema()))
 
@@ -181,12 +169,12 @@ class Tool(ABC, Generic[A]):
             return failure(error.message, reason=error.code)
 
     def repeatable(self, args: Mapping[str, Any]) -> bool:
-        """Whether `rejoin` settles a call of these arguments, whatever is left of it, and does nothing twice."""
+        """Whether a begun call of these arguments may be made again: it does nothing twice."""
         return self.read_only
 
     async def rejoin(self, ctx: ToolContext, args: Mapping[str, Any]) -> ToolResult | None:
         """Go on with a call that an earlier process of kaged started; None when nothing is known of it."""
-        return await self.run(ctx, args) if self.read_only else None
+        return await self.run(ctx, args) if self.repeatable(args) else None
 
     @abstractmethod
     async def call(self, ctx: ToolContext, args: A) -> ToolResult:

@@ -38,10 +38,9 @@ class LiveOutput:
         self._decoder = Decoder(position)
         self.position = position
         """Bytes taken from the ring so far."""
-        self._counted_at: float | None = None
+        self._counted_at = asyncio.get_running_loop().time()
 
     async def take(self, ring: Ring) -> None:
-        """Journal what the ring has beyond `position`."""
         while self.position < LIVE_BYTES:
             offset, data = ring.read(self.position, min(PIECE, LIVE_BYTES - self.position))
             if not data:
@@ -69,16 +68,13 @@ class LiveOutput:
 
     async def _count(self, total: int) -> None:
         now = asyncio.get_running_loop().time()
-        if self._counted_at is None:
-            self._counted_at = now
-        elif now - self._counted_at >= COUNT_EVERY_S:
+        if now - self._counted_at >= COUNT_EVERY_S:
             self._counted_at = now
             await self._emit("", total, total)
 
 
 async def follow(process: Process, live: LiveOutput) -> Exit:
-    """Journal the output until the command has ended, and say how. What a process left in the background puts out later
-    is not waited for. Cancelling detaches: the command goes on in the keeper."""
+    """Journal the output until the command ends, not what it left behind says later; cancelling detaches."""
     ring = process.stream
     async with owned(process.wait()) as ended:
         while not ended.done():
@@ -100,8 +96,6 @@ async def follow(process: Process, live: LiveOutput) -> Exit:
 
 
 class View(NamedTuple):
-    """What the model sees of an output."""
-
     text: str
     end: int
     """Offset of the first byte that is not seen yet."""
@@ -142,15 +136,9 @@ async def keep_whole(cage: CageSession, call_id: str, ring: Ring) -> str:
 
 
 def exit_sentence(how: Exit, timeout_s: float) -> str:
-    """How a command ended, plainly."""
     if how.reason in _ENDS:
         return _ENDS[how.reason].format(timeout_s=timeout_s)
     if how.signal is not None:
         names = {number.value: number.name for number in signal.Signals}
         return f"Ended by signal {how.signal} ({names.get(how.signal, 'unknown')})."
     return f"Exit status {how.code}."
-
-
-def exit_detail(how: Exit) -> dict[str, Any]:
-    """How a command ended, for the journal."""
-    return {"exit_code": how.code, "signal": how.signal, "reason": how.reason}

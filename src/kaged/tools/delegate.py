@@ -23,21 +23,16 @@ class Delegate(Tool[DelegateArguments]):
 
     async def call(self, ctx: ToolContext, args: DelegateArguments) -> ToolResult:
         found = await ctx.delegate(args.agent, args.task)
-        detail: dict[str, Any] = {"agent": found.agent, "run_id": found.run_id, "outcome": found.outcome}
-        detail |= {"tokens": found.tokens, "steps": found.steps}
+        detail = {name: getattr(found, name) for name in ("agent", "run_id", "outcome", "tokens", "steps")}
         return ToolResult(found.outcome == "success", labelled(found), detail)
 
     def repeatable(self, args: Mapping[str, Any]) -> bool:
-        return True
-
-    async def rejoin(self, ctx: ToolContext, args: Mapping[str, Any]) -> ToolResult | None:
         """The sub-agent's run is stored with its call: it is found again, and goes on from its own last step."""
-        return await self.run(ctx, args)
+        return True
 
 
 def labelled(found: Findings) -> str:
-    """What a sub-agent said as the agent above it reads it. Every line of it is marked, so that none can pass for a
-    line of ours or end the quotation early, whatever it holds."""
+    """What a sub-agent said as the agent above reads it; every line is marked, so that none passes for one of ours."""
     text = found.text.strip()
     cut = f"\n[{len(text) - MOST_CHARS:,} more characters were left out.]" if len(text) > MOST_CHARS else ""
     quoted = "".join(f"> {line}\n" for line in text[:MOST_CHARS].splitlines()) or "> (nothing)\n"

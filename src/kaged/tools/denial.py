@@ -1,10 +1,10 @@
-"""Sentences for what the cage refused: programs only print an errno, people want to know whose rule it is. Pure, and
-only an explanation: what is allowed was decided by the mounts and filters themselves."""
+"""Sentences for what the cage refused, since programs only print an errno; mounts and filters have decided. Pure."""
 
 import re
 from pathlib import PurePosixPath
 
 from kaged.cage.plan import CagePlan
+from kaged.projects.cage_spec import covers
 
 MOST = 5
 _QUOTE = "`'\"\u2018\u2019\u201c\u201d"
@@ -47,14 +47,9 @@ def read_only(path: str, plan: CagePlan) -> str:
     if not absolute.is_relative_to(plan.root):
         return f"`{absolute}` lies outside the project: this cage may read it, not change it."
     shown = absolute.relative_to(plan.root)
-    if any(_covers(pattern, shown) for pattern in plan.protect):
+    if any(covers(pattern, shown) for pattern in plan.protect):
         return f"`{shown}` is protected: the cage mounts it read-only, so that only the operator changes it."
     return f"`{shown}` is read-only in this cage, as the project file says."
-
-
-def _covers(pattern: str, path: PurePosixPath) -> bool:
-    base = pattern.removesuffix("/**")
-    return path == PurePosixPath(base) or (base != pattern and path.is_relative_to(base))
 
 
 def _paths(words: str, text: str) -> list[str]:

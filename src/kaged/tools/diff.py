@@ -25,7 +25,6 @@ def unified(old: str | None, new: str, path: str) -> str:
 
 
 def counts(diff: str) -> tuple[int, int]:
-    """Added and removed lines of a unified diff."""
     lines = diff.splitlines()[2:]
     return sum(line[:1] == "+" for line in lines), sum(line[:1] == "-" for line in lines)
 
@@ -68,15 +67,10 @@ def _hunk(group: list[Opcode], a: list[str], b: list[str]) -> list[str]:
     a1, a2, b1, b2 = group[0][1], group[-1][2], group[0][3], group[-1][4]
     out = [f"@@ -{_span(a1, a2 - a1)} +{_span(b1, b2 - b1)} @@"]
     for tag, i1, i2, j1, j2 in group:
-        if tag == "equal":
-            out += [f" {line}" for line in a[i1:i2]]
-            continue
-        out += [f"-{line}" for line in a[i1:i2]]
-        out += [f"+{line}" for line in b[j1:j2]]
+        out += [f"{' ' if tag == 'equal' else '-'}{line}" for line in a[i1:i2]]
+        out += [f"+{line}" for line in b[j1:j2] if tag != "equal"]
     return out
 
 
 def _span(start: int, length: int) -> str:
-    if length == 1:
-        return str(start + 1)
-    return f"{start + (length > 0)},{length}"
+    return f"{start + (length > 0)}" + (f",{length}" if length != 1 else "")

@@ -1,6 +1,8 @@
 """Exact replacement in a text, and a helpful sentence when it does not match. Pure."""
 
+import re
 from difflib import SequenceMatcher
+from itertools import islice
 
 _SEARCHED = 20_000
 """Lines looked through for a similar one."""
@@ -11,8 +13,7 @@ class EditProblem(Exception):
 
 
 def replace_text(text: str, old: str, new: str, *, everywhere: bool) -> tuple[str, int]:
-    """The text with `old` replaced, and how often. Raises `EditProblem`. In a file with CRLF line ends, strings written
-    with plain line ends are taken to mean CRLF."""
+    """The text with `old` replaced, and how often. Raises `EditProblem`. In CRLF files plain line ends mean CRLF."""
     if old == new:
         raise EditProblem("`old_string` and `new_string` are the same; nothing was changed.")
     count = text.count(old)
@@ -28,12 +29,9 @@ def replace_text(text: str, old: str, new: str, *, everywhere: bool) -> tuple[st
 
 
 def _lines(text: str, old: str, most: int = 5) -> str:
-    numbers: list[str] = []
-    at = text.find(old)
-    while at != -1 and len(numbers) < most:
-        numbers.append(str(text.count("\n", 0, at) + 1))
-        at = text.find(old, at + len(old))
-    return ", ".join(numbers) + (", …" if at != -1 else "")
+    found = list(islice(re.finditer(re.escape(old), text), most + 1))
+    numbers = [str(text.count("\n", 0, match.start()) + 1) for match in found[:most]]
+    return ", ".join(numbers) + (", …" if len(found) > most else "")
 
 
 def _why_not(text: str, old: str) -> str:

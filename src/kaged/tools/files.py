@@ -3,14 +3,14 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from typing import TypeVar
 
 from pydantic import Field
 
 from kaged.cage.client import FileRead
 from kaged.core.errors import KagedError
 from kaged.tools import denial, diff
-from kaged.tools.base import A, Arguments, Bound, Tool, ToolContext, ToolResult, failure, text_of
+from kaged.tools.base import Arguments, Bound, Tool, ToolContext, ToolResult, failure, text_of
 from kaged.tools.edit import EditProblem, replace_text
 from kaged.tools.text import looks_binary, size_words
 
@@ -19,27 +19,28 @@ MAX_BYTES = 8 * 1024 * 1024
 DEFAULT_LINES = 2_000
 LINE_CHARS = 2_000
 MAX_ENTRIES = 1_000
+P = TypeVar("P", bound="PathArguments")
 _KINDS = {
     b"\x89PNG\r\n\x1a\n": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"GIF8": "a GIF image",
     b"RIFF": "a RIFF file (such as WebP or WAV)", b"%PDF-": "a PDF document", b"PK\x03\x04": "a ZIP archive",
     b"\x1f\x8b": "gzip data", b"\x7fELF": "an ELF program or library", b"SQLite format 3\0": "an SQLite database",
 }  # fmt: skip
-PathArgument = Annotated[str, text_of(4096, "Path; relative to the project.")]
 
 
-class ReadArguments(Arguments):
-    path: PathArgument
+class PathArguments(Arguments):
+    path: str = text_of(4096, "Path; relative to the project.")
+
+
+class ReadArguments(PathArguments):
     offset: int = Field(1, ge=1, description="First line to show, counted from 1.")
     limit: int = Field(DEFAULT_LINES, ge=1, le=100_000, description="Number of lines to show.")
 
 
-class WriteArguments(Arguments):
-    path: PathArgument
+class WriteArguments(PathArguments):
     content: str = Field(description="The complete new content.")
 
 
-class EditArguments(Arguments):
-    path: PathArgument
+class EditArguments(PathArguments):
     old_string: str = Field(min_length=1, description="Exact text to replace, without line numbers.")
     new_string: str = Field(description="What takes its place.")
     replace_all: bool = Field(False, description="Replace every occurrence.")
@@ -60,7 +61,7 @@ class ReadFile(Tool[ReadArguments]):
             return await _listing(ctx, path)
         if found.kind != "file":
             return _not_a_file(ctx, path, found)
-        if looks_binary(found.data[:8192]) or b"\0" in found.data:
+        if looks_binary(found.data):
             return _binary(ctx, path, found)
         ctx.ledger.seen[path] = found.sha256
         text = found.data.decode("utf-8", "replace").removeprefix("\ufeff")
@@ -81,19 +82,29 @@ class _Change:
         return self.old.data.decode("utf-8", "replace") if self.old.kind == "file" else None
 
 
-class _Changing(Tool[A]):
+class _Changing(Tool[P]):
     """A tool that changes one file, from the version that the agent has seen."""
 
+    kinds: tuple[str, ...] = ("file",)
+
     @abstractmethod
-    async def change(self, ctx: ToolContext, args: A) -> _Change | ToolResult:
+    def change(self, ctx: ToolContext, args: P, path: str, old: FileRead) -> _Change | ToolResult:
         """The change, or why there is none."""
 
-    async def call(self, ctx: ToolContext, args: A) -> ToolResult:
-        change = await self.change(ctx, args)
+    async def _changed(self, ctx: ToolContext, args: P) -> _Change | ToolResult:
+        path = ctx.cage.resolve(args.path)
+        old = await ctx.cage.client.read_file(ctx.cage.cage_id, path, max_bytes=MAX_BYTES)
+        if old.kind not in self.kinds:
+            return _not_a_file(ctx, path, old)
+        unseen = _unseen(ctx, path, old) if old.kind == "file" else None
+        return unseen or self.change(ctx, args, path, old)
+
+    async def call(self, ctx: ToolContext, args: P) -> ToolResult:
+        change = await self._changed(ctx, args)
         return change if isinstance(change, ToolResult) else await _store(ctx, change)
 
-    async def bound(self, ctx: ToolContext, args: A) -> Bound | ToolResult:
-        change = await self.change(ctx, args)
+    async def bound(self, ctx: ToolContext, args: P) -> Bound | ToolResult:
+        change = await self._changed(ctx, args)
         if isinstance(change, ToolResult):
             return change
         shown = ctx.cage.show(change.path)
@@ -107,14 +118,9 @@ class WriteFile(_Changing[WriteArguments]):
 
     name = "file.write"
     arguments = WriteArguments
+    kinds = ("file", "missing")
 
-    async def change(self, ctx: ToolContext, args: WriteArguments) -> _Change | ToolResult:
-        path = ctx.cage.resolve(args.path)
-        old = await ctx.cage.client.read_file(ctx.cage.cage_id, path, max_bytes=MAX_BYTES)
-        if old.kind in ("dir", "other"):
-            return _not_a_file(ctx, path, old)
-        if old.kind == "file" and (problem := _unseen(ctx, path, old)):
-            return problem
+    def change(self, ctx: ToolContext, args: WriteArguments, path: str, old: FileRead) -> _Change | ToolResult:
         return _Change(path, old, args.content)
 
 
@@ -125,13 +131,7 @@ class EditFile(_Changing[EditArguments]):
     name = "file.edit"
     arguments = EditArguments
 
-    async def change(self, ctx: ToolContext, args: EditArguments) -> _Change | ToolResult:
-        path = ctx.cage.resolve(args.path)
-        old = await ctx.cage.client.read_file(ctx.cage.cage_id, path, max_bytes=MAX_BYTES)
-        if old.kind != "file":
-            return _not_a_file(ctx, path, old)
-        if problem := _unseen(ctx, path, old):
-            return problem
+    def change(self, ctx: ToolContext, args: EditArguments, path: str, old: FileRead) -> _Change | ToolResult:
         try:
             before = old.data.decode("utf-8")
         except UnicodeDecodeError:
@@ -201,8 +201,7 @@ async def _listing(ctx: ToolContext, path: str) -> ToolResult:
     if len(entries) > MAX_ENTRIES:
         lines.append(f"[only the first {MAX_ENTRIES:,} entries are shown]")
     head = f"{ctx.cage.show(path)}/ holds {len(entries[:MAX_ENTRIES])} entries:"
-    detail = {"path": path, "directory": True, "entries": len(lines)}
-    return ToolResult(True, "\n".join([head, *lines]), detail)
+    return ToolResult(True, "\n".join([head, *lines]), {"path": path, "directory": True, "entries": len(lines)})
 
 
 def _binary(ctx: ToolContext, path: str, found: FileRead) -> ToolResult:

@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-READING = frozenset({"file.read", "file.write", "file.edit"})
-
 
 class Ledger:
     """Which version of which file the agent has seen, and how far each background command's output was read."""
@@ -17,9 +15,9 @@ class Ledger:
         """Where the next read of a background command's output starts, in bytes, by job."""
 
     def apply(self, tool: str, ok: bool, detail: Mapping[str, Any]) -> None:
-        """Take over what a stored `tool.result` says."""
         path, sha256 = detail.get("path"), detail.get("sha256")
-        if ok and tool in READING and isinstance(path, str) and isinstance(sha256, str):
+        reading = tool in ("file.read", "file.write", "file.edit")
+        if ok and reading and isinstance(path, str) and isinstance(sha256, str):
             self.seen[path] = sha256
         job, offset = detail.get("job"), detail.get("next_offset")
         if isinstance(job, str) and isinstance(offset, int):

@@ -1,7 +1,7 @@
 """`search.grep` and `search.find`: ripgrep inside the cage."""
 
 import base64
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import msgspec
 from pydantic import Field
@@ -14,10 +14,8 @@ from kaged.tools.text import head_and_tail
 TIMEOUT_S = 60.0
 LINE_CHARS = 400
 ENOUGH_BYTES = 4 * 1024 * 1024
-_MISSING = (
-    "ripgrep (`rg`) is not installed on this machine, so searching is not possible this way: use `grep -rn` "
-    "or `find` through `shell`, or ask the operator to install the package `ripgrep`."
-)
+_MISSING = "ripgrep (`rg`) is not installed on this machine, so searching is not possible this way: use `grep -rn` or "
+_MISSING += "`find` through `shell`, or ask the operator to install the package `ripgrep`."
 Where = Annotated[str, text_of(4096, "File or folder to search.")]
 
 
@@ -52,11 +50,12 @@ class Grep(Tool[GrepArguments]):
         found = await _run(ctx, argv)
         if isinstance(found, ToolResult):
             return found
-        lines, matches = _matches(ctx, found.data, args.limit, args.context)
-        if found.how.code not in (0, 1) and not matches:
-            return failure(_complaint(found.data), reason="search_failed")
+        data, how, cut = found
+        lines, matches = _matches(ctx, data, args.limit, args.context)
+        if how.code not in (0, 1) and not matches:
+            return failure(_complaint(data), reason="search_failed")
         more = f"[only the first {args.limit} matching lines are shown]" if matches > args.limit else ""
-        more = "[there is more than is shown; narrow the search]" if found.cut else more
+        more = "[there is more than is shown; narrow the search]" if cut else more
         text = head_and_tail("\n".join(lines) or "No matches.", ctx.limit, "[… matches left out here …]")
         detail = {"matches": min(matches, args.limit), "more": bool(more)}
         return ToolResult(True, f"{text}\n{more}".rstrip(), detail)
@@ -74,23 +73,18 @@ class Find(Tool[FindArguments]):
         found = await _run(ctx, [*argv, "--", ctx.cage.resolve(args.path)])
         if isinstance(found, ToolResult):
             return found
-        head, separator, rest = found.data.rpartition(b"\0")
+        data, how, cut = found
+        head, separator, rest = data.rpartition(b"\0")
         paths = [ctx.cage.show(name.decode("utf-8", "replace")) for name in head.split(b"\0") if name]
-        if found.how.code not in (0, 1) and not paths:
-            return failure(_complaint(rest if separator else found.data), reason="search_failed")
+        if how.code not in (0, 1) and not paths:
+            return failure(_complaint(rest if separator else data), reason="search_failed")
         shown = paths[: args.limit]
         more = f"\n[{len(paths) - len(shown)} more]" if len(paths) > len(shown) else ""
         text = head_and_tail("\n".join(shown) or "No files match.", ctx.limit, "[… paths left out here …]")
-        return ToolResult(True, text + more, {"matches": len(shown), "more": bool(more) or found.cut})
+        return ToolResult(True, text + more, {"matches": len(shown), "more": bool(more) or cut})
 
 
-class _Found(NamedTuple):
-    data: bytes
-    how: Exit
-    cut: bool
-
-
-async def _run(ctx: ToolContext, argv: list[str]) -> _Found | ToolResult:
+async def _run(ctx: ToolContext, argv: list[str]) -> tuple[bytes, Exit, bool] | ToolResult:
     """Run ripgrep and collect what it prints, up to `ENOUGH_BYTES`; then it is stopped."""
     cage = ctx.cage
     try:
@@ -112,7 +106,7 @@ async def _run(ctx: ToolContext, argv: list[str]) -> _Found | ToolResult:
         return failure(f"The search took more than {TIMEOUT_S:g} s; narrow it with `path` or `glob`.")
     if how.reason != "exited" and not cut:
         return failure("The search was stopped.", reason=how.reason)
-    return _Found(data, how, cut)
+    return data, how, cut
 
 
 def _complaint(data: bytes) -> str:

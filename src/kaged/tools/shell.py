@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
@@ -15,6 +16,10 @@ from kaged.tools import command, denial
 from kaged.tools.base import Arguments, Bound, Tool, ToolContext, ToolResult, failure
 
 DEFAULT_TIMEOUT_S = 120.0
+_TIMEOUT = (
+    "Seconds until the command and all it started are killed (120 unless given). With `job`: seconds to wait for "
+)
+_TIMEOUT += "new output or the end (0 unless given)."
 MOST_FILES = 64
 """Files named on a command line that an approval is bound to."""
 FIRST_LOOK_S = 0.3
@@ -25,12 +30,7 @@ class ShellArguments(Arguments):
     """Either `command`, or `job` with what to do with it."""
 
     command: str | None = Field(None, min_length=1, max_length=100_000, description="The command line.")
-    timeout_s: float | None = Field(
-        None,
-        gt=0,
-        description="Seconds until the command and all it started are killed (120 unless given). With "
-        "`job`: seconds to wait for new output or the end (0 unless given).",
-    )
+    timeout_s: float | None = Field(None, gt=0, description=_TIMEOUT)
     background: bool = Field(False, description="Return at once with a job id; for servers and long work.")
     job: str | None = Field(None, description="Id of a background command: gives its output since the last look.")
     input: str | None = Field(None, max_length=100_000, description="With `job`: text for its standard input.")
@@ -60,10 +60,7 @@ class Shell(Tool[ShellArguments]):
     async def call(self, ctx: ToolContext, args: ShellArguments) -> ToolResult:
         if args.job is not None:
             return await _look(ctx, args, args.job)
-        process = await _start(ctx, args)
-        if args.background:
-            return await _background(ctx, process)
-        return await _wait(ctx, process, _timeout(ctx, args))
+        return await _see(ctx, args, await _start(ctx, args, args.command or ""))
 
     async def bound(self, ctx: ToolContext, args: ShellArguments) -> Bound | ToolResult:
         """The files of the project that the command line names: a script, a patch, what it reads."""
@@ -90,16 +87,18 @@ class Shell(Tool[ShellArguments]):
         except ValidationError:
             return await self.run(ctx, args)
         if parsed.job is not None:
-            return await self.run(ctx, args) if parsed.input is None else None
+            return await super().rejoin(ctx, args)
         try:
             process = await ctx.cage.client.attach(ctx.call_id)
         except KagedError as error:
             if error.code == "not_found":
                 return None
             raise
-        if parsed.background:
-            return await _background(ctx, process)
-        return await _wait(ctx, process, _timeout(ctx, parsed))
+        return await _see(ctx, parsed, process)
+
+
+async def _see(ctx: ToolContext, args: ShellArguments, process: Process) -> ToolResult:
+    return await (_background(ctx, process) if args.background else _wait(ctx, process, _timeout(ctx, args)))
 
 
 def _timeout(ctx: ToolContext, args: ShellArguments) -> float:
@@ -107,17 +106,15 @@ def _timeout(ctx: ToolContext, args: ShellArguments) -> float:
     return min(args.timeout_s or (most if args.background else DEFAULT_TIMEOUT_S), most)
 
 
-async def _start(ctx: ToolContext, args: ShellArguments) -> Process:
-    assert args.command is not None
-    cage, walltime_s = ctx.cage, _timeout(ctx, args)
-    run = partial(cage.client.run, cage.cage_id, ctx.call_id)
-    start = partial(run, cwd=cage.root, stdin=args.background, walltime_s=walltime_s)
+async def _start(ctx: ToolContext, args: ShellArguments, line: str) -> Process:
+    run = partial(ctx.cage.client.run, ctx.cage.cage_id, ctx.call_id, cwd=ctx.cage.root, stdin=args.background)
+    start = partial(run, walltime_s=_timeout(ctx, args))
     try:
-        return await start(["bash", "-c", args.command])
+        return await start(["bash", "-c", line])
     except KagedError as error:
         if error.code != "not_found" or "program" not in error.message:
             raise
-    return await start(["sh", "-c", args.command])
+    return await start(["sh", "-c", line])
 
 
 async def _wait(ctx: ToolContext, process: Process, timeout_s: float) -> ToolResult:
@@ -125,20 +122,19 @@ async def _wait(ctx: ToolContext, process: Process, timeout_s: float) -> ToolRes
         how = await command.follow(process, command.LiveOutput(ctx.emit, ctx.resume_at))
     seen = command.view(process.stream, 0, ctx.limit, ended=True)
     lines = [seen.text.rstrip("\n")] if seen.text.strip() else ["(no output)"]
-    detail = command.exit_detail(how) | {"bytes": process.stream.head}
+    detail: dict[str, Any] = {"bytes": process.stream.head}
     if seen.left_out:
         detail |= {"truncated_bytes": seen.left_out}
         sentence = await command.keep_whole(ctx.cage, ctx.call_id, process.stream)
         lines.append(sentence)
         detail |= {"output_note": sentence, "output_file": f"{command.OUTPUT_DIR}/{ctx.call_id}.log"}
-    return _ended(ctx, process, lines, detail, how, timeout_s)
-
-
-def _ended(
-    ctx: ToolContext, process: Process, lines: list[str], detail: dict[str, Any], how: Exit, timeout_s: float
-) -> ToolResult:
-    ok = how.code == 0 and how.reason == "exited"
     lines.append(f"[{command.exit_sentence(how, timeout_s)}]")
+    return _ended(ctx, process, how, lines, detail)
+
+
+def _ended(ctx: ToolContext, process: Process, how: Exit, lines: list[str], detail: dict[str, Any]) -> ToolResult:
+    ok = how.code == 0 and how.reason == "exited"
+    detail |= {"exit_code": how.code, "signal": how.signal, "reason": how.reason}
     if reasons := [] if ok else denial.explain("\n".join(lines), ctx.cage.plan):
         lines += [f"cage: {reason}" for reason in reasons]
         detail |= {"denied": reasons}
@@ -166,7 +162,8 @@ async def _look(ctx: ToolContext, args: ShellArguments, job: str) -> ToolResult:
     process = await client.attach(job)
     if args.input is not None:
         if not process.running:
-            return (await _news(ctx, process)).with_detail(reason="ended")
+            news = await _news(ctx, process)
+            return replace(news, detail={**news.detail, "reason": "ended"})
         await process.write(args.input.encode())
     if args.kill and process.running:
         await process.signal(9, tree=True)
@@ -190,5 +187,5 @@ async def _news(ctx: ToolContext, process: Process) -> ToolResult:
         detail |= {"truncated_bytes": seen.left_out}
     text = seen.text.rstrip("\n") if seen.text.strip() else "(no new output)"
     if ended is not None:
-        return _ended(ctx, process, [text], detail | command.exit_detail(ended), ended, 0.0)
+        return _ended(ctx, process, ended, [text, f"[{command.exit_sentence(ended, 0.0)}]"], detail)
     return ToolResult(True, f"{text}\n[Still running.]", detail)

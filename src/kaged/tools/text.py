@@ -22,7 +22,6 @@ class Decoder:
         return self._fed - len(self._decoder.getstate()[0])
 
     def feed(self, data: bytes) -> str:
-        """The text that is complete with these bytes."""
         self._fed += len(data)
         return self._decoder.decode(data)
 
@@ -34,7 +33,6 @@ class Decoder:
         return rest
 
     def finish(self) -> str:
-        """The rest at the stream's end."""
         return self.skip_to(self._fed)
 
 
@@ -64,18 +62,15 @@ def join_cut(head: str, tail: str, note: str) -> str:
 
 
 def looks_binary(data: bytes) -> bool:
-    """Whether these first bytes of a file are something else than text in UTF-8."""
-    if b"\0" in data:
-        return True
+    """Whether a file is something else than text in UTF-8, by its beginning and by a NUL anywhere."""
     try:
-        codecs.getincrementaldecoder("utf-8")("strict").decode(data, final=False)
+        codecs.getincrementaldecoder("utf-8")("strict").decode(data[:8192], final=False)
     except UnicodeDecodeError:
         return True
-    return False
+    return b"\0" in data
 
 
 def size_words(count: int) -> str:
-    """A number of bytes for people."""
     if count < 1024:
         return f"{count} byte" if count == 1 else f"{count} bytes"
     size = float(count)

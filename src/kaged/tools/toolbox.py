@@ -17,18 +17,13 @@ BUILT_IN: tuple[type[Tool[Any]], ...] = (
 
 
 class Toolbox:
-    """All tools, made once a process."""
-
     def __init__(self) -> None:
         self._tools: Mapping[str, Tool[Any]] = {kind.name: kind() for kind in BUILT_IN}
         self.names = tuple(self._tools)
-        """Canonical names, in the order they are told."""
         self._specs = {name: tool.spec for name, tool in self._tools.items()}
 
     def get(self, name: str) -> Tool[Any] | None:
-        """The tool of that canonical name, or None."""
         return self._tools.get(name)
 
     def specs(self, enabled: Collection[str]) -> list[ToolSpec]:
-        """Descriptions of the enabled ones, in a stable order."""
         return [spec for name, spec in self._specs.items() if name in enabled]

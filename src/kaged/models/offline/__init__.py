@@ -1,6 +1,5 @@
 """The offline model: no key, no network, no intelligence, and it says so. It obeys plain prefixes and three offers by
-real tool calls, and decides what to do next from the messages alone, so a run that was killed goes on where it stopped.
-Here it streams what it decided to say and do, at a small natural pace."""
+real tool calls, and decides from the messages alone, so that a run that was killed goes on where it stopped."""
 
 import asyncio
 import os
@@ -23,7 +22,6 @@ _TOKENS = ("the ", "cage ", "holds, ", "and ", "every ", "token ", "is ", "kept 
 
 
 def decide(request: ModelRequest, daemon_pid: int) -> list[Step]:
-    """What the offline model does next, from the conversation alone."""
     task = task_of(request.messages, frozenset(tool.name for tool in request.tools))
     return replay(_plan(task, daemon_pid), task.done)
 
@@ -43,8 +41,6 @@ def _plan(task: Task, daemon_pid: int) -> Plan:
 
 class OfflineProvider:
     """A `Provider` without a model. `sleep` can be replaced by tests."""
-
-    name = "offline"
 
     def __init__(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._sleep = sleep

@@ -1,6 +1,5 @@
-"""Two offers of the offline model, both pure. "fix the failing test" has no intelligence: the traceback names a test,
-the test names a function, and the usual slips of the keyboard in that function are undone one at a time until the tests
-are green or there are none left. "try to escape" judges ten things no agent should manage by their exit status."""
+"""Two offers of the offline model. "fix the failing test": the traceback names a test, the test a function, and usual
+slips of the keyboard in it are undone one at a time. "try to escape" judges ten attempts by their exit status. Pure."""
 
 import ast
 import re
@@ -42,11 +41,9 @@ class Failure(NamedTuple):
 def first_failure(output: str) -> Failure | None:
     """Read the output of unittest; None when it does not show a failing test with a traceback."""
     named = _FAILED.search(output)
-    if named is None:
-        return None
-    block = output[named.start() :].split("\n=====", 1)[0]
+    block = output[named.start() :].split("\n=====", 1)[0] if named else ""
     frames = [frame for frame in _FRAME.finditer(block) if not _OUTSIDE.search(frame[1])]
-    if not frames:
+    if named is None or not frames:
         return None
     reason = _REASON.search(block)
     file, function, line = frames[-1].groups()
@@ -54,7 +51,6 @@ def first_failure(output: str) -> Failure | None:
 
 
 def repair(task: Task) -> Plan:
-    """The whole course, from the first run of the tests to the report."""
     if sentence := task.lacks("shell", "file.read", "file.edit"):
         yield Say(sentence)
         return
@@ -105,10 +101,8 @@ def _try_all(failure: Failure, path: str, guesses: Sequence[tuple[str, str]]) ->
         if not back.ok:
             yield Say(f"Taking it back was refused: {words_of(back)}. Look at `{path}` before you go on.")
             return
-    told = (
-        f"`{failure.test}` is still red ({failure.reason}). I tried {len(guesses)} changes in `{path}`, none helped, "
-    )
-    yield Say(f"{told}and I took all of them back. This needs a real model or a person.")
+    told = f"`{failure.test}` is still red ({failure.reason}). I tried {len(guesses)} changes in `{path}`, none helped,"
+    yield Say(f"{told} and I took all of them back. This needs a real model or a person.")
 
 
 def plain_source(output: str) -> str:
@@ -154,7 +148,6 @@ def _bodies(source: str, names: Collection[str]) -> list[tuple[int, int]]:
 
 
 def text(name: str) -> str:
-    """One of the texts that come with the package."""
     return (Path(__file__).parent / "data" / name).read_text(encoding="utf-8")
 
 
@@ -165,7 +158,6 @@ def attempts(daemon_pid: int) -> list[tuple[str, str]]:
 
 
 def escape(task: Task, daemon_pid: int) -> Plan:
-    """Each attempt with its verdict, and the table at the end."""
     if sentence := task.lacks("shell"):
         yield Say(sentence)
         return

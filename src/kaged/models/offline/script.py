@@ -1,5 +1,4 @@
-"""What the offline model can do in one answer, what it can see of the task so far, and the plain prefixes: `run:`,
-`read:`, `write PATH:`, `edit PATH: OLD => NEW` and so on, one a line. Pure."""
+"""What the offline model can do in one answer, what it sees of the task so far, and the plain prefixes. Pure."""
 
 import contextlib
 import re
@@ -25,8 +24,6 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """Silence."""
-
     seconds: float
 
 
@@ -37,18 +34,12 @@ class Call(msgspec.Struct, frozen=True):
     args: Mapping[str, Any]
 
 
-class Calls(msgspec.Struct, frozen=True):
-    """Several tool calls in one answer, which they end."""
-
-    calls: tuple[Call, ...]
+Step = Say | Tokens | Wait | Call | tuple[Call, ...]
+"""Several calls are made in one answer, which they end."""
 
 
-Step = Say | Tokens | Wait | Call | Calls
-
-
-def calls_of(step: Step | None) -> tuple[Call, ...]:
-    """The tool calls that a step makes."""
-    return step.calls if isinstance(step, Calls) else (step,) if isinstance(step, Call) else ()
+def calls_of(step: Step) -> tuple[Call, ...]:
+    return step if isinstance(step, tuple) else (step,) if isinstance(step, Call) else ()
 
 
 def words_of(result: ToolMessage) -> str:
@@ -72,10 +63,7 @@ class Task(msgspec.Struct, frozen=True):
 
 
 def task_of(messages: Sequence[ChatMessage], tools: frozenset[str]) -> Task:
-    """The task that the conversation is at."""
-    text = ""
-    calls: list[str] = []
-    results: dict[str, ToolMessage] = {}
+    text, calls, results = "", list[str](), dict[str, ToolMessage]()
     for message in messages:
         if isinstance(message, UserMessage):
             text, calls, results = message.text, [], {}
@@ -142,8 +130,8 @@ def parse(text: str) -> list[Command] | None:
             return [*commands, (f"Writing `{args['path']}`", [Call("file.write", args)])]
         command = _command(line)
         found = found or command is not None
-        if command and commands and isinstance(now := command[1][0], Calls) and isinstance(commands[-1][1][0], Calls):
-            command = _delegating(*calls_of(commands.pop()[1][0]), *now.calls)
+        if command and commands and isinstance(now := command[1][0], tuple) and isinstance(commands[-1][1][0], tuple):
+            command = _delegating(*calls_of(commands.pop()[1][0]), *now)
         if line:
             commands.append(command or ("", [Say(f"I skip this line, which I do not understand: {line}\n")]))
     return commands if found else None
@@ -177,7 +165,7 @@ def _command(line: str) -> Command | None:
 
 
 def _delegating(*calls: Call) -> Command:
-    return f"Delegating to {', '.join('`' + str(call.args['agent']) + '`' for call in calls)}", [Calls(calls)]
+    return f"Delegating to {', '.join('`' + str(call.args['agent']) + '`' for call in calls)}", [calls]
 
 
 def plan(task: Task, commands: Sequence[Command]) -> Plan:
@@ -192,23 +180,19 @@ def plan(task: Task, commands: Sequence[Command]) -> Plan:
         for step in steps:
             answers = yield step
             results += answers
-            if isinstance(step, Calls):
-                told = [
-                    (call.args["agent"], answer.ok, words_of(answer))
-                    for call, answer in zip(step.calls, answers, strict=True)
-                ]
-                lines = [f"- `{agent}` {'answered' if ok else 'failed'}: {words}\n" for agent, ok, words in told]
-                yield Say("".join([*lines, "\n"]))
-            if not isinstance(step, Call):
-                continue
-            [done] = answers
-            if not done.ok:
-                yield Say(f"That failed: {words_of(done)}\n")
+            for call, done in zip(calls_of(step), answers, strict=True):
+                words = words_of(done)
+                if call.tool == "delegate":
+                    yield Say(f"- `{call.args['agent']}` {'answered' if done.ok else 'failed'}: {words}\n")
+                elif not done.ok:
+                    yield Say(f"That failed: {words}\n")
+                elif step is steps[-1]:
+                    asked = call.tool in ("ask", "checkpoint")
+                    yield Say(f"You answered: {words}\n" if asked else "That worked.\n")
+            if isinstance(step, tuple):
+                yield Say("\n")
+            if not all(done.ok for done in answers):
                 break
-            if step is steps[-1]:
-                yield Say(
-                    f"You answered: {words_of(done)}\n" if step.tool in ("ask", "checkpoint") else "That worked.\n"
-                )
     worked = sum(done.ok for done in results)
     calls = "call" if len(results) == 1 else "calls"
     yield Say(f"Done: {worked} of {len(results)} tool {calls} worked." if results else "Done.")
