@@ -21,6 +21,14 @@ def test_others_shorten_the_turns_for_a_while() -> None:
     assert turns.rounds(flood, 0.2 + RECENT_S) == ROUNDS
 
 
+def test_whoever_waits_for_an_answer_shortens_a_flood() -> None:
+    turns, flood = Turns(), object()
+    assert turns.rounds(flood, 0.0) == ROUNDS
+    turns.shared(0.1)
+    assert turns.rounds(flood, 0.1 + RECENT_S / 2) == FEW
+    assert turns.rounds(flood, 0.1 + RECENT_S) == ROUNDS
+
+
 def test_one_after_the_other_is_not_sharing() -> None:
     turns, first, second = Turns(), object(), object()
     assert turns.rounds(first, 0.0) == ROUNDS

@@ -65,6 +65,7 @@ class _Entrance:
             socket = WebSocket(scope, receive, send)
             await _or_denied(socket, hub.serve(socket, self._services))
             return
+        self._services.terminals.share()
         # A look at a launch URL must not use it up.
         if scope["type"] == "http" and scope["method"] == "HEAD" and scope["path"] != "/launch":
             scope = {**scope, "method": "GET"}

@@ -310,6 +310,10 @@ class KeeperClient:
         finally:
             del self._refusals[cage_id]
 
+    def share(self) -> None:
+        """Somebody waits for an answer of this process: output that floods is read in short turns for a second."""
+        self._turns.shared(asyncio.get_running_loop().time())
+
     async def shutdown(self) -> None:
         """End the keeper and everything in it; returns when nothing is left."""
         keeper = os.pidfd_open(self.pid)

@@ -29,6 +29,10 @@ class Turns:
         self._last, self._last_at = reader, now
         return FEW if now - self._shared_at < RECENT_S else ROUNDS
 
+    def shared(self, now: float) -> None:
+        """Somebody else wants a turn of the loop: a flood takes short ones for a while."""
+        self._shared_at = now
+
 
 class Ring:
     """Output bytes of one process, counted from 0; everybody reads from here by offset. While it flows this is the one

@@ -60,6 +60,10 @@ class Terminals:
         # What failed outside is not the group's: it would come out wrapped.
         await self._group.__aexit__(None, None, None)
 
+    def share(self) -> None:
+        """Somebody waits for an answer: a terminal that floods must not hold it up."""
+        self._keeper.share()
+
     def host_allowed(self, actor: Actor) -> bool:
         return self._host and actor.is_admin
 
