@@ -59,6 +59,7 @@ def shot(page: Page, name: str) -> None:
 
 def say(page: Page, text: str) -> None:
     page.get_by_test_id("composer").fill(text)
+    expect(page.get_by_test_id("composer")).to_have_value(text)
     page.get_by_test_id("send").click()
 
 

@@ -37,7 +37,9 @@ RLIMIT_LOCKS = 10  # ignored by Linux since 2.4, but inherited by all descendant
 _PREFIX = struct.Struct("!II")
 _PR_SET_DUMPABLE = 4
 _HOLD_S = 0.003  # how long the answer to a start waits for the command's end, so that both are one message
-RESET_SIGNALS = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD, signal.SIGTERM]
+RESET_SIGNALS = [
+    signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD, signal.SIGTERM,
+]  # fmt: skip
 
 
 def _json_codec() -> tuple[Callable[[str], Any], Callable[[Any], str]]:
