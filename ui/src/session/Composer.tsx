@@ -60,6 +60,10 @@ export function Composer({ suggestion, reason, busy, active, onSend }: ComposerP
         placeholder="Message the agent"
         value={text}
         onChange={(event) => setDraft(event.target.value)}
+        // Whoever is here already writes something of their own: no suggestion comes in between.
+        onFocus={() => {
+          if (draft === null && suggestion === "") setDraft("");
+        }}
         onKeyDown={(event) => {
           if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
           event.preventDefault();
