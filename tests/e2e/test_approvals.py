@@ -35,11 +35,11 @@ def kaged(short_tmp: Path) -> Iterator[Daemon]:
         yield it
 
 
-def shop(it: Daemon) -> Path:
+def shop(it: Daemon, project: str = PROJECT) -> Path:
     """A project whose deploy script notes that it ran."""
     folder = it.base / "shop"
     (folder / ".kaged").mkdir(parents=True)
-    (folder / ".kaged" / "project.yaml").write_text(PROJECT)
+    (folder / ".kaged" / "project.yaml").write_text(project)
     (folder / "prompt.md").write_text("Be useful.\n")
     (folder / "deploy.sh").write_text("echo deployed >> log.txt\n")
     with it.api() as api:

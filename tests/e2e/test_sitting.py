@@ -2,17 +2,16 @@
 hands work to two sub-agents, outlives the daemon with a question open, is rolled back and forward, and merged."""
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from e2e.harness import Daemon, daemon, events
-from e2e.test_approvals import page_of, press
+from e2e.harness import Daemon, events
+from e2e.test_approvals import kaged, page_of, press, shop
 from e2e.test_story import PHONE, browser, say, shot
 
-__all__ = ["browser"]
+__all__ = ["browser", "kaged"]
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(300)]
 PROJECT = """\
 version: 1
@@ -33,30 +32,18 @@ TEAM = (
 )
 
 
-@pytest.fixture
-def kaged(short_tmp: Path) -> Iterator[Daemon]:
-    with daemon(short_tmp) as it:
-        yield it
-
-
 def git(folder: Path, *arguments: str) -> str:
     names = ("-c", "user.name=A", "-c", "user.email=a@example.com")
     command = ["git", "-C", str(folder), *names, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def shop(it: Daemon) -> Path:
-    folder = it.base / "shop"
-    (folder / ".kaged").mkdir(parents=True)
-    (folder / ".kaged" / "project.yaml").write_text(PROJECT)
-    (folder / "prompt.md").write_text("Be useful.\n")
-    (folder / "deploy.sh").write_text("echo deployed >> log.txt\n")
+def repository(it: Daemon) -> Path:
+    """The same project under git."""
+    folder = shop(it, PROJECT)
     git(folder, "init", "-q", "-b", "main")
     git(folder, "add", ".")
     git(folder, "commit", "-q", "-m", "begin")
-    with it.api() as api:
-        loaded = api.post("/api/v1/projects/load", json={"path": str(folder), "trust": True})
-        assert loaded.status_code < 300, loaded.text
     return folder
 
 
@@ -66,7 +53,7 @@ def done(page: Page, runs: int) -> None:
 
 
 def test_one_sitting(browser: Browser, kaged: Daemon) -> None:
-    folder = shop(kaged)
+    folder = repository(kaged)
     desk = page_of(browser, kaged, "/projects/shop", scheme="light")
     desk.get_by_role("button", name="More", exact=True).click()
     desk.get_by_test_id("new-apart").click()
