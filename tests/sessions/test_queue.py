@@ -134,6 +134,14 @@ async def test_what_waits_is_edited_moved_and_withdrawn(house: House) -> None:
     assert "has this message already" in told.value.message
 
 
+async def test_changes_at_the_same_moment_lose_nothing(house: House) -> None:
+    session = await busy(house)
+    texts = [str(number) for number in range(10)]
+    await asyncio.gather(*(house.sessions.post_message(session, text, actor=ME) for text in texts))
+    assert sorted(await waiting(house, session)) == texts
+    await house.sessions.interrupt(session, actor=ME)
+
+
 async def test_a_full_queue_is_refused(house: House) -> None:
     session = await busy(house)
     for number in range(MOST):
