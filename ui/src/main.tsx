@@ -13,6 +13,7 @@ import "./styles/checkpoints.css";
 import "./styles/text.css";
 import { adoptKeyFromFragment } from "./api/key.ts";
 import { App } from "./App.tsx";
+import { startLanguage } from "./i18n/index.ts";
 import { startRouter } from "./state/router.ts";
 import { startTheme } from "./state/theme.ts";
 
@@ -22,6 +23,7 @@ for (const icon of document.querySelectorAll<HTMLLinkElement>("link[rel=icon]"))
 adoptKeyFromFragment();
 startTheme();
 startRouter();
+await startLanguage();
 
 const root = document.getElementById("root");
 if (root !== null) {

@@ -1,4 +1,5 @@
 import { type ReactNode, useEffect, useId, useRef, useState } from "react";
+import { t } from "../i18n/index.ts";
 import { useOnLeave } from "../state/router.ts";
 import { IconButton } from "./Button.tsx";
 import { CloseIcon } from "./icons.tsx";
@@ -38,7 +39,7 @@ export function Dialog({ title, onClose, wide, children, foot }: DialogProps): R
     >
       <div className="dialog-head">
         <h2 id={titleId}>{title}</h2>
-        <IconButton label="Close" onClick={() => ref.current?.close()}>
+        <IconButton label={t("common:close")} onClick={() => ref.current?.close()}>
           <CloseIcon size={17} />
         </IconButton>
       </div>

@@ -4,6 +4,7 @@ import { ApiError, sentence } from "../api/http.ts";
 import type { Clone, Project } from "../api/types.ts";
 import { Button } from "../design/Button.tsx";
 import { CodeBlock } from "../design/CodeBlock.tsx";
+import { t } from "../i18n/index.ts";
 import { Dialog } from "../design/Dialog.tsx";
 import { Notice, TextField } from "../design/parts.tsx";
 import { str } from "../journal/events.ts";
@@ -112,7 +113,7 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
           </Notice>
         )}
         <div className="form-acts">
-          <Button onClick={leave}>Cancel</Button>
+          <Button onClick={leave}>{t("common:cancel")}</Button>
           <Button type="submit" look="primary" busy={busy || clone !== null} disabled={path.trim() === ""}>
             {isUrl ? "Clone" : proposal === null ? "Load" : "Create it"}
           </Button>

@@ -3,6 +3,7 @@ import { api } from "../api/client.ts";
 import { sentence } from "../api/http.ts";
 import type { Driver, ProviderTest } from "../api/types.ts";
 import { Button } from "../design/Button.tsx";
+import { t } from "../i18n/index.ts";
 import { Dialog } from "../design/Dialog.tsx";
 import { Notice, SelectField, TextField } from "../design/parts.tsx";
 import { toast } from "../state/toasts.ts";
@@ -141,7 +142,7 @@ export function ProviderDialog({ onClose }: { onClose: () => void }): ReactNode 
           </Notice>
         )}
         <div className="form-acts">
-          <Button onClick={onClose}>Cancel</Button>
+          <Button onClick={onClose}>{t("common:cancel")}</Button>
           <Button
             type="submit"
             look="primary"

@@ -1,0 +1,5 @@
+import common from "./common.json";
+
+const en = { common };
+export type Catalogue = typeof en;
+export default en;

@@ -1,0 +1,3 @@
+import { startLanguage } from "../src/i18n/index.ts";
+
+await startLanguage("en", []);
