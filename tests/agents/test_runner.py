@@ -80,6 +80,18 @@ async def test_thinking_text_and_calls_stream_and_are_stored(house: House) -> No
     assert sent.parts[0] == ThinkingPart("hm", signature="sig")
 
 
+async def test_what_a_call_cost_is_stored_with_it_where_that_is_known(house: House) -> None:
+    session = await house.session()
+    house.script.prices[5] = 0.25
+    for tokens in (5, 6):
+        await house.say(
+            session, "go", yields(Delta(0, "text", "ok"), Usage(tokens, 1), Finished([TextPart("ok")], "end"))
+        )
+    priced, unpriced = [event.data for event in await house.events(session, "usage.recorded")]
+    assert priced["cost"] == 0.25
+    assert "cost" not in unpriced
+
+
 async def test_deltas_are_folded_once_the_run_is_over(house: House) -> None:
     session = await house.session()
     await house.say(session, "go", says("a", "b"))

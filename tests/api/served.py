@@ -20,6 +20,7 @@ from kaged.identity.people import People
 from kaged.identity.service import Identity
 from kaged.settings.config import Flags, load
 from kaged.settings.local import LocalFile
+from kaged.telemetry.tail import Tail
 from kaged.terminals.service import Terminals
 from kaged.workspace.clone import Clones
 from sessions.house import House
@@ -147,5 +148,6 @@ async def served(house: House, folder: Path) -> AsyncIterator[Served]:
             system=SystemPort(
                 describe=describe, nonces=dict, reload=reload, stop=lambda: None, ready=lambda: True
             ),
+            log=Tail(),
         )  # fmt: skip
         yield Served(build(services), services, house)

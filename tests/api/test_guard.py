@@ -162,7 +162,7 @@ async def opened(wire: Wire) -> Wire:
 
 async def test_channels_of_others_do_not_exist(place: Place) -> None:
     it = place.it
-    assert set(guard.CHANNELS) == {"events", "session:"}, "a new channel needs a line here"
+    assert set(guard.CHANNELS) == {"events", "logs", "session:"}, "a new channel needs a line here"
     async with it.socket("carol") as wire:
         assert (await wire.next())["status"] == 403
     async with it.socket("bob") as wire:
@@ -170,6 +170,7 @@ async def test_channels_of_others_do_not_exist(place: Place) -> None:
         for name in (place.session, GHOST, "demo"):
             refused = await wire.ask({"op": "subscribe", "channel": f"session:{name}"})
             assert (refused["code"], refused["message"]) == ("not_found", f"There is no session {name}.")
+        assert (await wire.ask({"op": "subscribe", "channel": "logs"}))["code"] == "forbidden"
         assert (await wire.ask({"op": "subscribe", "channel": "events"}))["op"] == "subscribed"
         await it.house.sessions.rename(place.session, "Secret", actor=ALICE)
         await it.house.sessions.create("other", title="Own", actor=ALICE)

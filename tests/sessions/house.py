@@ -90,9 +90,13 @@ class Script:
     requests: list[ModelRequest] = field(default_factory=list)
     closed: int = 0
     name: str = "offline"
+    prices: dict[int, float] = field(default_factory=dict)  # Of a call, by its input tokens
 
     def add(self, *answers: Answer) -> None:
         self.answers += answers
+
+    def cost(self, usage: Usage, model: str) -> float | None:
+        return self.prices.get(usage.input)
 
     async def ask(self, request: ModelRequest, emit: Emit) -> Finished:
         self.requests.append(request)

@@ -53,7 +53,9 @@ async def test_opening_again_keeps_everything_and_applies_only_what_is_new(
 ) -> None:
     path = tmp_path / "kaged.db"
     db = await Database.open(path)
-    await db.write(lambda c: c.execute("INSERT INTO projects VALUES ('p', '/p', '', '', NULL, NULL, NULL)").get)
+    await db.write(
+        lambda c: c.execute("INSERT INTO projects (slug, path, created_at, created_by) VALUES ('p', '/p', '', '')").get
+    )
     await db.close()
     later = schema.Migration(len(schema.migrations()) + 1, "next.sql", "ALTER TABLE projects ADD COLUMN x TEXT")
     known = (*schema.migrations(), later)

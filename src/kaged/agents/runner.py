@@ -169,9 +169,9 @@ class _Loop:
         while True:
             attempt += 1
             await self._next_step()
-            stream = AnswerStream(self._run, self._log, question)
             try:
-                await stream.relay(self._runner.models.provider(self._run.prepared.route.provider))
+                provider = self._runner.models.provider(self._run.prepared.route.provider)
+                await AnswerStream(self._run, self._log, provider, question).relay()
                 return None
             except ModelError as error:
                 decision = retry.decide(error, attempt, self._runner.jitter())

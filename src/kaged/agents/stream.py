@@ -21,19 +21,20 @@ class Interrupted(Exception):
 
 
 class AnswerStream:
-    def __init__(self, run: RunContext, log: RunLog, request: ModelRequest) -> None:
+    def __init__(self, run: RunContext, log: RunLog, provider: Provider, request: ModelRequest) -> None:
         self._run = run
+        self._provider = provider
         self._log = log
         self._request = request
         self._message_id = ids.new_ulid()
         self._buffer = DeltaBuffer(run.run_id, self._message_id, ids.new_ulid)
         self._usage: Usage | None = None
 
-    async def relay(self, provider: Provider) -> None:
+    async def relay(self) -> None:
         """Ask, and store the whole answer. Raises `ModelError` or `Interrupted` after what had come was stored and
         closed. Cancelling leaves the message open in the journal, for the next start to close."""
         try:
-            answer = await self._pump(provider)
+            answer = await self._pump()
         except (ModelError, Interrupted) as stop:
             await self._flush()
             parts = await self._log.open_parts()
@@ -44,7 +45,7 @@ class AnswerStream:
         parts = self._buffer.own(answer.parts)
         await self._close(parts, answer.stop_reason, self._usage or estimate(self._request, parts), interrupted=False)
 
-    async def _pump(self, provider: Provider) -> Finished:
+    async def _pump(self) -> Finished:
         """Ask in one task, flush in this one, until the end or the interrupt."""
         wake = asyncio.Event()
 
@@ -55,7 +56,7 @@ class AnswerStream:
                 self._buffer.add(event)
                 wake.set()
 
-        asking, stopping = provider.ask(self._request, take), self._run.interrupt.wait()
+        asking, stopping = self._provider.ask(self._request, take), self._run.interrupt.wait()
         async with owned(asking) as reader, owned(stopping) as stop:
             reader.add_done_callback(lambda _: wake.set())
             stop.add_done_callback(lambda _: wake.set())
@@ -91,7 +92,9 @@ class AnswerStream:
             call = {"run_id": self._run.run_id, "provider": route.provider, "model": route.model}
             counts = {f"{kind}_tokens": getattr(usage, kind) for kind in _COUNTS}
             self._run.budget.count(usage.input + usage.output)
-            events.append(NewEvent("usage.recorded", {**call, **counts, "estimated": usage.estimated}))
+            cost = await asyncio.to_thread(self._provider.cost, usage, route.model)
+            priced = {} if cost is None else {"cost": cost}
+            events.append(NewEvent("usage.recorded", {**call, **counts, "estimated": usage.estimated, **priced}))
         if not interrupted or self._log.conversation.streaming is not None:
             events.append(end_event(self._run.run_id, self._message_id, parts, stop_reason, interrupted=interrupted))
         if events:

@@ -9,14 +9,27 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kaged import __version__
-from kaged.api import checkpoints, clones, errors, hub, local, people, projects, queue, sessions, system, terminals
+from kaged.api import (
+    checkpoints,
+    clones,
+    errors,
+    hub,
+    local,
+    people,
+    projects,
+    queue,
+    sessions,
+    system,
+    terminals,
+    usage,
+)
 from kaged.api.body import BodyLimit, Idempotency
 from kaged.api.services import Services
 from kaged.api.static import Console
 from kaged.core.errors import KagedError
 from kaged.identity.middleware import IdentityMiddleware, answer
 
-_MODULES = (system, people, clones, projects, sessions, queue, checkpoints, terminals, local)
+_MODULES = (system, people, clones, projects, sessions, queue, checkpoints, terminals, local, usage)
 _ROUTERS = tuple(module.router for module in _MODULES)
 
 

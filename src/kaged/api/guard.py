@@ -15,8 +15,8 @@ from kaged.identity.rights import LEAST, Standing
 from kaged.sessions.types import Session
 from kaged.terminals.service import Terminal
 
-EVENTS, SESSION = "events", "session:"
-CHANNELS = {EVENTS: "events.follow", SESSION: "session.read"}
+EVENTS, LOGS, SESSION = "events", "logs", "session:"
+CHANNELS = {EVENTS: "events.follow", LOGS: "logs.read", SESSION: "session.read"}
 """Every channel of `kaged.v1`, by its name or the start of it, and the action that following it is."""
 
 
@@ -81,9 +81,12 @@ async def follow(services: Services, actor: Actor, channel: str) -> tuple[str | 
     if channel == EVENTS:
         require_channel(services, actor, channel, None)
         return None, await services.journal.commit_head()
+    if channel == LOGS:
+        require_channel(services, actor, channel, None)
+        return None, services.log.head
     sid = channel.removeprefix(SESSION)
     if sid in ("", channel):
-        raise KagedError("not_found", "Channels are `session:<id>` and `events`.")
+        raise KagedError("not_found", "Channels are `session:<id>`, `events` and `logs`.")
     session = await services.sessions.get(sid)
     require_channel(services, actor, channel, session.project)
     return session.project, session.head
@@ -91,7 +94,7 @@ async def follow(services: Services, actor: Actor, channel: str) -> tuple[str | 
 
 def require_channel(services: Services, actor: Actor, channel: str, project: str | None) -> None:
     """Raises the refusal unless `actor` may follow the channel now."""
-    action, hidden = CHANNELS[EVENTS if channel == EVENTS else SESSION], _no_session(channel.removeprefix(SESSION))
+    action, hidden = CHANNELS[channel if channel in CHANNELS else SESSION], _no_session(channel.removeprefix(SESSION))
     services.identity.people.require(actor, action, project, hidden)
 
 

@@ -8,6 +8,7 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from kaged.api import guard
+from kaged.api.deps import whole
 from kaged.api.services import Services
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
@@ -134,6 +135,10 @@ class Connection:
             follow.cancel()
 
     async def _pass_on(self, channel: str, after: int) -> None:
+        if channel == guard.LOGS:
+            async with contextlib.aclosing(self._services.log.follow(after)) as lines:
+                async for line in lines:
+                    await self._send({"channel": channel, "type": "log.line", **whole(line)})
         allows = self._services.identity.people.allows
         async with self._services.journal.subscribe(channel, after) as events:
             async for item in events:

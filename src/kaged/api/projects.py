@@ -44,6 +44,16 @@ class NetworkBody(Body):
     allow: list[Host] = Field([], max_length=1000, description="Hosts as `name:port`.")
 
 
+class CheckBody(Body):
+    """A project file to try, or to write: its whole text."""
+
+    text: str = Field(max_length=1_000_000)
+
+
+class WriteBody(CheckBody):
+    seen: str = Field(max_length=1_000_000, description="The project file's text as it was opened.")
+
+
 def _plans(services: Services, project: Project) -> tuple[dict[str, CagePlan], list[str]]:
     """The cage of each agent by its path, or why there is none."""
     try:
@@ -121,9 +131,23 @@ async def trust(services: Svc, actor: Caller, slug: str, body: TrustBody) -> dic
 
 @router.get("/{slug}/dsl", name="project.read")
 async def dsl(services: Svc, actor: Caller, slug: str) -> dict[str, Any]:
-    """The files that trust covers, as text, for review."""
+    """The files that trust covers, as text, for review; `trusted` is their text when they were trusted last."""
     project = await services.projects.get(slug)
-    return {"files": [{"path": file.path, "text": file.text} for file in project.reviewed]}
+    now = {file.path: file.text for file in project.reviewed}
+    files = [{"path": p, "text": now.get(p), "trusted": project.trusted.get(p)} for p in {**now, **project.trusted}]
+    return {"files": files}
+
+
+@router.put("/{slug}/dsl", name="project.policy")
+async def write_dsl(services: Svc, actor: Caller, slug: str, body: WriteBody) -> dict[str, Any]:
+    """Write the project file; a conflict when it is not as it was `seen` any more. It has to be trusted again."""
+    return shape(services, await services.projects.write(slug, body.text, body.seen, actor=actor), actor)
+
+
+@router.post("/{slug}/dsl/check", name="project.policy")
+async def check_dsl(services: Svc, actor: Caller, slug: str, body: CheckBody) -> dict[str, Any]:
+    """What the project would be with this text as its project file: problems with line and column, or its cage."""
+    return shape(services, await services.projects.check(slug, body.text), actor)
 
 
 @router.get("/{slug}/capabilities", name="project.read")

@@ -17,6 +17,7 @@ from kaged.sessions.service import Sessions
 from kaged.settings.config import Loaded
 from kaged.settings.local import LocalFile
 from kaged.storage.database import Database
+from kaged.telemetry.tail import Tail
 from kaged.terminals.service import Terminals
 from kaged.workspace.clone import Clones
 
@@ -50,6 +51,7 @@ class Services:
     terminals: Terminals
     clones: Clones
     system: SystemPort
+    log: Tail
     plan: Callable[[Project, str | None, str], CagePlan]
     """The cage of a project's agent; raises KagedError `dsl_invalid` for a policy that cannot be kept."""
     presence: Presence = field(default_factory=Presence, kw_only=True)

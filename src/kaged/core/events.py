@@ -78,7 +78,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
                            "ignored?", "left_out?"),
     "checkpoint.restored": ("checkpoint_id", "what", "seq", "undo", "actor", "files_changed"),
     "usage.recorded": ("run_id", "provider", "model", "input_tokens", "output_tokens", "cache_read_tokens",
-                       "cache_write_tokens", "estimated"),
+                       "cache_write_tokens", "estimated", "cost?"),
     "network.allowed": ("agent", "host", "port", "via", "rule", "connection", "state", "up", "down", "ms", "count?",
                         "method?", "path?", "run_id?"),
     "network.denied": ("agent", "host", "port", "via", "rule", "reason", "count", "method?", "path?", "run_id?"),

@@ -35,6 +35,7 @@ from kaged.settings.config import Loaded
 from kaged.settings.local import LocalFile
 from kaged.settings.nonces import Source
 from kaged.storage.database import Database
+from kaged.telemetry.tail import Tail
 from kaged.terminals.service import Terminals
 from kaged.tools.toolbox import Toolbox
 from kaged.workspace.clone import Clones
@@ -46,6 +47,7 @@ from kaged.workspace.worktrees import Worktrees
 class Life:
     """The daemon's own state, shared between the API's `system` routes and the life cycle."""
 
+    log: Tail
     started_at: str = field(default_factory=clock.iso)
     ready: bool = False
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -108,6 +110,7 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
         yield Services(
             loaded=loaded, db=db, journal=journal, audit=audit, identity=identity, projects=projects,
             models=models, local=local, sessions=sessions, terminals=terminals, clones=clones, plan=cages.plan,
+            log=life.log,
             system=SystemPort(
                 describe=describe, stop=life.stop_all, ready=lambda: life.ready,
                 nonces=reload.describe, reload=reload,

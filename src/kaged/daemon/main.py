@@ -59,7 +59,7 @@ def main(examine: bool, attacks: bool, as_json: bool, **flags: Any) -> None:
             logs.register_secret(nonce)
         telemetry = logs.configure(loaded.config.logging.operational, loaded.config.logging.level)
         with contextlib.closing(telemetry), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            keeper_lost = runner.run(_serve(loaded, environ, source))
+            keeper_lost = runner.run(_serve(loaded, environ, source, compose.Life(telemetry.tail)))
     except ConfigError as error:
         click.echo(f"kaged: {error}", err=True)
         sys.exit(EXIT_CONFIG)
@@ -72,9 +72,8 @@ def main(examine: bool, attacks: bool, as_json: bool, **flags: Any) -> None:
         os.execve(command[0], command, {**environ, **source.environ})
 
 
-async def _serve(loaded: Loaded, environ: Mapping[str, str], source: Source) -> bool:
+async def _serve(loaded: Loaded, environ: Mapping[str, str], source: Source, life: compose.Life) -> bool:
     """Serve until asked to stop, or until the keeper is lost: then true."""
-    life = compose.Life()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, life.stop_all)
     loop.add_signal_handler(signal.SIGTERM, life.stop.set)

@@ -27,7 +27,7 @@ LEAST: Final[Mapping[str, Standing]] = {
     "health": Standing.NOBODY, "launch": Standing.NOBODY, "versions": Standing.NOBODY, "dsl.schema": Standing.NOBODY,
     "me": Standing.STRANGER,
     "api.describe": Standing.MEMBER, "socket.open": Standing.MEMBER,
-    "events.follow": Standing.MEMBER, "attention.list": Standing.MEMBER,
+    "events.follow": Standing.MEMBER, "usage.read": Standing.MEMBER, "attention.list": Standing.MEMBER,
     "project.list": Standing.MEMBER, "terminal.list": Standing.MEMBER,
     "project.read": Standing.VIEWER, "session.list": Standing.VIEWER, "session.read": Standing.VIEWER,
     "terminal.read": Standing.VIEWER,
@@ -37,7 +37,7 @@ LEAST: Final[Mapping[str, Standing]] = {
     "project.load": Standing.ADMIN, "project.forget": Standing.ADMIN,
     "models.read": Standing.ADMIN, "models.write": Standing.ADMIN, "browsers": Standing.ADMIN,
     "system.read": Standing.ADMIN, "system.queue": Standing.ADMIN,
-    "audit.read": Standing.ADMIN, "users.read": Standing.ADMIN,
+    "audit.read": Standing.ADMIN, "logs.read": Standing.ADMIN, "users.read": Standing.ADMIN,
     "users.write": Standing.HOST, "system.stop": Standing.HOST, "system.reload": Standing.HOST,
     "auth.launch": Standing.HOST, "auth.nonces": Standing.HOST,
 }  # fmt: skip

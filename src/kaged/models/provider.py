@@ -9,8 +9,9 @@ from kaged.models import anthropic, openai
 from kaged.models.catalogue import Connection, normal_url, official
 from kaged.models.errors import ModelError, from_status, garbage, is_page
 from kaged.models.http import HttpClient, ask, read_some, translate
+from kaged.models.prices import price
 from kaged.models.reader import Reader
-from kaged.models.types import Emit, Finished, ModelRequest
+from kaged.models.types import Emit, Finished, ModelRequest, Usage
 
 LIST_TIMEOUT_S = 20.0
 
@@ -26,6 +27,9 @@ class WireProvider:
 
     async def ask(self, request: ModelRequest, emit: Emit) -> Finished:
         return await ask(self._http, *self._prepare(request), emit)
+
+    def cost(self, usage: Usage, model: str) -> float | None:
+        return price(usage, model, self._root)
 
     async def list_models(self) -> list[str]:
         """The names the provider lists, sorted; raises `ModelError`."""

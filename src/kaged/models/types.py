@@ -80,6 +80,9 @@ class Provider(Protocol):
         ends, `Usage` comes last when something of the answer had come. Raises `ModelError` when it does not become
         whole. Cancelling closes the connection at once."""
 
+    def cost(self, usage: Usage, model: str) -> float | None:
+        """US dollars of a call, None where its price is not known. May block for about a second: ask in a thread."""
+
 
 class Route(msgspec.Struct, frozen=True):
     """Where a model name leads: provider, the model's name there, and how to show it to people."""

@@ -143,11 +143,12 @@ class Content:
     reviewed: list[Reviewed] = field(default_factory=list)
 
 
-def read_content(folder: Path, *, overlay: str | None = None) -> Content | None:
-    """Read all of a project (blocking); None without a project file. `overlay` stands for the one that is there."""
+def read_content(folder: Path, *, text: str | None = None, overlay: str | None = None) -> Content | None:
+    """Read all of a project (blocking); None without a project file. `text` and `overlay` stand for what is there."""
     reviewed: list[Reviewed] = []
     try:
-        text = read_text(folder, templates.FILE, max_bytes=MAX_FILE)
+        if text is None:
+            text = read_text(folder, templates.FILE, max_bytes=MAX_FILE)
         if text is None:
             return None
         reviewed.append(Reviewed(templates.FILE, text))
@@ -212,12 +213,18 @@ def set_network(folder: Path, net: Mapping[str, Any], agent: str = PRIMARY) -> C
     if yaml_core.load(out.getvalue(), templates.OVERLAY).value != wanted:  # such as a time without quotes
         text = f"{templates.OVERLAY} cannot be edited without changing more of it: put quotes around its texts"
         raise KagedError("conflict", text)
-    content = read_content(folder, overlay=out.getvalue())
-    if content is None or content.spec is None:
-        problems = ["the project file is gone"] if content is None else content.problems
-        raise KagedError("dsl_invalid", "; ".join(problems), {"problems": problems})
+    content = read_content(folder, overlay=out.getvalue()) or Content(None, ["the project file is gone"])
+    if content.spec is None:
+        raise ProjectError(content.problems)
     replace_text(folder, templates.OVERLAY, out.getvalue())
     return content
+
+
+def check_text(folder: Path, text: str) -> Content:
+    """What the project would be with `text` as its project file (blocking)."""
+    if len(text.encode()) > MAX_FILE:
+        return Content(None, [f"{templates.FILE}: is longer than {MAX_FILE} bytes"])
+    return read_content(folder, text=text) or Content(None, [f"{templates.FILE}: is gone"])
 
 
 def _put(table: Any, net: Mapping[str, Any], agent: str) -> None:

@@ -10,7 +10,7 @@ from kaged.audit.log import Audit
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.projects import files, store, templates
-from kaged.projects.beneath import create_text
+from kaged.projects.beneath import create_text, read_text, replace_text
 from kaged.projects.files import Content, read_content
 from kaged.projects.model import PRIMARY
 from kaged.projects.roots import RootRules
@@ -29,6 +29,7 @@ class Project(Content):
     slug: str
     path: Path
     trust: Trust
+    trusted: Mapping[str, str]
     sample: bool
     created_at: str
 
@@ -105,6 +106,29 @@ class Projects:
                 row = await self._trust(row, content, actor)
             return self._project(row, content)
 
+    async def check(self, slug: str, text: str) -> Project:
+        """What the project would be with `text` as its project file; nothing is written."""
+        row = await self._row(slug)
+        return self._project(row, await asyncio.to_thread(files.check_text, row.path, text))
+
+    async def write(self, slug: str, text: str, seen: str, *, actor: Actor) -> Project:
+        """Put `text` in the place of the project file, whose text was `seen`. It has to be looked at and trusted as any
+        change. KagedError: dsl_invalid with every problem, conflict for another name or when the file has changed."""
+        async with self._editing:
+            row = await self._row(slug)
+            content = await asyncio.to_thread(files.check_text, row.path, text)
+            if content.spec is None:
+                raise ProjectError(content.problems)
+            if content.spec.project != slug:
+                raise KagedError(
+                    "conflict", f"`project:` has to stay {slug}; forget the project to give it another name"
+                )
+            if await asyncio.to_thread(read_text, row.path, templates.FILE, max_bytes=files.MAX_FILE) != seen:
+                raise KagedError("conflict", f"{templates.FILE} has changed since you opened it; look at it again")
+            await self._record(actor, "project.write", slug, {"hash": content.hash})
+            await asyncio.to_thread(replace_text, row.path, templates.FILE, text)
+            return self._project(row, content)
+
     async def forget(self, slug: str, *, actor: Actor, gone: Callable[[], None] = lambda: None) -> None:
         """Forget a project; `gone` is called in the turn of the loop in which it is. Its files and sessions stay."""
         await self._db.write(lambda c: store.remove(c, slug), on_commit=lambda _: gone())
@@ -153,7 +177,8 @@ class Projects:
         return read_content(folder) or Content(None, [f"{folder / templates.FILE}: is gone again"])
 
     async def _trust(self, row: ProjectRow, content: Content, actor: Actor) -> ProjectRow:
-        updated = await self._db.write(lambda c: store.set_trust(c, row.slug, content.hash, actor.id))
+        texts = {file.path: file.text for file in content.reviewed}
+        updated = await self._db.write(lambda c: store.set_trust(c, row.slug, content.hash, texts, actor.id))
         await self._record(actor, "project.trust", row.slug, {"hash": content.hash})
         return updated
 
@@ -166,4 +191,7 @@ class Projects:
         trust: Trust = "trusted" if trusted else "untrusted" if row.trust_hash is None else "changed"
         said = {each.name: getattr(content, each.name) for each in fields(content)}
         is_sample = row.path == self._rules.own / templates.SAMPLE
-        return Project(**said, slug=row.slug, path=row.path, created_at=row.created_at, trust=trust, sample=is_sample)
+        return Project(
+            **said, slug=row.slug, path=row.path, created_at=row.created_at, trust=trust, trusted=row.trusted,
+            sample=is_sample,
+        )  # fmt: skip

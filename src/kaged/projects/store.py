@@ -1,7 +1,7 @@
 """The list of loaded projects, in the database: what is done to it within one transaction."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ class ProjectRow:
     path: Path
     created_at: str
     trust_hash: str | None
+    trusted: Mapping[str, str]
 
 
 def listed(connection: apsw.Connection, only: Collection[str] | None, offset: int, limit: int) -> list[ProjectRow]:
@@ -51,9 +52,10 @@ def add(connection: apsw.Connection, slug: str, path: Path, by: str) -> ProjectR
     return one(connection, slug)
 
 
-def set_trust(connection: apsw.Connection, slug: str, content: str, by: str) -> ProjectRow:
-    change = "UPDATE projects SET trust_hash = ?, trusted_by = ?, trusted_at = ? WHERE slug = ?"
-    connection.execute(change, (content, by, clock.iso(), slug))
+def set_trust(connection: apsw.Connection, slug: str, content: str, texts: Mapping[str, str], by: str) -> ProjectRow:
+    """`texts` are the reviewed files that `content` is the hash of, by path."""
+    change = "UPDATE projects SET trust_hash = ?, trusted_files = ?, trusted_by = ?, trusted_at = ? WHERE slug = ?"
+    connection.execute(change, (content, json.dumps(texts), by, clock.iso(), slug))
     return one(connection, slug)
 
 
@@ -66,8 +68,10 @@ def remove(connection: apsw.Connection, slug: str) -> None:
 
 
 def _rows(connection: apsw.Connection, which: str, values: tuple[object, ...]) -> list[ProjectRow]:
-    found = connection.execute(f"SELECT slug, path, created_at, trust_hash FROM projects {which}", values)
-    return [ProjectRow(slug, Path(path), *rest) for slug, path, *rest in found]
+    found = connection.execute(
+        f"SELECT slug, path, created_at, trust_hash, trusted_files FROM projects {which}", values
+    )
+    return [ProjectRow(slug, Path(path), at, trust, json.loads(texts)) for slug, path, at, trust, texts in found]
 
 
 def _conflict(old: ProjectRow, slug: str, path: Path) -> KagedError:

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from kaged.core import clock
 from kaged.core.errors import ConfigError
+from kaged.telemetry.tail import Tail
 
 QUEUE_LINES = 10_000  # Lines that may wait for a slow disk; further ones are counted and dropped, never waited for
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
@@ -47,7 +48,8 @@ class Telemetry:
     def __init__(self, handler: logging.Handler, level: str, *, lines: int = QUEUE_LINES) -> None:
         waiting: queue.Queue[Any] = queue.Queue(lines)
         self._door = _Door(waiting, traces=level == "debug")
-        self._writer = _Writer(waiting, handler)
+        self.tail = Tail()
+        self._writer = _Writer(waiting, self.tail, handler)
         self._handler = handler
         self._closed = False
         root = logging.getLogger()
@@ -135,8 +137,15 @@ class _Door(logging.handlers.QueueHandler):
 
 
 class _Writer(logging.handlers.QueueListener):
+    def __init__(self, waiting: "queue.Queue[Any]", tail: Tail, handler: logging.Handler) -> None:
+        super().__init__(waiting, handler)
+        self._tail = tail
+
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         record.msg, record.exc_text = clean(record.msg), clean(record.exc_text or "")
+        # The server's own chatter tells of every frame: also of those that would tell a browser of it.
+        if record.name not in _NOISY or record.levelno > logging.INFO:
+            self._tail.add(clock.iso(record.created), _fields(record))
         return record
 
     def enqueue_sentinel(self) -> None:
@@ -152,9 +161,8 @@ class JsonForm(logging.Formatter):
     """One JSON object a line: at, level, logger, message, error."""
 
     def format(self, record: logging.LogRecord) -> str:
-        head = {"at": clock.iso(record.created), "level": _level(record), "logger": record.name}
-        error = {"error": record.exc_text} if record.exc_text else {}
-        return json.dumps({**head, "message": record.msg, **error}, ensure_ascii=False).replace("\u2028", "\\u2028")
+        line = {"at": clock.iso(record.created), **_fields(record)}
+        return json.dumps(line, ensure_ascii=False).replace("\u2028", "\\u2028")
 
 
 class ShortForm(logging.Formatter):
@@ -173,6 +181,11 @@ class ShortForm(logging.Formatter):
         if self._colour and level in _COLOURS:
             tag = f"\x1b[{_COLOURS[level]}m{tag}\x1b[0m"
         return f"{clock.iso(record.created)[11:19]} {tag} {text}"
+
+
+def _fields(record: logging.LogRecord) -> dict[str, str]:
+    error = {"error": record.exc_text} if record.exc_text else {}
+    return {"level": _level(record), "logger": record.name, "message": record.msg, **error}
 
 
 def _level(record: logging.LogRecord) -> str:

@@ -1,3 +1,4 @@
+import type { Frame } from "../journal/events.ts";
 import { call } from "./http.ts";
 import type {
   AuditRecord,
@@ -21,6 +22,7 @@ import type {
   Session,
   SystemReport,
   Terminal,
+  UsageRow,
   User,
   Versions,
   Waiting,
@@ -136,5 +138,8 @@ export const api = {
   audit: (cursor?: string | null) =>
     call<Page<AuditRecord>>(`audit?limit=100${cursor ? `&cursor=${seg(cursor)}` : ""}`),
   verifyAudit: () => call<Record<string, unknown>>("audit/verify"),
+  usage: (since: string, offset: number) => call<Page<UsageRow>>(`usage?since=${seg(since)}&offset=${offset}`),
+  events: (slug: string, sid: string, after: number, limit: number, signal: AbortSignal) =>
+    call<{ items: Frame[]; next: number }>(`${sessionPath(slug, sid)}/events?after=${after}&limit=${limit}`, { signal }),
   system: () => call<SystemReport>("system"),
 };

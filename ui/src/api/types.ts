@@ -37,6 +37,23 @@ export interface User {
   projects: Record<string, ProjectRole>;
 }
 
+/** The calls of one model by one agent of one project on one day; `cost` in US dollars, without the `unpriced` calls. */
+export interface UsageRow {
+  day: string;
+  project: string;
+  agent: string;
+  provider: string;
+  model: string;
+  calls: number;
+  input_tokens: number;
+  output_tokens: number;
+  cache_read_tokens: number;
+  cache_write_tokens: number;
+  cost: number;
+  unpriced: number;
+  estimated: number;
+}
+
 export interface Page<T> {
   items: T[];
   next: string | null;
@@ -211,8 +228,8 @@ export interface ProviderTest {
 }
 
 export interface ProjectFiles {
-  files: { path: string; text: string }[];
-  diff?: string | null;
+  /** As they are now and as they were trusted last; null where there is no such file. */
+  files: { path: string; text: string | null; trusted: string | null }[];
 }
 
 export interface AuditRecord {

@@ -50,4 +50,6 @@ export {
   History as HistoryIcon,
   Undo2 as UndoIcon,
   Users as UsersIcon,
+  ChartColumn as UsageIcon,
+  Logs as LogsIcon,
 } from "lucide-react";

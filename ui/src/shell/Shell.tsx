@@ -14,10 +14,13 @@ import { LoadFolder } from "./LoadFolder.tsx";
 import { ProviderDialog } from "./ProviderDialog.tsx";
 import { Rail } from "./Rail.tsx";
 import { Shortcuts } from "./Shortcuts.tsx";
-import { TrustReview } from "./TrustReview.tsx";
 import { Warnings } from "./Warnings.tsx";
 
+const TrustReview = lazy(() => import("./TrustReview.tsx"));
 const AuditPage = lazy(() => import("../pages/Audit.tsx"));
+const LogsPage = lazy(() => import("../logs/LogsPage.tsx"));
+const TracePage = lazy(() => import("../traces/TracePage.tsx"));
+const UsagePage = lazy(() => import("../usage/UsagePage.tsx"));
 const SystemPage = lazy(() => import("../pages/System.tsx"));
 const UsersPage = lazy(() => import("../pages/Users.tsx"));
 const TerminalsPage = lazy(() => import("../pages/Terminals.tsx"));
@@ -83,6 +86,12 @@ function Page({ onMenu }: { onMenu: () => void }): ReactNode {
       return <ModelsPage onMenu={onMenu} />;
     case "audit":
       return <AuditPage onMenu={onMenu} />;
+    case "usage":
+      return <UsagePage onMenu={onMenu} />;
+    case "logs":
+      return <LogsPage onMenu={onMenu} />;
+    case "trace":
+      return <TracePage key={place.run} {...place} onMenu={onMenu} />;
     case "users":
       return <UsersPage onMenu={onMenu} />;
     case "system":
@@ -103,7 +112,11 @@ function Over(): ReactNode {
     case "shortcuts":
       return <Shortcuts onClose={close} />;
     case "trust":
-      return <TrustReview slug={open.slug} onClose={close} />;
+      return (
+        <Suspense fallback={null}>
+          <TrustReview slug={open.slug} onClose={close} />
+        </Suspense>
+      );
     default:
       return null;
   }

@@ -1,3 +1,4 @@
+import { createTwoFilesPatch } from "diff";
 import { type ReactNode, useCallback, useEffect, useState } from "react";
 import { api } from "../api/client.ts";
 import { sentence } from "../api/http.ts";
@@ -6,17 +7,29 @@ import { Button } from "../design/Button.tsx";
 import { CodeBlock } from "../design/CodeBlock.tsx";
 import { Dialog } from "../design/Dialog.tsx";
 import { DiffView } from "../design/DiffView.tsx";
-import { Notice, Skeleton } from "../design/parts.tsx";
+import { Badge, Notice, Skeleton } from "../design/parts.tsx";
+import { t } from "../i18n/index.ts";
 import { lacks } from "../state/rights.ts";
 import { useStore } from "../state/store.ts";
 import { toast } from "../state/toasts.ts";
 import { findProject, placeProject, refreshProjects, workspace } from "../state/workspace.ts";
-import { parseDiff } from "../text/diff.ts";
+import { type FileDiff, parseDiff } from "../text/diff.ts";
 import { languageOf } from "../text/spans.ts";
 import { Sentence } from "../design/Sentence.tsx";
 
+type Reviewed = ProjectFiles["files"][number];
+
+function changeOf({ text, trusted }: Reviewed): "same" | "changed" | "new" | "gone" {
+  if (text === trusted) return "same";
+  return trusted === null ? "new" : text === null ? "gone" : "changed";
+}
+
+function difference({ path, text, trusted }: Reviewed): FileDiff[] {
+  return parseDiff(createTwoFilesPatch(`a/${path}`, `b/${path}`, trusted ?? "", text ?? "", "", "", { context: 4 }));
+}
+
 /** What trust covers, to be read before it is given. Trust names the content: if that changes, it is asked again. */
-export function TrustReview({ slug, onClose }: { slug: string; onClose: () => void }): ReactNode {
+export default function TrustReview({ slug, onClose }: { slug: string; onClose: () => void }): ReactNode {
   const project = findProject(useStore(workspace), slug);
   const lacking = lacks(project, "owner");
   const [files, setFiles] = useState<ProjectFiles | null>(null);
@@ -38,7 +51,7 @@ export function TrustReview({ slug, onClose }: { slug: string; onClose: () => vo
     setProblem(null);
     try {
       placeProject(await api.trustProject(slug, project?.hash ?? ""));
-      toast(`${slug} is trusted. Its agent may run.`);
+      toast(t("trust:done", { slug }));
       onClose();
     } catch (error) {
       setProblem(sentence(error));
@@ -50,7 +63,7 @@ export function TrustReview({ slug, onClose }: { slug: string; onClose: () => vo
 
   const foot = (
     <>
-      <Button onClick={onClose}>Not now</Button>
+      <Button onClick={onClose}>{t("trust:notNow")}</Button>
       <Button
         look="primary"
         busy={busy}
@@ -58,16 +71,16 @@ export function TrustReview({ slug, onClose }: { slug: string; onClose: () => vo
         title={lacking ?? undefined}
         onClick={() => void trust()}
       >
-        Trust this content
+        {t("trust:trust")}
       </Button>
     </>
   );
   return (
-    <Dialog wide title={`Review ${slug}`} onClose={onClose} foot={foot}>
+    <Dialog wide title={t("trust:title", { slug })} onClose={onClose} foot={foot}>
       <p>
         {project?.trust === "changed"
-          ? "These files changed since they were trusted. Nothing runs until you have looked at them."
-          : "These files decide what the agent is told and what its cage allows. Read them before it may run."}
+          ? t("trust:changed")
+          : t("trust:first")}
       </p>
       {problem === null ? null : (
         <Notice tone="bad">
@@ -75,11 +88,16 @@ export function TrustReview({ slug, onClose }: { slug: string; onClose: () => vo
         </Notice>
       )}
       {files === null && problem === null ? <Skeleton lines={6} /> : null}
-      {files?.diff ? parseDiff(files.diff).map((file) => <DiffView key={file.path} file={file} />) : null}
       {files?.files.map((file) => (
         <section key={file.path} className="review-file">
-          <h3 className="mono">{file.path}</h3>
-          <CodeBlock text={file.text} language={languageOf(file.path)} />
+          <h3 className="mono">
+            {file.path} <Badge tone={changeOf(file) === "same" ? null : "accent"}>{t(`trust:change.${changeOf(file)}`)}</Badge>
+          </h3>
+          {changeOf(file) === "same" || file.trusted === null ? (
+            <CodeBlock text={file.text ?? ""} language={languageOf(file.path)} />
+          ) : (
+            difference(file).map((part) => <DiffView key={part.path} file={part} />)
+          )}
         </section>
       ))}
     </Dialog>

@@ -11,6 +11,9 @@ export type Place =
   | { page: "terminals"; terminal: string | null }
   | { page: "models" }
   | { page: "audit" }
+  | { page: "usage" }
+  | { page: "logs" }
+  | { page: "trace"; project: string; session: string; run: string }
   | { page: "users" }
   | { page: "system" }
   | { page: "lost"; path: string };
@@ -21,10 +24,12 @@ export function parse(path: string): Place {
   const [first, second, third, fourth, fifth, sixth] = parts;
   if (first === undefined) return { page: "home" };
   if (first === "terminals" && parts.length <= 2) return { page: "terminals", terminal: second ?? null };
-  if (parts.length === 1 && (first === "models" || first === "audit" || first === "users" || first === "system"))
+  if (parts.length === 1 && (first === "models" || first === "audit" || first === "usage" || first === "logs" || first === "users" || first === "system"))
     return { page: first };
   if (first === "projects" && second !== undefined) {
     if (parts.length === 2) return { page: "project", project: second };
+    if (third === "sessions" && fourth !== undefined && fifth === "runs" && sixth !== undefined)
+      return { page: "trace", project: second, session: fourth, run: sixth };
     if (third === "sessions" && fourth !== undefined && (fifth === undefined || fifth === "terminal")) {
       const view: View = fifth === undefined ? "transcript" : "terminal";
       return { page: "session", project: second, session: fourth, view, terminal: sixth ?? null };
@@ -55,6 +60,8 @@ export function pathOf(place: Place): string {
     }
     case "terminals":
       return place.terminal === null ? "/terminals" : `/terminals/${seg(place.terminal)}`;
+    case "trace":
+      return `/projects/${seg(place.project)}/sessions/${seg(place.session)}/runs/${seg(place.run)}`;
     case "lost":
       return place.path;
     default:

@@ -1,5 +1,7 @@
 /** Numbers, times and sizes for people. */
 
+import { language } from "../i18n/index.ts";
+
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const whole = new Intl.NumberFormat("en");
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
@@ -59,4 +61,22 @@ export function bytes(value: number): string {
     unit += 1;
   }
   return `${size >= 10 || unit === 0 ? Math.round(size) : size.toFixed(1)} ${units[unit] ?? ""}`;
+}
+
+/** US dollars: whole cents, and as much more as a small sum needs to be told from nothing. */
+export function money(value: number): string {
+  const digits = value > 0 && value < 0.1 ? { maximumSignificantDigits: 2 } : { minimumFractionDigits: 2, maximumFractionDigits: 2 };
+  return new Intl.NumberFormat(language(), { style: "currency", currency: "USD", ...digits }).format(value);
+}
+
+/** `27 Nov` of an ISO day. */
+export function shortDay(iso: string): string {
+  const date = new Date(`${iso}T12:00:00`);
+  return Number.isNaN(date.getTime()) ? "" : new Intl.DateTimeFormat(language(), { day: "numeric", month: "short" }).format(date);
+}
+
+/** `14:03:27`. */
+export function clockSeconds(iso: string): string {
+  const date = new Date(iso);
+  return Number.isNaN(date.getTime()) ? "" : new Intl.DateTimeFormat(language(), { timeStyle: "medium", hourCycle: "h23" }).format(date);
 }

@@ -12,7 +12,7 @@ from kaged.core import ids
 from kaged.core.events import Part, TextPart, ToolCallPart
 from kaged.models.offline import offers, script
 from kaged.models.offline.script import Plan, Say, Step, Task, Tokens, Wait, calls_of, replay, task_of
-from kaged.models.types import Delta, Emit, Finished, ModelRequest
+from kaged.models.types import Delta, Emit, Finished, ModelRequest, Usage
 from kaged.models.usage import estimate
 
 PACE_S = 0.004
@@ -68,6 +68,9 @@ class OfflineProvider:
             parts.append(call)
         emit(estimate(request, parts))
         return Finished(parts, "tools" if wanted else "end")
+
+    def cost(self, usage: Usage, model: str) -> float | None:
+        return 0.0
 
     async def _text(self, step: Step) -> AsyncGenerator[str, None]:
         if isinstance(step, Wait):
