@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from kaged.cage.advice import APPARMOR_FILE, DOCKER_OPTIONS, PODMAN_OPTIONS, explain_bwrap_failure, surroundings
+from kaged.cage import advice
+from kaged.cage.advice import explain_bwrap_failure, surroundings
 
+APPARMOR_FILE = "/etc/apparmor.d/bwrap-kaged"
+DOCKER_OPTIONS = " ".join(f"--security-opt {option}=unconfined" for option in ("seccomp", "apparmor", "systempaths"))
+PODMAN_OPTIONS = "--security-opt seccomp=unconfined --security-opt unmask=ALL"
 PLAIN = frozenset[str]()
 UBUNTU = frozenset({"apparmor"})
 CONTAINER = frozenset({"container", "apparmor"})
@@ -74,3 +78,12 @@ def test_the_operators_page_says_the_same() -> None:
         PODMAN_OPTIONS,
     ):
         assert needed in text
+
+
+def test_every_row_names_a_pattern_and_is_whole() -> None:
+    table = advice._TABLE
+    assert {row["said"] for row in table["rows"]} == set(table["said"])
+    assert {row["fix"] for row in table["rows"]} >= set(table["fixes"])
+    for row in table["rows"]:
+        assert set(row) - {"where"} == {"said", "problem", "fix"}
+        assert row.get("where", "container") in {"container", *advice._SWITCHES}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kaged.cage.secrets import secret_values
+from kaged.cage.cages import secret_values
 from kaged.core.errors import ConfigError, KagedError
 from kaged.projects.cage_spec import CageSpec
 from kaged.settings.local import parse_local

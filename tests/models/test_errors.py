@@ -1,11 +1,13 @@
 """Sentences: each names the provider and says what to do, and none shows a key."""
 
 import json
-from typing import Any
+from string import Formatter
+from typing import Any, get_args
 
 import pytest
 
 from kaged.core import clock
+from kaged.models import errors
 from kaged.models.catalogue import Connection
 from kaged.models.errors import ModelError, from_status, from_stream, retry_after
 from models.helpers import KEY, SITE
@@ -130,3 +132,12 @@ def test_errors_inside_a_stream(body: Any, kind: str) -> None:
 
 def test_a_site_without_a_key_cleans_too() -> None:
     assert Connection("x", "openai", "http://127.0.0.1", None, "").clean("a\n b") == "a b"
+
+
+def test_every_rule_is_whole_and_its_sentence_can_be_filled_in() -> None:
+    known = {"name", "url", "key", "model", "status", "said"}
+    for rule in errors._TABLE["rules"]:
+        assert set(rule) - {"retryable"} == {"pattern", "kind", "sentence"} and rule.get("retryable", True) is True
+        assert rule["kind"] in get_args(errors.Kind)
+        assert {field for _, field, _, _ in Formatter().parse(rule["sentence"]) if field} <= known
+    assert errors._TABLE["rules"][-1]["pattern"] == ""

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kaged.projects.approval_spec import STRICT, Rule, Verdict, of_command
 from kaged.projects.commands import Unclear, is_plainly, take_apart
+from kaged.projects.model import STRICT, Rule, Verdict, of_command
 
 AUTO, ASKS = Verdict("auto", "default"), Verdict("ask", "default")
 RULES = (Rule(match="git push *", approval="ask"), Rule(match="rm -rf *", approval="deny"))

@@ -3,11 +3,11 @@
 import tomllib
 from pathlib import Path
 
+import default_config
 import pytest
 
 from kaged.core.errors import ConfigError
 from kaged.settings.config import ENVIRONMENT, Flags, Loaded, load, scrub_environ
-from kaged.settings.model import default_text, keys
 
 GUIDE = """[daemon]
 bind = "127.0.0.1:7777"
@@ -184,7 +184,7 @@ def test_user_mode_writes_a_commented_default_file_once(short_tmp: Path) -> None
     assert not peek.paths.config_file.exists()
     loaded = load(flags=Flags(), environ=environ, root=short_tmp)
     assert loaded.paths.config_file == short_tmp / ".config/kaged/config.toml"
-    assert loaded.paths.config_file.read_text() == default_text()
+    assert loaded.paths.config_file.read_text() == default_config.text()
     assert set(loaded.sources.values()) == {"default"}
     loaded.paths.config_file.write_text("# mine\n")
     load(flags=Flags(), environ=environ, root=short_tmp)
@@ -192,12 +192,15 @@ def test_user_mode_writes_a_commented_default_file_once(short_tmp: Path) -> None
 
 
 def test_the_default_file_shows_each_key_at_its_default(file: Path) -> None:
-    text = default_text()
-    assert all(tomllib.loads(text)[section] == {} for section in {doc.section for doc in keys()})
+    text = default_config.text()
+    assert default_config.FILE.read_text() == text, "run: python3 scripts/default_config.py"
+    assert all(
+        tomllib.loads(text)[section] == {} for section in {doc.section for doc in default_config.documented_keys()}
+    )
     uncommented = "\n".join(line.removeprefix("#") if not line.startswith("# ") else "" for line in text.splitlines())
     assert read(file, uncommented).config == read(file, "").config
-    assert {f"{doc.section}.{doc.key}" for doc in keys()} == set(read(file, "").sources)
-    assert all(doc.meaning for doc in keys())
+    assert {f"{doc.section}.{doc.key}" for doc in default_config.documented_keys()} == set(read(file, "").sources)
+    assert all(doc.meaning for doc in default_config.documented_keys())
 
 
 def test_a_named_file_must_exist_and_be_readable_text(file: Path, short_tmp: Path) -> None:

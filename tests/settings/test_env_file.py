@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaged.core.errors import ConfigError
-from kaged.settings.env_file import changed, read
+from kaged.settings.nonces import changed_env as changed
+from kaged.settings.nonces import read_env as read
 
 TEXT = """\
 # the nonce

@@ -1,6 +1,8 @@
 """From a plan to bubblewrap's options: pure. They travel NUL-separated through `--args`, so no value can become an
 option of its own; a NUL in one is refused. What bubblewrap reads from a descriptor is carried as named data."""
 
+from pathlib import Path
+
 from kaged.cage.network import CA, CA_BUNDLE, CA_TRUSTSTORE
 from kaged.cage.plan import GID, GITCONFIG_INSIDE, HOME, INIT_INSIDE, KEPT, PLACEHOLDER_MODE, UID, CagePlan, Mount
 from kaged.cage.seccomp import filter_for
@@ -10,21 +12,10 @@ Arg = str | dict[str, str]
 
 SHM_BYTES = 64 * 1024**2
 
-FILES = {  # of /etc, the cage's own
-    "passwd": f"""root:x:0:0:root:/nonexistent:/usr/sbin/nologin
-agent:x:{UID}:{GID}:agent:{HOME}:{{shell}}
-nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
-""",
-    "group": f"root:x:0:\nagent:x:{GID}:\nnogroup:x:65534:\n",
-    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n",
-    "resolv.conf": "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n",
-    "hosts": "127.0.0.1 localhost cage\n::1 localhost\n",
-}
-
-GITCONFIG = (  # for the cage's one user: git would call another owner's repository dubious
-    "[user]\n\tname = agent\n\temail = agent@localhost\n[safe]\n\tdirectory = *\n"
-    "[init]\n\tdefaultBranch = main\n[include]\n\tpath = /etc/gitconfig\n"
-)
+FILES = ("passwd", "group", "nsswitch.conf", "resolv.conf", "hosts")  # of /etc, the cage's own
+_INSIDE = Path(__file__).parent / "data" / "inside"
+# Of `gitconfig` for the cage's one user: git would call another owner's repository dubious.
+_TEXTS = {name: (_INSIDE / name).read_text("utf-8") for name in (*FILES, "gitconfig")}
 
 
 def bwrap_options(plan: CagePlan) -> tuple[list[Arg], dict[str, bytes]]:
@@ -44,8 +35,8 @@ def bwrap_options(plan: CagePlan) -> tuple[list[Arg], dict[str, bytes]]:
     for arg in args:
         if isinstance(arg, str) and "\0" in arg:
             raise KagedError("dsl_invalid", f"cage: {arg!r} holds a NUL, which no path and no value may")
-    texts = {**FILES, "passwd": FILES["passwd"].format(shell=plan.host.shell), "gitconfig": GITCONFIG}
-    data = {name: text.encode() for name, text in texts.items()}
+    known = {"uid": UID, "gid": GID, "home": HOME, "shell": plan.host.shell}
+    data = {name: text.format(**known).encode() for name, text in _TEXTS.items()}
     data |= {name: text for name, text in KEPT.items() if {"data": name} in args}
     return args, {**data, "seccomp": filter_for(plan.seccomp, plan.host.machine)}
 

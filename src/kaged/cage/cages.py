@@ -6,9 +6,9 @@ from asyncio.subprocess import DEVNULL
 from collections.abc import Mapping
 from pathlib import Path
 
+from kaged.cage.advice import refuse
 from kaged.cage.compile import compile_plan
 from kaged.cage.plan import CagePlan
-from kaged.cage.secrets import secret_values
 from kaged.cage.words import size
 from kaged.core.errors import KagedError
 from kaged.core.folder_size import sizes
@@ -16,9 +16,10 @@ from kaged.projects.cage_spec import CageSpec
 from kaged.projects.model import PRIMARY
 from kaged.projects.service import Project
 from kaged.settings.config import Loaded
-from kaged.settings.local import LocalFile
+from kaged.settings.local import Local, LocalFile, secret_value
 
 log = logging.getLogger(__name__)
+SHORTEST = 8  # a shorter value could not be masked in what programs put out without masking ordinary words too
 
 
 class Cages:
@@ -103,3 +104,21 @@ def _used(folder: str) -> int:
     except OSError as error:
         text = f"{error.filename} in the agent's home cannot be measured ({error.strerror})"
         raise KagedError("conflict", f"{text}: make it readable, or remove it.") from error
+
+
+def secret_values(spec: CageSpec, local: Local, environ: Mapping[str, str]) -> dict[str, str]:
+    """The values by name, from `[secrets]` of local.toml. `KagedError("dsl_invalid")` never holds a value."""
+    values = {}
+    for index, secret in enumerate(spec.secrets):
+        name = secret.source.removeprefix("local:")
+        source = local.secrets.get(name)
+        key, place = f"cage.secrets[{index}].from", f"{name!r} in [secrets] of local.toml"
+        value = secret_value(source, environ) if source is not None else ""
+        if source is None:
+            raise refuse(key, f"there is no {place}; add it there")
+        if not value:
+            raise refuse(key, f"{place} has no value; set the variable that it names")
+        if len(value) < SHORTEST or not (value.isascii() and value.isprintable()):
+            raise refuse(key, f"{place} must be printable ASCII, {SHORTEST} characters of it or more")
+        values[secret.name] = value
+    return values

@@ -12,9 +12,9 @@ from pathlib import Path
 from kaged.core import clock
 from kaged.core.checks import Check
 from kaged.core.errors import ConfigError
-from kaged.settings import env_file, sidecars
+from kaged.settings import sidecars
 from kaged.settings.config import Loaded
-from kaged.settings.nonces import CURRENT, PREVIOUS, fingerprint
+from kaged.settings.nonces import CURRENT, PREVIOUS, fingerprint, read_env
 from kaged.settings.paths import account_name
 
 ROOM = 1 << 30  # Free bytes in the home below which something will soon fail
@@ -53,7 +53,7 @@ def gather(loaded: Loaded, accepted: Sequence[str], root: Path = Path("/")) -> F
         with suppress(OSError):
             files[path] = path.stat()
     with suppress(ConfigError):
-        env = env_file.read(paths.env_file)[1]
+        env = read_env(paths.env_file)[1]
     with suppress(OSError, ValueError):
         hardware = float((root / "sys/class/rtc/rtc0/since_epoch").read_text(encoding="ascii"))
     return Facts(

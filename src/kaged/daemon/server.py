@@ -2,11 +2,9 @@
 
 import contextlib
 import os
-import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -15,26 +13,6 @@ from kaged.identity.protocol import ControlProtocol, HttpProtocol, WebSocketProt
 
 _MAX_FRAME = 1024 * 1024
 _GRACE_S = 1
-_TERMINAL = re.compile(rb"[^?]*/api/v1/terminals/[^/?]+/ws(\?|$)")
-
-
-class TerminalSocket(WebSocketProtocol):
-    """A WebSocket that never compresses: deflating a flood would cost more than sending it."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.conn.available_extensions = []
-
-
-class PublicProtocol(HttpProtocol):
-    """HTTP of the public listener, which picks the kind of WebSocket by its path."""
-
-    def websocket_class(self) -> type[WebSocketProtocol]:
-        return TerminalSocket if _TERMINAL.match(self.url) else super().websocket_class()
-
-
-class OperatorProtocol(ControlProtocol, PublicProtocol):
-    """HTTP of the control socket, with the same choice."""
 
 
 class Server(uvicorn.Server):
@@ -48,7 +26,7 @@ class Server(uvicorn.Server):
 def server(app: ASGIApp, *, control: bool) -> Server:
     """A server for `app`; `control` is the operator's unix socket."""
     config = uvicorn.Config(
-        app, http=OperatorProtocol if control else PublicProtocol, ws=WebSocketProtocol, interface="asgi3",
+        app, http=ControlProtocol if control else HttpProtocol, ws=WebSocketProtocol, interface="asgi3",
         loop="none", lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False,
         ws_max_size=_MAX_FRAME, ws_ping_interval=30.0, ws_ping_timeout=30.0, ws_per_message_deflate=True,
         timeout_graceful_shutdown=_GRACE_S, timeout_keep_alive=75,

@@ -2,6 +2,7 @@
 headers; a head that never ends is answered with 431; a WebSocket handshake keeps its raw header list whatever its
 length (the library reads lines of 8 KiB at most, and a sidecar's cookies are longer)."""
 
+import re
 import socket
 from typing import Any
 
@@ -17,6 +18,7 @@ MAX_HEAD = 64 * 1024  # Bytes of request line and headers together; oauth2-proxy
 MAX_HEADERS = 256
 MAX_WEBSOCKET_TARGET = 4096  # Bytes of a WebSocket handshake's target
 EXTENSION = "kaged.connection"  # Where a request's scope carries its `Connection`, below `extensions`
+_TERMINAL = re.compile(rb"[^?]*/api/v1/terminals/[^/?]+/ws(\?|$)")  # Deflating a flood would cost more than sending it
 _HANDSHAKE = frozenset({b"host", b"upgrade", b"connection"})
 _TOO_LARGE = (
     b'{"error":{"code":"headers_too_large","message":"The headers of this request are larger than kaged '
@@ -68,14 +70,12 @@ class HttpProtocol(HttpToolsProtocol):
         headers = list(self.scope["headers"])
         needed = [h for h in headers if h[0] in _HANDSHAKE or h[0].startswith(b"sec-websocket-")]
         lines = b"".join(b"%s: %s\r\n" % header for header in needed)
-        protocol = self.websocket_class()(self.config, self.server_state, self.app_state)
+        protocol = WebSocketProtocol(self.config, self.server_state, self.app_state)
+        protocol.conn.available_extensions = [] if _TERMINAL.match(self.url) else [DeflateFactory()]
         protocol.adopt(self._connection, headers)
         protocol.connection_made(self.transport)
         protocol.data_received(b"%s %s HTTP/1.1\r\n%s\r\n" % (self.scope["method"].encode("ascii"), self.url, lines))
         self.transport.set_protocol(protocol)
-
-    def websocket_class(self) -> "type[WebSocketProtocol]":
-        return WebSocketProtocol
 
     def _refuse_head(self) -> None:
         self.transport.write(
@@ -97,10 +97,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     _connection: Connection
     _raw_headers: list[tuple[bytes, bytes]]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.conn.available_extensions = [DeflateFactory()]
 
     def adopt(self, connection: Connection, headers: list[tuple[bytes, bytes]]) -> None:
         self._connection, self._raw_headers = connection, headers

@@ -27,28 +27,8 @@ _PR_SET_PDEATHSIG, _PR_CAP_AMBIENT, _RAISE = 1, 47, 2
 _CAPABILITY_VERSION_3 = 0x20080522
 _NEWADDR, _NEWROUTE = 20, 24
 _REQUEST_CREATE_REPLACE_ACK = 0x1 | 0x400 | 0x100 | 0x4
-_RULES = """\
-table inet kaged {}
-delete table inet kaged
-table inet kaged {
-  chain nat {
-    type nat hook output priority -100; policy accept;
-    oifname "lo" ip daddr 127.0.0.0/8 accept
-    oifname "lo" ip6 daddr ::1 accept
-    meta l4proto { tcp, udp } th dport 53 redirect to :53
-    meta l4proto tcp redirect to :1
-  }
-  chain out {
-    type filter hook output priority 0; policy drop;
-    ip daddr 127.0.0.0/8 accept
-    ip6 daddr ::1 accept
-    ct status dnat accept
-    ct state established,related accept
-    meta l4proto tcp reject with tcp reset
-    reject with icmpx admin-prohibited
-  }
-}
-"""
+with open(f"{os.path.dirname(os.path.abspath(__file__))}/rules.nft", "rb") as _file:
+    _RULES = _file.read()  # now: an upgrade may replace the file while the keeper runs
 
 
 def serve(channel: socket.socket, pid: int, nft: str, ports: Sequence[int]) -> NoReturn:
@@ -141,7 +121,7 @@ def _filter(nft: str) -> bool:
     libc("capset", header, sets, words="CAP_NET_ADMIN could not be kept for nft")
     libc("prctl", _PR_CAP_AMBIENT, _RAISE, _CAP_NET_ADMIN, 0, 0, words=f"prctl {_PR_CAP_AMBIENT} failed")
     rules = os.memfd_create("rules")
-    os.write(rules, _RULES.encode())
+    os.write(rules, _RULES)
     os.lseek(rules, 0, os.SEEK_SET)
     child = os.posix_spawn(nft, [nft, "-f", "-"], {}, file_actions=[(os.POSIX_SPAWN_DUP2, rules, 0)])
     os.close(rules)

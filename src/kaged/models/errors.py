@@ -2,7 +2,9 @@
 
 import email.utils
 import re
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -29,37 +31,7 @@ class ModelError(Exception):
 
 
 _PAGE = "<web page>"
-_BASE_URL = "check base_url (it usually ends in /v1)"
-_UNKNOWN_MODEL = "{name} does not know the model {model!r}; choose one that it lists"
-_RULES: tuple[tuple[str, Kind, bool, str], ...] = (
-    (f"^(429|5..) {_PAGE}", "server", True,
-     "{name} answered with a web page and status {status}; try again in a little while"),
-    (_PAGE, "garbage", False, "{name} at {url} answered with a web page, not with the API; " + _BASE_URL),
-    ("^402|insufficient_quota|billing|credit balance|spend(ing)? limit|exceeded your current quota",
-     "rate_limit", False, "{name} has no credit or quota left for this key; check the account's billing{said}"),
-    # The server's own words often repeat part of the key, so they stay out.
-    ("^401", "auth", False, "{name} does not accept the API key ({key}); set a valid one and try again"),
-    ("^403", "auth", False, "{name} does not allow this key to do that ({key}){said}"),
-    ("^413|^400 .*(context.?(length|window|size)|maximum context|too many (input )?tokens|too long|request_too_large|"
-     "reduce the length)", "context", False, "The conversation is too long for {model} at {name}; "
-     "start a new session or use a model with a larger context{said}"),
-    ("^429", "rate_limit", True, "{name} limits the rate of requests for this key; wait a little{said}"),
-    ("^(503|529)", "overloaded", True, "{name} is overloaded (status {status}); wait a little{said}"),
-    ("^(408|409|425|5..)", "server", True, "{name} failed on its side (status {status}); try again{said}"),
-    ("^404 .*model", "bad_request", False, _UNKNOWN_MODEL + "{said}"),
-    ("^404", "bad_request", False, "{name} has nothing at {url}; " + _BASE_URL + "{said}"),
-    ("model.*(does not exist|not found)|unknown model", "bad_request", False, _UNKNOWN_MODEL + "{said}"),
-    ("/v1/responses", "bad_request", False, "{model} at {name} takes tools only over the Responses API, "
-     "which kaged does not speak; choose another model{said}"),
-    ("stream_options", "bad_request", False,
-     "{name} refuses to report usage; set sends_usage = false for it in local.toml{said}"),
-    ("", "bad_request", False, "{name} refused the request (status {status}){said}"),
-)  # fmt: skip
-"""By pattern in `STATUS TYPE CODE TEXT`, the first that fits: the kind, whether to retry, a sentence to fill in."""
-_STREAM_STATUS = {
-    "invalid_request_error": 400, "authentication_error": 401, "permission_error": 403, "not_found_error": 404,
-    "request_too_large": 413, "rate_limit_error": 429, "rate_limit_exceeded": 429, "overloaded_error": 529,
-}  # fmt: skip
+_TABLE: dict[str, Any] = tomllib.loads((Path(__file__).parent / "data" / "failures.toml").read_text("utf-8"))
 
 
 def from_status(site: Connection, model: str, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
@@ -77,7 +49,8 @@ def from_stream(site: Connection, model: str, body: Any) -> ModelError:
     """The error for an error event inside a stream that had begun with status 200."""
     _, kind, code = said = _said(body)
     status = int(code) if re.fullmatch(r"[45]\d\d", code) else 500
-    return _judge(site, model, _STREAM_STATUS.get(kind) or _STREAM_STATUS.get(code) or status, said, None)
+    known = _TABLE["status"]
+    return _judge(site, model, known.get(kind) or known.get(code) or status, said, None)
 
 
 def is_page(headers: Mapping[str, str], body: bytes) -> bool:
@@ -99,12 +72,12 @@ def _judge(site: Connection, model: str, status: int, said: tuple[str, str, str]
     words = site.clean(text)
     named = " (model)" if model and model in text else ""
     facts = " ".join(f"{status} {kind} {code}{named} {text}".split())
-    _, sort, retryable, sentence = next(rule for rule in _RULES if re.search(rule[0], facts, re.IGNORECASE))
+    rule = next(rule for rule in _TABLE["rules"] if re.search(rule["pattern"], facts, re.IGNORECASE))
     told = f" (it said: {words})" if words else ""
     where = {"name": site.name, "url": site.shown_url, "key": site.key_hint}
-    sentence = sentence.format(**where, model=model, status=status, said=told)
+    sentence, retryable = rule["sentence"].format(**where, model=model, status=status, said=told), "retryable" in rule
     wait = wait if retryable else None
-    return ModelError(sort, sentence, retryable=retryable, retry_after_s=wait, status=status)
+    return ModelError(rule["kind"], sentence, retryable=retryable, retry_after_s=wait, status=status)
 
 
 def garbage(site: Connection, what: str) -> ModelError:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from kaged.core.errors import ConfigError
 from kaged.settings import paths as places
-from kaged.settings.model import LATER, Config, default_text
+from kaged.settings.model import LATER, Config
 from kaged.settings.nonces import CREDENTIALS
 from kaged.settings.paths import Mode, Paths, read_text
 from kaged.settings.problems import Document, Key, collect, line_of, parse
@@ -125,7 +125,7 @@ def _write_default(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with file.open("x", encoding="utf-8") as out:
-            out.write(default_text())
+            out.write((Path(__file__).parent / "data" / "config.toml").read_text(encoding="utf-8"))
     except FileExistsError:
         return
     except OSError as error:

@@ -8,7 +8,6 @@ from hashlib import sha256
 from pathlib import Path
 
 from kaged.core.errors import ConfigError
-from kaged.settings import env_file as env_files
 from kaged.settings.paths import read_text, write_private
 
 CURRENT = "KAGED_AUTH_SIDECAR_NONCE"
@@ -19,6 +18,7 @@ CREDENTIAL_NAME = "sidecar-nonce"
 
 MIN_CHARS = 32
 MAX_CHARS = 512
+_LINE = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
 _HOW = "make one with: openssl rand -hex 32"
 _PLACEHOLDERS = ("$(", "${", "openssl", "changeme", "change-me", "change_me", "replace", "example", "placeholder")
 
@@ -55,7 +55,7 @@ class Source:
         """The nonces as the files say now. Raises ConfigError, and then nothing has changed."""
         environ = dict(self.environ)
         if not environ.get(FILE) and _credential(environ) is None:
-            _, given = env_files.read(self.env_file)
+            _, given = read_env(self.env_file)
             if environ.get(CURRENT) and not given.get(CURRENT):
                 how = f"put {CURRENT} there, or change it where the service has it and restart kaged"
                 raise ConfigError(f"{self.env_file}: does not have the nonce that kaged was started with; {how}")
@@ -83,14 +83,14 @@ class Stored:
                 f"{how}, then: systemctl restart kaged (agents and terminals go on)"
             )
         if not name:
-            name = env_files.read(env_file)[1].get(FILE) or environ.get(FILE, "")
+            name = read_env(env_file)[1].get(FILE) or environ.get(FILE, "")
         return cls(Path(name), plain=True) if name else cls(env_file, plain=False)
 
     def read(self) -> Nonces:
         """What the file says. Raises ConfigError, also when it has no nonce."""
         if self.plain:
             return _from_file(self.path, f"file {self.path}")
-        return read_nonces({**env_files.read(self.path)[1], FILE: ""}, required=True, env_file=self.path)
+        return read_nonces({**read_env(self.path)[1], FILE: ""}, required=True, env_file=self.path)
 
     def write(self, nonces: Nonces) -> None:
         """Replace the nonces in one step; other keys, owner and mode stay. Raises ConfigError."""
@@ -99,7 +99,7 @@ class Stored:
             text = "".join(f"{value}\n" for value in nonces.accepted)
             if not self.plain:
                 pair = {CURRENT: nonces.current, PREVIOUS: nonces.previous}
-                text = env_files.changed(env_files.read(path)[0], pair)
+                text = changed_env(read_env(path)[0], pair)
             write_private(path, text, like=path.stat())
         except OSError as error:
             text = f"{path}: cannot be replaced: {error.strerror}; run this as root, or as the owner of its folder"
@@ -171,3 +171,31 @@ def _checked(current: str, previous: str | None, source: str, where: str) -> Non
         if value is not None and (problem := check_nonce(value)) is not None:
             raise ConfigError(f"{where}{name}{' ' if where else ': '}{problem}")
     return Nonces(current, previous if previous != current else None, source)
+
+
+def read_env(path: Path) -> tuple[str, dict[str, str]]:
+    """The text and keys of a file of `KEY=value` lines (systemd's `EnvironmentFile=`); both empty when there is no such
+    file. Raises ConfigError."""
+    text = read_text(path) or ""
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if line[-1:] == "\\":
+            raise ConfigError(f"{path}:{number}: goes on in the next line; kaged reads one line a key")
+        if match := _LINE.fullmatch(line):
+            key, value = match.groups()
+            quoted = len(value) > 1 and value[0] in "'\"" and value[-1] == value[0]
+            found[key] = value[1:-1] if quoted else value
+    return text, found
+
+
+def changed_env(text: str, values: Mapping[str, str | None]) -> str:
+    """`text` with these keys set, or removed (None); every other line stays as it is."""
+    lines, left = [], dict(values)
+    for line in text.splitlines():
+        key = match[1] if (match := _LINE.fullmatch(line)) else ""
+        if key not in values:
+            lines.append(line)
+        elif (value := left.pop(key, None)) is not None:
+            lines.append(f"{key}={value}")
+    lines += [f"{key}={value}" for key, value in left.items() if value is not None]
+    return "".join(f"{line}\n" for line in lines)

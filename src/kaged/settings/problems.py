@@ -1,5 +1,6 @@
 """TOML files with the line of each key; pydantic's errors as sentences that say what is allowed."""
 
+import contextlib
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -54,49 +55,26 @@ def parse(text: str, name: str) -> Document:
 
 
 def key_lines(text: str) -> Mapping[Key, int]:
-    """Line numbers from 1 for each key path of a valid text; array elements have their index in the path. Lines are
-    gathered until `tomllib` takes them for whole statements, with the open arrays closed."""
+    """Line numbers from 1 for each key path of a valid text; array elements have their index in the path. The text up
+    to each line is read, with the open arrays closed: what is new in it is written there."""
     lines: dict[Key, int] = {}
-    arrays: dict[Key, int] = {}
-    table: Key = ()
-    statement, first, likely = "", 1, ""
+    so_far, first = "", 1
     for number, line in enumerate(text.split("\n"), 1):
-        statement += f"{line}\n"
-        for closing in (likely, *_CLOSINGS):
-            try:
-                found = tomllib.loads(statement + closing)
-            except tomllib.TOMLDecodeError:
-                continue
-            if statement.lstrip()[:1] == "[":
-                table = _table(found, arrays)
-                for end in range(1, len(table) + 1):
-                    lines.setdefault(table[:end], number)
-            else:
-                _note(lines, table, found, first, number)
-            likely = closing
-            if not closing:
-                statement, first = "", number + 1
-            break
+        so_far += f"{line}\n"
+        if first == number and line.lstrip()[:1] in ("", "#"):
+            first += 1
+            continue
+        for closing in _CLOSINGS:
+            with contextlib.suppress(tomllib.TOMLDecodeError):
+                _note(lines, (), tomllib.loads(so_far + closing), first, number)
+                first = first if closing else number + 1
+                break
     return lines
 
 
 def line_of(lines: Mapping[Key, int], path: Key) -> int | None:
     """The line of `path`, or of the nearest part of it that is written in the file."""
     return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
-
-
-def _table(header: dict[str, Any], arrays: dict[Key, int]) -> Key:
-    """The path that a header opens, with the current index behind each array of tables in `arrays`."""
-    path: Key = ()
-    while header:
-        part, value = next(iter(header.items()))
-        path = (*path, part)
-        if isinstance(value, list):
-            arrays[path] = arrays.get(path, -1) + 1
-        if path in arrays:
-            path = (*path, arrays[path])
-        header = value[0] if isinstance(value, list) else value
-    return path
 
 
 def _note(lines: dict[Key, int], path: Key, value: Any, first: int, last: int) -> None:
