@@ -5,7 +5,11 @@ import { precompress } from "./build/precompress.ts";
 
 const outDir = process.env["KAGED_UI_OUT"] ?? resolve(import.meta.dirname, "../src/kaged/web");
 
-export default defineConfig({
+// The page of the design system is for developers: a normal build holds nothing of it.
+const design = process.env["KAGED_UI_DESIGN"] === "1";
+
+export default defineConfig(({ command }) => ({
+  define: { __DESIGN__: JSON.stringify(design || command === "serve") },
   // Relative: the console works below any path; the daemon sets the depth of the tags in index.html.
   base: "./",
   plugins: [react(), precompress(outDir)],
@@ -20,4 +24,4 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 700,
   },
-});
+}));

@@ -93,7 +93,7 @@ def test_asked_here_decided_there_and_once(browser: Browser, kaged: Daemon) -> N
     expect(desk.get_by_test_id("approve")).to_be_enabled()
     shot(desk, "10-approval")
     assert ran(folder) == 0
-    phone = page_of(browser, kaged, "/", PHONE, "light")
+    phone = page_of(browser, kaged, "/approvals", PHONE, "light")
     expect(phone.get_by_test_id("waiting")).to_contain_text("sh deploy.sh")
     expect(phone.get_by_test_id("approve")).to_be_enabled()
     shot(phone, "10-approval-phone-light")
@@ -223,7 +223,7 @@ def test_the_most_dangerous_of_many_comes_first(
             f"run: rm old-{number}.txt" if number != 4 else "run: rm -rf ~/.ssh ..",
         )
     ask(kaged, session(kaged, "Checkpoint"), "checkpoint: The schema is ready")
-    page = page_of(browser, kaged, "/", size, scheme)
+    page = page_of(browser, kaged, "/approvals", size, scheme)
     cards = page.get_by_test_id("approval")
     expect(cards).to_have_count(6)
     expect(cards.first).to_contain_text("rm -rf ~/.ssh ..")

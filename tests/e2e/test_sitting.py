@@ -73,7 +73,7 @@ def test_one_sitting(browser: Browser, kaged: Daemon) -> None:
     (work / "go").touch()
     expect(desk.get_by_test_id("approval")).to_contain_text("sh deploy.sh", timeout=30_000)
 
-    phone = page_of(browser, kaged, "/", PHONE, "dark")
+    phone = page_of(browser, kaged, "/approvals", PHONE, "dark")
     expect(phone.get_by_test_id("waiting")).to_contain_text("sh deploy.sh")
     expect(phone.get_by_test_id("approve")).to_be_enabled()
     shot(phone, "sitting-2-phone")

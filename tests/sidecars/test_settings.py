@@ -50,7 +50,7 @@ def test_everything_works_below_a_path(here: Town, chain: Chain, browser: Browse
         if not chain.tailnet:  # tailscaled, whose part the edge plays, has nothing but that path
             assert '"role"' not in asked(page, "/api/v1/me")["text"], "the rest of the address is not kaged's"
         page.goto(f"{PUBLIC}/kaged")
-        expect(page.get_by_test_id("composer")).to_be_visible()
+        expect(page.get_by_test_id("home").get_by_test_id("work").first).to_be_visible()
         assert page.url.startswith(f"{PUBLIC}/kaged/")
         page.context.close()
 

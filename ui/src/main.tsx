@@ -1,4 +1,4 @@
-import { StrictMode } from "react";
+import { type ReactNode, StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import "./styles/tokens.css";
 import "./styles/base.css";
@@ -13,6 +13,7 @@ import "./styles/checkpoints.css";
 import "./styles/text.css";
 import { adoptKeyFromFragment } from "./api/key.ts";
 import { App } from "./App.tsx";
+import { routePath } from "./base.ts";
 import { startLanguage } from "./i18n/index.ts";
 import { startRouter } from "./state/router.ts";
 import { startTheme } from "./state/theme.ts";
@@ -25,11 +26,18 @@ startTheme();
 startRouter();
 await startLanguage();
 
+/** `/_design` needs no daemon: it shows what there is, not what runs. */
+async function page(): Promise<ReactNode> {
+  if (!__DESIGN__ || routePath(window.location) !== "/_design") return <App />;
+  const { Design } = await import("../gallery/Design.tsx");
+  return <Design />;
+}
+
 const root = document.getElementById("root");
 if (root !== null) {
   createRoot(root).render(
     <StrictMode>
-      <App />
+      {await page()}
     </StrictMode>,
   );
 }

@@ -1,5 +1,6 @@
 import { memo, type ReactNode, useEffect, useMemo, useState } from "react";
 import { spansOf } from "../text/spans.ts";
+import { t } from "../i18n/index.ts";
 import { CopyButton } from "./CopyButton.tsx";
 
 type Highlight = (text: string, language: string) => string | null;
@@ -62,8 +63,8 @@ export function CodeBlock({ text, language }: { text: string; language: string }
   return (
     <div className="code-block">
       <div className="code-bar">
-        <span>{name || "text"}</span>
-        <CopyButton text={() => text} label="Copy code" />
+        <span>{name || t("design:plain_text")}</span>
+        <CopyButton text={() => text} label={t("design:copy_code")} />
       </div>
       <pre tabIndex={0}>
         <Code text={text} language={name} />

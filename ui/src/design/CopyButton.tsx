@@ -1,4 +1,5 @@
 import { type ReactNode, useEffect, useState } from "react";
+import { t } from "../i18n/index.ts";
 import { toast } from "../state/toasts.ts";
 import { IconButton } from "./Button.tsx";
 import { CheckIcon, CopyIcon } from "./icons.tsx";
@@ -8,12 +9,12 @@ export async function copyText(text: string): Promise<boolean> {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    toast("The browser did not allow copying. Select the text and copy it by hand.", "bad");
+    toast(t("design:copy_refused"), "bad");
     return false;
   }
 }
 
-export function CopyButton({ text, label = "Copy" }: { text: () => string; label?: string }): ReactNode {
+export function CopyButton({ text, label = t("design:copy") }: { text: () => string; label?: string }): ReactNode {
   const [done, setDone] = useState(false);
   useEffect(() => {
     if (!done) return undefined;
@@ -22,7 +23,7 @@ export function CopyButton({ text, label = "Copy" }: { text: () => string; label
   }, [done]);
   const copy = async (): Promise<void> => setDone(await copyText(text()));
   return (
-    <IconButton small label={done ? "Copied" : label} onClick={() => void copy()} className="copy">
+    <IconButton small label={done ? t("design:copied") : label} onClick={() => void copy()} className="copy">
       {done ? <CheckIcon size={14} /> : <CopyIcon size={14} />}
     </IconButton>
   );

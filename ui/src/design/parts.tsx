@@ -1,4 +1,5 @@
 import { type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes, useId } from "react";
+import { t } from "../i18n/index.ts";
 import { AlertIcon, CheckIcon, InfoIcon } from "./icons.tsx";
 
 export function Badge({
@@ -58,7 +59,7 @@ export function Empty({ icon, title, children }: EmptyProps): ReactNode {
 
 export function Skeleton({ lines = 3 }: { lines?: number }): ReactNode {
   return (
-    <div className="skeletons" role="status" aria-label="Loading">
+    <div className="skeletons" role="status" aria-label={t("design:loading")}>
       {Array.from({ length: lines }, (_, index) => (
         <div key={index} className="skeleton" style={{ width: `${92 - ((index * 23) % 45)}%` }} />
       ))}
@@ -81,7 +82,7 @@ export function TextField({ label, hint, ...rest }: FieldProps & InputHTMLAttrib
         className="input"
         autoComplete="off"
         spellCheck={false}
-        aria-describedby={`${id}-hint`}
+        aria-describedby={hint === undefined ? undefined : `${id}-hint`}
         {...rest}
       />
       {hint === undefined ? null : (
@@ -103,10 +104,10 @@ export function SelectField({
   return (
     <div className="field">
       <label htmlFor={id}>{label}</label>
-      <select id={id} className="select" {...rest}>
+      <select id={id} className="select" aria-describedby={hint === undefined ? undefined : `${id}-hint`} {...rest}>
         {children}
       </select>
-      {hint === undefined ? null : <div className="field-hint">{hint}</div>}
+      {hint === undefined ? null : <div className="field-hint" id={`${id}-hint`}>{hint}</div>}
     </div>
   );
 }

@@ -4,6 +4,7 @@ import { Button } from "../design/Button.tsx";
 import { CopyButton } from "../design/CopyButton.tsx";
 import { Logo } from "../design/Logo.tsx";
 import { Spinner } from "../design/parts.tsx";
+import { t } from "../i18n/index.ts";
 
 /** The pages of those who cannot come in: what happened, and the one thing to do. */
 
@@ -26,24 +27,24 @@ function reload(): void {
 export function SignedOut(): ReactNode {
   const command = "kaged auth open";
   return (
-    <Gate title="This browser is not signed in">
-      <p>Run this on the host, then open the address it prints:</p>
+    <Gate title={t("gates:out")}>
+      <p>{t("gates:out_do")}</p>
       <div className="gate-command">
         <code>{command}</code>
-        <CopyButton text={() => command} label="Copy the command" />
+        <CopyButton text={() => command} label={t("gates:copy_command")} />
       </div>
-      <p className="muted">Behind a sign-in proxy, reload the page to sign in again. Nothing that runs has stopped.</p>
-      <Button onClick={reload}>Reload</Button>
+      <p className="muted">{t("gates:out_proxy")}</p>
+      <Button onClick={reload}>{t("gates:reload")}</Button>
     </Gate>
   );
 }
 
 export function SessionGone(): ReactNode {
   return (
-    <Gate title="Your sign-in has ended">
-      <p>Reload the page to sign in again. What runs goes on, and drafts are kept in this browser.</p>
+    <Gate title={t("gates:gone")}>
+      <p>{t("gates:gone_do")}</p>
       <Button look="primary" onClick={reload}>
-        Reload
+        {t("gates:reload")}
       </Button>
     </Gate>
   );
@@ -51,10 +52,10 @@ export function SessionGone(): ReactNode {
 
 export function Unreachable({ message }: { message: string }): ReactNode {
   return (
-    <Gate title="The daemon does not answer">
+    <Gate title={t("gates:away")}>
       <p>{message}</p>
       <p className="gate-waiting muted" role="status">
-        <Spinner /> Trying again by itself
+        <Spinner /> {t("gates:again")}
       </p>
     </Gate>
   );
@@ -64,15 +65,15 @@ export function Unreachable({ message }: { message: string }): ReactNode {
 export function NoRights({ me }: { me: Me }): ReactNode {
   const command = `kaged auth claim '${me.id.replaceAll("'", `'"'"'`)}'`;
   return (
-    <Gate title={`You are signed in as ${me.name ?? me.email ?? me.id}`}>
-      <p>You have no rights in this kaged yet, so there is nothing here for you to see. This is your user id:</p>
-      <Copied text={me.id} label="Copy your id" testid="user-id" />
-      <p>Send it to an owner of a project, who can add you to it. Or whoever runs this host makes you an admin there:</p>
-      <Copied text={command} label="Copy the command" testid="claim" />
-      <Button onClick={reload}>Look again</Button>
+    <Gate title={t("gates:as", { who: me.name ?? me.email ?? me.id })}>
+      <p>{t("gates:none")}</p>
+      <Copied text={me.id} label={t("gates:copy_id")} testid="user-id" />
+      <p>{t("gates:none_do")}</p>
+      <Copied text={command} label={t("gates:copy_command")} testid="claim" />
+      <Button onClick={reload}>{t("gates:look")}</Button>
       {me.logout_url === "" ? null : (
         <a className="gate-link" href={me.logout_url}>
-          Sign out
+          {t("shell:sign_out")}
         </a>
       )}
     </Gate>

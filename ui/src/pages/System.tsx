@@ -1,10 +1,10 @@
-import { type ReactNode, useCallback, useEffect, useState } from "react";
+import type { ReactNode } from "react";
 import { api } from "../api/client.ts";
-import { sentence } from "../api/http.ts";
 import type { SystemReport, Versions } from "../api/types.ts";
 import { Button } from "../design/Button.tsx";
 import { AlertIcon, CheckIcon, RetryIcon } from "../design/icons.tsx";
-import { Notice, Skeleton } from "../design/parts.tsx";
+import { useLoaded } from "../design/loaded.ts";
+import { StateView } from "../design/StateView.tsx";
 import { str } from "../journal/events.ts";
 import { Header } from "../shell/Header.tsx";
 import { Queue } from "./Queue.tsx";
@@ -12,63 +12,44 @@ import { Sentence } from "../design/Sentence.tsx";
 
 const stamp = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
-export default function SystemPage({ onMenu }: { onMenu: () => void }): ReactNode {
-  const [report, setReport] = useState<SystemReport | null>(null);
-  const [versions, setVersions] = useState<Versions | null>(null);
-  const [problem, setProblem] = useState<string | null>(null);
-  const [busy, setBusy] = useState(true);
-  const look = useCallback(async (): Promise<void> => {
-    setBusy(true);
-    try {
-      const [system, found] = await Promise.all([api.system(), api.versions()]);
-      setReport(system);
-      setVersions(found);
-      setProblem(null);
-    } catch (error) {
-      setProblem(sentence(error));
-    } finally {
-      setBusy(false);
-    }
-  }, []);
-  useEffect(() => void look(), [look]);
+const look = (): Promise<[SystemReport, Versions]> => Promise.all([api.system(), api.versions()]);
 
+export default function SystemPage({ onMenu }: { onMenu: () => void }): ReactNode {
+  const system = useLoaded(look);
+  const { busy } = system;
   return (
     <>
       <Header title="System" onMenu={onMenu}>
-        <Button busy={busy} onClick={() => void look()}>
+        <Button busy={busy} onClick={system.retry}>
           {busy ? null : <RetryIcon size={14} aria-hidden />} Check again
         </Button>
       </Header>
       <div className="page" tabIndex={0}>
         <div className="page-column">
-          {problem === null ? null : (
-            <Notice tone="bad">
-              <Sentence text={problem} />
-            </Notice>
-          )}
-          {report === null && problem === null ? <Skeleton lines={6} /> : null}
-          {report === null ? null : (
-            <>
-              <Processes report={report} versions={versions} />
-              <h2 className="page-title">Checks</h2>
-              <Checks checks={report.checks} />
-              <h2 className="page-title">Runs</h2>
-              <Queue />
-              <h2 className="page-title">Cages</h2>
-              <Cages cages={report.cages} />
-            </>
-          )}
+          <StateView of={system} lines={6}>
+            {([report, versions]) => (
+              <>
+                <Processes report={report} versions={versions} />
+                <h2 className="page-title">Checks</h2>
+                <Checks checks={report.checks} />
+                <h2 className="page-title">Runs</h2>
+                <Queue />
+                <h2 className="page-title">Cages</h2>
+                <Cages cages={report.cages} />
+              </>
+            )}
+          </StateView>
         </div>
       </div>
     </>
   );
 }
 
-function Processes({ report, versions }: { report: SystemReport; versions: Versions | null }): ReactNode {
+function Processes({ report, versions }: { report: SystemReport; versions: Versions }): ReactNode {
   const { daemon, keeper, running } = report;
   const started = new Date(daemon.started_at);
   const rows: [string, string][] = [
-    ["kaged", `${versions?.kaged ?? daemon.version}, API ${versions?.api ?? "v1"}, ${daemon.mode} mode`],
+    ["kaged", `${versions.kaged}, API ${versions.api}, ${daemon.mode} mode`],
     ["Daemon", `process ${daemon.pid}, since ${Number.isNaN(started.getTime()) ? "?" : stamp.format(started)}`],
     ["Listens on", daemon.bind],
     ["Keeper", keeper === null ? "not connected" : `process ${keeper.pid}, version ${keeper.version}`],

@@ -1,11 +1,12 @@
-import { type ReactNode, useEffect, useState } from "react";
+import type { ReactNode } from "react";
 import { api } from "../api/client.ts";
-import { sentence } from "../api/http.ts";
 import type { User } from "../api/types.ts";
 import { QuestionIcon } from "../design/icons.tsx";
-import { Badge, Empty, Notice, Skeleton } from "../design/parts.tsx";
+import { useLoaded } from "../design/loaded.ts";
+import { Badge, Empty } from "../design/parts.tsx";
 import { Face, Who } from "../design/People.tsx";
 import { Sentence } from "../design/Sentence.tsx";
+import { StateView } from "../design/StateView.tsx";
 import { Header } from "../shell/Header.tsx";
 import { when } from "../text/format.ts";
 
@@ -13,11 +14,7 @@ const NAMED = { config: "Named in [auth] admins of config.toml", claim: "Claimed
 
 /** Everybody who ever signed in, for admins: what each may do, and how that is changed. */
 export default function UsersPage({ onMenu }: { onMenu: () => void }): ReactNode {
-  const [users, setUsers] = useState<User[] | null>(null);
-  const [problem, setProblem] = useState<string | null>(null);
-  useEffect(() => {
-    api.users().then(({ items }) => setUsers(items), (error: unknown) => setProblem(sentence(error)));
-  }, []);
+  const users = useLoaded(api.users);
   return (
     <>
       <Header title="Users" onMenu={onMenu} />
@@ -26,20 +23,10 @@ export default function UsersPage({ onMenu }: { onMenu: () => void }): ReactNode
           <p className="muted">
             <Sentence text="Whoever signs in appears here, without any right. Give a role in a project on the project's page. On the host, `kaged auth claim ID` makes an admin, and `kaged auth claim --remove ID` a member again." />
           </p>
-          {problem === null ? null : (
-            <Notice tone="bad">
-              <Sentence text={problem} />
-            </Notice>
-          )}
-          {users === null && problem === null ? <Skeleton lines={5} /> : null}
-          {users?.length === 0 ? (
-            <Empty icon={<QuestionIcon size={26} />} title="Nobody was here yet">
-              <p>People appear when the sign-in proxy lets them through for the first time.</p>
-            </Empty>
-          ) : null}
-          {users === null || users.length === 0 ? null : (
+          <StateView of={users} empty={{ when: ({ items }) => items.length === 0, view: <Nobody /> }}>
+            {({ items }) => (
             <ul role="list" className="card list" data-testid="users">
-              {users.map((user) => (
+              {items.map((user) => (
                 <li key={`${user.source} ${user.id}`} className="list-line member" data-testid="user">
                   <Face who={user} />
                   <Who who={user} />
@@ -50,10 +37,19 @@ export default function UsersPage({ onMenu }: { onMenu: () => void }): ReactNode
                 </li>
               ))}
             </ul>
-          )}
+            )}
+          </StateView>
         </div>
       </div>
     </>
+  );
+}
+
+function Nobody(): ReactNode {
+  return (
+    <Empty icon={<QuestionIcon size={26} />} title="Nobody was here yet">
+      <p>People appear when the sign-in proxy lets them through for the first time.</p>
+    </Empty>
   );
 }
 

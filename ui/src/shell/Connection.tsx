@@ -1,13 +1,14 @@
 import { type ReactNode, useEffect, useState, useSyncExternalStore } from "react";
 import { Dot } from "../design/parts.tsx";
+import { t } from "../i18n/index.ts";
 import { socket } from "../ws/browser.ts";
 
-const WORDS = { open: "Connected", connecting: "Connecting", waiting: "Connection lost, trying again" } as const;
+type Line = "open" | "connecting" | "waiting";
 
 /** A lost line shorter than this is nobody's business. */
 const GRACE_MS = 700;
 
-export function useConnection(): keyof typeof WORDS {
+export function useConnection(): Line {
   const status = useSyncExternalStore(
     (listener) => socket.watchStatus(listener),
     () => socket.status,
@@ -24,9 +25,9 @@ export function useConnection(): keyof typeof WORDS {
 export function Connection(): ReactNode {
   const status = useConnection();
   return (
-    <span className="connection" role="status" data-testid="connection" data-state={status} title={WORDS[status]}>
+    <span className="connection" role="status" data-testid="connection" data-state={status} title={t(`shell:line.${status}`)}>
       <Dot state={status === "open" ? "ok" : "waiting"} />
-      <span className={status === "open" ? "hidden-text" : ""}>{status === "open" ? "Connected" : "Reconnecting"}</span>
+      <span className={status === "open" ? "hidden-text" : ""}>{t(status === "open" ? "shell:line.open" : "shell:reconnecting")}</span>
     </span>
   );
 }

@@ -1,6 +1,9 @@
 import type { ReactNode } from "react";
 import { IconButton } from "../design/Button.tsx";
 import { MenuIcon } from "../design/icons.tsx";
+import { t } from "../i18n/index.ts";
+import { useStore } from "../state/store.ts";
+import { workspace } from "../state/workspace.ts";
 
 interface HeaderProps {
   title: ReactNode;
@@ -9,12 +12,14 @@ interface HeaderProps {
   onMenu: () => void;
 }
 
-/** The top of every page; on narrow screens it opens the rail. */
+/** The top of every page. Where a narrow screen has no bar of places below, it opens the rail. */
 export function Header({ title, below, children, onMenu }: HeaderProps): ReactNode {
+  const waiting = useStore(workspace).attention.length;
   return (
     <header className="header">
-      <IconButton label="Menu" className="menu-button" onClick={onMenu}>
+      <IconButton label={t("shell:menu")} className="menu-button" onClick={onMenu}>
         <MenuIcon size={18} />
+        {waiting === 0 ? null : <span className="menu-mark" aria-hidden />}
       </IconButton>
       <div className="header-words">
         {typeof title === "string" ? <h1>{title}</h1> : title}

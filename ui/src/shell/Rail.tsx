@@ -1,44 +1,50 @@
-import { type ReactNode, useEffect } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import { Button, IconButton } from "../design/Button.tsx";
 import {
   ApprovalIcon,
   AuditIcon,
+  CloseIcon,
   DarkIcon,
   FolderIcon,
+  HomeIcon,
   KeyboardIcon,
   LightIcon,
   ModelIcon,
+  SearchIcon,
   SignOutIcon,
   SystemIcon,
   TerminalIcon,
   UsersIcon,
 } from "../design/icons.tsx";
 import { Logo } from "../design/Logo.tsx";
+import { Skeleton } from "../design/parts.tsx";
+import { t } from "../i18n/index.ts";
 import { linkTo, type Place, usePlace } from "../state/router.ts";
 import { useStore } from "../state/store.ts";
 import { shownTheme, toggleTheme } from "../state/theme.ts";
 import { me, refreshProjects, workspace } from "../state/workspace.ts";
+import { socket } from "../ws/browser.ts";
 import { Connection } from "./Connection.tsx";
+import { matching } from "./matching.ts";
 import { overlay } from "./overlay.ts";
 import { RailProject } from "./RailProject.tsx";
-import { Skeleton } from "../design/parts.tsx";
-import { socket } from "../ws/browser.ts";
 
-const NAV: readonly { page: "terminals" | "models" | "users" | "audit" | "system"; label: string; icon: ReactNode }[] = [
-  { page: "terminals", label: "Terminals", icon: <TerminalIcon size={16} aria-hidden /> },
-  { page: "models", label: "Models", icon: <ModelIcon size={16} aria-hidden /> },
-  { page: "users", label: "Users", icon: <UsersIcon size={16} aria-hidden /> },
-  { page: "audit", label: "Audit", icon: <AuditIcon size={16} aria-hidden /> },
-  { page: "system", label: "System", icon: <SystemIcon size={16} aria-hidden /> },
+type Nav = "terminals" | "models" | "users" | "audit" | "system";
+
+const NAV: readonly { page: Nav; icon: ReactNode }[] = [
+  { page: "terminals", icon: <TerminalIcon size={16} aria-hidden /> },
+  { page: "models", icon: <ModelIcon size={16} aria-hidden /> },
+  { page: "users", icon: <UsersIcon size={16} aria-hidden /> },
+  { page: "audit", icon: <AuditIcon size={16} aria-hidden /> },
+  { page: "system", icon: <SystemIcon size={16} aria-hidden /> },
 ];
 
 export function Rail({ open, onClose }: { open: boolean; onClose: () => void }): ReactNode {
   const { projects, sessions, loaded, attention } = useStore(workspace);
   const place = usePlace();
-  const shown = useStore(shownTheme);
+  const [wanted, setWanted] = useState("");
   const self = useStore(me);
-  const logout = self?.logout_url ?? "";
-  const [admin, shared] = [self?.role === "admin", self?.mode === "system"];
+  const admin = self?.role === "admin";
   // What happened while the line was down is in the lists too: look again when it is back.
   useEffect(
     () =>
@@ -47,27 +53,37 @@ export function Rail({ open, onClose }: { open: boolean; onClose: () => void }):
       }),
     [],
   );
+  const shown = matching(projects, sessions, wanted);
   return (
-    <nav className="rail" aria-label="Projects and places" data-open={open}>
+    <nav className="rail" aria-label={t("shell:nav")} data-open={open}>
       <div className="rail-head">
-        <a className="brand" {...linkTo({ page: "home" })} aria-label="kaged, home">
+        <a className="brand" {...linkTo({ page: "home" })} aria-label={t("shell:brand")}>
           <Logo />
           <span>kaged</span>
         </a>
         <Connection />
       </div>
-      <div className="rail-scroll">
-        {loaded ? null : <Skeleton lines={4} />}
+      <div className="rail-top">
+        <RailLink to={{ page: "home" }} current={place.page === "home"} icon={<HomeIcon size={16} aria-hidden />}>
+          {t("shell:home")}
+        </RailLink>
         {attention.length === 0 ? null : (
-          <a className="rail-link rail-waiting" data-testid="rail-waiting" {...linkTo({ page: "home" })}>
-            <ApprovalIcon size={16} aria-hidden /> <span className="grow">Waiting for you</span>
-            <span className="rail-flag">{attention.length}</span>
-          </a>
+          <RailLink to={{ page: "approvals" }} current={place.page === "approvals"} testid="rail-waiting"
+            icon={<ApprovalIcon size={16} aria-hidden />}>
+            <span className="grow">{t("shell:waiting")}</span>
+            <span className="count accent">{attention.length}</span>
+          </RailLink>
         )}
-        {projects.map((project) => (
-          <RailProject key={project.slug} project={project} sessions={sessions[project.slug]} place={place} />
+        <Search wanted={wanted} onWanted={setWanted} />
+      </div>
+      {/* Not a stop for Tab of its own: its links are. */}
+      <div className="rail-scroll" tabIndex={-1}>
+        {loaded ? null : <Skeleton lines={4} />}
+        {shown.map(({ project, page }) => (
+          <RailProject key={project.slug} project={project} sessions={page} place={place} />
         ))}
-        {admin ? (
+        {wanted !== "" && shown.length === 0 ? <p className="rail-none" role="status">{t("shell:filter_none")}</p> : null}
+        {admin && wanted === "" ? (
           <Button
             look="ghost"
             className="rail-add"
@@ -76,38 +92,90 @@ export function Rail({ open, onClose }: { open: boolean; onClose: () => void }):
               overlay.set({ kind: "load" });
             }}
           >
-            <FolderIcon size={16} aria-hidden /> Load a folder
+            <FolderIcon size={16} aria-hidden /> {t("shell:load")}
           </Button>
         ) : null}
       </div>
-      <div className="rail-foot">
-        {NAV.filter(({ page }) => (page === "users" ? admin && shared : admin || page === "terminals")).map(({ page, label, icon }) => {
-          const target: Place = page === "terminals" ? { page, terminal: null } : { page };
-          return (
-            <a
-              key={page}
-              className="rail-link"
-              aria-current={place.page === page ? "page" : undefined}
-              {...linkTo(target)}
-            >
-              {icon} {label}
-            </a>
-          );
-        })}
-        {logout === "" ? null : (
-          <a className="rail-link" href={logout}>
-            <SignOutIcon size={16} aria-hidden /> Sign out
-          </a>
-        )}
-        <div className="rail-tools">
-          <IconButton label={`Switch to ${shown === "dark" ? "light" : "dark"} colours`} onClick={toggleTheme}>
-            {shown === "dark" ? <LightIcon size={16} /> : <DarkIcon size={16} />}
-          </IconButton>
-          <IconButton label="Keyboard shortcuts" onClick={() => overlay.set({ kind: "shortcuts" })}>
-            <KeyboardIcon size={16} />
-          </IconButton>
-        </div>
-      </div>
+      <RailFoot page={place.page} />
     </nav>
+  );
+}
+
+interface RailLinkProps {
+  to: Place;
+  current: boolean;
+  icon: ReactNode;
+  testid?: string;
+  children: ReactNode;
+}
+
+function RailLink({ to, current, icon, testid, children }: RailLinkProps): ReactNode {
+  return (
+    <a className="rail-link" data-testid={testid} aria-current={current ? "page" : undefined} {...linkTo(to)}>
+      {icon} {children}
+    </a>
+  );
+}
+
+function Search({ wanted, onWanted }: { wanted: string; onWanted: (text: string) => void }): ReactNode {
+  return (
+    <div className="rail-search">
+      <SearchIcon size={15} aria-hidden />
+      <input
+        type="text"
+        role="searchbox"
+        aria-label={t("shell:filter")}
+        placeholder={t("shell:filter")}
+        autoComplete="off"
+        spellCheck={false}
+        value={wanted}
+        onChange={(event) => onWanted(event.target.value)}
+        onKeyDown={(event) => {
+          if (event.key !== "Escape" || wanted === "") return;
+          event.stopPropagation();
+          onWanted("");
+        }}
+      />
+      {wanted === "" ? null : (
+        <IconButton small label={t("shell:filter_clear")} onClick={() => onWanted("")}>
+          <CloseIcon size={14} />
+        </IconButton>
+      )}
+    </div>
+  );
+}
+
+function RailFoot({ page }: { page: Place["page"] }): ReactNode {
+  const shown = useStore(shownTheme);
+  const self = useStore(me);
+  const logout = self?.logout_url ?? "";
+  const [admin, shared] = [self?.role === "admin", self?.mode === "system"];
+  const nav = NAV.filter((entry) => (entry.page === "users" ? admin && shared : admin || entry.page === "terminals"));
+  return (
+    <div className="rail-foot">
+      {nav.map((entry) => (
+        <RailLink
+          key={entry.page}
+          to={entry.page === "terminals" ? { page: entry.page, terminal: null } : { page: entry.page }}
+          current={page === entry.page}
+          icon={entry.icon}
+        >
+          {t(`shell:${entry.page}`)}
+        </RailLink>
+      ))}
+      {logout === "" ? null : (
+        <a className="rail-link" href={logout}>
+          <SignOutIcon size={16} aria-hidden /> {t("shell:sign_out")}
+        </a>
+      )}
+      <div className="rail-tools">
+        <IconButton small label={t(shown === "dark" ? "shell:to_light" : "shell:to_dark")} onClick={toggleTheme}>
+          {shown === "dark" ? <LightIcon size={16} /> : <DarkIcon size={16} />}
+        </IconButton>
+        <IconButton small label={t("shell:shortcuts")} onClick={() => overlay.set({ kind: "shortcuts" })}>
+          <KeyboardIcon size={16} />
+        </IconButton>
+      </div>
+    </div>
   );
 }

@@ -4,6 +4,7 @@ import type { Project, Session } from "../api/types.ts";
 import { Button, IconButton } from "../design/Button.tsx";
 import { PlusIcon } from "../design/icons.tsx";
 import { Dot } from "../design/parts.tsx";
+import { t } from "../i18n/index.ts";
 import { go, linkTo, type Place, sessionPlace } from "../state/router.ts";
 import { toastError } from "../state/toasts.ts";
 import { lacks } from "../state/rights.ts";
@@ -16,22 +17,16 @@ interface RailProjectProps {
   place: Place;
 }
 
-const STATE_WORDS: Readonly<Record<string, string>> = {
-  running: "Running",
-  waiting: "Waiting for you",
-  queued: "Waits for a free place",
-  interrupted: "Interrupted",
-};
-
 /** What a session's dot says: its own state, or that its run was cut off. */
 export function dotState(session: Session): string {
   if (session.state === "running" || session.state === "waiting" || session.state === "queued") return session.state;
   return session.run?.state === "interrupted" ? "interrupted" : "idle";
 }
 
-export function useNewSession(slug: string): { start: (workspace?: "worktree") => void; busy: boolean } {
+/** Makes a session in a project and goes there. */
+export function useStart(): { start: (slug: string, workspace?: "worktree") => void; busy: boolean } {
   const [busy, setBusy] = useState(false);
-  const start = (workspace?: "worktree"): void => {
+  const start = (slug: string, workspace?: "worktree"): void => {
     setBusy(true);
     api
       .createSession(slug, workspace === undefined ? {} : { workspace })
@@ -45,12 +40,17 @@ export function useNewSession(slug: string): { start: (workspace?: "worktree") =
   return { start, busy };
 }
 
+export function useNewSession(slug: string): { start: (workspace?: "worktree") => void; busy: boolean } {
+  const { start, busy } = useStart();
+  return { start: (kind) => start(slug, kind), busy };
+}
+
 export function RailProject({ project, sessions, place }: RailProjectProps): ReactNode {
   const { start, busy } = useNewSession(project.slug);
   const lacking = lacks(project, "editor");
   const here = "project" in place && place.project === project.slug;
   return (
-    <section className="rail-project" aria-label={`Project ${project.slug}`}>
+    <section className="rail-project" aria-label={t("shell:project", { project: project.slug })}>
       <div className="rail-title">
         <a
           className="ellipsis"
@@ -61,11 +61,13 @@ export function RailProject({ project, sessions, place }: RailProjectProps): Rea
           {project.slug}
         </a>
         {project.trust === "trusted" && project.problems.length === 0 ? null : (
-          <span className="rail-flag">{project.problems.length > 0 ? "problem" : project.trust}</span>
+          <span className="rail-flag">
+            {t(`shell:flag.${project.problems.length > 0 || project.trust === "trusted" ? "problem" : project.trust}`)}
+          </span>
         )}
         <IconButton
           small
-          label={lacking ?? `New session in ${project.slug}`}
+          label={lacking ?? t("shell:new_session", { project: project.slug })}
           onClick={() => start()}
           busy={busy}
           disabled={lacking !== null}
@@ -89,7 +91,7 @@ export function RailProject({ project, sessions, place }: RailProjectProps): Rea
           className="rail-more"
           onClick={() => void moreSessions(project.slug).catch(toastError)}
         >
-          Older sessions
+          {t("shell:older")}
         </Button>
       ) : null}
     </section>
@@ -98,7 +100,7 @@ export function RailProject({ project, sessions, place }: RailProjectProps): Rea
 
 function RailSession({ session, current }: { session: Session; current: boolean }): ReactNode {
   const state = dotState(session);
-  const words = STATE_WORDS[state];
+  const words = state === "idle" ? undefined : t(`shell:state.${state}` as "shell:state.running");
   return (
     <li>
       <a
@@ -109,7 +111,7 @@ function RailSession({ session, current }: { session: Session; current: boolean 
         {...linkTo(sessionPlace(session.project, session.id))}
       >
         {words === undefined ? <Dot state={state} /> : <Dot state={state} label={words} />}
-        <span className="ellipsis grow">{session.title || "Untitled session"}</span>
+        <span className="ellipsis grow">{session.title || t("shell:untitled")}</span>
         <time dateTime={session.updated_at}>{when(session.updated_at)}</time>
       </a>
     </li>

@@ -2,16 +2,19 @@ import { lazy, type ReactNode, Suspense, useCallback, useState } from "react";
 import type { Me } from "../api/types.ts";
 import { isTyping, useKeys } from "../design/hooks.ts";
 import { Skeleton } from "../design/parts.tsx";
+import { ApprovalsPage } from "../pages/Attention.tsx";
 import { Home } from "../pages/Home.tsx";
 import { Lost } from "../pages/Lost.tsx";
 import { ModelsPage } from "../pages/Models.tsx";
 import { ProjectPage } from "../pages/ProjectPage.tsx";
 import { SessionPage } from "../session/SessionPage.tsx";
+import { t } from "../i18n/index.ts";
 import { go, useOnLeave, usePlace } from "../state/router.ts";
 import { useStore } from "../state/store.ts";
 import { overlay, type Overlay } from "./overlay.ts";
 import { LoadFolder } from "./LoadFolder.tsx";
 import { ProviderDialog } from "./ProviderDialog.tsx";
+import { PhoneBar } from "./PhoneBar.tsx";
 import { Rail } from "./Rail.tsx";
 import { Shortcuts } from "./Shortcuts.tsx";
 import { Warnings } from "./Warnings.tsx";
@@ -30,13 +33,16 @@ export function Shell({ me }: { me: Me }): ReactNode {
   const [drawer, setDrawer] = useState(false);
   const closeDrawer = useCallback(() => setDrawer(false), []);
   useOnLeave(closeDrawer);
+  const { page } = usePlace();
+  // A composer or a terminal needs the lower edge itself.
+  const bar = page !== "session" && page !== "terminals";
   useKeys((event) => {
     if (event.key === "?" && !isTyping(event)) {
       overlay.set({ kind: "shortcuts" });
       return true;
     }
     if (event.key === "w" && !isTyping(event) && !event.metaKey && !event.ctrlKey && !event.altKey) {
-      go({ page: "home" });
+      go({ page: "approvals" });
       return true;
     }
     if (event.key === "Escape" && drawer) {
@@ -46,20 +52,21 @@ export function Shell({ me }: { me: Me }): ReactNode {
     return false;
   });
   return (
-    <div className="shell" data-drawer={drawer}>
+    <div className="shell" data-drawer={drawer} data-bar={bar}>
       <a className="skip" href="#main" onClick={focusMain}>
-        Skip to the page
+        {t("shell:skip")}
       </a>
       <Warnings warnings={me.warnings} />
       <Rail open={drawer} onClose={closeDrawer} />
       {drawer ? (
-        <button type="button" className="drawer-scrim" aria-label="Close the menu" onClick={closeDrawer} />
+        <button type="button" className="drawer-scrim" aria-label={t("shell:menu_close")} onClick={closeDrawer} />
       ) : null}
       <main id="main" className="main" tabIndex={-1}>
         <Suspense fallback={<Skeleton lines={5} />}>
           <Page onMenu={() => setDrawer(true)} />
         </Suspense>
       </main>
+      {bar ? <PhoneBar page={page} onMenu={() => setDrawer(true)} /> : null}
       <Over />
     </div>
   );
@@ -80,6 +87,8 @@ function Page({ onMenu }: { onMenu: () => void }): ReactNode {
       return <ProjectPage key={place.project} slug={place.project} onMenu={onMenu} />;
     case "session":
       return <SessionPage key={place.session} place={place} onMenu={onMenu} />;
+    case "approvals":
+      return <ApprovalsPage onMenu={onMenu} />;
     case "terminals":
       return <TerminalsPage terminal={place.terminal} onMenu={onMenu} />;
     case "models":

@@ -1,10 +1,13 @@
 import type { ReactNode } from "react";
 import { AlertIcon } from "../design/icons.tsx";
+import { t } from "../i18n/index.ts";
 
-const WORDS: Readonly<Record<string, string>> = {
-  insecure: "Insecure mode: anyone who can reach this address is the operator. Do not expose it.",
-  "no-sandbox": "The sandbox is off: agents run on this host without a cage.",
-};
+const KNOWN = ["insecure", "no-sandbox"] as const;
+
+function wordsOf(warning: string): string {
+  const known = KNOWN.find((name) => name === warning);
+  return known === undefined ? warning : t(`shell:warning.${known}`);
+}
 
 /** What the operator must not forget. Cannot be dismissed. */
 export function Warnings({ warnings }: { warnings: string[] }): ReactNode {
@@ -13,7 +16,7 @@ export function Warnings({ warnings }: { warnings: string[] }): ReactNode {
     <div className="warnings" role="alert">
       {warnings.map((warning) => (
         <p key={warning}>
-          <AlertIcon size={14} aria-hidden /> {WORDS[warning] ?? warning}
+          <AlertIcon size={14} aria-hidden /> {wordsOf(warning)}
         </p>
       ))}
     </div>

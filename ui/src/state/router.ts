@@ -8,6 +8,7 @@ export type Place =
   | { page: "home" }
   | { page: "project"; project: string }
   | { page: "session"; project: string; session: string; view: View; terminal: string | null }
+  | { page: "approvals" }
   | { page: "terminals"; terminal: string | null }
   | { page: "models" }
   | { page: "audit" }
@@ -24,7 +25,7 @@ export function parse(path: string): Place {
   const [first, second, third, fourth, fifth, sixth] = parts;
   if (first === undefined) return { page: "home" };
   if (first === "terminals" && parts.length <= 2) return { page: "terminals", terminal: second ?? null };
-  if (parts.length === 1 && (first === "models" || first === "audit" || first === "usage" || first === "logs" || first === "users" || first === "system"))
+  if (parts.length === 1 && (first === "approvals" || first === "models" || first === "audit" || first === "usage" || first === "logs" || first === "users" || first === "system"))
     return { page: first };
   if (first === "projects" && second !== undefined) {
     if (parts.length === 2) return { page: "project", project: second };

@@ -3,17 +3,24 @@ import { Store } from "./store.ts";
 
 export interface Toast {
   id: number;
-  tone: "info" | "bad";
+  tone: "info" | "ok" | "bad";
   text: string;
+  /** The one thing to do about it, e.g. undo. */
+  act?: { label: string; run: () => void };
 }
 
 export const toasts = new Store<Toast[]>([]);
 let next = 1;
 
-export function toast(text: string, tone: Toast["tone"] = "info"): void {
+export function toast(text: string, tone: Toast["tone"] = "info", act?: Toast["act"]): void {
   const id = next++;
-  toasts.set((list) => [...list.filter((entry) => entry.text !== text).slice(-3), { id, tone, text }]);
-  setTimeout(() => dismiss(id), tone === "bad" ? 12_000 : 5_000);
+  const entry: Toast = act === undefined ? { id, tone, text } : { id, tone, text, act };
+  toasts.set((list) => [...list.filter((known) => known.text !== text).slice(-3), entry]);
+}
+
+/** For how long it stays while nobody looks at it, in milliseconds. */
+export function stays({ tone, act }: Toast): number {
+  return tone === "bad" || act !== undefined ? 12_000 : 5_000;
 }
 
 export function toastError(error: unknown): void {

@@ -1,0 +1,67 @@
+import type { ReactNode } from "react";
+import { sentence } from "../api/http.ts";
+import { t } from "../i18n/index.ts";
+import { linkTo } from "../state/router.ts";
+import { Button } from "./Button.tsx";
+import { AlertIcon, LockIcon, OfflineIcon, QuestionIcon, RetryIcon } from "./icons.tsx";
+import { type Loaded, type Trouble, troubleOf } from "./loaded.ts";
+import { Empty, Notice, Skeleton } from "./parts.tsx";
+import { Sentence } from "./Sentence.tsx";
+
+const ICONS: Readonly<Record<Trouble, ReactNode>> = {
+  offline: <OfflineIcon size={26} aria-hidden />,
+  forbidden: <LockIcon size={26} aria-hidden />,
+  missing: <QuestionIcon size={26} aria-hidden />,
+  error: <AlertIcon size={26} aria-hidden />,
+};
+
+interface StateViewProps<T> {
+  of: Omit<Loaded<T>, "busy">;
+  /** How much the skeleton stands in for. */
+  lines?: number;
+  /** Shown in place of `children` where there is nothing: with what fills it. */
+  empty?: { when: (value: T) => boolean; view: ReactNode };
+  children: (value: T) => ReactNode;
+}
+
+/** The one way a page waits, fails, is empty or may not be seen; each with a way out. What was shown stays shown. */
+export function StateView<T>({ of: { value, problem, retry }, lines = 5, empty, children }: StateViewProps<T>): ReactNode {
+  if (value === null) return problem === null ? <Skeleton lines={lines} /> : <TroubleView problem={problem} retry={retry} />;
+  return (
+    <>
+      {problem === null ? null : (
+        <Notice tone="bad">
+          <div className="notice-line">
+            <span className="grow">
+              <Sentence text={sentence(problem)} /> {t("design:stale")}
+            </span>
+            <Button small onClick={retry}>{t("design:retry")}</Button>
+          </div>
+        </Notice>
+      )}
+      {empty?.when(value) ? empty.view : children(value)}
+    </>
+  );
+}
+
+export function TroubleView({ problem, retry }: { problem: unknown; retry: () => void }): ReactNode {
+  const kind = troubleOf(problem);
+  return (
+    <div role="alert" data-testid="trouble" data-kind={kind}>
+      <Empty icon={ICONS[kind]} title={t(`design:trouble.${kind}`)}>
+        <p>
+          <Sentence text={sentence(problem)} />
+        </p>
+        {kind === "offline" ? <p className="muted">{t("design:again")}</p> : null}
+        <div className="empty-acts">
+          <Button look={kind === "forbidden" ? "plain" : "primary"} onClick={retry}>
+            <RetryIcon size={15} aria-hidden /> {t("design:retry")}
+          </Button>
+          <a className="button ghost" {...linkTo({ page: "home" })}>
+            {t("design:home")}
+          </a>
+        </div>
+      </Empty>
+    </div>
+  );
+}
