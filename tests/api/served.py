@@ -22,6 +22,7 @@ from kaged.settings.config import Flags, load
 from kaged.settings.local import LocalFile
 from kaged.telemetry.tail import Tail
 from kaged.terminals.service import Terminals
+from kaged.terminals.tasks import Tasks
 from kaged.workspace.clone import Clones
 from sessions.house import House
 
@@ -145,6 +146,7 @@ async def served(house: House, folder: Path) -> AsyncIterator[Served]:
             loaded=loaded, db=house.db, journal=house.journal, audit=audit, identity=identity,
             projects=house.projects, models=house.models, local=local,
             sessions=house.sessions, terminals=terminals, clones=clones, plan=house.ports.cages.plan, web=folder,
+            tasks=Tasks(house.projects, house.ports.cages, house.keeper, terminals),
             system=SystemPort(
                 describe=describe, nonces=dict, reload=reload, stop=lambda: None, ready=lambda: True
             ),

@@ -98,7 +98,7 @@ def test_from_no_rights_to_work_in_one_project_and_back(browser: Browser, host: 
         session = api.post("/api/v1/projects/bread/sessions", json={"title": "Sourdough"}).json()["id"]
     place = f"/projects/bread/sessions/{session}"
 
-    alice.goto(alice.url.split("/projects")[0].rstrip("/") + "/projects/bread")
+    alice.goto(alice.url.split("/projects")[0].rstrip("/") + "/projects/bread/members")
     alice.get_by_label("User id").fill(BOB)
     alice.get_by_test_id("member-add").click()
     expect(alice.get_by_test_id("member")).to_have_attribute("data-role", "viewer")
@@ -170,7 +170,7 @@ def test_members_by_keyboard_and_by_finger(browser: Browser, host: Daemon, door:
     expect(alice.get_by_test_id("user-id")).to_be_visible()
     kaged(host, "auth", "claim", ALICE)
     kaged(host, "project", "load", str(host.base / "projects" / "bread"), "--create", "--trust")
-    alice.goto(f"{url}/projects/bread")
+    alice.goto(f"{url}/projects/bread/members")
     field, add = alice.get_by_label("User id"), alice.get_by_test_id("member-add")
     field.fill("nobody@example.com")
     field.press("Enter")

@@ -239,7 +239,7 @@ def test_the_network_of_a_cage(browser: Browser, kaged: Daemon, size: dict[str, 
     page.go_back()
     expect(gate).to_have_attribute("data-state", "answered")
     expect(gate).to_contain_text("decided: deny")
-    page.goto(f"{kaged.url}/projects/sample")
+    page.goto(f"{kaged.url}/projects/sample/policy")
     expect(page.get_by_test_id("seen")).to_contain_text("evil.example.net:443")
     expect(page.get_by_role("button", name="Allow")).to_have_count(1)
     wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")

@@ -86,7 +86,7 @@ primary:
         "project.yaml:1:10: version: 2 is not allowed; allowed: 1",
         "project.yaml:2:10: project: 'B' does not match; expected ^[a-z0-9][a-z0-9-]{0,62}[a-z0-9]$",
         'project.yaml:3:1: descripton: is not a key that kaged knows; did you mean "description"?; '
-        "allowed: version, project, description, primary",
+        "allowed: version, project, description, primary, tasks",
         "project.yaml:5:18: primary.system_prompt: expected project:/PATH (below the project) or "
         "config:/PATH (below .kaged)",
         "project.yaml:6:14: primary.max_steps: 0 is out of range; allowed: at least 1",
@@ -109,7 +109,6 @@ primary:
     [
         ("plugins: {}\n" + SMALL, "project.yaml:1:1: plugins: is not supported by this version of kaged"),
         ("workflows: {}\n" + SMALL, "project.yaml:1:1: workflows: is not supported by this version"),
-        ("tasks: {}\n" + SMALL, "project.yaml:1:1: tasks: is not supported by this version"),
         *[
             (SMALL + f"  {key}: {{}}\n", f"project.yaml:5:3: primary.{key}: is not supported by this version")
             for key in ("compaction", "plugins", "mcp", "parameters")
@@ -126,6 +125,31 @@ def test_keys_of_the_wider_design_are_refused_by_name_and_nothing_else_is_said(t
     found = problems(text)
     assert len(found) == 1
     assert found[0][: len(problem)] == problem
+
+
+@pytest.mark.parametrize(
+    ("tasks", "problem"),
+    [
+        ("{test: {run: make, cwd: x}}", "6:27: tasks.test.cwd: is not a key that kaged knows; allowed: run, desc"),
+        ("{test: {}}", "6:9: tasks.test.run: is missing"),
+        ("{test: {run: '  '}}", "6:21: tasks.test.run: expected a command, as one writes it in a shell"),
+        ("{test: {run: [make]}}", "6:21: tasks.test.run: ['make'] is not allowed; expected text in quotes"),
+        ("{Test: {run: make}}", "6:9: tasks.Test: 'Test' is no name: use 1 to 32 of a-z, 0-9 and -"),
+        ("{test: make}", "6:15: tasks.test: 'make' is not allowed"),
+        (f"{{{', '.join(f't{n}: {{run: x}}' for n in range(65))}}}", "6:8: tasks: "),
+    ],
+)  # fmt: skip
+def test_a_task_that_is_none_has_its_place(tasks: str, problem: str) -> None:
+    first = problems(SMALL + f"  model: offline\ntasks: {tasks}\n")[0].removeprefix("project.yaml:")
+    assert first[: len(problem)] == problem
+
+
+def test_the_overlay_takes_tasks_away_and_adds_some_and_trust_covers_them() -> None:
+    base = SMALL + "tasks: {test: {run: make test}, lint: {run: ruff}}\n"
+    spec = parse(base, overlay="tasks: {lint: null, serve: {run: ./serve, description: Mine}}\n")
+    assert {name: task.run for name, task in spec.tasks.items()} == {"test": "make test", "serve": "./serve"}
+    texts = (base, base.replace("make test", "make tests"), SMALL)
+    assert len({trust_hash(parse_full(text).canonical, {}) for text in texts}) == 3
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,15 @@ async def test_decisions_are_journalled_and_audited(house: House, gate: Gate) ->
     ]
 
 
+async def test_what_a_task_reaches_is_audited_though_no_session_tells_of_it(house: House, gate: Gate) -> None:
+    gate.decides("task:demo:test")
+    gate.decides("the-probe", "denied")
+    gate.asks("task:demo:test")
+    assert await gate.answers.get() == ("1", "deny"), "nobody looks at it who could be asked"
+    (record,) = house.audit.records
+    assert record[1:4] == ("network.allowed", "api.example.com:443", "allowed") and record[4]["task"] == "demo:test"
+
+
 async def test_what_the_keeper_tells_again_is_stored_once(house: House, gate: Gate) -> None:
     session = await house.session()
     for n in (1, 2, 1, 2, 3):

@@ -193,7 +193,7 @@ export function Feedback(): ReactNode {
       <div className="show-grid states">
         {STATES.map(([name, problem, value]) => (
           <Show key={name} name={name}>
-            <StateView of={{ problem, value, retry: nothing }} lines={3}>{(words) => <p>{words}</p>}</StateView>
+            <StateView of={{ problem, value, retry: async () => {} }} lines={3}>{(words) => <p>{words}</p>}</StateView>
           </Show>
         ))}
         <Show name="Empty">

@@ -15,10 +15,10 @@ export function socketUrlOf(path: string): string {
   return url.href;
 }
 
-/** The part of an address below the console's root, always with a leading slash. */
-export function routePath(location: { pathname: string }): string {
+/** The part of an address below the console's root with what it asks, always with a leading slash. */
+export function routePath(location: { pathname: string; search?: string }): string {
   const path = location.pathname.startsWith(root.pathname)
     ? location.pathname.slice(root.pathname.length)
     : location.pathname;
-  return `/${path.replace(/^\/+/, "")}`;
+  return `/${path.replace(/^\/+/, "")}${location.search ?? ""}`;
 }

@@ -1,30 +1,73 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { draftOf, guess, preferred, serverName } from "../src/shell/provider.ts";
-import { parse, pathOf, type Place } from "../src/state/router.ts";
+import { parse, pathOf, type Place, PLAIN, SECTIONS, TABS } from "../src/state/router.ts";
+
+const word = fc.string({ minLength: 1, unit: "grapheme" });
+const path = fc.array(word.filter((each) => !each.includes("/")), { minLength: 1, maxLength: 4 }).map((all) => all.join("/"));
+const nat = fc.nat();
+const places: fc.Arbitrary<Place> = fc.oneof(
+  fc.constant<Place>({ page: "home" }),
+  fc.record({ page: fc.constantFrom(...PLAIN) }),
+  fc.record({ page: fc.constant("settings" as const), section: fc.constantFrom(...SECTIONS) }, { requiredKeys: ["page"] }),
+  fc.record({ page: fc.constant("terminals" as const), terminal: fc.option(word) }),
+  fc.record({ page: fc.constant("project" as const), project: word, tab: fc.constantFrom(...TABS) }, { requiredKeys: ["page", "project"] }),
+  fc.record({
+    page: fc.constant("project" as const), project: word, tab: fc.constant("files" as const),
+    file: fc.record({ path, line: nat }, { requiredKeys: ["path"] }),
+  }),
+  fc
+    .record(
+      {
+        page: fc.constant("session" as const), project: word, session: word, view: fc.constantFrom("transcript" as const, "terminal" as const),
+        terminal: fc.option(word), attention: word, seq: nat,
+      },
+      { requiredKeys: ["page", "project", "session", "view", "terminal"] },
+    )
+    .map((place) => (place.view === "transcript" ? { ...place, terminal: null } : place)),
+);
 
 describe("router", () => {
-  const places: Place[] = [
-    { page: "home" },
-    { page: "project", project: "a b/c" },
-    { page: "session", project: "p", session: "01J", view: "transcript", terminal: null },
-    { page: "session", project: "p", session: "01J", view: "terminal", terminal: null },
-    { page: "session", project: "p", session: "01J", view: "terminal", terminal: "01T" },
-    { page: "terminals", terminal: null },
-    { page: "terminals", terminal: "01T" },
-    { page: "models" },
-    { page: "audit" },
-    { page: "system" },
-  ];
-  it.each(places)("finds the way back to %j", (place) => {
-    expect(parse(pathOf(place))).toEqual(place);
+  it("finds the way back to every place", () => {
+    fc.assert(
+      fc.property(places, (place) => {
+        expect(parse(pathOf(place))).toEqual(place);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it("knows some place for every address, and shows it under one that leads there again", () => {
+    const piece = fc.oneof(fc.constantFrom("projects", "sessions", "terminals", "settings", "files", "models", "?", "seq=1", "%E0"), fc.string());
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 7 }), (pieces) => {
+        const place = parse(`/${pieces.join("/")}`);
+        expect(parse(pathOf(place))).toEqual(place);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it.each([
+    ["/projects/p/files/src/a%20b.ts?line=12", { page: "project", project: "p", tab: "files", file: { path: "src/a b.ts", line: 12 } }],
+    ["/projects/p/sessions/s/terminal/t", { page: "session", project: "p", session: "s", view: "terminal", terminal: "t" }],
+    ["/projects/p/sessions/s?attention=01A&seq=7", { page: "session", project: "p", session: "s", view: "transcript", terminal: null, attention: "01A", seq: 7 }],
+    ["/projects/p/sessions/s?seq=-1", { page: "session", project: "p", session: "s", view: "transcript", terminal: null }],
+    ["/models", { page: "settings", section: "models" }],
+    ["/system", { page: "settings", section: "system" }],
+  ])("reads %s", (path, place) => {
+    expect(parse(path)).toEqual(place);
   });
 
   it.each([
     "/nowhere",
     "/models/x",
-    "/projects/p/sessions",
+    "/settings/x",
+    "/constructor",
+    "/projects/p/nothing",
+    "/projects/p/tasks/x",
     "/projects/p/sessions/s/other",
-    "/projects/%E0%A4%A/sessions",
+    "/projects/%E0%A4%A/nothing",
   ])("says that it does not know %s", (path) => {
     expect(parse(path)).toEqual({ page: "lost", path });
   });

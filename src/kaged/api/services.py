@@ -19,6 +19,7 @@ from kaged.settings.local import LocalFile
 from kaged.storage.database import Database
 from kaged.telemetry.tail import Tail
 from kaged.terminals.service import Terminals
+from kaged.terminals.tasks import Tasks
 from kaged.workspace.clone import Clones
 
 
@@ -49,6 +50,7 @@ class Services:
     local: LocalFile
     sessions: Sessions
     terminals: Terminals
+    tasks: Tasks
     clones: Clones
     system: SystemPort
     log: Tail

@@ -37,6 +37,7 @@ from kaged.settings.nonces import Source
 from kaged.storage.database import Database
 from kaged.telemetry.tail import Tail
 from kaged.terminals.service import Terminals
+from kaged.terminals.tasks import Tasks
 from kaged.tools.toolbox import Toolbox
 from kaged.workspace.clone import Clones
 from kaged.workspace.snapshots import Snapshots
@@ -111,6 +112,7 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
             loaded=loaded, db=db, journal=journal, audit=audit, identity=identity, projects=projects,
             models=models, local=local, sessions=sessions, terminals=terminals, clones=clones, plan=cages.plan,
             log=life.log,
+            tasks=Tasks(projects, cages, keeper, terminals),
             system=SystemPort(
                 describe=describe, stop=life.stop_all, ready=lambda: life.ready,
                 nonces=reload.describe, reload=reload,

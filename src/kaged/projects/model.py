@@ -143,7 +143,7 @@ class Budget(Part):
     """Input and output tokens, those read from a provider's cache left out."""
 
 
-AgentName = Annotated[str, matching("[a-z0-9][a-z0-9-]{0,31}", "{!r} is no name: use 1 to 32 of a-z, 0-9 and -")]
+Name = Annotated[str, matching("[a-z0-9][a-z0-9-]{0,31}", "{!r} is no name: use 1 to 32 of a-z, 0-9 and -")]
 
 
 class AgentSpec(Part):
@@ -167,7 +167,7 @@ class AgentSpec(Part):
     """Longest answer of one model call; absent, the model's own limit."""
     budget: Budget | None = None
     """What one run may use, sub-agents included; absent, no limit."""
-    subagents: Annotated[dict[AgentName, "SubAgentSpec"], Field(max_length=64)] = {}
+    subagents: Annotated[dict[Name, "SubAgentSpec"], Field(max_length=64)] = {}
     """The agents that this one may hand work to with `delegate`, by name."""
 
     def enabled_tools(self) -> tuple[str, ...]:
@@ -201,6 +201,21 @@ class SubAgentSpec(AgentSpec):
 AgentSpec.model_rebuild()
 
 
+def _command(text: str) -> str:
+    if not text.strip() or "\0" in text:
+        raise ValueError("expected a command, as one writes it in a shell")
+    return text
+
+
+class Task(Part):
+    """A command that the operator launches: a terminal opens for it, in a cage as the primary agent's."""
+
+    run: Annotated[str, Field(max_length=4000), AfterValidator(_command)]
+    """What the shell is given, in the project's folder."""
+    description: Annotated[str, Field(max_length=280)] | None = None
+    """What the task is for, in a sentence."""
+
+
 class ProjectFile(Part):
     """A whole project file, overlay merged in."""
 
@@ -212,6 +227,8 @@ class ProjectFile(Part):
     """What the project is, in a sentence."""
     primary: AgentSpec
     """The agent that sessions talk to."""
+    tasks: Annotated[dict[Name, Task], Field(max_length=64)] = {}
+    """Commands that the operator launches, by name."""
 
     def agents(self) -> dict[str, AgentSpec]:
         """Every agent by its path (`primary`, `primary.subagents.NAME` and so on), each before those below it."""
@@ -231,7 +248,7 @@ def json_schema() -> dict[str, Any]:
 
 
 LATER = (
-    "plugins", "workflows", "tasks", "primary.compaction", "primary.plugins", "primary.mcp", "primary.parameters",
+    "plugins", "workflows", "primary.compaction", "primary.plugins", "primary.mcp", "primary.parameters",
     "primary.path", "primary.overrides", "primary.tools.*.description", "primary.tools.*.parameters",
 )  # fmt: skip
 """Keys of the public design that this version refuses by name; those of `primary` in each sub-agent too."""

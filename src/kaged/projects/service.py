@@ -20,6 +20,10 @@ from kaged.settings.config import Loaded
 from kaged.storage.database import Database
 
 Trust = Literal["trusted", "changed", "untrusted"]
+_UNTRUSTED = {
+    "untrusted": "has not been trusted yet: look at what its agent may do and trust it, then send this again",
+    "changed": "has changed since it was trusted: look at the change and trust it, then send this again",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,17 @@ class Projects:
     async def get(self, slug: str) -> Project:
         """One project, read from disk anew. KagedError not_found."""
         return await self._look(await self._row(slug))
+
+    async def trusted(self, slug: str) -> Project:
+        """One project of which something may run. KagedError: `not_found`, `dsl_invalid` with the problems, `conflict`
+        when the content is not trusted."""
+        project = await self.get(slug)
+        if project.spec is None:
+            text = f"The project {slug} cannot be used: {'; '.join(project.problems)}"
+            raise KagedError("dsl_invalid", text, {"problems": project.problems})
+        if (why := _UNTRUSTED.get(project.trust)) is not None:
+            raise KagedError("conflict", f"The project {slug} {why}.", {"trust": project.trust, "hash": project.hash})
+        return project
 
     async def list(self, only: Collection[str] | None = None, offset: int = 0, limit: int = 1000) -> Sequence[Project]:
         """Projects (`only` those named) in the order of their slugs, read from disk anew."""

@@ -29,6 +29,7 @@ VERDICTS: Final[Mapping[str, Verdict]] = {ONCE: "once", SESSION: "session", ALWA
 """What the gate is told for each answer; what is always allowed is also written down."""
 
 NETWORK_CALL: Final = "network:"  # begins the `call_id` of a question that the network gate asked
+TASK: Final = "task:"  # begins the id of the cage of a project's task
 BATCH: Final = 200
 AGAIN_S: Final = 2.0  # time between two tries to store on a disk that refuses; the keeper holds the events meanwhile
 
@@ -85,22 +86,26 @@ class NetworkDesk:
     async def _keep(self, session: str, frames: Sequence[Frame]) -> None:
         """The audit log first: what a crash between the two repeats there is better than what it loses."""
         mark = await self._ports.db.read(lambda c: rows.network_mark(c, session))
-        if mark is None:
-            return  # a cage that belongs to no session, such as the probe's
+        if mark is None:  # a cage that belongs to no session: a task's, or the probe's
+            for frame in frames if session[: len(TASK)] == TASK else ():
+                await self._audit(frame, {"task": session[len(TASK) :]})
+            return
         agents = {frame["cage"]: await self._agent(frame["cage"]) for frame in frames}
         fresh = [frame for _, frame in sorted({f["n"]: f for f in frames if f["n"] > mark}.items())]
         for frame in fresh:
             if frame["n"] <= self._audited.get(session, mark):
                 continue  # only the journal refused it
-            verdict, target = frame["verdict"], f"{frame['host'] or 'several hosts'}:{frame['port']}"
-            details = {"session": session, **event_data(frame), **agents[frame["cage"]]}
-            await self._ports.audit.record(DAEMON, f"network.{verdict}", target, verdict, details)
+            await self._audit(frame, {"session": session, **agents[frame["cage"]]})
             self._audited[session] = frame["n"]
         events = [NewEvent(f"network.{frame['verdict']}", event_data(frame) | agents[frame["cage"]]) for frame in fresh]
         if events:
             last = int(fresh[-1]["n"])
             await self._ports.journal.append(session, events, also=lambda c: rows.set_network_mark(c, session, last))
             self._audited.pop(session, None)
+
+    async def _audit(self, frame: Frame, whose: Mapping[str, str]) -> None:
+        verdict, target = frame["verdict"], f"{frame['host'] or 'several hosts'}:{frame['port']}"
+        await self._ports.audit.record(DAEMON, f"network.{verdict}", target, verdict, event_data(frame) | {**whose})
 
     async def _agent(self, cage: str) -> dict[str, str]:
         """Which agent's cage that is, as the journal has it; the run only of a sub-agent."""

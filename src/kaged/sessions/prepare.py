@@ -2,28 +2,18 @@
 
 from kaged.agents.ports import AGENT, Prepared
 from kaged.core.actors import Actor
-from kaged.core.errors import KagedError
 from kaged.projects.service import Project
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.rows import get_session
-
-_TRUST = {
-    "untrusted": "has not been trusted yet: look at what its agent may do and trust it, then send this again",
-    "changed": "has changed since it was trusted: look at the change and trust it, then send this again",
-}
 
 
 async def prepare(ports: SessionPorts, slug: str, session: str) -> Prepared:
     """Read the project anew and resolve the models and cages of all its agents; what the primary one needs. Raises
     KagedError: `not_found`, `dsl_invalid` with the problems, `conflict` when the content is not trusted,
     `validation_failed` for a model that is not known."""
-    project = await ports.projects.get(slug)
+    project = await ports.projects.trusted(slug)
+    assert project.spec is not None
     apart = (await ports.db.read(lambda c: get_session(c, session))).workspace == "worktree"
-    if project.spec is None:
-        text = f"The project {slug} cannot be used: {'; '.join(project.problems)}"
-        raise KagedError("dsl_invalid", text, {"problems": project.problems})
-    if (why := _TRUST.get(project.trust)) is not None:
-        raise KagedError("conflict", f"The project {slug} {why}.", {"trust": project.trust, "hash": project.hash})
     await ports.models.reload()
     checked = {path: prepare_agent(ports, project, path, session, apart=apart) for path in project.spec.agents()}
     return checked[AGENT]

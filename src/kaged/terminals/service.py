@@ -7,7 +7,7 @@ import logging
 import os
 import pwd
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -68,29 +68,34 @@ class Terminals:
         return self._host and actor.is_admin
 
     async def create(
-        self, kind: Kind, *, project: str | None, session: str | None, cols: int, rows: int, actor: Actor
-    ) -> Terminal:
+        self, kind: Kind, *, project: str | None, session: str | None, cols: int, rows: int, actor: Actor,
+        task: tuple[str, str] | None = None,
+    ) -> Terminal:  # fmt: skip
         """Open a terminal; that the actor may work in `project` and `session` (needed in a cage) was decided before.
+        With `task`, name and command, it runs that in the task's own cage, which is there already.
         Raises `KagedError`: `forbidden` (audited), `bad_request`, `conflict` when too many are open, and what keeps
         cage or shell from starting; nothing is left then. Cancelling leaves nothing, or an open terminal."""
         tid = ids.new_ulid()
         await self._permit(kind, tid, actor)
         cage = None
-        if kind == "cage":
+        if kind == "cage" and task is None:
             if project is None or session is None:
                 raise KagedError("bad_request", "A terminal in a cage needs `project` and `session`.")
             cage = await self._ensure_cage(project, session)
         async with self._opening:
             title = await self._make_room(session)
-            place = (kind, project, session, title, cols, rows)
-            terminal = Terminal(tid, *place, "open", None, actor.id, clock.iso())
-            await self._audit.record(actor, "terminal.open", tid, "allowed", _details(terminal))
+            name, command = task or (None, None)
+            place = (kind, project, session, name or title, cols, rows)
+            terminal = Terminal(tid, *place, "open", None, actor.id, clock.iso(), name)
+            details = _details(terminal) | ({"run": command} if command else {})
+            await self._audit.record(actor, "terminal.open", tid, "allowed", details)
             await self._store.add(terminal)
             try:
-                self._watch(terminal, await self._start(terminal, cage))
+                argv = CAGE_SHELL if command is None else ("/bin/sh", "-c", command)
+                self._watch(terminal, await self._start(terminal, cage or terminal.own_cage, argv))
             except KagedError as error:
                 await self._store.remove(tid)
-                failure = {**_details(terminal), "reason": error.message}
+                failure = {**details, "reason": error.message}
                 await self._audit.record(actor, "terminal.open", tid, "failed", failure)
                 raise
         return terminal
@@ -113,6 +118,8 @@ class Terminals:
         live = await self._find(terminal)
         if live is not None and live.process is not None:
             await _end(live.process)
+        if terminal.state == "open":  # One that has ended has no cage; by now it may be that of the task's next run.
+            await self._drop(terminal)
         await self._forget(tid)
         await self._audit.record(actor, "terminal.close", tid, "ok", _details(terminal))
 
@@ -140,10 +147,10 @@ class Terminals:
         taken = {each.title for each in terminals if each.session == session}
         return next(title for number in itertools.count(1) if (title := f"Shell {number}") not in taken)
 
-    async def _start(self, terminal: Terminal, cage: str | None) -> Process:
+    async def _start(self, terminal: Terminal, cage: str | None, argv: Sequence[str]) -> Process:
         size = (terminal.cols, terminal.rows)
         if cage is not None:
-            return await self._keeper.run(cage, terminal.id, CAGE_SHELL, env=SCREEN, pty=size)
+            return await self._keeper.run(cage, terminal.id, argv, env=SCREEN, pty=size)
         shell, folder = host_shell()
         return await self._keeper.run_host(terminal.id, (shell, "-l"), cwd=folder, env=SCREEN, pty=size)
 
@@ -169,8 +176,15 @@ class Terminals:
             following = group.create_task(live.follow(process.stream))
             end = await process.wait()
             following.cancel()
+        await self._drop(terminal)
         await self._mark_exited(terminal, _code(end), end.reason)
         live.ended(end)
+
+    async def _drop(self, terminal: Terminal) -> None:
+        # Before the task counts as ended, so that its next start does not find this cage.
+        if terminal.own_cage is not None:
+            with contextlib.suppress(KagedError):  # Without a keeper there is no cage.
+                await self._keeper.drop_cage(terminal.own_cage)
 
     async def _mark_exited(self, terminal: Terminal, code: int | None, reason: str) -> None:
         try:
@@ -214,7 +228,9 @@ async def _end(process: Process) -> None:
 
 
 def _details(terminal: Terminal) -> dict[str, str | None]:
-    return {"kind": terminal.kind, "project": terminal.project, "session": terminal.session}
+    return {"kind": terminal.kind, "project": terminal.project, "session": terminal.session} | (
+        {"task": terminal.task} if terminal.task is not None else {}
+    )
 
 
 def _code(end: Exit) -> int | None:

@@ -11,7 +11,7 @@ from kaged.core.errors import KagedError
 from kaged.storage.database import Database
 
 Kind = Literal["cage", "host"]
-_COLUMNS = "id, kind, project, session, title, cols, rows, state, exit_code, created_by, created_at"
+_COLUMNS = "id, kind, project, session, title, cols, rows, state, exit_code, created_by, created_at, task"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,12 @@ class Terminal:
     exit_code: int | None
     created_by: str
     created_at: str
+    task: str | None = None  # Name of the project's task that it runs
+
+    @property
+    def own_cage(self) -> str | None:
+        """Id of the cage that ends with a task; None for one that the terminal shares or does without."""
+        return None if self.task is None else f"task:{self.project}:{self.task}"
 
 
 class TerminalStore:

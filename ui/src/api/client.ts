@@ -2,6 +2,7 @@ import type { Frame } from "../journal/events.ts";
 import { call } from "./http.ts";
 import type {
   AuditRecord,
+  Browser,
   Checkpoint,
   Clone,
   Diff,
@@ -21,6 +22,7 @@ import type {
   Restored,
   Session,
   SystemReport,
+  Task,
   Terminal,
   UsageRow,
   User,
@@ -43,6 +45,8 @@ export interface ProviderDraft {
 
 export const api = {
   me: () => call<Me>("me"),
+  browsers: () => call<Page<Browser>>("me/browsers"),
+  signOut: (browser: string) => call<void>(`me/browsers/${seg(browser)}`, { method: "DELETE" }),
   versions: () => call<Versions>("versions"),
 
   projects: () => call<Page<Project>>("projects?limit=200"),
@@ -121,6 +125,9 @@ export const api = {
 
   terminals: (session: string | null) =>
     call<Page<Terminal>>(`terminals?limit=100${session === null ? "" : `&session=${seg(session)}`}`),
+  tasks: (slug: string) => call<Page<Task>>(`projects/${seg(slug)}/tasks`),
+  startTask: (slug: string, name: string) =>
+    call<Terminal>(`projects/${seg(slug)}/tasks/${seg(name)}/start`, { method: "POST", body: { cols: 100, rows: 30 } }),
   terminal: (id: string) => call<Terminal>(`terminals/${seg(id)}`),
   createTerminal: (body: { kind: "cage" | "host"; project?: string; session?: string; cols: number; rows: number }) =>
     call<Terminal>("terminals", { method: "POST", body }),

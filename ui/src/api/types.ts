@@ -195,6 +195,8 @@ export interface Terminal {
   kind: "cage" | "host";
   project: string | null;
   session: string | null;
+  /** The task of the project that it runs. */
+  task: string | null;
   title: string;
   cols: number;
   rows: number;
@@ -202,6 +204,17 @@ export interface Terminal {
   exit_code: number | null;
   created_at: string;
 }
+
+/** A command that the project file names, and the terminal of its last run. */
+export interface Task {
+  name: string;
+  run: string;
+  description: string | null;
+  last: Terminal | null;
+}
+
+/** A browser that a launch URL has signed in. */
+export type Browser = Record<"id" | "created_at" | "expires_at" | "last_seen_at", string>;
 
 export type Driver = "anthropic" | "openai";
 

@@ -16,7 +16,7 @@ const ICONS: Readonly<Record<Trouble, ReactNode>> = {
 };
 
 interface StateViewProps<T> {
-  of: Omit<Loaded<T>, "busy">;
+  of: Omit<Loaded<T>, "busy" | "act">;
   /** How much the skeleton stands in for. */
   lines?: number;
   /** Shown in place of `children` where there is nothing: with what fills it. */
@@ -35,7 +35,7 @@ export function StateView<T>({ of: { value, problem, retry }, lines = 5, empty, 
             <span className="grow">
               <Sentence text={sentence(problem)} /> {t("design:stale")}
             </span>
-            <Button small onClick={retry}>{t("design:retry")}</Button>
+            <Button small onClick={() => void retry()}>{t("design:retry")}</Button>
           </div>
         </Notice>
       )}
@@ -44,7 +44,7 @@ export function StateView<T>({ of: { value, problem, retry }, lines = 5, empty, 
   );
 }
 
-export function TroubleView({ problem, retry }: { problem: unknown; retry: () => void }): ReactNode {
+export function TroubleView({ problem, retry }: { problem: unknown; retry: () => unknown }): ReactNode {
   const kind = troubleOf(problem);
   return (
     <div role="alert" data-testid="trouble" data-kind={kind}>
@@ -54,7 +54,7 @@ export function TroubleView({ problem, retry }: { problem: unknown; retry: () =>
         </p>
         {kind === "offline" ? <p className="muted">{t("design:again")}</p> : null}
         <div className="empty-acts">
-          <Button look={kind === "forbidden" ? "plain" : "primary"} onClick={retry}>
+          <Button look={kind === "forbidden" ? "plain" : "primary"} onClick={() => void retry()}>
             <RetryIcon size={15} aria-hidden /> {t("design:retry")}
           </Button>
           <a className="button ghost" {...linkTo({ page: "home" })}>

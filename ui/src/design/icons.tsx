@@ -53,6 +53,7 @@ export {
   History as HistoryIcon,
   Undo2 as UndoIcon,
   Users as UsersIcon,
+  Settings as SettingsIcon,
   ChartColumn as UsageIcon,
   Logs as LogsIcon,
 } from "lucide-react";

@@ -2,28 +2,15 @@ import type { ReactNode } from "react";
 import type { Question } from "../api/types.ts";
 import { CheckIcon, QuestionIcon } from "../design/icons.tsx";
 import { Empty } from "../design/parts.tsx";
-import { t } from "../i18n/index.ts";
 import { approvalOf } from "../journal/approval.ts";
 import { ApprovalCard } from "../session/ApprovalCard.tsx";
-import { Header } from "../shell/Header.tsx";
 import { lacks } from "../state/rights.ts";
 import { linkTo, sessionPlace } from "../state/router.ts";
-import { useStore } from "../state/store.ts";
-import { findProject, findSession, workspace, type Workspace } from "../state/workspace.ts";
+import { findProject, findSession, type Workspace } from "../state/workspace.ts";
 import { when } from "../text/format.ts";
 
-export function ApprovalsPage({ onMenu }: { onMenu: () => void }): ReactNode {
-  const space = useStore(workspace);
-  return (
-    <>
-      <Header title={t("shell:waiting")} onMenu={onMenu} />
-      <AttentionList space={space} />
-    </>
-  );
-}
-
 /** All that waits for the reader, in every session, the riskiest first. */
-function AttentionList({ space }: { space: Workspace }): ReactNode {
+export function AttentionList({ space }: { space: Workspace }): ReactNode {
   if (space.attention.length === 0)
     return <Empty icon={<CheckIcon size={26} />} title="Nothing waits for you" />;
   return (

@@ -1,73 +1,51 @@
-import { type ReactNode, useCallback, useEffect, useState } from "react";
+import { type ReactNode, useState } from "react";
 import { api } from "../api/client.ts";
-import { sentence } from "../api/http.ts";
-import type { Local, Provider, ProviderTest } from "../api/types.ts";
+import type { Provider, ProviderTest } from "../api/types.ts";
 import { Button, IconButton } from "../design/Button.tsx";
 import { PlusIcon, RemoveIcon } from "../design/icons.tsx";
-import { Badge, Notice, Skeleton } from "../design/parts.tsx";
-import { Header } from "../shell/Header.tsx";
+import { Badge, Notice } from "../design/parts.tsx";
+import { t } from "../i18n/index.ts";
 import { modelsChanged, overlay } from "../shell/overlay.ts";
 import { useStore } from "../state/store.ts";
 import { toast, toastError } from "../state/toasts.ts";
 import { refreshProjects } from "../state/workspace.ts";
 import { Sentence } from "../design/Sentence.tsx";
+import { Facts } from "../design/Facts.tsx";
+import { useLoaded } from "../design/loaded.ts";
+import { StateView } from "../design/StateView.tsx";
 
-const SOURCES: Readonly<Record<Provider["source"], string>> = {
-  file: "local.toml",
-  environment: "from the environment",
-  builtin: "built in",
-};
-
-export function ModelsPage({ onMenu }: { onMenu: () => void }): ReactNode {
-  const [local, setLocal] = useState<Local | null>(null);
-  const [problem, setProblem] = useState<string | null>(null);
-  const changed = useStore(modelsChanged);
-  const look = useCallback(async (): Promise<void> => {
-    try {
-      setLocal(await api.local());
-      setProblem(null);
-    } catch (error) {
-      setProblem(sentence(error));
-    }
-  }, []);
-  useEffect(() => void look(), [look, changed]);
-
+/** Providers, which of their models is the default, and the aliases that projects name. */
+export default function Models(): ReactNode {
+  const held = useLoaded(api.local, useStore(modelsChanged));
   return (
     <>
-      <Header title="Models" onMenu={onMenu}>
+      <div className="section-acts">
         <Button look="primary" onClick={() => overlay.set({ kind: "provider" })}>
-          <PlusIcon size={15} aria-hidden /> Connect a model
+          <PlusIcon size={15} aria-hidden /> {t("settings:models.connect")}
         </Button>
-      </Header>
-      <div className="page" tabIndex={0}>
-        <div className="page-column">
-          {problem === null ? null : (
-            <Notice tone="bad">
-              <Sentence text={problem} />
-            </Notice>
-          )}
-          {local === null && problem === null ? <Skeleton lines={5} /> : null}
-          {local === null ? null : (
-            <>
-              <p className="lead">
-                New messages go to <strong data-testid="default-model">{local.default?.label ?? "no model"}</strong>{" "}
-                unless a project names another model.
-              </p>
-              <ul role="list" className="card list">
-                {local.providers.map((provider) => (
-                  <ProviderLine
-                    key={provider.name}
-                    provider={provider}
-                    isDefault={local.default?.provider === provider.name}
-                    onChanged={() => void look()}
-                  />
-                ))}
-              </ul>
-              <Aliases aliases={local.aliases} />
-            </>
-          )}
-        </div>
       </div>
+      <StateView of={held}>
+        {({ default: usual, providers, aliases }) => (
+          <>
+            <p className="lead">
+              {t("settings:models.default")}{" "}
+              <strong data-testid="default-model">{usual?.label ?? t("settings:models.noModel")}</strong>{" "}
+              {t("settings:models.unless")}
+            </p>
+            <ul role="list" className="card list">
+              {providers.map((provider) => (
+                <ProviderLine
+                  key={provider.name}
+                  provider={provider}
+                  isDefault={usual?.provider === provider.name}
+                  onChanged={() => void held.retry()}
+                />
+              ))}
+            </ul>
+            <Aliases aliases={aliases} />
+          </>
+        )}
+      </StateView>
     </>
   );
 }
@@ -101,7 +79,7 @@ function ProviderLine({ provider, isDefault, onChanged }: ProviderLineProps): Re
   const use = async (model: string): Promise<void> => {
     await api.setAlias("default", `${provider.name}:${model}`);
     await refreshProjects();
-    toast(`${model} is the default now.`);
+    toast(t("settings:models.nowDefault", { model }));
     onChanged();
   };
 
@@ -110,19 +88,19 @@ function ProviderLine({ provider, isDefault, onChanged }: ProviderLineProps): Re
       <div className="list-line">
         <div className="grow">
           <div className="provider-name">
-            {provider.name} {isDefault ? <Badge tone="accent">default</Badge> : null}
+            {provider.name} {isDefault ? <Badge tone="accent">{t("settings:models.isDefault")}</Badge> : null}
           </div>
           <div className="muted ellipsis">
-            {[provider.base_url ?? provider.driver, keyWords(provider), SOURCES[provider.source]]
+            {[provider.base_url ?? provider.driver, keyWords(provider), t(`settings:models.source.${provider.source}`)]
               .filter(Boolean)
               .join(" · ")}
           </div>
         </div>
         <Button small busy={busy} onClick={() => void run(async () => setTest(await api.testProvider(provider.name)))}>
-          Test
+          {t("settings:models.test")}
         </Button>
         {provider.source === "file" ? (
-          <IconButton small label={`Remove ${provider.name}`} disabled={busy} onClick={() => void run(remove)}>
+          <IconButton small label={t("settings:models.remove", { name: provider.name })} disabled={busy} onClick={() => void run(remove)}>
             <RemoveIcon size={14} />
           </IconButton>
         ) : null}
@@ -136,7 +114,7 @@ function ProviderLine({ provider, isDefault, onChanged }: ProviderLineProps): Re
             <div className="provider-use">
               <select
                 className="select"
-                aria-label="Model"
+                aria-label={t("settings:models.model")}
                 value={chosen || test.models[0]}
                 onChange={(event) => setChosen(event.target.value)}
               >
@@ -145,7 +123,7 @@ function ProviderLine({ provider, isDefault, onChanged }: ProviderLineProps): Re
                 ))}
               </select>
               <Button disabled={busy} onClick={() => void run(() => use(chosen || (test.models[0] ?? "")))}>
-                Make it the default
+                {t("settings:models.makeDefault")}
               </Button>
             </div>
           )}
@@ -156,9 +134,9 @@ function ProviderLine({ provider, isDefault, onChanged }: ProviderLineProps): Re
 }
 
 function keyWords(provider: Provider): string {
-  if (provider.key === "set") return "key stored";
-  if (provider.key === "none") return provider.source === "builtin" ? "" : "no key";
-  return `key in ${provider.key.replace(/^env:/, "$")}`;
+  if (provider.key === "set") return t("settings:models.keyStored");
+  if (provider.key === "none") return provider.source === "builtin" ? "" : t("settings:models.noKey");
+  return t("settings:models.keyIn", { name: provider.key.replace(/^env:/, "$") });
 }
 
 function Aliases({ aliases }: { aliases: Record<string, string> }): ReactNode {
@@ -166,15 +144,8 @@ function Aliases({ aliases }: { aliases: Record<string, string> }): ReactNode {
   if (entries.length === 0) return null;
   return (
     <>
-      <h2 className="page-title">Aliases</h2>
-      <dl className="card facts">
-        {entries.map(([alias, target]) => (
-          <div key={alias} className="fact">
-            <dt className="fact-name mono">{alias}</dt>
-            <dd className="fact-value mono">{target}</dd>
-          </div>
-        ))}
-      </dl>
+      <h2 className="page-title">{t("settings:models.aliases")}</h2>
+      <Facts mono rows={entries} />
     </>
   );
 }

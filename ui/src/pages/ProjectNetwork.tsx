@@ -4,6 +4,7 @@ import type { Project, ProjectNetwork, SeenHost } from "../api/types.ts";
 import { Button } from "../design/Button.tsx";
 import { Notice } from "../design/parts.tsx";
 import { Sentence } from "../design/Sentence.tsx";
+import { t } from "../i18n/index.ts";
 import { lacks } from "../state/rights.ts";
 import { toast, toastError } from "../state/toasts.ts";
 import { placeProject } from "../state/workspace.ts";
@@ -25,13 +26,13 @@ export function ProjectNetworkSection({ project }: { project: Project }): ReactN
   };
 
   const { mode, allow, proposal, seen } = network ?? { mode: "enforce", allow: [], proposal: [], seen: [] };
-  const needed = proposal.map((entry) => `\`${entry}\``).join(", ") || "nothing yet; let the agent work";
-  const use = (): void => write({ mode: "enforce", allow: proposal }, "The agent reaches this list and nothing else.");
-  const add = (entry: string): void => write({ allow: [...allow, entry] }, `${entry} is allowed from now on.`);
+  const needed = proposal.map((entry) => `\`${entry}\``).join(", ") || t("project:network.nothing");
+  const use = (): void => write({ mode: "enforce", allow: proposal }, t("project:network.used"));
+  const add = (entry: string): void => write({ allow: [...allow, entry] }, t("project:network.allowed", { entry }));
   const rows = seen.map((host) => ({ host, entry: offered(host, allow) }));
   return (
     <>
-      <h2 className="page-title">Network</h2>
+      <h2 className="page-title">{t("project:network.title")}</h2>
       <p className="muted reach-words">
         <Sentence text={(project.cage?.explain ?? []).filter((line) => /^(reaches|asks)\b/.test(line)).join("; ")} />
       </p>
@@ -39,7 +40,7 @@ export function ProjectNetworkSection({ project }: { project: Project }): ReactN
         <Notice tone="accent">
           <div className="notice-line">
             <span className="grow">
-              Every host is let through, to learn which are needed: <Sentence text={needed} />
+              <Sentence text={t("project:network.learning", { needed })} />
             </span>
             <Button
               look="primary"
@@ -49,7 +50,7 @@ export function ProjectNetworkSection({ project }: { project: Project }): ReactN
               title={lacking ?? undefined}
               onClick={use}
             >
-              Use this list
+              {t("project:network.use")}
             </Button>
           </div>
         </Notice>
@@ -59,9 +60,9 @@ export function ProjectNetworkSection({ project }: { project: Project }): ReactN
           <table className="table seen" data-testid="seen">
             <thead>
               <tr>
-                {["Host", "Reached", "Traffic", "Last", ""].map((name) => (
+                {(["host", "reached", "traffic", "last", "act"] as const).map((name) => (
                   <th key={name} scope="col">
-                    {name}
+                    {t(`project:network.column.${name}`)}
                   </th>
                 ))}
               </tr>
@@ -75,10 +76,10 @@ export function ProjectNetworkSection({ project }: { project: Project }): ReactN
                       <Button
                         small
                         disabled={busy || lacking !== null}
-                        title={lacking ?? `Allow ${entry} from now on`}
+                        title={lacking ?? t("project:network.allowOne", { entry })}
                         onClick={() => add(entry)}
                       >
-                        Allow
+                        {t("project:network.allow")}
                       </Button>
                     )}
                   </SeenRow>

@@ -1,31 +1,53 @@
-import { type ReactNode, useEffect } from "react";
+import { type ComponentType, lazy, type ReactNode, Suspense, useEffect } from "react";
 import { api } from "../api/client.ts";
-import type { Project, Session } from "../api/types.ts";
+import type { Me, Project } from "../api/types.ts";
 import { Button, IconButton } from "../design/Button.tsx";
 import { BranchIcon, CageIcon, MoreIcon, PlusIcon, QuestionIcon, RemoveIcon } from "../design/icons.tsx";
-import { Badge, Dot, Empty, Notice, Skeleton } from "../design/parts.tsx";
+import { Empty, Notice, Skeleton } from "../design/parts.tsx";
 import { MenuItem, Popover } from "../design/Popover.tsx";
+import { Sentence } from "../design/Sentence.tsx";
+import { t } from "../i18n/index.ts";
 import { Header } from "../shell/Header.tsx";
 import { overlay } from "../shell/overlay.ts";
-import { dotState, useNewSession } from "../shell/RailProject.tsx";
-import { go, linkTo, sessionPlace } from "../state/router.ts";
+import { useNewSession } from "../shell/RailProject.tsx";
+import { go, linkTo, type Place, type Tab, TABS } from "../state/router.ts";
 import { lacks } from "../state/rights.ts";
 import { useStore } from "../state/store.ts";
 import { toast, toastError } from "../state/toasts.ts";
 import { findProject, me, refreshProjects, workspace } from "../state/workspace.ts";
-import { when } from "../text/format.ts";
-import { withinProject } from "../text/paths.ts";
-import { ProjectMembersSection } from "./ProjectMembers.tsx";
-import { ProjectNetworkSection } from "./ProjectNetwork.tsx";
-import { Sentence } from "../design/Sentence.tsx";
+import { Strip } from "./Strip.tsx";
 
-export function ProjectPage({ slug, onMenu }: { slug: string; onMenu: () => void }): ReactNode {
+type ProjectPlace = Extract<Place, { page: "project" }>;
+
+/** What a tab is given. One that takes a file as well finds it in `place`. */
+export interface TabProps {
+  project: Project;
+  place: ProjectPlace;
+}
+
+/** The tabs that there are; a line adds one. */
+const CONTENT: { readonly [tab in Tab]?: ComponentType<TabProps> } = {
+  sessions: lazy(() => import("./project/Sessions.tsx")),
+  tasks: lazy(() => import("./project/Tasks.tsx")),
+  terminals: lazy(() => import("./TerminalList.tsx")),
+  prompts: lazy(() => import("./project/Prompts.tsx")),
+  policy: lazy(() => import("./project/Policy.tsx")),
+  members: lazy(() => import("./project/Members.tsx")),
+};
+
+/** The tabs that a reader has: members are for owners, where there is more than one person. */
+export function tabsOf(project: Project, self: Me | null): Tab[] {
+  const people = self?.mode === "system" && project.role === "owner";
+  return TABS.filter((tab) => CONTENT[tab] !== undefined && (tab !== "members" || people));
+}
+
+export function ProjectPage({ place, onMenu }: { place: ProjectPlace; onMenu: () => void }): ReactNode {
+  const slug = place.project;
   const space = useStore(workspace);
+  const self = useStore(me);
   const project = findProject(space, slug);
-  const sessions = space.sessions[slug]?.items ?? [];
   const { start, busy } = useNewSession(slug);
   const lacking = lacks(project, "editor");
-  const self = useStore(me);
   // The project file may have changed on disk since the list was read.
   useEffect(() => void refreshProjects().catch(() => {}), [slug]);
 
@@ -34,10 +56,13 @@ export function ProjectPage({ slug, onMenu }: { slug: string; onMenu: () => void
       <>
         <Header title={slug} onMenu={onMenu} />
         {space.loaded ? (
-          <Empty icon={<QuestionIcon size={26} />} title="No such project">
+          <Empty icon={<QuestionIcon size={26} />} title={t("project:unknown")}>
             <p>
-              <code>{slug}</code> is not loaded here. Load its folder from the menu on the left.
+              <Sentence text={t("project:unknownWhy", { project: slug })} />
             </p>
+            <a className="button" {...linkTo({ page: "home" })}>
+              {t("project:goHome")}
+            </a>
           </Empty>
         ) : (
           <div className="page" tabIndex={0}>
@@ -47,60 +72,40 @@ export function ProjectPage({ slug, onMenu }: { slug: string; onMenu: () => void
       </>
     );
   }
+  const [tab, tabs] = [place.tab ?? "sessions", tabsOf(project, self)];
+  const Content = tabs.includes(tab) ? CONTENT[tab] : undefined;
   return (
     <>
       <Header title={project.slug} below={<div className="header-path ellipsis">{project.path}</div>} onMenu={onMenu}>
         <ProjectMenu project={project} onApart={() => start("worktree")} />
         <Button look="primary" onClick={() => start()} busy={busy} disabled={lacking !== null} title={lacking ?? undefined}>
-          {busy ? null : <PlusIcon size={15} aria-hidden />} New session
+          {busy ? null : <PlusIcon size={15} aria-hidden />} {t("project:newSession")}
         </Button>
       </Header>
-      <div className="page" tabIndex={0}>
+      <Strip
+        label={t("places:parts", { project: project.slug })}
+        items={tabs}
+        current={tab}
+        words={(item) => t(`places:tab.${item}`)}
+        placeOf={(item) => ({ page: "project", project: slug, tab: item })}
+      />
+      <div className="page" tabIndex={0} key={tab}>
         <div className="page-column">
           <Trust project={project} />
-          {project.description ? <p className="lead">{project.description}</p> : null}
-          <section className="card facts" aria-label="Project">
-            <Fact name="Model">{project.route?.label ?? project.model ?? "none"}</Fact>
-            <Fact name="Cage">
-              <span className="fact-cage">
-                <CageIcon size={15} aria-hidden />{" "}
-                {project.cage?.words ?? "Not known until the project file is in order"}
-              </span>
-              {project.cage === null ? null : (
-                <ul>
-                  {project.cage.explain.map((line) => (
-                    <li key={line}>
-                      <Sentence text={withinProject(line, project.path)} />
-                    </li>
-                  ))}
-                </ul>
-              )}
-            </Fact>
-          </section>
-          <ProjectNetworkSection project={project} />
-          {self?.mode === "system" && project.role === "owner" ? <ProjectMembersSection project={project} /> : null}
-          <h2 className="page-title">Sessions</h2>
-          {sessions.length === 0 ? (
-            <p className="muted">No session yet. The first message of a new one starts the agent.</p>
-          ) : (
-            <ul role="list" className="card list">
-              {sessions.map((session) => (
-                <SessionLine key={session.id} session={session} />
-              ))}
-            </ul>
-          )}
+          <Suspense fallback={<Skeleton lines={5} />}>
+            {Content === undefined ? <NoTab /> : <Content project={project} place={place} />}
+          </Suspense>
         </div>
       </div>
     </>
   );
 }
 
-function Fact({ name, children }: { name: string; children: ReactNode }): ReactNode {
+function NoTab(): ReactNode {
   return (
-    <div className="fact">
-      <div className="fact-name">{name}</div>
-      <div className="fact-value">{children}</div>
-    </div>
+    <Empty icon={<QuestionIcon size={26} />} title={t("project:noTab")}>
+      <p>{t("project:noTabWhy")}</p>
+    </Empty>
   );
 }
 
@@ -108,7 +113,7 @@ function Trust({ project }: { project: Project }): ReactNode {
   if (project.problems.length > 0) {
     return (
       <Notice tone="bad">
-        The project file needs attention before an agent can run:
+        {t("project:problems")}
         <ul className="problems">
           {project.problems.map((problem) => (
             <li key={problem}>
@@ -123,14 +128,9 @@ function Trust({ project }: { project: Project }): ReactNode {
   return (
     <Notice tone="accent">
       <div className="notice-line">
-        <span className="grow">
-          {project.trust === "changed"
-            ? "The project file or a prompt changed since it was trusted."
-            : "This project is not trusted yet."}{" "}
-          Nothing of it runs until you have looked at it.
-        </span>
+        <span className="grow">{t(`project:trust.${project.trust}`)}</span>
         <Button small onClick={() => overlay.set({ kind: "trust", slug: project.slug })}>
-          Review
+          {t("project:review")}
         </Button>
       </div>
     </Notice>
@@ -138,12 +138,13 @@ function Trust({ project }: { project: Project }): ReactNode {
 }
 
 function ProjectMenu({ project, onApart }: { project: Project; onApart: () => void }): ReactNode {
+  const lacking = lacks(project, "editor");
   const forget = async (): Promise<void> => {
     try {
       await api.forgetProject(project.slug);
       await refreshProjects();
       go({ page: "home" });
-      toast(`${project.slug} is forgotten. Its files are where they were.`);
+      toast(t("project:forgotten", { project: project.slug }));
     } catch (error) {
       toastError(error);
     }
@@ -152,65 +153,35 @@ function ProjectMenu({ project, onApart }: { project: Project; onApart: () => vo
     <Popover
       end
       menu
-      label="Project"
+      label={t("project:menu")}
       anchor={(attributes) => (
-        <IconButton label="More" {...attributes}>
+        <IconButton label={t("project:more")} {...attributes}>
           <MoreIcon size={17} />
         </IconButton>
       )}
     >
-      {(close) => (
-        <>
+      {(close) => {
+        const item = (icon: ReactNode, words: string, act: () => void, more = {}): ReactNode => (
           <MenuItem
-            icon={<BranchIcon size={15} />}
-            data-testid="new-apart"
-            disabled={lacks(project, "editor") !== null}
-            title={lacks(project, "editor") ?? undefined}
+            icon={icon}
+            {...more}
             onClick={() => {
               close();
-              onApart();
+              act();
             }}
           >
-            New session in its own worktree
+            {words}
           </MenuItem>
-          <MenuItem
-            icon={<CageIcon size={15} />}
-            onClick={() => {
-              close();
-              overlay.set({ kind: "trust", slug: project.slug });
-            }}
-          >
-            Review its files
-          </MenuItem>
-          {me.get()?.role === "admin" ? (
-            <MenuItem
-              icon={<RemoveIcon size={15} />}
-              onClick={() => {
-                close();
-                void forget();
-              }}
-            >
-              Forget (files stay)
-            </MenuItem>
-          ) : null}
-        </>
-      )}
+        );
+        const apart = { "data-testid": "new-apart", disabled: lacking !== null, title: lacking ?? undefined };
+        return (
+          <>
+            {item(<BranchIcon size={15} />, t("project:newApart"), onApart, apart)}
+            {item(<CageIcon size={15} />, t("project:reviewFiles"), () => overlay.set({ kind: "trust", slug: project.slug }))}
+            {me.get()?.role === "admin" ? item(<RemoveIcon size={15} />, t("project:forget"), () => void forget()) : null}
+          </>
+        );
+      }}
     </Popover>
-  );
-}
-
-function SessionLine({ session }: { session: Session }): ReactNode {
-  const state = dotState(session);
-  return (
-    <li>
-      <a className="list-line" {...linkTo(sessionPlace(session.project, session.id))}>
-        <Dot state={state} />
-        <span className="grow ellipsis">{session.title || "Untitled session"}</span>
-        {state === "idle" ? null : <Badge tone={state === "interrupted" ? "bad" : "accent"}>{state}</Badge>}
-        <time className="muted" dateTime={session.updated_at}>
-          {when(session.updated_at)}
-        </time>
-      </a>
-    </li>
   );
 }

@@ -1,46 +1,45 @@
-import type { ReactNode } from "react";
+import { type ReactNode, useState } from "react";
 import { api } from "../api/client.ts";
 import type { SystemReport, Versions } from "../api/types.ts";
 import { Button } from "../design/Button.tsx";
 import { AlertIcon, CheckIcon, RetryIcon } from "../design/icons.tsx";
+import { str } from "../journal/events.ts";
+import { t } from "../i18n/index.ts";
+import { Facts } from "../design/Facts.tsx";
 import { useLoaded } from "../design/loaded.ts";
 import { StateView } from "../design/StateView.tsx";
-import { str } from "../journal/events.ts";
-import { Header } from "../shell/Header.tsx";
 import { Queue } from "./Queue.tsx";
 import { Sentence } from "../design/Sentence.tsx";
 
 const stamp = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
-const look = (): Promise<[SystemReport, Versions]> => Promise.all([api.system(), api.versions()]);
-
-export default function SystemPage({ onMenu }: { onMenu: () => void }): ReactNode {
-  const system = useLoaded(look);
-  const { busy } = system;
+export default function System(): ReactNode {
+  const held = useLoaded(() => Promise.all([api.system(), api.versions()]));
+  const [busy, setBusy] = useState(false);
+  const again = (): void => {
+    setBusy(true);
+    void held.retry().finally(() => setBusy(false));
+  };
   return (
     <>
-      <Header title="System" onMenu={onMenu}>
-        <Button busy={busy} onClick={system.retry}>
-          {busy ? null : <RetryIcon size={14} aria-hidden />} Check again
+      <div className="section-acts">
+        <Button busy={busy} onClick={again}>
+          {busy ? null : <RetryIcon size={14} aria-hidden />} {t("settings:system.again")}
         </Button>
-      </Header>
-      <div className="page" tabIndex={0}>
-        <div className="page-column">
-          <StateView of={system} lines={6}>
-            {([report, versions]) => (
-              <>
-                <Processes report={report} versions={versions} />
-                <h2 className="page-title">Checks</h2>
-                <Checks checks={report.checks} />
-                <h2 className="page-title">Runs</h2>
-                <Queue />
-                <h2 className="page-title">Cages</h2>
-                <Cages cages={report.cages} />
-              </>
-            )}
-          </StateView>
-        </div>
       </div>
+      <StateView of={held}>
+        {([report, versions]) => (
+          <>
+            <Processes report={report} versions={versions} />
+            <h2 className="page-title">{t("settings:system.checks")}</h2>
+            <Checks checks={report.checks} />
+            <h2 className="page-title">{t("settings:system.runs")}</h2>
+            <Queue />
+            <h2 className="page-title">{t("settings:system.cages")}</h2>
+            <Cages cages={report.cages} />
+          </>
+        )}
+      </StateView>
     </>
   );
 }
@@ -49,32 +48,29 @@ function Processes({ report, versions }: { report: SystemReport; versions: Versi
   const { daemon, keeper, running } = report;
   const started = new Date(daemon.started_at);
   const rows: [string, string][] = [
-    ["kaged", `${versions.kaged}, API ${versions.api}, ${daemon.mode} mode`],
-    ["Daemon", `process ${daemon.pid}, since ${Number.isNaN(started.getTime()) ? "?" : stamp.format(started)}`],
-    ["Listens on", daemon.bind],
-    ["Keeper", keeper === null ? "not connected" : `process ${keeper.pid}, version ${keeper.version}`],
-    ["Limits of cages", keeper === null ? "" : `held by ${keeper.limits}`],
-    ["Runs going on", String(running)],
+    [
+      t("settings:system.kaged"),
+      t("settings:system.versions", { version: versions.kaged, api: versions.api, mode: daemon.mode }),
+    ],
+    [
+      t("settings:system.daemon"),
+      t("settings:system.process", { pid: daemon.pid, since: Number.isNaN(started.getTime()) ? "?" : stamp.format(started) }),
+    ],
+    [t("settings:system.listens"), daemon.bind],
+    [t("settings:system.keeper"), keeper === null ? t("settings:system.away") : t("settings:system.keeperProcess", { ...keeper })],
+    [t("settings:system.limits"), keeper === null ? "" : t("settings:system.heldBy", { what: keeper.limits })],
+    [t("settings:system.running"), String(running)],
   ];
-  return (
-    <dl className="card facts">
-      {rows.map(([name, value]) => (
-        <div key={name} className="fact">
-          <dt className="fact-name">{name}</dt>
-          <dd className="fact-value">{value}</dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return <Facts rows={rows} />;
 }
 
 function Checks({ checks }: { checks: SystemReport["checks"] }): ReactNode {
-  if (checks.length === 0) return <p className="muted">No checks were made.</p>;
+  if (checks.length === 0) return <p className="muted">{t("settings:system.noChecks")}</p>;
   return (
     <ul role="list" className="card list">
       {checks.map((check) => (
         <li key={check.name} className="check" data-ok={check.ok}>
-          {check.ok ? <CheckIcon size={16} aria-label="ok" /> : <AlertIcon size={16} aria-label="not ok" />}
+          {check.ok ? <CheckIcon size={16} aria-label={t("settings:system.ok")} /> : <AlertIcon size={16} aria-label={t("settings:system.notOk")} />}
           <div className="grow">
             <div>{check.name}</div>
             {check.detail && check.detail !== "held" ? (
@@ -95,7 +91,7 @@ function Checks({ checks }: { checks: SystemReport["checks"] }): ReactNode {
 }
 
 function Cages({ cages }: { cages: Record<string, unknown>[] }): ReactNode {
-  if (cages.length === 0) return <p className="muted">No cage is open. One opens with the first tool an agent uses.</p>;
+  if (cages.length === 0) return <p className="muted">{t("settings:system.noCages")}</p>;
   return (
     <ul role="list" className="card list">
       {cages.map((cage) => {
@@ -104,7 +100,7 @@ function Cages({ cages }: { cages: Record<string, unknown>[] }): ReactNode {
         return (
           <li key={id} className="list-line">
             <span className="mono grow ellipsis">{id}</span>
-            <span className="muted">{Number.isNaN(started.getTime()) ? "" : `since ${stamp.format(started)}`}</span>
+            <span className="muted">{Number.isNaN(started.getTime()) ? "" : t("settings:system.since", { since: stamp.format(started) })}</span>
           </li>
         );
       })}

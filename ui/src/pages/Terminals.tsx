@@ -1,42 +1,45 @@
 import type { ReactNode } from "react";
-import { TerminalIcon } from "../design/icons.tsx";
-import { Empty } from "../design/parts.tsx";
+import { t } from "../i18n/index.ts";
+import { terminalName } from "../palette/items.ts";
 import { Header } from "../shell/Header.tsx";
 import { go, linkTo } from "../state/router.ts";
 import { useStore } from "../state/store.ts";
 import { workspace } from "../state/workspace.ts";
 import { Terminals } from "../terminal/Terminals.tsx";
+import TerminalList from "./TerminalList.tsx";
 
 interface TerminalsPageProps {
   terminal: string | null;
   onMenu: () => void;
 }
 
-/** Every terminal of this kaged, whichever session it belongs to. */
+/** Every terminal of this kaged, whichever session it belongs to; or one of them, with the others beside it. */
 export default function TerminalsPage({ terminal, onMenu }: TerminalsPageProps): ReactNode {
-  const { sessions } = useStore(workspace);
-  const titleOf = (id: string | null): string =>
-    Object.values(sessions)
-      .flatMap((page) => page.items)
-      .find((session) => session.id === id)?.title ?? "";
+  const space = useStore(workspace);
+  if (terminal === null)
+    return (
+      <>
+        <Header title={t("places:page.terminals")} onMenu={onMenu} />
+        <div className="page" tabIndex={0}>
+          <div className="page-column">
+            <TerminalList />
+          </div>
+        </div>
+      </>
+    );
   return (
     <>
-      <Header title="Terminals" onMenu={onMenu} />
+      <Header title={t("places:page.terminals")} onMenu={onMenu}>
+        <a className="button" {...linkTo({ page: "terminals", terminal: null })}>
+          {t("terminals:all")}
+        </a>
+      </Header>
       <Terminals
         scope={null}
         selected={terminal}
         onSelect={(id) => go({ page: "terminals", terminal: id }, "replace")}
-        labelOf={(entry) => titleOf(entry.session) || entry.title}
-        empty={
-          <Empty icon={<TerminalIcon size={28} />} title="No terminal is open">
-            <p>
-              A terminal opens inside the cage of a session: go to one and choose <strong>Terminal</strong>.
-            </p>
-            <a className="button" {...linkTo({ page: "home" })}>
-              Go to a session
-            </a>
-          </Empty>
-        }
+        labelOf={(entry) => terminalName(entry, space)}
+        empty={<TerminalList />}
       />
     </>
   );

@@ -14,7 +14,7 @@ const NAMED = { config: "Named in [auth] admins of config.toml", claim: "Claimed
 
 /** Everybody who ever signed in, for admins: what each may do, and how that is changed. */
 export default function UsersPage({ onMenu }: { onMenu: () => void }): ReactNode {
-  const users = useLoaded(api.users);
+  const held = useLoaded(async () => (await api.users()).items);
   return (
     <>
       <Header title="Users" onMenu={onMenu} />
@@ -23,33 +23,31 @@ export default function UsersPage({ onMenu }: { onMenu: () => void }): ReactNode
           <p className="muted">
             <Sentence text="Whoever signs in appears here, without any right. Give a role in a project on the project's page. On the host, `kaged auth claim ID` makes an admin, and `kaged auth claim --remove ID` a member again." />
           </p>
-          <StateView of={users} empty={{ when: ({ items }) => items.length === 0, view: <Nobody /> }}>
-            {({ items }) => (
-            <ul role="list" className="card list" data-testid="users">
-              {items.map((user) => (
-                <li key={`${user.source} ${user.id}`} className="list-line member" data-testid="user">
-                  <Face who={user} />
-                  <Who who={user} />
-                  <Rights user={user} />
-                  <time className="muted" dateTime={user.last_seen_at} title={`First seen ${user.first_seen_at}`}>
-                    {when(user.last_seen_at)}
-                  </time>
-                </li>
-              ))}
-            </ul>
-            )}
+          <StateView of={held}>
+            {(users) =>
+              users.length === 0 ? (
+                <Empty icon={<QuestionIcon size={26} />} title="Nobody was here yet">
+                  <p>People appear when the sign-in proxy lets them through for the first time.</p>
+                </Empty>
+              ) : (
+                <ul role="list" className="card list" data-testid="users">
+                  {users.map((user) => (
+                    <li key={`${user.source} ${user.id}`} className="list-line member" data-testid="user">
+                      <Face who={user} />
+                      <Who who={user} />
+                      <Rights user={user} />
+                      <time className="muted" dateTime={user.last_seen_at} title={`First seen ${user.first_seen_at}`}>
+                        {when(user.last_seen_at)}
+                      </time>
+                    </li>
+                  ))}
+                </ul>
+              )
+            }
           </StateView>
         </div>
       </div>
     </>
-  );
-}
-
-function Nobody(): ReactNode {
-  return (
-    <Empty icon={<QuestionIcon size={26} />} title="Nobody was here yet">
-      <p>People appear when the sign-in proxy lets them through for the first time.</p>
-    </Empty>
   );
 }
 

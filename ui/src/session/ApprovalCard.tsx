@@ -41,7 +41,7 @@ export function ApprovalCard({ project, session, id, approval, text, lacking }: 
     if (!closed) say(reason.trim() === "" ? DENY : `${DENY}: ${reason.trim()}`);
   };
   return (
-    <section className="approval" aria-label={`Approval of ${approval.tool}`} data-testid="approval" data-level={approval.level}>
+    <section className="approval" aria-label={`Approval of ${approval.tool}`} data-testid="approval" data-attention={id} data-level={approval.level}>
       <div className="gate-head">
         <ApprovalIcon size={15} aria-hidden />
         <span className="grow">

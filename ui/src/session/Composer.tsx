@@ -1,7 +1,7 @@
 import { type ReactNode, useLayoutEffect, useRef } from "react";
 import type { MessageMode } from "../api/types.ts";
 import { Button } from "../design/Button.tsx";
-import { isTyping, useKeys } from "../design/hooks.ts";
+import { useActs } from "../palette/acts.ts";
 import { SendIcon } from "../design/icons.tsx";
 import { useKept } from "../state/kept.ts";
 import { useSession } from "./context.ts";
@@ -30,11 +30,7 @@ export function Composer({ suggestion, reason, busy, active, onSend }: ComposerP
     element.style.height = `${Math.min(element.scrollHeight, window.innerHeight * 0.4)}px`;
   }, [text]);
 
-  useKeys((event) => {
-    if (event.key !== "/" || isTyping(event) || event.metaKey || event.ctrlKey || event.altKey) return false;
-    area.current?.focus();
-    return true;
-  });
+  useActs({ message: () => area.current?.focus() });
 
   const sendable = text.trim() !== "" && reason === null && !busy;
   const send = async (mode: MessageMode): Promise<void> => {

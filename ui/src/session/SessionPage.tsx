@@ -1,11 +1,11 @@
 import { lazy, type ReactNode, Suspense, useEffect, useMemo, useRef } from "react";
-import { isTyping, useKeys } from "../design/hooks.ts";
+import { useKeys } from "../design/hooks.ts";
 import { Empty, Skeleton } from "../design/parts.tsx";
 import { QuestionIcon } from "../design/icons.tsx";
 import { currentRun, isActive, openQuestion } from "../journal/model.ts";
 import { Header } from "../shell/Header.tsx";
 import { liveSession } from "../state/live.ts";
-import { go, type Place } from "../state/router.ts";
+import type { Place } from "../state/router.ts";
 import { lacks } from "../state/rights.ts";
 import { useStore } from "../state/store.ts";
 import { nameTab } from "../state/title.ts";
@@ -92,24 +92,16 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
   );
 }
 
-/** Escape twice or ⌘/Ctrl + full stop stops what runs; T goes between transcript and terminal. */
+/** Escape twice stops what runs; its other keys are acts (see `palette/`). */
 function useInterruptKeys(slug: string, id: string, active: boolean, place: SessionPageProps["place"]): void {
   const lastEscape = useRef(0);
   useKeys((event) => {
-    if (active && event.key === "." && (event.metaKey || event.ctrlKey)) {
-      void interrupt(slug, id);
-      return true;
-    }
     if (active && event.key === "Escape" && place.view === "transcript") {
       const now = event.timeStamp;
       const twice = now - lastEscape.current < ESCAPE_TWICE_MS;
       lastEscape.current = twice ? 0 : now;
       if (twice) void interrupt(slug, id);
       return twice;
-    }
-    if (event.key === "t" && !isTyping(event) && !event.metaKey && !event.ctrlKey && !event.altKey) {
-      go({ ...place, view: place.view === "transcript" ? "terminal" : "transcript", terminal: null });
-      return true;
     }
     return false;
   });

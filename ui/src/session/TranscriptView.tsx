@@ -1,6 +1,6 @@
 import { memo, type ReactNode, useEffect } from "react";
 import { Button } from "../design/Button.tsx";
-import { isTyping, useKeys } from "../design/hooks.ts";
+import { useActs } from "../palette/acts.ts";
 import { JumpIcon } from "../design/icons.tsx";
 import { Skeleton } from "../design/parts.tsx";
 import { agentOf, asks, type Item, type Run, type ToolItem, type Transcript } from "../journal/model.ts";
@@ -28,12 +28,7 @@ export function TranscriptView({ transcript, ready, sample }: TranscriptViewProp
   useEffect(() => {
     if (asked > 0) jump();
   }, [asked, jump]);
-  useKeys((event) => {
-    if (event.key.toLowerCase() !== "g" || isTyping(event) || event.metaKey || event.ctrlKey || event.altKey)
-      return false;
-    jump();
-    return true;
-  });
+  useActs({ latest: jump });
   return (
     <div className="transcript-frame">
       {/* Keyboards scroll what has the focus. */}

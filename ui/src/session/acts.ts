@@ -1,7 +1,8 @@
 import { api } from "../api/client.ts";
 import type { MessageMode } from "../api/types.ts";
+import { t } from "../i18n/index.ts";
 import { toast, toastError } from "../state/toasts.ts";
-import { refreshProjects } from "../state/workspace.ts";
+import { refreshProjects, refreshSessions } from "../state/workspace.ts";
 
 /** A key that no other request has; works on plain HTTP too, where `randomUUID` does not exist. */
 export function freshKey(): string {
@@ -49,6 +50,19 @@ export async function resume(project: string, session: string): Promise<void> {
 export async function answer(project: string, session: string, attention: string, text: string): Promise<boolean> {
   try {
     await api.answer(project, session, attention, text);
+    return true;
+  } catch (error) {
+    toastError(error);
+    return false;
+  }
+}
+
+/** Puts a session away; what only its worktree holds keeps it, with a sentence that says so. True when it is away. */
+export async function archive(project: string, session: string): Promise<boolean> {
+  try {
+    await api.archiveSession(project, session, false);
+    await refreshSessions(project);
+    toast(t("palette:archived"));
     return true;
   } catch (error) {
     toastError(error);

@@ -1,9 +1,10 @@
 import type { ReactNode } from "react";
 import { IconButton } from "../design/Button.tsx";
-import { MenuIcon } from "../design/icons.tsx";
+import { MenuIcon, SearchIcon } from "../design/icons.tsx";
 import { t } from "../i18n/index.ts";
 import { useStore } from "../state/store.ts";
 import { workspace } from "../state/workspace.ts";
+import { overlay } from "./overlay.ts";
 
 interface HeaderProps {
   title: ReactNode;
@@ -25,6 +26,14 @@ export function Header({ title, below, children, onMenu }: HeaderProps): ReactNo
         {typeof title === "string" ? <h1>{title}</h1> : title}
         {below}
       </div>
+      <IconButton
+        label={t("palette:open")}
+        className="menu-button palette-button"
+        data-testid="open-palette"
+        onClick={() => overlay.set({ kind: "palette" })}
+      >
+        <SearchIcon size={18} />
+      </IconButton>
       <div className="header-acts">{children}</div>
     </header>
   );

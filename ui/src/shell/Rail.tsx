@@ -9,16 +9,18 @@ import {
   HomeIcon,
   KeyboardIcon,
   LightIcon,
-  ModelIcon,
+  LogsIcon,
   SearchIcon,
+  SettingsIcon,
+  UsageIcon,
   SignOutIcon,
-  SystemIcon,
   TerminalIcon,
   UsersIcon,
 } from "../design/icons.tsx";
 import { Logo } from "../design/Logo.tsx";
 import { Skeleton } from "../design/parts.tsx";
 import { t } from "../i18n/index.ts";
+import { reachable } from "../pages/Pages.tsx";
 import { linkTo, type Place, usePlace } from "../state/router.ts";
 import { useStore } from "../state/store.ts";
 import { shownTheme, toggleTheme } from "../state/theme.ts";
@@ -29,14 +31,15 @@ import { matching } from "./matching.ts";
 import { overlay } from "./overlay.ts";
 import { RailProject } from "./RailProject.tsx";
 
-type Nav = "terminals" | "models" | "users" | "audit" | "system";
+type Nav = "terminals" | "usage" | "users" | "audit" | "logs" | "settings";
 
 const NAV: readonly { page: Nav; icon: ReactNode }[] = [
   { page: "terminals", icon: <TerminalIcon size={16} aria-hidden /> },
-  { page: "models", icon: <ModelIcon size={16} aria-hidden /> },
+  { page: "usage", icon: <UsageIcon size={16} aria-hidden /> },
   { page: "users", icon: <UsersIcon size={16} aria-hidden /> },
   { page: "audit", icon: <AuditIcon size={16} aria-hidden /> },
-  { page: "system", icon: <SystemIcon size={16} aria-hidden /> },
+  { page: "logs", icon: <LogsIcon size={16} aria-hidden /> },
+  { page: "settings", icon: <SettingsIcon size={16} aria-hidden /> },
 ];
 
 export function Rail({ open, onClose }: { open: boolean; onClose: () => void }): ReactNode {
@@ -149,8 +152,7 @@ function RailFoot({ page }: { page: Place["page"] }): ReactNode {
   const shown = useStore(shownTheme);
   const self = useStore(me);
   const logout = self?.logout_url ?? "";
-  const [admin, shared] = [self?.role === "admin", self?.mode === "system"];
-  const nav = NAV.filter((entry) => (entry.page === "users" ? admin && shared : admin || entry.page === "terminals"));
+  const nav = NAV.filter(({ page: to }) => to === "terminals" || to === "settings" || reachable(to, self));
   return (
     <div className="rail-foot">
       {nav.map((entry) => (
@@ -160,7 +162,7 @@ function RailFoot({ page }: { page: Place["page"] }): ReactNode {
           current={page === entry.page}
           icon={entry.icon}
         >
-          {t(`shell:${entry.page}`)}
+          {t(`places:page.${entry.page}`)}
         </RailLink>
       ))}
       {logout === "" ? null : (

@@ -1,15 +1,11 @@
 import { lazy, type ReactNode, Suspense, useCallback, useState } from "react";
 import type { Me } from "../api/types.ts";
-import { isTyping, useKeys } from "../design/hooks.ts";
+import { useKeys } from "../design/hooks.ts";
 import { Skeleton } from "../design/parts.tsx";
-import { ApprovalsPage } from "../pages/Attention.tsx";
-import { Home } from "../pages/Home.tsx";
-import { Lost } from "../pages/Lost.tsx";
-import { ModelsPage } from "../pages/Models.tsx";
-import { ProjectPage } from "../pages/ProjectPage.tsx";
-import { SessionPage } from "../session/SessionPage.tsx";
 import { t } from "../i18n/index.ts";
-import { go, useOnLeave, usePlace } from "../state/router.ts";
+import { Page } from "../pages/Pages.tsx";
+import { Everywhere } from "../palette/Everywhere.tsx";
+import { useOnLeave, usePlace } from "../state/router.ts";
 import { useStore } from "../state/store.ts";
 import { overlay, type Overlay } from "./overlay.ts";
 import { LoadFolder } from "./LoadFolder.tsx";
@@ -20,31 +16,17 @@ import { Shortcuts } from "./Shortcuts.tsx";
 import { Warnings } from "./Warnings.tsx";
 
 const TrustReview = lazy(() => import("./TrustReview.tsx"));
-const AuditPage = lazy(() => import("../pages/Audit.tsx"));
-const LogsPage = lazy(() => import("../logs/LogsPage.tsx"));
-const TracePage = lazy(() => import("../traces/TracePage.tsx"));
-const UsagePage = lazy(() => import("../usage/UsagePage.tsx"));
-const SystemPage = lazy(() => import("../pages/System.tsx"));
-const UsersPage = lazy(() => import("../pages/Users.tsx"));
-const TerminalsPage = lazy(() => import("../pages/Terminals.tsx"));
 
 /** Rail, page, and what lies over them. */
 export function Shell({ me }: { me: Me }): ReactNode {
+  const place = usePlace();
   const [drawer, setDrawer] = useState(false);
   const closeDrawer = useCallback(() => setDrawer(false), []);
   useOnLeave(closeDrawer);
-  const { page } = usePlace();
+  const { page } = place;
   // A composer or a terminal needs the lower edge itself.
   const bar = page !== "session" && page !== "terminals";
   useKeys((event) => {
-    if (event.key === "?" && !isTyping(event)) {
-      overlay.set({ kind: "shortcuts" });
-      return true;
-    }
-    if (event.key === "w" && !isTyping(event) && !event.metaKey && !event.ctrlKey && !event.altKey) {
-      go({ page: "approvals" });
-      return true;
-    }
     if (event.key === "Escape" && drawer) {
       setDrawer(false);
       return true;
@@ -63,11 +45,12 @@ export function Shell({ me }: { me: Me }): ReactNode {
       ) : null}
       <main id="main" className="main" tabIndex={-1}>
         <Suspense fallback={<Skeleton lines={5} />}>
-          <Page onMenu={() => setDrawer(true)} />
+          <Page place={place} onMenu={() => setDrawer(true)} />
         </Suspense>
       </main>
       {bar ? <PhoneBar page={page} onMenu={() => setDrawer(true)} /> : null}
       <Over />
+      <Everywhere />
     </div>
   );
 }
@@ -76,38 +59,6 @@ export function Shell({ me }: { me: Me }): ReactNode {
 function focusMain(event: { preventDefault(): void }): void {
   event.preventDefault();
   document.getElementById("main")?.focus();
-}
-
-function Page({ onMenu }: { onMenu: () => void }): ReactNode {
-  const place = usePlace();
-  switch (place.page) {
-    case "home":
-      return <Home onMenu={onMenu} />;
-    case "project":
-      return <ProjectPage key={place.project} slug={place.project} onMenu={onMenu} />;
-    case "session":
-      return <SessionPage key={place.session} place={place} onMenu={onMenu} />;
-    case "approvals":
-      return <ApprovalsPage onMenu={onMenu} />;
-    case "terminals":
-      return <TerminalsPage terminal={place.terminal} onMenu={onMenu} />;
-    case "models":
-      return <ModelsPage onMenu={onMenu} />;
-    case "audit":
-      return <AuditPage onMenu={onMenu} />;
-    case "usage":
-      return <UsagePage onMenu={onMenu} />;
-    case "logs":
-      return <LogsPage onMenu={onMenu} />;
-    case "trace":
-      return <TracePage key={place.run} {...place} onMenu={onMenu} />;
-    case "users":
-      return <UsersPage onMenu={onMenu} />;
-    case "system":
-      return <SystemPage onMenu={onMenu} />;
-    default:
-      return <Lost path={place.path} onMenu={onMenu} />;
-  }
 }
 
 function Over(): ReactNode {

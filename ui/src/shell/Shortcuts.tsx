@@ -1,50 +1,37 @@
 import type { ReactNode } from "react";
 import { Dialog } from "../design/Dialog.tsx";
-import { Kbd } from "../design/parts.tsx";
+import { t } from "../i18n/index.ts";
+import { ACT_IDS, actOf, SCOPES } from "../palette/acts.ts";
+import { Key } from "../palette/Key.tsx";
+import { capsOf, plainKeys } from "../palette/keys.ts";
+import { useStore } from "../state/store.ts";
 
-const mac = /mac|iphone|ipad/i.test(navigator.userAgent);
-const mod = mac ? "⌘" : "Ctrl";
-
-const KEYS: readonly { keys: string[][]; does: string }[] = [
-  { keys: [["Enter"]], does: "Send the message" },
-  { keys: [["Shift", "Enter"]], does: "New line in the message" },
-  { keys: [["/"]], does: "Go to the message" },
-  {
-    keys: [
-      ["Esc", "Esc"],
-      [mod, "."],
-    ],
-    does: "Interrupt what runs",
-  },
-  { keys: [["W"]], does: "What waits for you" },
-  { keys: [["G"]], does: "Jump to the latest" },
-  { keys: [["T"]], does: "Between transcript and terminal" },
-  { keys: [["Ctrl", "Shift", "C"]], does: "Copy in a terminal" },
-  { keys: [["Ctrl", "Shift", "V"]], does: "Paste in a terminal" },
-  { keys: [["Ctrl", "Shift", "F"]], does: "Find in a terminal" },
-  { keys: [["?"]], does: "This list" },
-];
-
+/** Every act and its key, by where it counts. */
 export function Shortcuts({ onClose }: { onClose: () => void }): ReactNode {
+  const plain = useStore(plainKeys);
+  const mod = capsOf("mod+k")[0]?.[0] ?? "";
   return (
-    <Dialog title="Keyboard shortcuts" onClose={onClose}>
-      <dl className="keys">
-        {KEYS.map(({ keys, does }) => (
-          <div key={does}>
-            <dt>{does}</dt>
-            <dd>
-              {keys.map((chord, index) => (
-                <span key={chord.join()}>
-                  {index > 0 ? <span className="muted">or</span> : null}
-                  {chord.map((key, place) => (
-                    <Kbd key={place}>{key}</Kbd>
-                  ))}
-                </span>
+    <Dialog title={t("palette:keys")} onClose={onClose} wide>
+      <p className="muted">{t(plain === "on" ? "palette:plain" : "palette:plainOff", { mod })}</p>
+      <div className="keys-columns">
+        {SCOPES.map((scope) => (
+          <section key={scope} aria-labelledby={`keys-${scope}`} data-testid="keys-scope">
+            <h3 className="keys-scope" id={`keys-${scope}`}>
+              {t(`palette:scope.${scope}`)}
+            </h3>
+            <dl className="keys">
+              {ACT_IDS.filter((id) => actOf(id).scope === scope).map((id) => (
+                <div key={id} data-act={id}>
+                  <dt>{t(`palette:act.${id}`)}</dt>
+                  <dd>
+                    <Key of={actOf(id).key} />
+                  </dd>
+                </div>
               ))}
-            </dd>
-          </div>
+            </dl>
+          </section>
         ))}
-      </dl>
+      </div>
     </Dialog>
   );
 }

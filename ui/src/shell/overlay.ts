@@ -1,7 +1,7 @@
 import { Store } from "../state/store.ts";
 
 /** The dialog that is open, if any. Pages ask for one; the shell shows it. */
-export type Overlay = { kind: "load" } | { kind: "provider" } | { kind: "shortcuts" } | { kind: "trust"; slug: string };
+export type Overlay = { kind: "load" } | { kind: "provider" } | { kind: "shortcuts" } | { kind: "palette" } | { kind: "trust"; slug: string };
 
 export const overlay = new Store<Overlay | null>(null);
 

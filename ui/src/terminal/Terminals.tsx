@@ -44,7 +44,9 @@ export function Terminals({ scope, selected, onSelect, labelOf, empty }: Termina
       setProblem(sentence(error));
     }
   }, [session]);
-  useEffect(() => void look(), [look]);
+  // One that was opened elsewhere, such as a task's, is not in the list yet.
+  const unknown = selected !== null && list !== null && !list.some((entry) => entry.id === selected);
+  useEffect(() => void look(), [look, unknown]);
 
   const here = useRef(true);
   useEffect(() => {

@@ -1,5 +1,4 @@
 /** Numbers, times and sizes for people. */
-
 import { language } from "../i18n/index.ts";
 
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
@@ -50,6 +49,23 @@ export function when(iso: string, now = new Date()): string {
   const date = new Date(iso);
   if (Number.isNaN(date.getTime())) return "";
   return date.toDateString() === now.toDateString() ? clock.format(date) : day.format(date);
+}
+
+const UNITS = [["day", 86_400], ["hour", 3600], ["minute", 60]] as const;
+
+/** `3 hours ago`; older than a month, the day. */
+export function ago(iso: string, now = Date.now()): string {
+  const seconds = (Date.parse(iso) - now) / 1000;
+  if (Number.isNaN(seconds) || seconds < -30 * 86_400) return date(iso);
+  const relative = new Intl.RelativeTimeFormat(language(), { numeric: "auto" });
+  const [unit, size] = UNITS.find(([, each]) => -seconds >= each) ?? ["second", 60];
+  return unit === "second" ? relative.format(0, "second") : relative.format(Math.trunc(seconds / size), unit);
+}
+
+/** A day with its year, as the reader's language writes it. */
+export function date(iso: string): string {
+  const day = new Date(iso);
+  return Number.isNaN(day.getTime()) ? "" : new Intl.DateTimeFormat(language(), { dateStyle: "medium" }).format(day);
 }
 
 export function bytes(value: number): string {

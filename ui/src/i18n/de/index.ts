@@ -3,7 +3,12 @@ import design from "./design.json";
 import gates from "./gates.json";
 import home from "./home.json";
 import logs from "./logs.json";
+import palette from "./palette.json";
+import places from "./places.json";
+import project from "./project.json";
+import settings from "./settings.json";
 import shell from "./shell.json";
+import terminals from "./terminals.json";
 import traces from "./traces.json";
 import trust from "./trust.json";
 import usage from "./usage.json";
@@ -14,7 +19,12 @@ export default {
   gates,
   home,
   logs,
+  palette,
+  places,
+  project,
+  settings,
   shell,
+  terminals,
   traces,
   trust,
   usage,

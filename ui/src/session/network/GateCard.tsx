@@ -28,7 +28,7 @@ export function GateCard({ item }: { item: GateItem }): ReactNode {
     void answer(project, session, attention.id, option).finally(() => setSent(""));
   };
   return (
-    <section className="row gate-ask" aria-label={attention.question} data-testid="gate" data-state="open">
+    <section className="row gate-ask" aria-label={attention.question} data-testid="gate" data-attention={attention.id} data-state="open">
       <div className="gate-head">
         <NetworkIcon size={15} aria-hidden />
         <span className="grow">A program in the cage wants to reach</span>

@@ -29,7 +29,7 @@ export function AskBody({ item }: { item: ToolItem }): ReactNode {
   };
 
   return (
-    <div className="ask" data-testid="ask">
+    <div className="ask" data-testid="ask" data-attention={attention?.id}>
       <p className="ask-question">{question}</p>
       {attention?.state === "open" && readOnly !== null ? <p className="muted">{readOnly}</p> : null}
       {attention?.state === "open" && readOnly === null ? (

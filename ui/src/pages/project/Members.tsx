@@ -1,17 +1,19 @@
 import { type FormEvent, type ReactNode, useCallback, useEffect, useRef, useState } from "react";
-import { api } from "../api/client.ts";
-import { sentence } from "../api/http.ts";
-import type { Member, Project, ProjectRole } from "../api/types.ts";
-import { Button, IconButton } from "../design/Button.tsx";
-import { RemoveIcon } from "../design/icons.tsx";
-import { Notice } from "../design/parts.tsx";
-import { Face, Who } from "../design/People.tsx";
-import { Sentence } from "../design/Sentence.tsx";
-import { ROLES } from "../state/rights.ts";
-import { me, refreshMe } from "../state/workspace.ts";
+import { api } from "../../api/client.ts";
+import { sentence } from "../../api/http.ts";
+import type { Member, ProjectRole } from "../../api/types.ts";
+import { Button, IconButton } from "../../design/Button.tsx";
+import { RemoveIcon } from "../../design/icons.tsx";
+import { Notice } from "../../design/parts.tsx";
+import { Face, Who } from "../../design/People.tsx";
+import { Sentence } from "../../design/Sentence.tsx";
+import type { TabProps } from "../ProjectPage.tsx";
+import { ROLES } from "../../state/rights.ts";
+import { t } from "../../i18n/index.ts";
+import { me, refreshMe } from "../../state/workspace.ts";
 
 /** Who takes part in a project, for its owners: each with a role, which counts from the next moment on. */
-export function ProjectMembersSection({ project }: { project: Project }): ReactNode {
+export default function Members({ project }: TabProps): ReactNode {
   const [members, setMembers] = useState<Member[] | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
@@ -49,10 +51,8 @@ export function ProjectMembersSection({ project }: { project: Project }): ReactN
 
   return (
     <>
-      <h2 className="page-title">Members</h2>
       <p className="muted">
-        Viewers read, editors talk to the agent and open terminals, owners decide on trust, network and members. Admins
-        may do all of it.
+        {t("project:members.about")}
       </p>
       {problem === null ? null : (
         <Notice tone="bad">
@@ -66,16 +66,16 @@ export function ProjectMembersSection({ project }: { project: Project }): ReactN
               <Face who={member} />
               <Who who={member} />
               <Role
-                label={`Role of ${member.id}`}
+                label={t("project:members.roleOf", { id: member.id })}
                 value={member.role}
                 onChange={(role) => void act(() => api.setMember(slug, member.id, role), member.id)}
               />
-              <IconButton label={`Remove ${member.id}`} onClick={() => void remove(member.id)}>
+              <IconButton label={t("project:members.remove", { id: member.id })} onClick={() => void remove(member.id)}>
                 <RemoveIcon size={15} />
               </IconButton>
             </li>
           ))}
-          {members?.length === 0 ? <li className="list-line muted">Nobody but the admins yet.</li> : null}
+          {members?.length === 0 ? <li className="list-line muted">{t("project:members.none")}</li> : null}
         </ul>
         <AddMember busy={busy} onAdd={(user, role) => act(() => api.setMember(slug, user, role), user)} />
       </div>
@@ -99,17 +99,17 @@ function AddMember({ busy, onAdd }: AddProps): ReactNode {
     <form className="member-add" onSubmit={submit}>
       <input
         className="input"
-        aria-label="User id"
-        placeholder="User id, as kaged shows it to them"
+        aria-label={t("project:members.id")}
+        placeholder={t("project:members.idHint")}
         autoComplete="off"
         autoCapitalize="none"
         spellCheck={false}
         value={user}
         onChange={(event) => setUser(event.target.value)}
       />
-      <Role label="Role" value={role} onChange={setRole} />
+      <Role label={t("project:members.role")} value={role} onChange={setRole} />
       <Button type="submit" busy={busy} disabled={user.trim() === ""} data-testid="member-add">
-        Add
+        {t("project:members.add")}
       </Button>
     </form>
   );
