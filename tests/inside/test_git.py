@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from kaged.inside import git as program
-from kaged.inside.git import Refused, Shadow, answer
+from kaged.inside.git import Refused, Shadow
+from kaged.inside.review import answer
 
 Tree = dict[bytes, tuple[str, bytes]]
 
@@ -284,5 +285,5 @@ def test_packing_keeps_what_is_held(yard: Yard) -> None:
 def test_a_refusal_is_an_answer(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     place = {"shadow": [str(yard.root), str(yard.repository), "index-x"]}
     assert "refused" in answer({**place, "op": "diff", "a": "0" * 40, "b": "0" * 40})
-    monkeypatch.setattr(program, "GIT", "/nowhere/git")
+    monkeypatch.setattr("kaged.inside.review.GIT", "/nowhere/git")
     assert answer({**place, "op": "snap"})["refused"] == "git is not installed on this host"

@@ -7,9 +7,10 @@ import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from kaged.agents.runner import AgentRunner
+from kaged.audit.log import Audit
 from kaged.cage.cages import Cages
 from kaged.cage.client import KeeperClient
 from kaged.core.actors import Actor, Role
@@ -24,6 +25,7 @@ from kaged.settings.config import Flags, load
 from kaged.settings.local import Local, LocalFile
 from kaged.storage.database import Database
 from kaged.tools.toolbox import Toolbox
+from kaged.workspace.files import Files
 from kaged.workspace.snapshots import Snapshots
 from kaged.workspace.worktrees import Worktrees
 
@@ -160,7 +162,9 @@ class House:
         if self.git:
             self.snapshots = Snapshots(self.keeper, loaded.paths.snapshots)
             await self._stack.enter_async_context(self.snapshots)
-            workspace = Workspace(self.snapshots, Worktrees(self.keeper, loaded.paths.worktrees))
+            worktrees, audit = Worktrees(self.keeper, loaded.paths.worktrees), cast("Audit", self.audit)
+            files = Files(self.snapshots, worktrees, audit)
+            workspace = Workspace(self.snapshots, worktrees, files)
             await workspace.worktrees.settle()
         self.ports = SessionPorts(
             db=self.db,

@@ -13,6 +13,7 @@ from kaged.api import (
     checkpoints,
     clones,
     errors,
+    files,
     hub,
     local,
     people,
@@ -29,7 +30,7 @@ from kaged.api.static import Console
 from kaged.core.errors import KagedError
 from kaged.identity.middleware import IdentityMiddleware, answer
 
-_MODULES = (system, people, clones, projects, sessions, queue, checkpoints, terminals, local, usage)
+_MODULES = (system, people, clones, projects, files, sessions, queue, checkpoints, terminals, local, usage)
 _ROUTERS = tuple(module.router for module in _MODULES)
 
 

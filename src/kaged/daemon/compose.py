@@ -40,6 +40,7 @@ from kaged.terminals.service import Terminals
 from kaged.terminals.tasks import Tasks
 from kaged.tools.toolbox import Toolbox
 from kaged.workspace.clone import Clones
+from kaged.workspace.files import Files
 from kaged.workspace.snapshots import Snapshots
 from kaged.workspace.worktrees import Worktrees
 
@@ -97,7 +98,8 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
         workspace = None
         if shutil.which("git"):
             snapshots = await stack.enter_async_context(Snapshots(keeper, loaded.paths.snapshots))
-            workspace = Workspace(snapshots, Worktrees(keeper, loaded.paths.worktrees))
+            worktrees = Worktrees(keeper, loaded.paths.worktrees)
+            workspace = Workspace(snapshots, worktrees, Files(snapshots, worktrees, audit))
             await workspace.worktrees.settle()
         ports = SessionPorts(
             db=db, journal=journal, projects=projects, models=models, runner=runner, keeper=keeper, cages=cages,

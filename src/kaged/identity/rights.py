@@ -30,7 +30,7 @@ LEAST: Final[Mapping[str, Standing]] = {
     "events.follow": Standing.MEMBER, "usage.read": Standing.MEMBER, "attention.list": Standing.MEMBER,
     "project.list": Standing.MEMBER, "terminal.list": Standing.MEMBER,
     "project.read": Standing.VIEWER, "session.list": Standing.VIEWER, "session.read": Standing.VIEWER,
-    "terminal.read": Standing.VIEWER,
+    "terminal.read": Standing.VIEWER, "project.edit": Standing.EDITOR,
     "session.create": Standing.EDITOR, "session.edit": Standing.EDITOR, "session.talk": Standing.EDITOR,
     "session.answer": Standing.EDITOR, "terminal.open": Standing.EDITOR, "terminal.write": Standing.EDITOR,
     "project.trust": Standing.OWNER, "project.policy": Standing.OWNER, "project.members": Standing.OWNER,

@@ -1,14 +1,12 @@
-"""What a cage with git in it runs: snapshots of a work tree, into a repository of kaged's own beside it, and acts on a
-worktree of a project's own repository. It is given one request as JSON and puts out one answer,
-`{"refused": sentence, "details"?}` if it did nothing. Names of files may hold anything. Standard library only."""
+"""What a cage with git in it runs, together with `review.py`: snapshots of a work tree, into a repository of kaged's
+own beside it, and acts on a worktree of a project's own repository. Names of files may hold anything. Standard library
+only."""
 
-import json
 import os
 import re
 import shutil
 import stat
 import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -61,6 +59,20 @@ class Git:
         if done.returncode:
             raise Refused(f"git: {_words(done.stderr) or f'{args[0]} ended with {done.returncode}'}")
         return done.stdout
+
+    def changed(self, *way: str, env: dict[str, str] | None = None) -> list[dict[str, Any]]:
+        """What a kind of diff finds: `path`, git's letter `status`, `added` and `deleted` lines, None if not text."""
+        found: dict[bytes, dict[str, Any]] = {}
+        tokens = iter(_split(self.git(*way, "--raw", "--numstat", "-z", "--no-renames", env=env)))
+        for token in tokens:
+            if token[:1] == b":":
+                path = next(tokens)
+                found[path] = {"path": _show(path), "status": token[-1:].decode()}
+            else:
+                *counts, path = token.split(b"\t", 2)
+                lines = (int(n) if n != b"-" else None for n in counts)
+                found[path].update(zip(("added", "deleted"), lines, strict=True))
+        return [it for _, it in sorted(found.items()) if "added" in it]
 
 
 class Shadow(Git):
@@ -179,15 +191,8 @@ class Shadow(Git):
 
     def diff(self, a: str, b: str) -> dict[str, Any]:
         """What is different in `b`: counts by file, and a unified patch, cut at a limit."""
-        changes = self._changes(a, b)
-        counts = {}
-        for line in _split(self.git("diff-tree", "-r", "-z", "--numstat", "--no-renames", a, b)):
-            added, deleted, path = line.split(b"\t", 2)
-            counts[path] = [int(n) if n != b"-" else None for n in (added, deleted)]
-        files = [
-            {"path": _show(path), "status": changes[path][0], "added": added, "deleted": deleted}
-            for path, (added, deleted) in sorted(counts.items())[:SHOWN]
-        ]
+        self._changes(a, b)  # refuses trees that are not kept
+        files = self.changed("diff-tree", "-r", a, b)
         ways = ("-r", "-p", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
         with subprocess.Popen(
             [*self.command, "diff-tree", *ways, a, b], cwd=self.root, env=self.env, stdout=subprocess.PIPE
@@ -198,7 +203,23 @@ class Shadow(Git):
         cut = len(patch) > PATCH_BYTES
         if cut:
             patch = patch[: patch.rfind(b"\n", 0, PATCH_BYTES) + 1]
-        return {"files": files, "count": len(counts), "patch": patch.decode("utf-8", "replace"), "cut": cut}
+        return {"files": files[:SHOWN], "count": len(files), "patch": patch.decode("utf-8", "replace"), "cut": cut}
+
+    def find(self, wanted: str, limit: int) -> list[dict[str, Any]]:
+        """Files that git does not ignore, with the letters of `wanted` in that order in their paths; best first."""
+        needle, found = os.fsencode(wanted.lower()), []
+        for name in {*_split(self.git("ls-files", "-z", "-c", "-o", *self._excludes(False)))}:
+            left = iter(low := name.lower())
+            if all(letter in left for letter in needle):
+                rank = 0 if needle in low.rpartition(b"/")[2] else 1 if needle in low else 2
+                found.append((rank, len(name), name))
+        items: list[dict[str, Any]] = []
+        for _, _, name in sorted(found):
+            if len(items) < limit and self._kind(name) in ("there", "large"):
+                now = os.lstat(os.path.join(self.root, name))
+                kind = "link" if stat.S_ISLNK(now.st_mode) else "file"
+                items.append({"path": _show(name), "kind": kind, "size": now.st_size})
+        return items
 
     def look(
         self, pairs: Sequence[Sequence[str]], now: str, target: str, keep: Sequence[str]
@@ -413,18 +434,3 @@ def _told(paths: Sequence[bytes]) -> dict[str, Any]:
 
 def _words(complaint: bytes) -> str:
     return " ".join(complaint.decode("utf-8", "replace").split())[-500:]
-
-
-def answer(request: dict[str, Any]) -> Any:
-    """Carry out `{"op", "shadow" or "worktree": its place, …}`."""
-    op, shadow, worktree = (request.pop(key, None) for key in ("op", "shadow", "worktree"))
-    try:
-        if not os.path.exists(GIT):
-            raise Refused("git is not installed on this host")
-        return getattr(Shadow(*shadow) if shadow else Worktree(*worktree), op)(**request)
-    except (Refused, OSError) as error:
-        return {"refused": str(error), "details": getattr(error, "details", None)}
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(answer(json.loads(sys.argv[1]))))

@@ -6,12 +6,14 @@ import ctypes
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 from kaged.core.errors import KagedError
 
+MOST = 20_000  # entries of a folder that are listed
 _OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 0x02, 0x04, 0x08
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -44,27 +46,51 @@ def _folder(root: Path) -> Iterator[int]:
 def read_text(root: Path, name: str, *, max_bytes: int) -> str | None:
     """The text of the file `name` below `root`; None when there is no such file. Links are followed as long as they
     stay below. Refused: what is not a regular file, leads out, is longer than `max_bytes`, not UTF-8 or unreadable."""
-    try:
-        with _folder(root) as folder:
-            # Not blocking: opening a FIFO would otherwise wait for its writer.
-            descriptor = _open(folder, name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, links=True)
-    except (FileNotFoundError, NotADirectoryError):
+    found = read_bytes(root, name, max_bytes=max_bytes + 1, links=True)
+    if found is None:
         return None
-    except OSError as error:
-        raise KagedError("bad_request", f"{name}: {_reason(error)}") from None
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise KagedError("bad_request", f"{name}: is not a regular file")
-        with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(max_bytes + 1)
-    finally:
-        os.close(descriptor)
+    _, data = found
     if len(data) > max_bytes:
         raise KagedError("bad_request", f"{name}: is longer than {max_bytes // 1024} KiB")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise KagedError("bad_request", f"{name}: is not UTF-8 text (byte {error.start})") from None
+
+
+def read_bytes(root: Path, name: str, *, max_bytes: int, links: bool = False) -> tuple[os.stat_result, bytes] | None:
+    """Facts about the file `name` below `root`, and how it begins; None when there is none. Refused: a link, unless
+    `links`, and the rest as above."""
+    try:
+        with _folder(root) as folder:
+            # Not blocking: opening a FIFO would otherwise wait for its writer.
+            descriptor = _open(folder, name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, links=links)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise KagedError("bad_request", f"{name}: {_reason(error)}") from None
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise KagedError("bad_request", f"{name}: is not a regular file")
+    with os.fdopen(descriptor, "rb") as file:
+        return found, file.read(max_bytes)
+
+
+def list_folder(root: Path, name: str) -> list[tuple[str, os.stat_result]] | None:
+    """What is in the folder `name` below `root`, links as such, of a huge one a part; None when there is none."""
+    try:
+        with _folder(root) as top:
+            descriptor = _open(top, name or ".", os.O_RDONLY | os.O_DIRECTORY, links=False)
+        try:
+            with os.scandir(descriptor) as entries:
+                return [(entry.name, entry.stat(follow_symlinks=False)) for entry in islice(entries, MOST)]
+        finally:
+            os.close(descriptor)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise KagedError("bad_request", f"{name}: {_reason(error)}") from None
 
 
 def create_text(root: Path, name: str, text: str) -> bool:
@@ -77,12 +103,23 @@ def create_text(root: Path, name: str, text: str) -> bool:
     return True
 
 
-def replace_text(root: Path, name: str, text: str) -> None:
-    """Put a file in the place of `name` below `root`, in one step. Follows no link."""
+def replace_text(
+    root: Path, name: str, text: str, *, mode: int = 0o644, still: Callable[[], bool] = lambda: True
+) -> bool:
+    """Put a file in the place of `name` below `root`, in one step, unless that is not as it was `still`. Follows no
+    link."""
     temporary = f".{os.urandom(8).hex()}.tmp"
     with _parent(root, name) as folder:
-        _write(folder, temporary, text)
-        os.rename(temporary, name.rpartition("/")[2], src_dir_fd=folder, dst_dir_fd=folder)
+        try:
+            _write(folder, temporary, text)
+            os.chmod(temporary, mode, dir_fd=folder)
+            if still():
+                os.rename(temporary, name.rpartition("/")[2], src_dir_fd=folder, dst_dir_fd=folder)
+                return True
+        finally:
+            with suppress(FileNotFoundError):  # it has its place
+                os.unlink(temporary, dir_fd=folder)
+    return False
 
 
 @contextmanager

@@ -37,9 +37,9 @@ def get(connection: apsw.Connection, session: str, checkpoint: str) -> Checkpoin
     raise KagedError("not_found", f"This session has no checkpoint {checkpoint}.", {"checkpoint": checkpoint})
 
 
-def newest(connection: apsw.Connection, session: str) -> Checkpoint | None:
-    """The last one without ignored files."""
-    return next(iter(_some(connection, "session = ? AND NOT ignored ORDER BY id DESC LIMIT 1", session)), None)
+def newest(connection: apsw.Connection, session: str, order: str = "DESC") -> Checkpoint | None:
+    """The last one without ignored files; by the `order` ASC the first one that is kept."""
+    return next(iter(_some(connection, f"session = ? AND NOT ignored ORDER BY id {order} LIMIT 1", session)), None)
 
 
 def since(connection: apsw.Connection, it: Checkpoint) -> list[Checkpoint]:

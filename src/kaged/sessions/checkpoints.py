@@ -93,6 +93,12 @@ class Checkpoints:
     async def list(self, session: str, *, offset: int, limit: int) -> Sequence[Checkpoint]:
         return await self._ports.db.read(lambda c: rows.page(c, session, offset, limit))
 
+    async def begin(self, session: str) -> str:
+        """The tree that the session began with, as far as it is kept. KagedError not_found before its first run."""
+        if (found := await self._ports.db.read(lambda c: rows.newest(c, session, "ASC"))) is None:
+            raise KagedError("not_found", "This session has not changed anything yet.")
+        return found.tree
+
     async def get(self, session: str, checkpoint: str) -> Checkpoint:
         return await self._ports.db.read(lambda c: rows.get(c, session, checkpoint))
 

@@ -12,6 +12,7 @@ from kaged.models.resolve import Models
 from kaged.projects.service import Projects
 from kaged.settings.model import Limits
 from kaged.storage.database import Database
+from kaged.workspace.files import Files
 from kaged.workspace.snapshots import Snapshots
 from kaged.workspace.worktrees import Worktrees
 
@@ -20,10 +21,11 @@ NO_GIT = "Checkpoints and worktrees need git on this host; install it, and start
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """What git does for sessions."""
+    """What git does for sessions, and for people beside them."""
 
     snapshots: Snapshots
     worktrees: Worktrees
+    files: Files
 
 
 @dataclass(frozen=True, slots=True)

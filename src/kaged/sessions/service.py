@@ -27,6 +27,7 @@ from kaged.sessions.types import UNTITLED, Attention, Mode, RunInfo, Sent, Sessi
 from kaged.sessions.worktrees import SessionWorktrees
 from kaged.tools.ask import STOP
 from kaged.tools.base import CageSession
+from kaged.workspace.files import Files
 
 Workspace = Literal["project", "worktree"]
 STOP_LIMIT_S = 10.0  # how long an interrupt waits for its run to end: far longer than it takes, unless the disk is full
@@ -44,6 +45,11 @@ class Sessions:
         self._executor = Executor(ports, self.questions, self.checkpoints)
         self._desk = NetworkDesk(ports, self.questions)
         self.queues = Queues(ports, self._executor, self.questions)
+
+    @property
+    def files(self) -> Files:
+        """The files of work trees, as people see them. KagedError conflict on a host without git."""
+        return self._ports.git.files
 
     async def __aenter__(self) -> Self:
         await self._executor.__aenter__()

@@ -4,6 +4,7 @@ one repository for them below the home, each of its work trees an index and a ca
 import asyncio
 import json
 import os
+import re
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -65,9 +66,16 @@ def kept(plan: CagePlan) -> list[str]:
     return [*inside, *(pattern.removesuffix("/**") for pattern in plan.protect)]
 
 
+def hidden(plan: CagePlan) -> list[str]:
+    """Relative paths in the work tree that no cage of it shows."""
+    ruled = [Path(path) for path, mode in plan.rules if mode == "hidden"]
+    return [str(path.relative_to(plan.root)) for path in ruled if path.is_relative_to(plan.root)]
+
+
 @cache
 def script() -> str:
-    return resources.files("kaged").joinpath("inside", "git.py").read_text(encoding="utf-8")
+    texts = [resources.files("kaged").joinpath("inside", name).read_text("utf-8") for name in ("git.py", "review.py")]
+    return re.sub("(?m)^from kaged.*$", "", "\n".join(texts))
 
 
 async def drop_cages(keeper: KeeperClient, prefix: str) -> None:
@@ -127,6 +135,10 @@ class Snapshots:
         `added` and `deleted` lines, None in what is not text), and a `patch`; `cut` says that it goes on."""
         return await self._ask(place, "diff", dict[str, Any], a=a, b=b)
 
+    async def ask(self, place: Place, op: str, **given: Any) -> Any:
+        """`find` files; or review what is different from a `tree` by now: see `kaged.inside`."""
+        return await self._ask(place, op, object, **given)
+
     async def look(
         self, place: Place, now: str, target: str, pairs: Sequence[tuple[str, str]], *, ignored: bool = False
     ) -> tuple[Names, Names]:
@@ -173,7 +185,11 @@ class Snapshots:
         async with self._locks.setdefault(cage, asyncio.Lock()):
             await self._make_room(cage)
             index = f"index-{place.key}{'-all' * everything}"
-            request = {"shadow": (place.plan.root, str(folder), index), "op": op, **given}
+            root, where, tree = place.plan.root, (str(folder), index), given.pop("tree", None)
+            kind = (
+                {"shadow": (root, *where)} if tree is None else {"review": (root, hidden(place.plan), (*where, tree))}
+            )
+            request = {**kind, "op": op, **given}
             return await ask(self._keeper, cage, _plan(place, folder), request)
 
     async def _make_room(self, cage: str) -> None:

@@ -14,7 +14,7 @@ from kaged.cage.cages import private_folder
 from kaged.cage.client import KeeperClient
 from kaged.cage.plan import CagePlan, Mount
 from kaged.core.ids import new_ulid
-from kaged.workspace.snapshots import LIMITS, Names, ask, drop_cages, kept
+from kaged.workspace.snapshots import LIMITS, Names, ask, drop_cages, hidden, kept
 
 PREFIX = ".worktree-"
 
@@ -72,14 +72,21 @@ class Worktrees:
         await self._ask(session, plan, "remove")
         await asyncio.to_thread(shutil.rmtree, self.path(session), ignore_errors=True)
 
+    async def review(self, plan: CagePlan, op: str, **given: Any) -> Any:
+        """What is changed in a work tree against its repository, accepted, reverted, committed: see
+        `kaged.inside.review`. git obeys what agents may not write there, and what it runs may not either."""
+        return await self._run(plan, {"review": (plan.root, hidden(plan)), "op": op, **given})
+
     async def _ask(self, session: str, plan: CagePlan, op: str, **given: str) -> Any:
-        root, path, cage = plan.root, str(self.path(session)), f"{PREFIX}{new_ulid()}"
-        request = {"worktree": (root, path, f"kaged/{session[-8:].lower()}", kept(plan)), "op": op, **given}
-        plan = replace(
-            plan, rules=(*plan.rules, (path, "rw")), limits=LIMITS, net=None, workdir=root,
-            mounts=(*plan.mounts, Mount("rw", path)), keeps="ephemeral", home_dir=None,
-        )  # fmt: skip
-        async with self._locks.setdefault(root, asyncio.Lock()):
+        path = str(self.path(session))
+        request = {"worktree": (plan.root, path, f"kaged/{session[-8:].lower()}", kept(plan)), "op": op, **given}
+        both = replace(plan, rules=(*plan.rules, (path, "rw")), mounts=(*plan.mounts, Mount("rw", path)))
+        return await self._run(both, request)
+
+    async def _run(self, plan: CagePlan, request: dict[str, Any]) -> Any:
+        cage = f"{PREFIX}{new_ulid()}"
+        plan = replace(plan, limits=LIMITS, net=None, workdir=plan.root, keeps="ephemeral", home_dir=None)
+        async with self._locks.setdefault(plan.root, asyncio.Lock()):
             try:
                 return await ask(self._keeper, cage, plan, request)
             finally:

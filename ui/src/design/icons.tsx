@@ -17,6 +17,8 @@ export {
   FileText as ReadIcon,
   FolderClosed as DirectoryIcon,
   FolderPlus as FolderIcon,
+  Folder as FolderHereIcon,
+  Link2 as LinkIcon,
   FolderSearch as FindIcon,
   Ellipsis as MoreIcon,
   Globe as NetworkIcon,

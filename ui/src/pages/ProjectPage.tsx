@@ -30,10 +30,15 @@ const CONTENT: { readonly [tab in Tab]?: ComponentType<TabProps> } = {
   sessions: lazy(() => import("./project/Sessions.tsx")),
   tasks: lazy(() => import("./project/Tasks.tsx")),
   terminals: lazy(() => import("./TerminalList.tsx")),
+  files: lazy(() => import("./project/Files.tsx")),
+  changes: lazy(() => import("./project/Changes.tsx")),
   prompts: lazy(() => import("./project/Prompts.tsx")),
   policy: lazy(() => import("./project/Policy.tsx")),
   members: lazy(() => import("./project/Members.tsx")),
 };
+
+/** Those that fill the page themselves. */
+const WHOLE: ReadonlySet<Tab> = new Set(["files", "changes"]);
 
 /** The tabs that a reader has: members are for owners, where there is more than one person. */
 export function tabsOf(project: Project, self: Me | null): Tab[] {
@@ -89,14 +94,18 @@ export function ProjectPage({ place, onMenu }: { place: ProjectPlace; onMenu: ()
         words={(item) => t(`places:tab.${item}`)}
         placeOf={(item) => ({ page: "project", project: slug, tab: item })}
       />
-      <div className="page" tabIndex={0} key={tab}>
-        <div className="page-column">
-          <Trust project={project} />
-          <Suspense fallback={<Skeleton lines={5} />}>
-            {Content === undefined ? <NoTab /> : <Content project={project} place={place} />}
-          </Suspense>
-        </div>
-      </div>
+      <Suspense fallback={<Skeleton lines={5} />}>
+        {Content !== undefined && WHOLE.has(tab) ? (
+          <Content key={tab} project={project} place={place} />
+        ) : (
+          <div className="page" tabIndex={0} key={tab}>
+            <div className="page-column">
+              <Trust project={project} />
+              {Content === undefined ? <NoTab /> : <Content project={project} place={place} />}
+            </div>
+          </div>
+        )}
+      </Suspense>
     </>
   );
 }

@@ -1,5 +1,6 @@
 import common from "./common.json";
 import design from "./design.json";
+import files from "./files.json";
 import gates from "./gates.json";
 import home from "./home.json";
 import logs from "./logs.json";
@@ -16,6 +17,7 @@ import usage from "./usage.json";
 const en = {
   common,
   design,
+  files,
   gates,
   home,
   logs,
