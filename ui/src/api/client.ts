@@ -64,6 +64,11 @@ export const api = {
     call<Project>(`projects/${seg(slug)}/network`, { method: "PUT", body }),
   projectFiles: (slug: string) => call<ProjectFiles>(`projects/${seg(slug)}/dsl`),
 
+  checkProject: (slug: string, text: string) =>
+    call<Project>(`projects/${seg(slug)}/dsl/check`, { method: "POST", body: { text } }),
+  writeProject: (slug: string, text: string, seen: string) =>
+    call<Project>(`projects/${seg(slug)}/dsl`, { method: "PUT", body: { text, seen } }),
+
   users: () => call<Page<User>>("users?limit=500"),
   members: (slug: string) => call<Page<Member>>(`projects/${seg(slug)}/members`),
   setMember: (slug: string, user: string, role: ProjectRole) =>

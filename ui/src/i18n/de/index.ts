@@ -6,6 +6,7 @@ import home from "./home.json";
 import logs from "./logs.json";
 import palette from "./palette.json";
 import places from "./places.json";
+import policy from "./policy.json";
 import project from "./project.json";
 import settings from "./settings.json";
 import shell from "./shell.json";
@@ -23,6 +24,7 @@ export default {
   logs,
   palette,
   places,
+  policy,
   project,
   settings,
   shell,

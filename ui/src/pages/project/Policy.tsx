@@ -3,6 +3,7 @@ import { Button } from "../../design/Button.tsx";
 import { CageIcon } from "../../design/icons.tsx";
 import { Sentence } from "../../design/Sentence.tsx";
 import { t } from "../../i18n/index.ts";
+import { ProjectFile } from "../../policy/ProjectFile.tsx";
 import { overlay } from "../../shell/overlay.ts";
 import { withinProject } from "../../text/paths.ts";
 import { Facts } from "../../design/Facts.tsx";
@@ -39,6 +40,7 @@ export default function Policy({ project }: TabProps): ReactNode {
       {project.description ? <p className="lead">{project.description}</p> : null}
       <Facts rows={[[t("project:policy.model"), model], [t("project:policy.cage"), cage], [t("project:policy.trust"), trust]]} />
       <ProjectNetworkSection project={project} />
+      <ProjectFile project={project} />
     </>
   );
 }
