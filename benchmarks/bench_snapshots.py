@@ -95,9 +95,9 @@ def main() -> None:
     title = "snapshots of a work tree against its size, ten files changed each time"
     version = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout
     report = Report("snapshots", title, options, "start of the keeper", ("uvloop",), [version.strip()])
-    sizes = options.pick([50], [100, 1_000, 10_000], [100, 1_000, 10_000, 50_000, 100_000])
+    sizes = options.pick([50], [1_000, 5_000], [1_000, 10_000, 50_000])
     with common.short_folder() as folder:
-        uvloop.run(curve(report, folder, sizes, options.pick(1, 5, 10)))
+        uvloop.run(curve(report, folder, sizes, options.pick(1, 3, 10)))
     report.finish()
 
 

@@ -77,7 +77,7 @@ def test_over_the_limit_a_session_waits_for_a_free_place(browser: Browser, short
         expect(queue.get_by_role("listitem").nth(1)).to_contain_text("C")
         shot(page, "queue-system")
         page.goto(f"{it.origin}/projects/sample/sessions/{made[0]['id']}")
-        expect(page.get_by_test_id("waiting")).to_contain_text("As many runs are at work as may be")
+        expect(page.get_by_test_id("waiting")).to_contain_text("This starts by itself, when a run at work ends")
         shot(page, "queue-line")
         page.get_by_test_id("start-now").click()
         expect(page.get_by_text(re.compile("^hi"))).to_be_visible()

@@ -1,5 +1,6 @@
 """Snapshots by the program itself, over trees of all kinds, against a model of them."""
 
+import json
 import os
 import shutil
 import stat
@@ -287,3 +288,36 @@ def test_a_refusal_is_an_answer(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> 
     assert "refused" in answer({**place, "op": "diff", "a": "0" * 40, "b": "0" * 40})
     monkeypatch.setattr("kaged.inside.review.GIT", "/nowhere/git")
     assert answer({**place, "op": "snap"})["refused"] == "git is not installed on this host"
+
+
+@pytest.mark.parametrize(("version", "packs"), [("2.37.0", 3), ("2.36.9", 0)])
+def test_many_files_become_packs_where_git_can_and_it_tells_how_far_it_is(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], version: str, packs: int
+) -> None:
+    monkeypatch.setattr(program, "BATCH", 20)
+    monkeypatch.setattr(program, "BULK", 20)
+    plain = Shadow.git
+
+    def git(self: Shadow, *args: str, **how: object) -> bytes:
+        return f"git version {version}".encode() if args == ("version",) else plain(self, *args, **how)
+
+    monkeypatch.setattr(Shadow, "git", git)
+    for number in range(60):
+        yard.put(f"d{number % 3}/f{number}", f"{number}\n" * 3)
+    (yard.root / "link").symlink_to("/etc")
+    tree, seen = yard.snap(), yard.seen()
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told == [{"done": done, "total": 61} for done in (0, 20, 40, 60)]
+    assert len([*(yard.repository / "objects" / "pack").glob("*.pack")]) == packs
+    for path in (yard.root / "d0").iterdir():
+        path.unlink()
+    yard.put("d1/f1", "other")
+    yard.shadow().move(yard.snap(), tree, [])
+    assert yard.seen() == seen
+
+
+def test_an_empty_tree_has_a_first_snapshot_too_and_first_ones_stand_back(yard: Yard) -> None:
+    assert yard.shadow().command[:3] == ["/usr/bin/nice", "-n", "19"]
+    assert yard.snap() == yard.snap()
+    assert (yard.repository / "index-x").exists()
+    assert yard.shadow().command[0] == program.GIT

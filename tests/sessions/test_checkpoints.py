@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable
@@ -41,6 +42,19 @@ async def points(house: House, session: str) -> list[Checkpoint]:
 async def back(house: House, session: str, checkpoint: str, what: str = "both", *, force: bool = False) -> Restored:
     found = await house.sessions.get(session)
     return await house.sessions.checkpoints.rollback(found, checkpoint, what, force=force, actor=ME)  # type: ignore[arg-type]
+
+
+def hold(house: House, monkeypatch: pytest.MonkeyPatch, free: int) -> asyncio.Event:
+    """After so many snapshots, let the next one not be taken until the event."""
+    go, take, taken = asyncio.Event(), house.snapshots.take, itertools.count()
+
+    async def slow(*given: object, **more: object) -> object:
+        if next(taken) == free:
+            await go.wait()
+        return await take(*given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(house.snapshots, "take", slow)
+    return go
 
 
 async def worked(house: House) -> str:
@@ -165,20 +179,31 @@ async def test_what_a_stopped_step_has_changed_is_the_sessions_own(house: House)
 
 
 async def test_a_stop_does_not_wait_for_a_snapshot(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    session, begun, take = await house.session(), asyncio.Event(), house.snapshots.take
-
-    async def slow(*given: object, **more: object) -> object:
-        if begun.is_set():
-            await asyncio.Event().wait()
-        begun.set()  # the run's own; the step's is the second
-        return await take(*given, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(house.snapshots, "take", slow)
+    session = await house.session()
+    hold(house, monkeypatch, 2)  # the first one and the run's own come before
     house.script.add(shell("echo 1 > a"))
     await house.sessions.post_message(session, "go", actor=ME)
     await house.until(session, "message.end")
     await house.sessions.interrupt(session, actor=ME)
     assert not await house.events(session, "tool.call") and files(house) == {}
+
+
+async def test_a_stop_does_not_wait_for_the_snapshot_after_the_step(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And yet what the step has changed is the session's own."""
+    session = await house.session()
+    go = hold(house, monkeypatch, 3)
+    house.script.add(shell("echo 1 > a; echo begun; sleep 600"))
+    await house.sessions.post_message(session, "go", actor=ME)
+    await house.until(session, "tool.output")
+    await house.sessions.interrupt(session, actor=ME)
+    assert files(house) == {"a": "1\n"}
+    restoring = asyncio.create_task(back(house, session, (await points(house, session))[0].id))
+    await asyncio.wait({restoring}, timeout=0.5)
+    assert not restoring.done(), "the next look at the files waits for it"
+    go.set()
+    assert (await restoring).files_changed == 1 and files(house) == {}
 
 
 async def test_ignored_files_protected_ones_and_git_are_left_alone(house: House) -> None:

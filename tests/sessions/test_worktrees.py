@@ -1,5 +1,6 @@
 """Sessions that work in a git worktree of their own."""
 
+import asyncio
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from kaged.core.errors import KagedError
 from kaged.sessions.types import Session
+from kaged.workspace import worktrees as workspace
 from sessions.house import ME, House, calls, house_in, says
 
 pytestmark = pytest.mark.cage
@@ -148,6 +150,59 @@ async def test_a_worktree_needs_a_repository_with_a_commit(house: House) -> None
     plain = await house.sessions.create("demo", actor=ME)
     with pytest.raises(KagedError, match="has no worktree"):
         await house.sessions.worktrees.state(plain)
+
+
+async def killed(house: House, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
+    """The daemon dies while it makes a session with a worktree."""
+    with monkeypatch.context() as patch:
+
+        async def die(*given: object, **more: object) -> None:
+            raise asyncio.CancelledError
+
+        patch.setattr(*((house.journal, "append") if point == "made" else (workspace, "ask")), die)
+        with pytest.raises(asyncio.CancelledError):
+            await apart(house)
+
+
+@pytest.mark.parametrize("point", ["begun", "made", "branch"])
+async def test_what_a_killed_daemon_began_goes_and_nothing_else(
+    house: House, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    kept = await apart(house)
+    git(house.project_dir, "branch", "kaged/mine")
+    git(house.project_dir, "worktree", "add", "-q", "-b", "kaged/mine2", str(house.home / "mine"))
+    branches = git(house.project_dir, "branch", "--list")
+    await killed(house, monkeypatch, "made" if point == "made" else "begun")
+    folder = house.home / "data" / "kaged" / "worktrees"
+    (left,) = (path.stem for path in folder.glob("*.begun") if path.stem != kept.id)
+    assert (folder / left).is_dir()
+    if point == "branch":
+        git(house.project_dir, "branch", f"kaged/{left[-8:].lower()}")
+    assert (git(house.project_dir, "branch", "--list") != branches) == (point != "begun")
+    await house.restart()
+    await house.sessions.recover()
+    assert git(house.project_dir, "branch", "--list") == branches
+    assert [path.name for path in folder.iterdir()] == [kept.id]
+    assert git(house.project_dir, "worktree", "list").count("\n") == 2
+    assert root(house, kept).is_dir() and (house.home / "mine").is_dir()
+
+
+async def test_what_somebody_committed_in_one_that_was_only_begun_stays(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await killed(house, monkeypatch, "made")
+    folder = house.home / "data" / "kaged" / "worktrees"
+    (left,) = (path.stem for path in folder.glob("*.begun"))
+    git(folder / left, "commit", "-q", "--allow-empty", "-m", "mine")
+    for _ in range(2):
+        await house.restart()
+        await house.sessions.recover()
+        assert (folder / left / ".git").exists()
+        assert git(house.project_dir, "branch", "--list", "kaged/*").count("kaged/") == 1
+    git(house.project_dir, "branch", "taken", f"kaged/{left[-8:].lower()}")
+    await house.restart()
+    await house.sessions.recover()
+    assert not [*folder.iterdir()]
 
 
 async def test_a_worktree_that_is_gone_is_said_to_be(house: House) -> None:

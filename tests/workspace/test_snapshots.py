@@ -86,6 +86,51 @@ async def test_what_is_killed_says_so(client: KeeperClient, tmp_path: Path, monk
     assert error.value.code == "unavailable"
 
 
+async def test_a_first_one_that_is_cut_off_goes_on_and_tells_how_far_it_is(
+    client: KeeperClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = module.script().replace("BATCH = 5000", "BATCH = 100").replace("BULK = 500", "BULK = 50")
+    monkeypatch.setattr(module, "script", lambda: text)
+    it = place(tmp_path / "project")
+    for number in range(1000):
+        (tmp_path / "project" / f"f{number}").write_text(f"{number}\n")
+    async with Snapshots(client, tmp_path / "kept") as snapshots:
+        told = snapshots.progress = Told()
+        asking = asyncio.create_task(snapshots.take(it))
+        await told.past(300)
+        assert not snapshots.begun(it) and not asking.done()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    async with Snapshots(client, tmp_path / "kept") as snapshots:
+        told = snapshots.progress = Told()
+        tree = (await snapshots.take(it)).tree
+        assert told.all[0]["done"] >= 300 and {each["total"] for each in told.all} == {1000}
+        assert snapshots.begun(it) and not snapshots.progress
+        assert (await snapshots.take(it, since=tree)).changed == 0
+    packs = [*(tmp_path / "kept" / "demo" / "objects" / "pack").glob("*.pack")]
+    assert len(packs) >= 10, "one of each batch"
+    assert not [*(tmp_path / "kept" / "demo").glob("*.first")]
+
+
+class Told(dict[str, dict[str, int]]):
+    """All that was told of a snapshot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all: list[dict[str, int]] = []
+        self._news = asyncio.Event()
+
+    def __setitem__(self, slug: str, told: dict[str, int]) -> None:
+        super().__setitem__(slug, told)
+        self.all.append(told)
+        self._news.set()
+
+    async def past(self, done: int) -> None:
+        while not self.all or self.all[-1]["done"] < done:
+            self._news.clear()
+            await self._news.wait()
+
+
 async def test_packing_is_done_beside_and_rarely(client: KeeperClient, tmp_path: Path) -> None:
     it = place(tmp_path / "project")
     (tmp_path / "project" / "a").write_text("1\n")

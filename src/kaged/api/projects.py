@@ -80,6 +80,7 @@ def shape(services: Services, project: Project, actor: Actor) -> dict[str, Any]:
         "path": str(project.path),
         "role": min(services.identity.people.standing(actor, project.slug), Standing.OWNER).name.lower(),
         "description": project.spec.description if project.spec else None,
+        "snapshot": services.sessions.progress.get(project.slug),
         "problems": [*project.problems, *more],
         "model": project.spec.primary.model if project.spec else None,
         "route": _route(services, project),
@@ -100,6 +101,7 @@ async def load(services: Svc, actor: Caller, body: LoadBody) -> dict[str, Any]:
     """Load a folder. Without a project file: 409 `project_missing` with a proposed one, unless `create`."""
     project = await services.projects.load(body.path, actor=actor, trust=body.trust, create=body.create)
     await services.identity.people.own(project.slug, actor)
+    await services.sessions.prime(project.slug)
     return shape(services, project, actor)
 
 
@@ -126,6 +128,7 @@ async def trust(services: Svc, actor: Caller, slug: str, body: TrustBody) -> dic
     """Trust exactly the content with this hash; a conflict when it has changed since it was shown. Content that asks
     for something of the host (secrets, other folders, private networks) takes an admin."""
     trusted = await services.projects.trust(slug, body.hash, actor=actor, host=actor.is_admin)
+    await services.sessions.prime(slug)
     return shape(services, trusted, actor)
 
 

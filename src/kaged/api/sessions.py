@@ -82,7 +82,9 @@ async def list_sessions(services: Svc, actor: Caller, slug: str, page: Paged) ->
 @router.post("", name="session.create", status_code=201)
 async def create(services: Svc, actor: Caller, slug: str, body: CreateBody) -> dict[str, Any]:
     """Start a session."""
-    return shape(await services.sessions.create(slug, title=body.title, workspace=body.workspace, actor=actor))
+    made = await services.sessions.create(slug, title=body.title, workspace=body.workspace, actor=actor)
+    await services.sessions.prime(slug, made.id, apart=made.workspace == "worktree")
+    return shape(made)
 
 
 @router.get("/{sid}", name="session.read")

@@ -1,8 +1,9 @@
 """Checkpoints: a position in the conversation and a snapshot of the work tree, made, compared and restored as one."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from kaged.workspace.snapshots import LOOSE, Names, Place, Snapshot
 
 log = logging.getLogger(__name__)
 What = Literal["both", "conversation", "files"]
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 def require_quiet(found: Session) -> None:
@@ -42,6 +44,7 @@ def require_quiet(found: Session) -> None:
 class Checkpoints:
     def __init__(self, ports: SessionPorts) -> None:
         self._ports = ports
+        self.leaving: dict[str, asyncio.Task[None]] = {}  # by work tree: what notes how a step has left it
 
     async def name(self, found: Session, name: str, *, ignored: bool, actor: Actor) -> Checkpoint:
         """A checkpoint made by hand; with `ignored`, of the files that git ignores, too."""
@@ -53,14 +56,16 @@ class Checkpoints:
         await self._ports.audit.record(actor, "session.checkpoint", found.id, "ok", {"checkpoint": made.id})
         return made
 
-    def of_run(self, run: RunContext) -> "RunCheckpoints | None":
+    def of_run(self, run: RunContext, spawn: Spawn) -> "RunCheckpoints | None":
         """Those that the run's steps make; None on a host without git."""
         if self._ports.workspace is None:
             return None
         # A sub-agent's own cage may hide or hold files that the session's does not: there is one tree of both.
         project, apart = run.prepared.project, run.prepared.apart
         own = Place(project.slug, run.cage.plan)
-        return RunCheckpoints(self, run, own if run.agent == AGENT else self._place(project, run.session, apart))
+        return RunCheckpoints(
+            self, run, spawn, own if run.agent == AGENT else self.place_of(project, run.session, apart)
+        )
 
     async def before_run(self, session: str, run_id: str, place: Place) -> None:
         """The checkpoint from which a run starts. Where none can be made the journal says so, and the run goes on.
@@ -184,15 +189,17 @@ class Checkpoints:
         return Restored(target.id, what, made.id, changed)
 
     async def place(self, found: Session) -> Place:
-        return self._place(await self._ports.projects.get(found.project), found.id, found.workspace == "worktree")
+        return self.place_of(await self._ports.projects.get(found.project), found.id, found.workspace == "worktree")
 
-    def _place(self, project: Project, session: str, apart: bool) -> Place:
+    def place_of(self, project: Project, session: str, apart: bool) -> Place:
         return Place(project.slug, self._ports.cages.plan(project, session if apart else None, worktree=apart))
 
     async def _newest(self, session: str) -> Checkpoint | None:
         return await self._ports.db.read(lambda c: rows.newest(c, session))
 
     async def _take(self, place: Place, *, ignored: bool = False, since: str | None = None) -> Snapshot:
+        if (leaving := self.leaving.get(place.key)) not in (None, asyncio.current_task()):
+            await asyncio.wait({leaving})
         now = await self._ports.git.snapshots.take(place, ignored=ignored, since=since)
         if now.loose > LOOSE:
             held = await self._ports.db.read(lambda c: rows.trees(c, place.slug))
@@ -224,8 +231,8 @@ class Checkpoints:
 class RunCheckpoints:
     """The checkpoints of one run; see `kaged.agents.ports.Checkpoints`."""
 
-    def __init__(self, checkpoints: Checkpoints, run: RunContext, place: Place) -> None:
-        self._checkpoints, self._run, self._place = checkpoints, run, place
+    def __init__(self, checkpoints: Checkpoints, run: RunContext, spawn: Spawn, place: Place) -> None:
+        self._checkpoints, self._run, self._spawn, self._place = checkpoints, run, spawn, place
         self._told = False
 
     @asynccontextmanager
@@ -239,7 +246,13 @@ class RunCheckpoints:
                     raise Interrupted
                 made.result()
         yield
-        await self._or_tell(self._checkpoints.left(session, self._place))
+        left = self._checkpoints.leaving[self._place.key] = self._spawn(self._left())
+        async with until(self._run.interrupt, asyncio.wait({left})):
+            pass  # after a stop only the next look at the files waits for it
+
+    async def _left(self) -> None:
+        with suppress(StaleEpoch):  # the next word of the run says so, too
+            await self._or_tell(self._checkpoints.left(self._run.session, self._place))
 
     async def _or_tell(self, work: Awaitable[None]) -> None:
         """A step without a checkpoint goes on; the first one of a run is told."""

@@ -104,7 +104,7 @@ class Executor:
         of = (active.session, fence.run_id, fence.epoch, actor, prepared, self._cage(cage, prepared), questions, inbox)
         signs = (active.interrupt, self._leaving, active.rest)
         run = RunContext(*of, self._agents, budget, agent, parent, *signs)
-        return replace(run, checkpoints=self.checkpoints.of_run(run))
+        return replace(run, checkpoints=self.checkpoints.of_run(run, self.spawn))
 
     def start(self, run: RunContext, *, fresh: bool) -> None:
         """Carry out a stored run in a task of its own; `fresh` is false for one that is resumed."""

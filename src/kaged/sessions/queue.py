@@ -24,10 +24,12 @@ from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import prepare
 from kaged.sessions.starting import begin
 from kaged.sessions.types import Change, Mode, Sent, Session, Waiting, conflict
+from kaged.workspace.snapshots import Place
 
 log = logging.getLogger(__name__)
 MOST = 20  # messages that may wait in one session
 AGAIN_S = 2.0
+FIRST_S = 2.0  # how long a message is held until the first snapshot is there; then it waits in the queue
 _NEWS = frozenset({"run.ended", "run.interrupted", "attention.required", "session.updated"})
 """What may make room, or say that there is something to start."""
 _hold = partial(rows.move_session, given=SessionInput.HOLD)
@@ -40,6 +42,9 @@ class Queues:
     def __init__(self, ports: SessionPorts, executor: Executor, questions: Questions) -> None:
         self._ports = ports
         self._begin = partial(begin, ports, executor, questions)
+        self._spawn = executor.spawn
+        self._firsts: dict[str, asyncio.Task[None]] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
 
     async def send(self, found: Session, text: str, mode: Mode, actor: Actor) -> Sent:
         """Start a run for a message, or let it wait. Everything is checked before anything is stored. KagedError:
@@ -76,11 +81,30 @@ class Queues:
     async def _start(self, found: Session, message: Waiting, actor: Actor) -> Sent:
         prepared = await prepare(self._ports, found.project, found.id)
         try:
+            await self.first(Place(found.project, prepared.plan), FIRST_S)
             run_id = await self._begin(found, message, prepared, actor, limited=True)
         except rows.NoRoom:
             await self._line_up(found, message)
             return Sent(message.id, None, "queued")
         return Sent(message.id, run_id, "started")
+
+    async def first(self, place: Place, wait_s: float = 0) -> None:
+        """Begin the first snapshot of a work tree beside everything else, unless there is one, and wait so long for
+        it. Raises `NoRoom` if it goes on then; what waits for it starts at its end."""
+        if self._ports.workspace is not None and not self._ports.workspace.snapshots.begun(place):
+            if (task := self._firsts.get(place.key)) is None:
+                task = self._firsts[place.key] = self._spawn(self._make_first(place))
+            await asyncio.wait({task}, timeout=wait_s)
+            if not task.done():
+                raise rows.NoRoom("snapshot", "The first snapshot of the project's files is still being made.")
+
+    async def _make_first(self, place: Place) -> None:
+        try:
+            async with self._turns.setdefault(place.slug, asyncio.Lock()):
+                await self._ports.git.snapshots.take(place)
+        except KagedError as error:  # the run tries again, and tells
+            log.warning("no first snapshot of %s: %s", place.plan.root, error.message)
+        self._spawn(self._fill())
 
     async def start_next(self, found: Session, actor: Actor) -> str:
         """Start a run for the first message that waits, whether there is a free place or not; the run's id."""
@@ -223,6 +247,7 @@ class Queues:
         with contextlib.suppress(rows.Changed, IllegalTransition):  # whoever was first has told of it
             try:
                 prepared = await prepare(self._ports, found.project, session)
+                await self.first(Place(found.project, prepared.plan))
                 await self._begin(found, message, prepared, Actor(message.actor, "queue"), limited=True)
             except rows.NoRoom as full:
                 if found.state is SessionState.IDLE:

@@ -52,6 +52,10 @@ def get_session(connection: apsw.Connection, session: str) -> Session:
     raise KagedError("not_found", f"There is no session {session}.", {"session": session})
 
 
+def exists(connection: apsw.Connection, session: str) -> bool:
+    return bool(_sessions(connection, "WHERE s.id = ?", session))
+
+
 def list_sessions(connection: apsw.Connection, project: str, offset: int, limit: int) -> list[Session]:
     """A project's sessions that are not archived, newest first."""
     where = "WHERE s.project = ? AND s.state != ? ORDER BY s.id DESC LIMIT ? OFFSET ?"
@@ -99,10 +103,10 @@ class Changed(Exception):
 
 
 class NoRoom(KagedError):
-    """As many runs as may be are at work."""
+    """A run cannot start yet, for a `limit`: as many as may be are at work, or the first `snapshot` is missing."""
 
-    def __init__(self, limit: str, most: int) -> None:
-        super().__init__("conflict", f"{most} runs are at work, as many as `[limits] {limit}` allows.")
+    def __init__(self, limit: str, words: str) -> None:
+        super().__init__("conflict", words)
         self.limit = limit
 
 
@@ -121,7 +125,7 @@ def require_room(connection: apsw.Connection, project: str, limits: Limits) -> N
     everywhere, here = connection.execute(query, (project, SessionState.RUNNING)).get
     for limit, now in (("runs", everywhere), ("runs_per_project", here)):
         if now >= (most := getattr(limits, limit)):
-            raise NoRoom(limit, most)
+            raise NoRoom(limit, f"{most} runs are at work, as many as `[limits] {limit}` allows.")
 
 
 def line_up(connection: apsw.Connection, session: str) -> None:

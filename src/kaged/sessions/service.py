@@ -1,6 +1,7 @@
 """The sessions service: create, talk, stop, resume, answer."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, Self
@@ -45,6 +46,7 @@ class Sessions:
         self._executor = Executor(ports, self.questions, self.checkpoints)
         self._desk = NetworkDesk(ports, self.questions)
         self.queues = Queues(ports, self._executor, self.questions)
+        self.progress = {} if ports.workspace is None else ports.workspace.snapshots.progress
 
     @property
     def files(self) -> Files:
@@ -61,6 +63,7 @@ class Sessions:
 
     async def recover(self, *, crashed: bool = True, by_hand: str = "") -> list[str]:
         """Once at start: see `recovery.recover`; what waits is started from then on."""
+        await self.worktrees.settle()
         await self.checkpoints.finish()
         taken = await recover(self._ports, self._executor, crashed=crashed, by_hand=by_hand)
         self._executor.spawn(self.queues.serve())
@@ -85,6 +88,12 @@ class Sessions:
         await self._ports.journal.append(session, [event], also=lambda c: rows.insert_session(c, *row))
         await self._ports.audit.record(actor, "session.create", session, "ok", {"project": slug} | apart)
         return await self.get(session)
+
+    async def prime(self, project: str, session: str = "", *, apart: bool = False) -> None:
+        """Begin the first snapshot of a project's folder, or of a session's worktree, if it is trusted."""
+        with contextlib.suppress(KagedError):  # it goes on beside, or what is wrong is told where it is used
+            if (found := await self._ports.projects.get(project)).trust == "trusted":
+                await self.queues.first(self.checkpoints.place_of(found, session, apart))
 
     async def get(self, session: str) -> Session:
         return await self._ports.db.read(lambda c: rows.get_session(c, session))

@@ -1,12 +1,18 @@
 """Sessions that work apart from the project's folder, in a git worktree of their own."""
 
+import logging
+from functools import partial
+
 from kaged.cage.plan import CagePlan
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.sessions.checkpoints import Checkpoints, require_quiet
 from kaged.sessions.ports import SessionPorts
+from kaged.sessions.rows import exists
 from kaged.sessions.types import Session
 from kaged.workspace.worktrees import WorktreeState
+
+log = logging.getLogger(__name__)
 
 
 class SessionWorktrees:
@@ -20,7 +26,18 @@ class SessionWorktrees:
 
     async def add(self, session: str, project: str) -> None:
         """Make one for a new session. KagedError conflict where the project is no git repository with a commit."""
-        await self._ports.git.worktrees.add(session, await self._plan(project))
+        await self._ports.git.worktrees.add(session, project, await self._plan(project))
+
+    async def settle(self) -> None:
+        """Once at start: take away what kaged has begun to make for sessions that were never stored."""
+        for note in self._ports.workspace.worktrees.begun() if self._ports.workspace is not None else ():
+            try:
+                if not await self._ports.db.read(partial(exists, session=note.stem)):
+                    plan = await self._plan(note.read_text(encoding="utf-8"))
+                    await self._ports.git.worktrees.remove(note.stem, plan, begun=True)
+                note.unlink()
+            except KagedError as error:
+                log.warning("what was begun of the worktree of session %s stays: %s", note.stem, error.message)
 
     async def state(self, found: Session) -> WorktreeState:
         return await self._do(found, "state")

@@ -5,9 +5,9 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
@@ -19,8 +19,10 @@ from kaged.cage.cages import private_folder
 from kaged.cage.client import KeeperClient
 from kaged.cage.mounts import Mounts
 from kaged.cage.plan import CagePlan, Mode, Mount, PlanLimits
+from kaged.cage.ring import Ring
 from kaged.core.errors import KagedError
 from kaged.core.ids import new_ulid
+from kaged.core.tasks import owned
 
 PREFIX: Final = ".snap-"  # begins the id of a cage in which snapshots are taken
 CAGES = 4  # cages that stay for the next snapshot; an older one is ended
@@ -85,17 +87,20 @@ async def drop_cages(keeper: KeeperClient, prefix: str) -> None:
             await keeper.drop_cage(cage.id)
 
 
-async def ask(keeper: KeeperClient, cage: str, plan: CagePlan, request: dict[str, Any]) -> Any:
-    """The answer of our git in a cage, which is made if need be. KagedError: `conflict` for what it refuses,
-    `unavailable` when it came to no end."""
+async def ask(
+    keeper: KeeperClient, cage: str, plan: CagePlan, request: dict[str, Any], told: Callable[[Any], object] = bool
+) -> Any:
+    """The answer of our git in a cage, which is made if need be; `told` hears how far it is. KagedError: `conflict` for
+    what it refuses, `unavailable` when it came to no end."""
     await keeper.ensure_cage(cage, plan)
     argv = [plan.host.python, "-I", "-S", "-c", script(), json.dumps(request)]
     process = await keeper.run(cage, f"{cage}-{new_ulid()}", argv)
-    end = await process.wait()
+    async with owned(_follow(process.stream, told)):
+        end = await process.wait()
     _, data = process.stream.read(0, process.stream.head)
     await keeper.forget(process.id)
     try:
-        answer = json.loads(data)
+        answer = json.loads(data.rpartition(b"\n")[2])
     except ValueError:
         words = data.decode("utf-8", "replace").strip().rpartition("\n")[2][-300:]
         text = f"git did not come to an end ({end.reason or end.code or end.signal}): {words}"
@@ -105,6 +110,16 @@ async def ask(keeper: KeeperClient, cage: str, plan: CagePlan, request: dict[str
     return answer
 
 
+async def _follow(stream: Ring, told: Callable[[Any], object]) -> None:
+    """Hear each line before the last one, which is the answer."""
+    head = 0
+    while await stream.wait_past(head):
+        head = stream.head
+        whole, newline, _ = stream.read(0, head)[1].rpartition(b"\n")
+        if newline:
+            told(json.loads(whole.rpartition(b"\n")[2]))
+
+
 class Snapshots:
     """All snapshots of this daemon, below `home`. An async context manager; what runs when it is left is ended by the
     next one, and may be asked for again."""
@@ -112,6 +127,8 @@ class Snapshots:
     def __init__(self, keeper: KeeperClient, home: Path) -> None:
         self._keeper, self._home = keeper, home
         self._locks: dict[str, asyncio.Lock] = {}
+        self.progress: dict[str, dict[str, int]] = {}
+        """Of a snapshot of many files, by project: how many are `done`, of how many in `total`."""
         self._cages: list[str] = []
         self._packed: dict[str, float] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -125,6 +142,10 @@ class Snapshots:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def begun(self, place: Place) -> bool:
+        """Whether there is a first snapshot of the work tree, which stores every file; later ones only what changed."""
+        return (self._home / place.slug / f"index-{place.key}").exists()
 
     async def take(self, place: Place, *, ignored: bool = False, since: str | None = None) -> Snapshot:
         """Store the work tree as it is, files that git ignores only if `ignored`."""
@@ -189,8 +210,11 @@ class Snapshots:
             kind = (
                 {"shadow": (root, *where)} if tree is None else {"review": (root, hidden(place.plan), (*where, tree))}
             )
-            request = {**kind, "op": op, **given}
-            return await ask(self._keeper, cage, _plan(place, folder), request)
+            try:
+                tell = partial(self.progress.__setitem__, place.slug)
+                return await ask(self._keeper, cage, _plan(place, folder), {**kind, "op": op, **given}, tell)
+            finally:
+                self.progress.pop(place.slug, None)
 
     async def _make_room(self, cage: str) -> None:
         """End the cage that was used longest ago, if there are too many."""

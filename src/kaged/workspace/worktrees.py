@@ -13,10 +13,12 @@ import msgspec
 from kaged.cage.cages import private_folder
 from kaged.cage.client import KeeperClient
 from kaged.cage.plan import CagePlan, Mount
+from kaged.core.errors import KagedError
 from kaged.core.ids import new_ulid
 from kaged.workspace.snapshots import LIMITS, Names, ask, drop_cages, hidden, kept
 
 PREFIX = ".worktree-"
+NOTE = ".begun"
 
 
 class WorktreeState(msgspec.Struct, frozen=True):
@@ -52,24 +54,32 @@ class Worktrees:
                 await (await self._keeper.attach(process.id)).wait()
         await drop_cages(self._keeper, PREFIX)
 
-    async def add(self, session: str, plan: CagePlan) -> WorktreeState:
-        path = private_folder(self.path(session), new=True)
+    async def add(self, session: str, project: str, plan: CagePlan) -> WorktreeState:
+        """Make one for a session that is not stored yet; a note says until the next start for which project."""
+        path, note = private_folder(self.path(session), new=True), self._home / f"{session}{NOTE}"
+        note.write_text(project, encoding="utf-8")
         try:
             return await self.act(session, plan, "add")
-        except BaseException:
+        except KagedError:
             with contextlib.suppress(OSError):
                 path.rmdir()
+                note.unlink()
             raise
+
+    def begun(self) -> list[Path]:
+        """The notes of all that were begun since the last start, named for their sessions."""
+        return sorted(self._home.glob(f"*{NOTE}"))
 
     async def act(self, session: str, plan: CagePlan, op: str, **given: str) -> WorktreeState:
         """How it stands (`state`), or does after `merge`, `keep` or `discard`; see `kaged.inside.git`. Details of a
         refusal to merge name files: `conflicts`, or `blocked` by what the project folder has or protects."""
         return msgspec.convert(await self._ask(session, plan, op, **given), WorktreeState)
 
-    async def remove(self, session: str, plan: CagePlan) -> None:
-        """Take it away with its branch; if it is gone already, the branch stays."""
+    async def remove(self, session: str, plan: CagePlan, *, begun: bool = False) -> None:
+        """Take it away with its branch; if it is gone already, the branch stays. Of one that was only `begun` all goes;
+        KagedError conflict if somebody has made a commit in it."""
         self.path(session).mkdir(mode=0o700, parents=True, exist_ok=True)
-        await self._ask(session, plan, "remove")
+        await self._ask(session, plan, "remove", begun=begun)
         await asyncio.to_thread(shutil.rmtree, self.path(session), ignore_errors=True)
 
     async def review(self, plan: CagePlan, op: str, **given: Any) -> Any:
@@ -77,7 +87,7 @@ class Worktrees:
         `kaged.inside.review`. git obeys what agents may not write there, and what it runs may not either."""
         return await self._run(plan, {"review": (plan.root, hidden(plan)), "op": op, **given})
 
-    async def _ask(self, session: str, plan: CagePlan, op: str, **given: str) -> Any:
+    async def _ask(self, session: str, plan: CagePlan, op: str, **given: str | bool) -> Any:
         path = str(self.path(session))
         request = {"worktree": (plan.root, path, f"kaged/{session[-8:].lower()}", kept(plan)), "op": op, **given}
         both = replace(plan, rules=(*plan.rules, (path, "rw")), mounts=(*plan.mounts, Mount("rw", path)))

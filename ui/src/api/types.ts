@@ -84,6 +84,8 @@ export interface Project {
   description: string | null;
   trust: "trusted" | "changed" | "untrusted";
   hash: string | null;
+  /** How far a snapshot of many of its files is. */
+  snapshot: { done: number; total: number } | null;
   problems: string[];
   model: string | null;
   route: Route | null;

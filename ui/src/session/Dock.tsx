@@ -11,6 +11,7 @@ import { elapsed, tokens } from "../text/format.ts";
 import { interrupt, resume, sendMessage } from "./acts.ts";
 import { Composer } from "./Composer.tsx";
 import { useSession } from "./context.ts";
+import { SnapshotProgress } from "./SnapshotProgress.tsx";
 import { Waiting } from "./Waiting.tsx";
 import { Offers } from "./Offers.tsx";
 import { runWords } from "./runWords.ts";
@@ -50,6 +51,7 @@ export function Dock({ transcript, ready, project, archived }: DockProps): React
         ) : null}
         {active ? <NowLine transcript={transcript} /> : null}
         {run?.state === "interrupted" ? <ResumeBar run={run} /> : null}
+        <SnapshotProgress project={slug} waits={sending || transcript.queued} />
         <Waiting transcript={transcript} />
         {blocked}
         {readOnly === null ? (

@@ -39,7 +39,7 @@ function Why({ queued, active, count }: { queued: boolean; active: boolean; coun
     <Notice tone="accent">
       <div className="notice-line">
         <span className="grow">
-          {queued ? "As many runs are at work as may be: this starts when one of them ends." : `${many} for you.`}
+          {queued ? "This starts by itself, when a run at work ends or the first snapshot is there." : `${many} for you.`}
         </span>
         {queued ? (
           <Button

@@ -10,6 +10,7 @@ import policy from "./policy.json";
 import project from "./project.json";
 import settings from "./settings.json";
 import shell from "./shell.json";
+import snapshot from "./snapshot.json";
 import terminals from "./terminals.json";
 import traces from "./traces.json";
 import trust from "./trust.json";
@@ -28,6 +29,7 @@ export default {
   project,
   settings,
   shell,
+  snapshot,
   terminals,
   traces,
   trust,
