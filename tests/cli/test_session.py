@@ -232,6 +232,22 @@ def test_interrupt_and_resume(run: Any, app: Any) -> None:
     assert (result.code, result.out.splitlines()[-1]) == (0, "-- done")
 
 
+def test_one_sub_agent_is_stopped_by_its_name_or_by_the_end_of_its_runs_id(run: Any, app: Any) -> None:
+    runs = {"R1AAAAAA": "primary.subagents.tester", "R2BBBBBB": "primary.subagents.tester",
+            "R3CCCCCC": "primary.subagents.lead.subagents.writer", "R4DDDDDD": "primary.subagents.done"}  # fmt: skip
+    story = [frame(n, "agent.spawned", run_id=r, agent=name) for n, (r, name) in enumerate(runs.items(), 1)]
+    app.routes[f"GET {BASE}/{SID}/events"] = events([*story, frame(5, "agent.finished", run_id="R4DDDDDD")])
+    app.routes[f"POST {BASE}/{SID}/interrupt"] = {"run_id": "R", "stopped": ["the command `make`"]}
+    for named, meant in (("writer", "R3CCCCCC"), ("bbbb", "R2BBBBBB")):
+        assert run("session", "interrupt", "app", "--agent", named).out == "stopped: the command `make`\n"
+        assert app.asked[-1] == (f"POST {BASE}/{SID}/interrupt", {"run_id": meant})
+    for named, words in (
+        ("tester", "2 sub-agents called 'tester'"), ("done", "no sub-agents called 'done'"), ("", "no sub-agents"),
+    ):  # fmt: skip
+        result = run("session", "interrupt", "app", "--agent", named)
+        assert (result.code, words in result.err, "writer (CCCCCC)" in result.err) == (1, True, True)
+
+
 def test_export(run: Any, app: Any, environ: Path) -> None:
     app.routes[f"GET {BASE}/{SID}/transcript"] = "# T\n\x1b[2J\n"
     assert run("session", "export", "app").out == "# T\n\\x1b[2J\n"

@@ -35,7 +35,9 @@ def test_a_message_waits_for_it_and_starts_by_itself(browser: Browser, short_tmp
             assert api.get("/api/v1/projects/large").json()["snapshot"], "it is stopped in the middle"
             session = api.post("/api/v1/projects/large/sessions", json={"title": "Large"}).json()["id"]
             page.goto(f"{it.origin}/projects/large/sessions/{session}")
-            expect(page.get_by_test_id("snapshot")).to_have_text(re.compile(r"Snapshot of the files: [\d,]+ of 16,\d+ files"))
+            expect(page.get_by_test_id("snapshot")).to_have_text(
+                re.compile(r"Snapshot of the files: [\d,]+ of 16,\d+ files")
+            )
             say(page, "run: echo done > made")
             expect(page.get_by_test_id("waiting")).to_contain_text("the first snapshot is there")
             shot(page, "first-snapshot")

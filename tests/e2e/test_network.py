@@ -11,7 +11,7 @@ import pytest
 
 from e2e.harness import Daemon, daemon, until
 from e2e.servers import web
-from e2e.talk import Talk, control, of
+from e2e.talk import Talk, check_error, control, of
 from e2e.test_caged_day import denied, project, ran, started
 from real_gate import TestAuthority, serving
 
@@ -108,6 +108,40 @@ async def test_a_question_is_answered_from_the_command_line_and_learning_ends_in
             assert "mode: enforce" in overlay.read_text() and "# mine" in overlay.read_text()
             project_now = (await api.get("/api/v1/projects/day")).json()
             assert project_now["trust"] == "trusted"
+
+
+async def test_a_host_is_allowed_asked_for_or_denied_by_the_file(kaged: Daemon, short_tmp: Path) -> None:
+    with web(short_tmp) as (port, seen):
+        named, other = f"files.example.com:{port}", f"other.example.com:{port}"
+        folder = project(short_tmp / "day", [named, other])
+        file = folder / ".kaged" / "project.yaml"
+        text = file.read_text().replace(f", '{other}'", "")
+        file.write_text(text)
+        get = "curl -sSf http://{}/tool.tar.gz | wc -c"
+        async with control(kaged) as api:
+            talk = await started(api, folder)
+            assert await denied(talk, f"set -o pipefail; {get.format(other)}"), "`enforce` denies what is not listed"
+            file.write_text(text.replace("    net:\n", "    net:\n      mode: ask\n"))
+            talk = await started(api, folder)
+            await ran(talk, get.format(named))
+            assert not of(await talk.events(), "attention.required"), "what is listed is not asked for"
+            before = await talk.head()
+            await talk.say(f"run: {get.format(other)}")
+            asked = (await talk.until("attention.required", before))["data"]
+            assert not [line for line in seen if other in line], "not a byte has left"
+            async with control(kaged) as second:
+                (item,) = (await second.get("/api/v1/attention")).json()["items"]
+                answer = await second.post(f"{talk.route}/attention/{item['id']}", json={"answer": "allow once"})
+                again = await second.post(f"{talk.route}/attention/{item['id']}", json={"answer": "deny"})
+            assert (item["id"], answer.status_code, again.status_code) == (asked["attention_id"], 200, 409)
+            await talk.until("run.ended", before)
+            assert of(await talk.events(), "tool.result")[-1]["ok"]
+            assert [line for line in seen if other in line]
+            file.write_text(
+                text + f"  tools: {{shell: {{rules: [{{host: {other.split(':')[0]}, approval: deny}}]}}}}\n"
+            )
+            refused = await api.post("/api/v1/projects/load", json={"path": str(folder), "trust": True})
+            assert "write it below `cage: net:`" in check_error(refused, refused.status_code, "dsl_invalid")
 
 
 @contextlib.asynccontextmanager

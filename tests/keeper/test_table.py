@@ -47,10 +47,12 @@ def test_the_oldest_ended_are_dropped_but_never_the_running(table: Table, monkey
     for number in (1, 0, 2, 3, 5):
         table.reaped(10_000_001 + number, 0, None)
     assert ids(table) == ["p2", "p3", "p4", "p5"]
+    assert [*table.lost] == ["p0", "p1"], "they ran, though nothing is known of them any more"
     with pytest.raises(KeeperError, match="still runs"):
         table.forget("p4")
     table.forget("p2")
     table.forget("p2")
+    assert "p2" not in table.lost, "the daemon knows"
     with pytest.raises(KeeperError, match="knows no process p2"):
         table.get("p2")
 
@@ -63,6 +65,18 @@ def test_much_output_counts_too(table: Table, monkeypatch: pytest.MonkeyPatch) -
         process.stream.refresh()
         table.reaped(10_000_001 + number, 0, None)
     assert ids(table) == ["p2"]
+
+
+def test_a_start_that_failed_may_have_begun(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        assert [*table.lost] == ["p"], "until it is known"
+        raise KeeperError("unavailable", "the cage ended")
+
+    monkeypatch.setattr(FakeDoor, "start", refuse)
+    got: list[Process | KeeperError] = []
+    table.start(None, Command("p", ("x",), "/", {}, False, None, None), got.append)
+    assert isinstance(got[0], KeeperError)
+    assert [*table.lost] == ["p"]
 
 
 def test_an_exit_of_nobody_is_ignored(table: Table) -> None:

@@ -119,6 +119,10 @@ primary:
             SMALL + "  tools: {shell: {description: x}}\n",
             "project.yaml:5:19: primary.tools.shell.description: is not supported by this version of kaged",
         ),
+        (
+            SMALL + "  tools: {shell: {rules: [{host: example.com, approval: ask}]}}\n",
+            "project.yaml:5:28: primary.tools.shell.rules.0.host: programs reach hosts, not tools: write it below",
+        ),
     ],
 )
 def test_keys_of_the_wider_design_are_refused_by_name_and_nothing_else_is_said(text: str, problem: str) -> None:

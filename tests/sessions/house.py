@@ -23,12 +23,14 @@ from kaged.sessions.ports import SessionPorts, Workspace
 from kaged.sessions.service import Sessions
 from kaged.settings.config import Flags, load
 from kaged.settings.local import Local, LocalFile
+from kaged.settings.model import Limits
 from kaged.storage.database import Database
 from kaged.tools.toolbox import Toolbox
 from kaged.workspace.files import Files
 from kaged.workspace.snapshots import Snapshots
 from kaged.workspace.worktrees import Worktrees
 
+COMES_S = 30.0  # far longer than anything takes here
 ME = Actor("local", "loopback", Role.ADMIN)
 PROJECT = """\
 version: 1
@@ -231,16 +233,24 @@ class House:
                 allowed = {key.removesuffix("?") for key in SHAPES[event.type]}
                 assert required <= keys <= allowed, (event.type, event.data)
 
-    async def until(self, session: str, type_: str, count: int = 1) -> Event:
-        """The `count`th event of a type, waited for."""
-        seen = 0
-        async with self.journal.subscribe(f"session:{session}", 0) as subscription:
-            async for event in subscription:
-                if isinstance(event, Event) and event.type == type_:
-                    seen += 1
-                    if seen == count:
+    async def until(self, session: str, type_: str, count: int = 1, *, before: str = "", **data: object) -> Event:
+        """The `count`th event of a type with that in its data. An event that must come does so in `COMES_S`, and before
+        one of the type `before`."""
+        seen: list[str] = []
+        try:
+            async with asyncio.timeout(COMES_S), self.journal.subscribe(f"session:{session}", 0) as subscription:
+                async for event in subscription:
+                    if not isinstance(event, Event):
+                        continue
+                    seen.append(event.type)
+                    if event.type == before:
+                        break
+                    count -= event.type == type_ and event.data | data == event.data
+                    if not count:
                         return event
-        raise AssertionError(type_)
+        except TimeoutError:
+            pass
+        raise AssertionError(f"no (further) {type_} {data or ''} came; there were: {', '.join(seen)}")
 
     async def say(self, session: str, text: str, *answers: Answer) -> Event:
         """A message, and the end of its run."""
@@ -249,11 +259,12 @@ class House:
         return await self.ended(session, started.run_id)
 
     async def ended(self, session: str, run_id: str) -> Event:
-        async with self.journal.subscribe(f"session:{session}", 0) as subscription:
-            async for event in subscription:
-                if isinstance(event, Event) and event.type == "run.ended" and event.data["run_id"] == run_id:
-                    return event
-        raise AssertionError(run_id)
+        return await self.until(session, "run.ended", run_id=run_id)
+
+
+def limited(house: House, **limits: int) -> None:
+    """The house's limits from now on."""
+    object.__setattr__(house.ports, "limits", Limits(**{"runs_per_project": 100, "runs_per_user": 100} | limits))
 
 
 @contextlib.asynccontextmanager

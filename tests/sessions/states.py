@@ -118,7 +118,7 @@ class Driven:
             close(connection)
             if lying is not None:
                 rows.move_run(connection, lying.id, RunInput.GIVE_UP)
-            rows.insert_run(connection, self.session, run, message, Route("m", "p", "m"))
+            rows.insert_run(connection, self.session, run, message, Route("m", "p", "m"), "local")
 
         self._append(events, also)
         self.run = run

@@ -1,9 +1,12 @@
 """Tool calls that wait for the operator: approved once, for exactly what was shown, across restarts."""
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from kaged.cage.client import KeeperState
 from kaged.core import clock
 from kaged.core.errors import KagedError
 from kaged.core.events import Event
@@ -56,10 +59,7 @@ async def refused(house: House, item: Attention, text: str = "approve once") -> 
 
 async def waits_again(house: House, item: Attention) -> None:
     """A run that was taken up has come back to its question."""
-    async with house.journal.subscribe(f"session:{item.session}", 0) as events:
-        async for event in events:
-            if isinstance(event, Event) and event.data.get("state") == "waiting":
-                return
+    await house.until(item.session, "session.updated", state="waiting")
 
 
 def out(house: House) -> str:
@@ -91,7 +91,7 @@ async def test_each_further_call_is_asked_for_anew(house: House) -> None:
     session = await house.session()
     first = await asked(house, RUN, RUN, session=session)
     await house.sessions.answer_attention(session, first.id, "approve once", actor=ME)
-    await house.until(session, "attention.required", 2)
+    await house.until(session, "attention.required", 2, before="run.ended")
     assert out(house) == "once\n"
     second = (await house.sessions.attention(session))[0]
     await answer(house, second, "deny: that is enough")
@@ -129,7 +129,7 @@ async def test_a_file_that_changed_after_it_was_shown_is_asked_for_again(house: 
     assert list(item.about["files"]) == ["deploy.sh"]
     script.write_text("echo evil >> out.txt\n")
     await house.sessions.answer_attention(item.session, item.id, "approve once", actor=ME)
-    await house.until(item.session, "attention.required", 2)
+    await house.until(item.session, "attention.required", 2, before="run.ended")
     assert out(house) == ""
     again = (await house.sessions.attention(item.session))[0]
     assert "deploy.sh changed meanwhile" in again.about["why"]
@@ -190,6 +190,70 @@ async def test_an_answer_that_was_stored_before_the_crash_is_acted_upon_once(hou
     assert len(await house.events(item.session, "tool.approved")) == 1
 
 
+async def stored_but_not_given(house: House, item: Attention) -> None:
+    """The daemon goes when the start of the approved call is stored, before the keeper is told of it."""
+    told = asyncio.Event()
+
+    async def run(*_: object, **__: object) -> None:
+        told.set()
+        await asyncio.Event().wait()
+
+    house.keeper.run = run  # type: ignore[assignment, method-assign]
+    await house.sessions.answer_attention(item.session, item.id, "approve once", actor=ME)
+    async with asyncio.timeout(20):
+        await told.wait()
+    assert len(await house.events(item.session, "tool.call")) == 1
+
+
+async def test_an_approved_call_that_never_began_is_run_by_the_next_start(house: House) -> None:
+    item = await asked(house, RUN)
+    await stored_but_not_given(house, item)
+    await house.restart()
+    assert await house.sessions.recover() == [item.run_id]
+    await house.ended(item.session, item.run_id)
+    assert out(house) == "once\n"
+    kinds = [event.type for event in await house.events(item.session)]
+    assert [kinds.count(kind) for kind in ("attention.required", "tool.approved", "tool.call")] == [1, 1, 1]
+
+
+async def test_an_approved_call_that_never_began_is_asked_for_again_when_its_file_changed(house: House) -> None:
+    script = house.project_dir / "deploy.sh"
+    script.write_text("echo harmless >> out.txt\n")
+    item = await asked(house, ("shell", {"command": "sh deploy.sh"}))
+    await stored_but_not_given(house, item)
+    async with house.away():
+        script.write_text("echo evil >> out.txt\n")
+    await house.sessions.recover()
+    await house.until(item.session, "attention.required", 2, before="run.ended")
+    assert out(house) == ""
+    await answer(house, (await house.sessions.attention(item.session))[0], "deny")
+    assert out(house) == ""
+
+
+@pytest.mark.parametrize("of", ["another keeper", "one that lost it"])
+async def test_a_call_that_may_have_begun_is_left_to_the_operator(
+    house: House, of: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = await asked(house, RUN)
+    await stored_but_not_given(house, item)
+    call = (await house.events(item.session, "tool.call"))[0].data["call_id"]
+    await house.restart()
+    if of == "another keeper":
+        house.keeper.memory = "0" * 16
+    else:
+        state = await house.keeper.state()
+
+        async def lost() -> KeeperState:
+            return replace(state, lost=frozenset({call}))
+
+        monkeypatch.setattr(house.keeper, "state", lost)
+    await house.sessions.recover()
+    (interrupted,) = await house.events(item.session, "run.interrupted")
+    assert "Nobody knows what became of `shell`" in interrupted.data["reason"]
+    assert ("The keeper ended too" in interrupted.data["reason"]) == (of == "another keeper")
+    assert out(house) == ""
+
+
 async def test_an_approval_that_expires_is_told_to_the_agent(house: House) -> None:
     object.__setattr__(house.ports, "limits", Limits.model_construct(**dict(house.ports.limits) | {"approval_s": 0.05}))
     item = await asked(house, RUN)
@@ -246,6 +310,52 @@ async def test_of_all_that_waits_the_most_dangerous_comes_first(house: House) ->
     house.script.add(*[says("ok")] * len(waiting))
     for item in waiting:
         await answer(house, item, "deny")
+
+
+PADDED = {
+    "an argument before it": "printf %s {pad}; {do}",
+    "an argument after it": "{do}; printf %s {pad}",
+    "a comment": "true # {pad}\n{do}",
+    "commands before it": "{many} {do}",
+    "an assignment": "X={pad} {do}",
+    "a shell in a shell": "bash -c 'true {pad}; {do}'",
+    "nested substitutions": "echo $(true {pad} $(true $({do})))",
+    "spaces": "{blank}{do}",
+    "a here-document": "cat <<E\n{pad}\nE\n{do}",
+}
+"""Where a command hides behind 90,000 characters."""
+
+
+@pytest.mark.parametrize("where", PADDED)
+async def test_t75_no_size_hides_a_command_from_the_rules(house: House, where: str) -> None:
+    """What is judged is the whole line, up to the longest that the tool takes: nothing is left out by a budget."""
+    (house.project_dir / "kept").mkdir()
+    parts = {"pad": "a" * 90_000, "many": "true;" * 18_000, "blank": " " * 90_000}
+    line = PADDED[where].format(do="rm -rf kept", **parts)
+    assert 90_000 < len(line) < 100_000
+    session = await house.session()
+    await house.say(session, "go", calls(("shell", {"command": line})), says("ok"))
+    (denied,) = await house.events(session, "tool.denied")
+    assert "`rm -rf *`" in denied.data["reason"]
+    assert not await house.events(session, "tool.call", "attention.required")
+    assert (house.project_dir / "kept").is_dir()
+    assert [record[3] for record in house.audit.records if record[1] == "tool.call"] == ["denied"], (
+        "the attempt is seen"
+    )
+
+
+@pytest.mark.parametrize("where", PADDED)
+async def test_t75_no_size_hides_a_danger_from_whoever_decides(house: House, where: str) -> None:
+    parts = {"pad": "a" * 90_000, "many": "true;" * 18_000, "blank": " " * 90_000}
+    line = PADDED[where].format(do="sudo rm -r kept", **parts)
+    (house.project_dir / ".kaged" / "project.yaml").write_text(PROJECT + "  tools: {shell: {approval: ask}}\n")
+    await house.load_project()
+    item = await asked(house, ("shell", {"command": line}))
+    risk, more = item.about["risk"], item.about["more"]
+    assert (item.risk, more) == (3, len(line) - len(item.about["subject"])), "it is told how much is not shown"
+    assert any("takes more rights" in words for words in risk["words"]), risk
+    assert any("characters long" in words for words in risk["words"]), risk
+    await answer(house, item, "deny")
 
 
 @pytest.mark.parametrize(

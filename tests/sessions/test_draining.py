@@ -11,7 +11,7 @@ from kaged.core.events import TextPart
 from kaged.daemon.main import DRAIN_S
 from kaged.models.errors import ModelError
 from kaged.models.types import Delta, Finished, ModelEvent, ModelRequest, Usage
-from sessions.house import ME, House, calls, says, streams
+from sessions.house import ME, PROJECT, House, calls, says, streams
 
 pytestmark = pytest.mark.cage
 UNITS = sorted(
@@ -87,6 +87,22 @@ async def test_what_goes_on_without_us_is_left_at_once(house: House, answer: obj
         async for event in events:
             if event.type in ("tool.output", "attention.required"):  # type: ignore[union-attr]
                 break
+    async with asyncio.timeout(10):
+        await house.sessions.drain(1000)
+
+
+async def test_with_two_questions_open_the_answer_to_one_leaves_the_run_at_rest(house: House) -> None:
+    below = "{model: offline, system_prompt: config:/prompts/main.md, budget: {tokens: 9000}}"
+    team = f"  subagents: {{one: {below}, two: {below}}}\n  tools: {{delegate: {{approval: ask}}}}\n"
+    (house.project_dir / ".kaged" / "project.yaml").write_text(PROJECT + team)
+    await house.load_project()
+    session = await house.session()
+    house.script.add(calls(*(("delegate", {"agent": name, "task": "x"}) for name in ("one", "two"))))
+    await house.sessions.post_message(session, "go", actor=ME)
+    await house.until(session, "attention.required", 2)
+    first, _ = await house.sessions.attention(session)
+    await house.sessions.answer_attention(session, first.id, "deny", actor=ME)
+    await house.until(session, "tool.denied")
     async with asyncio.timeout(10):
         await house.sessions.drain(1000)
 

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kaged.core.actors import Actor, Role
 from kaged.core.errors import KagedError
 from kaged.models.types import ToolMessage, UserMessage
 from kaged.sessions import rows
 from kaged.sessions.inbox import moved
 from kaged.sessions.queue import MOST
 from kaged.sessions.types import Change, Waiting
-from kaged.settings.model import Limits
-from sessions.house import ME, House, calls, says, streams
+from sessions.house import ME, House, calls, limited, says, streams
 
 pytestmark = pytest.mark.cage
 
@@ -27,11 +27,6 @@ async def busy(house: House, session: str | None = None) -> str:
     await house.sessions.post_message(session, "first", actor=ME)
     await begun.wait()
     return session
-
-
-def limited(house: House, runs: int, per_project: int = 100) -> None:
-    """The house's limits from now on."""
-    object.__setattr__(house.ports, "limits", Limits(runs=runs, runs_per_project=per_project))
 
 
 async def said(house: House, session: str) -> list[str]:
@@ -153,19 +148,28 @@ async def test_a_full_queue_is_refused(house: House) -> None:
     await house.sessions.interrupt(session, actor=ME)
 
 
-@pytest.mark.parametrize("limits", [(1, 100), (100, 1)])
-async def test_over_the_limit_sessions_wait_and_start_in_order(house: House, limits: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ("runs", "1 of 1 runs are going"),
+        ("runs_per_project", "1 of 1 runs are going in this project"),
+        ("runs_per_user", "you have 1 of 1 runs going"),
+    ],
+)
+async def test_over_the_limit_sessions_wait_and_start_in_order(house: House, limit: str, words: str) -> None:
     await house.sessions.recover()
-    limited(house, *limits)
+    limited(house, **{limit: 1})
     first = await busy(house)
     others = [await house.session() for _ in range(3)]
     for other in others:
-        assert (await house.sessions.post_message(other, "go", actor=ME)).state == "queued"
+        sent = await house.sessions.post_message(other, "go", actor=ME)
+        assert (sent.state, sent.reason) == ("queued", words)
         assert (await house.sessions.get(other)).state == "queued"
     await house.sessions.queues.move(others[2], others[0], ME)
-    running, queued = await house.sessions.queues.look()
-    assert [found.id for found in running] == [first]
-    assert [found.id for found in queued] == [others[2], others[0], others[1]]
+    at_work, mine, running, queued = await house.sessions.queues.look(ME)
+    assert (at_work, mine, [found.id for found in running]) == (1, 1, [first])
+    assert [found.id for found, _ in queued] == [others[2], others[0], others[1]]
+    assert [full and (full.limit, full.now, full.most) for _, full in queued] == [(limit, 1, 1)] * 3
     house.script.add(says("a"), says("b"), says("c"))
     await house.sessions.interrupt(first, actor=ME)
     for other in others:
@@ -177,22 +181,18 @@ async def test_over_the_limit_sessions_wait_and_start_in_order(house: House, lim
     assert ends[1] < commits[2]
 
 
-@pytest.mark.parametrize("limit", ["runs", "runs_per_project"])
+@pytest.mark.parametrize("limit", ["runs", "runs_per_project", "runs_per_user"])
 async def test_a_place_that_gets_free_between_two_goes_to_the_first(
     house: House, limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limited(house, 1)
+    limited(house, runs=1)
     first = await busy(house)
     others = [await house.session() for _ in range(2)]
     for other in others:
         await house.sessions.post_message(other, "go", actor=ME)
-    refusals = [rows.NoRoom(limit, 1)]
+    refusals = [rows.NoRoom(limit, 1, 1, "local")]
 
-    def require_room(*_: object) -> None:
-        if refusals:
-            raise refusals.pop()
-
-    monkeypatch.setattr(rows, "require_room", require_room)
+    monkeypatch.setattr(rows, "no_room", lambda *_: refusals.pop() if refusals else None)
     await house.sessions.queues._fill()
     assert [await house.events(other, "run.started") for other in others] == [[], []]
     house.script.add(says("a"), says("b"))
@@ -202,9 +202,41 @@ async def test_a_place_that_gets_free_between_two_goes_to_the_first(
     await house.sessions.interrupt(first, actor=ME)
 
 
+BOB = Actor(id="bob|1234", source="sidecar")
+SHELL = Actor(id="local:root", source="control", role=Role.ADMIN)
+
+
+async def test_one_persons_runs_leave_places_to_the_others(house: House) -> None:
+    await house.sessions.recover()
+    limited(house, runs_per_user=1)
+    mine, more, bobs, also_bobs = [await house.session() for _ in range(4)]
+    await busy(house, mine)
+    assert (await house.sessions.post_message(more, "go", actor=SHELL)).state == "queued", "the same person"
+    begun = asyncio.Event()
+    house.script.add(streams(begun, "so"))
+    assert (await house.sessions.post_message(bobs, "first", actor=BOB)).state == "started"
+    await begun.wait()
+    sent = await house.sessions.post_message(also_bobs, "go", actor=BOB)
+    assert (sent.state, sent.reason) == ("queued", "you have 1 of 1 runs going")
+    at_work, own, _, queued = await house.sessions.queues.look(ME)
+    assert (at_work, own) == (2, 1)
+    assert [full and full.words("local") for _, full in queued] == [
+        "you have 1 of 1 runs going", "bob|1234 has 1 of 1 runs going",
+    ]  # fmt: skip
+    with pytest.raises(KagedError, match=r"bob\|1234 has 1 of 1 runs going, as many as `\[limits\] runs_per_user`"):
+        await house.sessions.resume(also_bobs, actor=BOB)
+    house.script.add(says("done"))
+    await house.sessions.interrupt(bobs, actor=BOB)
+    assert (await house.until(also_bobs, "run.ended")).data["outcome"] == "success", "it did not wait for those before"
+    assert (await house.sessions.get(more)).state == "queued"
+    house.script.add(says("done"))
+    await house.ended(more, await house.sessions.resume(more, actor=SHELL))  # an admin may go over it
+    await house.sessions.interrupt(mine, actor=ME)
+
+
 async def test_a_queued_session_can_be_started_held_and_emptied(house: House) -> None:
     await house.sessions.recover()
-    limited(house, 1)
+    limited(house, runs=1)
     first = await busy(house)
     now, held, emptied = [await house.session() for _ in range(3)]
     sent = [await house.sessions.post_message(it, "go", actor=ME) for it in (now, held, emptied)]
@@ -223,7 +255,7 @@ async def test_a_queued_session_can_be_started_held_and_emptied(house: House) ->
 
 async def test_a_run_that_waits_for_an_answer_gives_its_place_away(house: House) -> None:
     await house.sessions.recover()
-    limited(house, 1)
+    limited(house, runs=1)
     asks, other = await house.session(), await house.session()
     house.script.add(calls(("ask", {"question": "Well?"})))
     await house.sessions.post_message(asks, "go", actor=ME)
@@ -237,13 +269,13 @@ async def test_a_run_that_waits_for_an_answer_gives_its_place_away(house: House)
 
 
 async def test_what_waits_survives_a_restart(house: House) -> None:
-    limited(house, 1)
+    limited(house, runs=1)
     first = await busy(house)
     other = await house.session()
     await house.sessions.post_message(other, "go", actor=ME)
     await house.sessions.post_message(first, "after that", actor=ME)
     await house.restart()
-    limited(house, 1)
+    limited(house, runs=1)
     house.script.answers.clear()
     house.script.add(says("again"), says("x"), says("y"))
     await house.sessions.recover()
@@ -271,7 +303,7 @@ async def test_what_was_due_when_kaged_went_is_started_by_the_next(house: House)
 
 async def test_what_cannot_be_started_says_why_and_stays(house: House) -> None:
     await house.sessions.recover()
-    limited(house, 1)
+    limited(house, runs=1)
     first = await busy(house)
     other = await house.session()
     await house.sessions.post_message(other, "go", actor=ME)

@@ -51,6 +51,16 @@ describe("sub-agents", () => {
     expect(currentRun(found.agents["b"] ?? EMPTY)?.state).toBe("success");
     expect([found.usage.input, found.agents["a"]?.usage.input, found.agents["b"]?.usage.input]).toEqual([35, 10, 20]);
     expect(found.runId).toBe("r1");
+    expect([found.runs["r1"]?.usage.input, found.runs["r1"]?.whole.input]).toEqual([5, 35]);
+  });
+
+  it("count for every run above them", () => {
+    const script = new Team().begin().spawn("a").spawn("b", "a").use("b", 7).use("a", 3).finish("b", "a").finish("a");
+    script.add("run.ended", { run_id: "r1", outcome: "success", reason: "" }).begin("Again", "r2").use("r2", 1);
+    const found = shown(script);
+    const whole = (transcript: Transcript | undefined, run: string): unknown => transcript?.runs[run]?.whole.input;
+    const all = [whole(found, "r1"), whole(found.agents["a"], "a"), whole(found.agents["b"], "b"), whole(found, "r2")];
+    expect(all).toEqual([10, 10, 7, 1]);
   });
 
   it("are the same whether events come one by one or at once", () => {

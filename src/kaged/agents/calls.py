@@ -9,17 +9,19 @@ from functools import partial
 from typing import Any
 
 from kaged.agents.approval import args_hash, clear
-from kaged.agents.conversation import UNKNOWN, Call
+from kaged.agents.conversation import LOST, UNKNOWN, Call
 from kaged.agents.log import RunLog
 from kaged.agents.ports import RunContext
 from kaged.agents.stopping import stop_call
 from kaged.audit.log import Audit
+from kaged.cage.client import KeeperClient
 from kaged.core import clock
 from kaged.core.errors import KagedError, did_you_mean
 from kaged.core.events import NewEvent
 from kaged.core.tasks import until
 from kaged.tools.base import NotStored, Tool, ToolContext, ToolResult, failure
 from kaged.tools.delegate import Delegate
+from kaged.tools.shell import Shell
 from kaged.tools.toolbox import Toolbox
 
 Approved = dict[str, Any] | None
@@ -38,14 +40,14 @@ class Calls:
         self._enabled = frozenset(run.prepared.agent.enabled_tools())
 
     async def settle(self, call: Call) -> list[str]:
-        """Give a call its result; says in words what an interrupt stopped on the way. A call begun before is rejoined
-        where possible and repeated where harmless; else nobody knows. Cancelling leaves its command running."""
+        """Give a call its result; says in words what an interrupt stopped on the way. A call begun before is rejoined,
+        repeated where harmless, begun where it never was; else nobody knows. Cancelling leaves its command running."""
         tool = self._toolbox.get(call.part.tool) if call.part.tool in self._enabled else None
         if tool is None:
             await self._deny(call, self._unknown(call.part.tool))
             return []
         ctx = self._context(call)
-        if call.started_at is not None:
+        if call.started_at is not None and not await never_began(self._run.cage.client, call):
             async with self._step(call, tool):
                 return await self._finish(call, tool, tool.rejoin(ctx, call.part.args))
         async with until(self._run.interrupt, clear(self._run, call, tool, ctx)) as clearing:
@@ -67,8 +69,10 @@ class Calls:
         hashed = {"args_sha256": args_hash(call)}
         await self._audited(call, "tool.call", "allowed", hashed | ({"approved": approved} if approved else {}))
         part = call.part
-        start = self._event("tool.call", call, message_id=call.message_id, tool=part.tool, args=part.args)
-        await self._log.commit(*[self._event("tool.approved", call, **approved)] if approved else [], start)
+        if call.started_at is None:
+            about = {"message_id": call.message_id, "tool": part.tool, "args": part.args}
+            start = self._event("tool.call", call, **about, keeper=self._run.cage.client.memory)
+            await self._log.commit(*[self._event("tool.approved", call, **approved)] if approved else [], start)
         if part.args_error is not None:
             problem = f"The arguments could not be read: {part.args_error}. Nothing was done."
             await self._store(call, failure(problem, reason="bad_arguments"))
@@ -84,7 +88,7 @@ class Calls:
             await self._store(call, result)
 
     async def _finish(self, call: Call, tool: Tool[Any], work: Coroutine[Any, Any, ToolResult | None]) -> list[str]:
-        async with until(self._run.interrupt, self._guarded(tool, work)) as task:
+        async with until(self._run.interrupt, self._guarded(call, tool, work)) as task:
             if task.done():
                 await self._store(call, task.result())
                 return []
@@ -98,11 +102,12 @@ class Calls:
         await self._store(call, result)
         return words or [f"the tool `{tool.name}`"]
 
-    async def _guarded(self, tool: Tool[Any], work: Coroutine[Any, Any, ToolResult | None]) -> ToolResult:
+    async def _guarded(self, call: Call, tool: Tool[Any], work: Coroutine[Any, Any, ToolResult | None]) -> ToolResult:
         # A refusal is a result; a crash of the tool is our bug: logged, told, and the loop goes on.
         try:
             result = await work
-            return failure(UNKNOWN, reason="unknown") if result is None else result
+            same = call.keeper in ("", self._run.cage.client.memory)
+            return failure(UNKNOWN if same else LOST, reason="unknown") if result is None else result
         except KagedError as error:
             return failure(error.message, reason=error.code)
         except NotStored:
@@ -161,3 +166,12 @@ class Calls:
         run = self._run
         place = {"project": run.prepared.project.slug, "session": run.session, "run": run.run_id, "agent": run.agent}
         await self._audit.record(run.actor, action, call.id, outcome, place | {"tool": call.part.tool} | more)
+
+
+async def never_began(keeper: KeeperClient, call: Call) -> bool:
+    """Whether a call whose start is stored has started nothing: the keeper of that time would know its command."""
+    starts = call.part.tool == Shell.name and call.part.args.get("job") is None
+    if not starts or call.output_end or call.keeper != (keeper.memory or None):
+        return False
+    state = await keeper.state()
+    return call.id not in state.lost.union(process.id for process in state.processes)

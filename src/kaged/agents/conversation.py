@@ -11,6 +11,7 @@ from kaged.tools.ledger import Ledger
 
 NOT_RUN = "Not run: the run was stopped before this call was made."
 UNKNOWN = "Unknown: kaged was restarted while this ran; check what it did before you retry."
+LOST = "Unknown: the keeper ended while this ran, and every command with it; check what it did before you retry."
 STEPS = frozenset({"run.started", "message.end", "tool.call", "tool.denied", "tool.result", "attention.resolved"})
 """What shows that a run got further, unless it is the end of a message that was cut off."""
 ROLLED_BACK = "Not run: the operator rolled back to before this call."
@@ -24,12 +25,13 @@ CUT_OFF = "[This answer was interrupted here.]"
 
 @dataclass(slots=True)
 class Call:
-    """A tool call of a finished message. `started_at` is set once its start was stored."""
+    """A tool call of a finished message. `started_at` is set once its start was stored, with the keeper's `memory`."""
 
     part: ToolCallPart
     run_id: str
     message_id: str
     started_at: str | None = None
+    keeper: str = ""
     output_end: int = 0
     result: ToolMessage | None = None
 
@@ -103,7 +105,7 @@ class Conversation:
                 self.ledger.apply(data["tool"], data["ok"], data["detail"])
             case "tool.call" | "tool.output" if (call := self._calls.get(data["call_id"])) is not None:
                 if event.type == "tool.call":
-                    call.started_at = event.at
+                    call.started_at, call.keeper = event.at, data.get("keeper", "")
                 else:
                     call.output_end = max(call.output_end, int(data.get("end") or 0))
             case "run.recovered":

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import KW_ONLY, dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 from kaged.agents import retry
@@ -28,8 +28,6 @@ from kaged.tools.base import OUTPUT_CHARS, CageSession
 from kaged.tools.delegate import Delegate
 from kaged.tools.toolbox import Toolbox
 
-DELEGATES = 4
-"""Sub-agents that one agent may have at work at once, unless configured."""
 _CUT_SHORT = {
     "length": "The answer was cut off at the model's limit of output tokens; send a message to go on.",
     "refusal": "The model refused to answer this.",
@@ -46,7 +44,6 @@ class AgentRunner:
     audit: Audit
     _: KW_ONLY
     output_chars: int = OUTPUT_CHARS
-    delegates: int = DELEGATES
     sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
 
@@ -96,13 +93,9 @@ class _Loop:
         tools = self._runner.toolbox.specs(agent.enabled_tools())
         while True:
             for delegated, group in groupby(conversation.open_calls(), lambda call: call.part.tool == Delegate.name):
-                await self._next_step()
-                if delegated:
-                    await self._side_by_side([*group])
-                    continue
-                for call in group:
+                for calls in [[*group]] if delegated else [[call] for call in group]:
                     await self._next_step()
-                    self._stopped += await self._calls.settle(call)
+                    await self._side_by_side(calls)
             self._raise_if_interrupted()
             await run.inbox.deliver(self._log.commit)
             answer = conversation.last_answer
@@ -122,20 +115,12 @@ class _Loop:
                 return failed
 
     async def _side_by_side(self, calls: Sequence[Call]) -> None:
-        """Settle calls at once, as many as there is room for; those that an interrupt finds waiting are left open."""
-        room = asyncio.Semaphore(self._runner.delegates)
-
-        async def settle(call: Call) -> None:
-            async with room:
-                if not self._run.interrupt.is_set():
-                    self._stopped += await self._calls.settle(call)
-
         try:
             async with asyncio.TaskGroup() as group:
-                for call in calls:
-                    group.create_task(settle(call))
+                settling = [group.create_task(self._calls.settle(call)) for call in calls]
         except ExceptionGroup as several:
             raise several.exceptions[0] from None
+        self._stopped += chain.from_iterable(task.result() for task in settling)
 
     async def stopped(self) -> RunEnd:
         """The end after an interrupt: commands in the background are stopped too."""

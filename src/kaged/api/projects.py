@@ -13,9 +13,9 @@ from kaged.cage.plan import CagePlan
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError, did_you_mean
 from kaged.identity.rights import Standing
+from kaged.journal.seen import seen
 from kaged.projects.model import PRIMARY, json_schema
 from kaged.projects.service import Project
-from kaged.sessions.seen import seen
 
 router = APIRouter(route_class=Guarded, prefix="/api/v1/projects", tags=["projects"])
 

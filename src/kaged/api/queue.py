@@ -8,6 +8,8 @@ from pydantic import Field
 from kaged.api.deps import Body, Caller, Paged, Svc, shown, whole
 from kaged.api.guard import Guarded
 from kaged.api.sessions import Found, attention_shape
+from kaged.core.actors import Actor
+from kaged.sessions.rows import NoRoom
 from kaged.sessions.types import Change, Mode, Session
 
 router = APIRouter(route_class=Guarded, prefix="/api/v1")
@@ -62,15 +64,16 @@ async def list_waiting(services: Svc, actor: Caller, page: Paged) -> dict[str, A
 
 @router.get("/system/queue", name="project.list", tags=["system"])
 async def queue(services: Svc, actor: Caller) -> dict[str, Any]:
-    """Runs at work, and sessions that wait for a free place, in their order; of projects that the caller may see. The
-    limits, and how many run in all."""
-    running, queued = await services.sessions.queues.look()
-    most = services.loaded.config.limits
+    """Runs at work, and sessions that wait for a free place, in their order, with what there is none for; of projects
+    that the caller may see. The limits, and how many agents work in all and for the caller."""
+    at_work, mine, running, queued = await services.sessions.queues.look(actor)
+    most, allows = services.loaded.config.limits, services.identity.people.allows
     return {
-        "limits": {"runs": most.runs, "per_project": most.runs_per_project},
-        "at_work": len(running),
-        "running": [_row(it) for it in running if services.identity.people.allows(actor, "session.read", it.project)],
-        "items": [_row(it) for it in queued if services.identity.people.allows(actor, "session.read", it.project)],
+        "limits": {"runs": most.runs, "per_project": most.runs_per_project, "per_user": most.runs_per_user},
+        "at_work": at_work,
+        "mine": mine,
+        "running": [_row(actor, it) for it in running if allows(actor, "session.read", it.project)],
+        "items": [_row(actor, it, full) for it, full in queued if allows(actor, "session.read", it.project)],
         "next": None,
     }
 
@@ -82,5 +85,6 @@ async def move(services: Svc, actor: Caller, body: PlaceBody) -> dict[str, Any]:
     return await queue(services, actor)
 
 
-def _row(session: Session) -> dict[str, Any]:
-    return shown(session, "id project title state") | {"waiting": len(session.queue)}
+def _row(reader: Actor, session: Session, full: NoRoom | None = None) -> dict[str, Any]:
+    more = {"reason": shown(full, "limit now most person") | {"words": full.words(reader.id)}} if full else {}
+    return shown(session, "id project title state") | {"waiting": len(session.queue)} | more

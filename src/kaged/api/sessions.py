@@ -13,7 +13,7 @@ from kaged.api.deps import Body, Caller, Paged, Svc, shown, whole
 from kaged.api.guard import Guarded
 from kaged.api.hub import frame
 from kaged.api.services import Services
-from kaged.sessions.transcript import to_markdown
+from kaged.journal.transcript import to_markdown
 from kaged.sessions.types import Attention, Mode, Session
 
 router = APIRouter(route_class=Guarded, prefix="/api/v1/projects/{slug}/sessions", tags=["sessions"])
@@ -120,8 +120,8 @@ async def interrupt(services: Svc, actor: Caller, session: Found, body: Interrup
 
 @router.post("/{sid}/resume", name="session.talk", status_code=202)
 async def resume(services: Svc, actor: Caller, session: Found, body: Body) -> dict[str, str]:
-    """Go on with an interrupted run that waits for the operator, or else start what waits first in the session,
-    whether there is a free place or not."""
+    """Go on with an interrupted run that waits for the operator, or else start what waits first in the session;
+    for an admin whether there is a free place or not."""
     return {"run_id": await services.sessions.resume(session.id, actor=actor)}
 
 

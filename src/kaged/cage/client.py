@@ -67,6 +67,7 @@ class KeeperState:
     program: str  # the folder that it was started from; empty for one of a version that does not say
     cages: tuple[CageInfo, ...]
     processes: tuple[ProcessInfo, ...]
+    lost: frozenset[str]  # commands that may have run although they are not in `processes`
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,7 @@ class KeeperClient:
 
     def __init__(self, sock: socket.socket) -> None:
         self.pid, _ = peer(sock)
+        self.memory = ""  # names this life of the keeper; empty for one of a version that does not say
         self.on_cage_gone: Callable[[str, str, str], None] = lambda cage_id, reason, words: None
         """Called with (cage id, reason, last words) when a cage has ended, for whatever reason."""
         self._hooks: dict[str, Hook] = {}
@@ -202,7 +204,8 @@ class KeeperClient:
             raise KagedError("forbidden", f"the keeper's socket {socket_path} belongs to uid {uid}, not to us")
         client = cls(sock)
         try:
-            await client._connection.request("hello", version=WIRE_VERSION, grace=grace_s)
+            hello = await client._connection.request("hello", version=WIRE_VERSION, grace=grace_s)
+            client.memory = hello.header["ok"].get("memory", "")
         except BaseException:
             client.close()
             raise
@@ -213,7 +216,7 @@ class KeeperClient:
         return KeeperState(
             fields["pid"], WIRE_VERSION, fields["limits"], fields["network"], fields["network_lost"],
             fields.get("program", ""), tuple(CageInfo(**cage) for cage in fields["cages"]),
-            tuple(map(_info, fields["processes"])),
+            tuple(map(_info, fields["processes"])), frozenset(fields.get("lost", ())),
         )  # fmt: skip
 
     async def ensure_cage(self, cage_id: str, plan: Plan, *, secrets: Mapping[str, str] | None = None) -> CageInfo:

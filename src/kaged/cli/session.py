@@ -16,7 +16,7 @@ from kaged.core.errors import KagedError
 
 _session_option = option("--session", "given", metavar="ID", help="Session id, or the end of one; default: the newest.")
 
-_SENT = {"started": "", "queued": "it waits for its turn; ", "steering": "the agent gets it at its next step; "}
+_SENT = {"started": "", "queued": "it waits for its turn{}; ", "steering": "the agent gets it at its next step; "}
 
 
 @output.group('kaged session send sample "Fix the failing test" --wait')
@@ -72,7 +72,8 @@ def send(
         it = _find(api, project, None if given == "last" else given, as_json=as_json)
     posted = it.post("messages", {"text": message, **({"mode": "steer"} if steer else {})})
     if not wait:
-        output.show({"session": it.id, **posted}, as_json, [f"{_SENT[posted['state']]}session {it.id}; {it.hint}"])
+        said = _SENT[posted["state"]].format(f" ({posted['reason']})" if posted.get("reason") else "")
+        output.show({"session": it.id, **posted}, as_json, [f"{said}session {it.id}; {it.hint}"])
         return 0
     return 0 if it.until_end(it.head, posted["run_id"], posted["message_id"]) else 1
 
@@ -125,12 +126,14 @@ def answer(target: Target, project: str, text: str, given: str | None, question:
     output.line(f"answered: {waiting[0]['question']}{'' if said == text else ' ' + said}")
 
 
-@output.command(session, "kaged session interrupt sample")
+@output.command(session, "kaged session interrupt sample", "kaged session interrupt sample --agent tester")
 @argument("project")
 @_session_option
-def interrupt(target: Target, project: str, given: str | None) -> None:
-    """Stop what runs in a session of PROJECT: the model and its commands."""
-    stopped = _find(target.api(), project, given).post("interrupt", {})["stopped"]
+@option("--agent", metavar="NAME", help="Stop this sub-agent only, and those below it; or the end of its run's id.")
+def interrupt(target: Target, project: str, given: str | None, agent: str | None) -> None:
+    """Stop what runs in a session of PROJECT: the model, its commands and all sub-agents, or one of those."""
+    it = _find(target.api(), project, given)
+    stopped = it.post("interrupt", {} if agent is None else {"run_id": _at_work(it, agent)})["stopped"]
     output.line(f"stopped: {', '.join(stopped)}" if stopped else "stopped")
 
 
@@ -222,6 +225,20 @@ def _find(api: Api, project: str, given: str | None, *, as_json: bool = False) -
             how = "no session of" if not found else f"{len(found)} sessions of"
             raise KagedError("not_found", f"{how} {project} end with {given!r}; see: kaged session list {project}")
     return Follower(api, project, found[0], as_json=as_json)
+
+
+def _at_work(it: Follower, wanted: str) -> str:
+    """The run of the sub-agent at work that has this name, or whose run's id ends so."""
+    runs: dict[str, str] = {}
+    for event in it.events(0):
+        if event["type"] in ("agent.spawned", "agent.finished"):
+            runs[event["data"]["run_id"]] = event["data"].get("agent", "").rpartition(".")[2]
+    at_work = {run: name for run, name in runs.items() if name}
+    found = [run for run, name in at_work.items() if name == wanted or run[-len(wanted) :] == wanted.upper()]
+    if len(found) != 1:
+        listed = ", ".join(f"{name} ({run[-6:]})" for run, name in at_work.items()) or "none"
+        raise KagedError("not_found", f"{len(found) or 'no'} sub-agents called {wanted!r} work here; at work: {listed}")
+    return found[0]
 
 
 def _state(shown: dict[str, Any]) -> str:

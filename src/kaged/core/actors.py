@@ -26,5 +26,10 @@ class Actor:
         return self.role is Role.ADMIN
 
 
+def person(actor: str) -> str:
+    """Who that is to limits: all who sit at this host, in a browser or at its shell, are one."""
+    return "local" if actor.partition(":")[0] == "local" else actor
+
+
 DAEMON = Actor(id="kaged", source="daemon", role=Role.ADMIN)
 """The daemon acting on its own account (recovery, start, stop)."""

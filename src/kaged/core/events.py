@@ -64,7 +64,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     "message.start": ("run_id", "message_id", "agent"),
     "message.delta": ("run_id", "message_id", "part", "kind", "text", "call_id?", "tool?"),
     "message.end": ("run_id", "message_id", "parts", "stop_reason", "interrupted"),
-    "tool.call": ("run_id", "call_id", "message_id", "tool", "args"),
+    "tool.call": ("run_id", "call_id", "message_id", "tool", "args", "keeper?"),
     "tool.approved": ("run_id", "call_id", "tool", "attention_id", "actor", "args_sha256"),
     "tool.denied": ("run_id", "call_id", "tool", "reason"),
     "tool.output": ("run_id", "call_id", "offset", "text", "end?"),
@@ -90,7 +90,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
 """Required and optional (`?`) keys of each event type's `data`."""
 LIFECYCLE = frozenset({
     "session.created", "session.updated", "session.archived", "run.started", "run.ended", "run.interrupted",
-    "run.recovered", "attention.required", "attention.resolved",
+    "run.recovered", "agent.finished", "attention.required", "attention.resolved",
 })  # fmt: skip
 """The types that the `events` channel carries, with `session` and `project` added to `data`."""
 

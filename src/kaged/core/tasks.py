@@ -9,19 +9,23 @@ T = TypeVar("T")
 
 
 class Rest:
-    """Where work may be left with nothing cut off: it is `reached` inside the blocks of `here`, which do not nest."""
+    """Where work may be left with nothing cut off: it is `reached` as long as any block of `here` is entered."""
 
     def __init__(self) -> None:
         self.reached = asyncio.Event()
+        self._inside = 0
 
     @contextmanager
     def here(self) -> Iterator[None]:
         """Whoever is cancelled in this block has nothing to lose."""
+        self._inside += 1
         self.reached.set()
         try:
             yield
         finally:
-            self.reached.clear()
+            self._inside -= 1
+            if not self._inside:
+                self.reached.clear()
 
 
 @asynccontextmanager

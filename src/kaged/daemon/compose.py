@@ -85,9 +85,7 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
     models = Models(local.read, parts.environ)
     projects = Projects(db, loaded, audit)
     limits = loaded.config.limits
-    runner = AgentRunner(
-        journal, models, Toolbox(), audit, output_chars=limits.tool_output_chars, delegates=limits.delegates
-    )
+    runner = AgentRunner(journal, models, Toolbox(), audit, output_chars=limits.tool_output_chars)
     nonces = NonceSet.of(*parts.source.nonces.accepted)
     identity = await Identity.open(loaded, parts.listening.bound, nonces=nonces, db=db, audit=audit)
     tell = partial(notify, address=parts.environ.get("NOTIFY_SOCKET"))

@@ -14,7 +14,7 @@ from kaged.core.errors import ConfigError, GateError, KagedError
 from kaged.daemon.backup import SECRET, as_owner, backup, problems, restore
 from kaged.daemon.process import take_lock
 from kaged.journal.rows import session_page
-from kaged.sessions.transcript import to_markdown
+from kaged.journal.transcript import to_markdown
 from kaged.settings.config import Flags, Loaded, load
 from kaged.storage.schema import migrations, open_reader, open_writer, pending, translate
 

@@ -31,7 +31,8 @@ def _state(server: Server, request: Request) -> None:
     cages = [c.describe() for c in server.cages.values() if c.state is State.READY]
     facts: dict[str, Any] = {"pid": os.getpid(), "limits": server.groups.words, "network": server.gate.words}
     facts |= {"network_lost": server.gate.log.lost, "program": os.path.dirname(os.path.abspath(__file__))}
-    request.reply({**facts, "cages": cages, "processes": [p.describe() for p in server.table]})
+    processes = [process.describe() for process in server.table]
+    request.reply({**facts, "cages": cages, "processes": processes, "lost": [*server.table.lost]})
 
 
 def _ensure_cage(server: Server, request: Request) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -30,6 +31,7 @@ class Table:
         self._by_id: dict[str, Process] = {}
         self.host: dict[int, Process] = {}  # commands on the host that have not ended, by pid
         self._starting: dict[str, list[Done]] = {}
+        self.lost = deque[str](maxlen=4096)  # commands that may have run, though nothing is known of them
         self._tags = 0
 
     def __iter__(self) -> Iterator[Process]:
@@ -54,6 +56,7 @@ class Table:
             return
         ours, given = make_pipes(command)
         self._starting[command.id] = [done]
+        self.lost.append(command.id)
         self._tags += 1
         finish = partial(self._started, cage, command, self._tags, ours)
         if cage is not None:
@@ -107,6 +110,7 @@ class Table:
             self.host[pid] = process
             process.send = partial(self._signal_on_host, process, pid)
         self._by_id[command.id] = process
+        self.lost.remove(command.id)  # otherwise its cage may have ended just after it began
         if ended:  # so soon that the init told both at once; whoever waits hears of it with the answer
             process.read_last()
             process.ended(code, number)
@@ -162,6 +166,7 @@ class Table:
             if left <= MAX_ENDED and size <= MAX_ENDED_BYTES:
                 return
             size -= min(process.stream.head, process.stream.capacity)
+            self.lost.append(process.command.id)
             self._drop(process)
 
     def detach(self) -> None:

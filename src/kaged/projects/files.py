@@ -113,7 +113,9 @@ def _problem(details: ErrorDetails, document: Document) -> Problem:
     dotted, unknown = ".".join(map(str, path)), details["type"] == "extra_forbidden"
     like = re.sub(r"^primary(\.subagents\.[^.]+)+", PRIMARY, dotted)
     refused, words = _LATER_VALUES.get(like, (None, ""))
-    if unknown and any(fnmatchcase(like, pattern) for pattern in LATER):
+    if unknown and fnmatchcase(like, "primary.tools.*.rules.*.host"):
+        words = "programs reach hosts, not tools: write it below `cage: net:` (`allow`, `mode: ask`), for all of them"
+    elif unknown and any(fnmatchcase(like, pattern) for pattern in LATER):
         words = f"{_UNSUPPORTED}; remove it"
     elif refused is None or not refused(details["input"]):
         words = sentence(details, ProjectFile)

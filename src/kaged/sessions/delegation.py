@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
+
+import apsw
 
 from kaged.agents.conversation import Conversation
 from kaged.agents.log import read_conversation
@@ -13,17 +16,22 @@ from kaged.core import ids
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError, did_you_mean
 from kaged.core.events import NewEvent, Outcome
-from kaged.core.tasks import Rest
-from kaged.journal.rows import StaleEpoch
+from kaged.core.tasks import Rest, until
+from kaged.journal.journal import EVENTS_CHANNEL
+from kaged.journal.rows import Also, StaleEpoch
+from kaged.journal.subscription import Lagged, Subscription
 from kaged.sessions import rows
+from kaged.sessions.attention import withdrawal
 from kaged.sessions.machine import ENDED, GIVEN, OUTCOMES, RunInput
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import audit_start, prepare_agent
-from kaged.sessions.types import SubRun, agent_cage
+from kaged.sessions.types import Attention, RunInfo, SubRun, agent_cage
 from kaged.tools.base import Findings, NotStored
 
 if TYPE_CHECKING:
     from kaged.sessions.executor import Executor
+
+FREES = frozenset({"run.ended", "run.interrupted", "agent.finished", "attention.required"})  # may make room
 
 
 @dataclass(slots=True)
@@ -114,18 +122,35 @@ class Delegations:
         return prepare_agent(self._ports, project, below(above.agent, name), above.session, apart=apart)
 
     async def _spawn(self, above: RunContext, call_id: str, name: str, task: str, prepared: Prepared) -> SubRun:
+        """Store the sub-agent's run, as soon as there is a place for it; one that is stopped before is a conflict."""
         path, route, budget = below(above.agent, name), prepared.route, prepared.agent.budget
         sub = SubRun(ids.new_ulid(), above.session, above.run_id, call_id, path)
         about = {"run_id": sub.id, "parent_run": sub.parent, "call_id": call_id, "agent": path, "task": task}
         about |= {"model": route.model, "provider": route.provider, "cage": prepared.plan.words()}
         event = NewEvent("agent.spawned", about | {"budget": budget.tokens if budget else None})
-        await audit_start(self._ports, above.actor, "agent.start", sub.id, above.session, prepared)
-        insert = partial(rows.insert_sub_run, sub=sub, route=route)
-        await self._ports.journal.append(above.session, [event], fence=above.fence, also=insert)
-        return sub
+        room = partial(rows.require_room_below, limits=self._ports.limits, sub=sub)
+        insert = partial(rows.insert_sub_run, limits=self._ports.limits, sub=sub, route=route)
+        async with self._ports.journal.subscribe(EVENTS_CHANNEL, await self._ports.journal.commit_head()) as news:
+            while True:
+                try:
+                    await self._ports.db.read(room)
+                    await audit_start(self._ports, above.actor, "agent.start", sub.id, above.session, prepared)
+                    await self._ports.journal.append(above.session, [event], fence=above.fence, also=insert)
+                    return sub
+                except rows.NoRoom:
+                    with self._at_work[call_id].rest.here():
+                        async with until(self._at_work[call_id].interrupt, _freed(news)) as freed:
+                            if not freed.done():
+                                raise KagedError("conflict", "Stopped before there was a place for it.") from None
 
     async def _read(self, sub: SubRun) -> Conversation:
         return await read_conversation(self._ports.journal, sub.session, sub.id)
+
+
+async def _freed(news: Subscription) -> None:
+    async for event in news:
+        if isinstance(event, Lagged) or event.type in FREES:
+            return
 
 
 async def finish(
@@ -143,6 +168,29 @@ async def finish(
     event = NewEvent("run.ended" if kind == "run" else "agent.finished", data)
     move = partial(rows.move_run, run=run.run_id, given=GIVEN[end.outcome], reason=end.reason)
     await ports.journal.append(run.session, [event], fence=run.fence, also=move)
+
+
+async def closing(
+    ports: SessionPorts, session: str, run: RunInfo | None, subs: Sequence[SubRun], asked: Sequence[Attention],
+    why: tuple[str, str], actor: Actor, stopped: Sequence[str] = (),
+) -> tuple[list[NewEvent], Also]:  # fmt: skip
+    """What ends an interrupted run with its sub-agents and open questions, and `why` for the questions and the runs:
+    the events, and their part in storage. Once that is done the questions ring, and the sub-agents' cages go."""
+    told, reason = why
+    found = await read_conversation(ports.journal, session) if subs else Conversation()
+    events = [NewEvent("agent.finished", agent_end(sub, findings(sub, found, "cancelled", reason))) for sub in subs]
+    withdrawn, withdraw = withdrawal(asked, told, actor.id)
+    events += withdrawn
+    if run is not None:
+        end = {"outcome": "cancelled", "reason": reason, "actor": actor.id, "stopped": [*stopped]}
+        events.append(NewEvent("run.ended", {"run_id": run.id, **end}))
+
+    def also(connection: apsw.Connection) -> None:
+        withdraw(connection)
+        for each in (*([run] if run else ()), *subs):
+            rows.move_run(connection, each.id, RunInput.GIVE_UP, reason=reason)
+
+    return events, also
 
 
 def below(agent: str, name: str) -> str:

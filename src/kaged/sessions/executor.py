@@ -19,7 +19,7 @@ from kaged.journal.rows import Fence, StaleEpoch
 from kaged.sessions import rows
 from kaged.sessions.attention import Questions, RunQuestions
 from kaged.sessions.checkpoints import Checkpoints
-from kaged.sessions.delegation import Delegations, Stoppable, finish
+from kaged.sessions.delegation import Delegations, Stoppable, closing, drop_cages, finish
 from kaged.sessions.inbox import Inbox, NoInbox
 from kaged.sessions.machine import RunInput
 from kaged.sessions.ports import SessionPorts
@@ -217,6 +217,10 @@ class Executor:
         await self._ports.journal.append(run.session, [event], fence=run.fence, also=also)
 
     async def _finish(self, run: RunContext, active: Stoppable, end: RunEnd) -> None:
+        if subs := await self._ports.db.read(lambda c: rows.open_sub_runs(c, run.session)):  # not taken up again
+            events, also = await closing(self._ports, run.session, None, subs, (), ("", end.reason), run.actor)
+            await self._ports.journal.append(run.session, events, fence=run.fence, also=also)
+            await drop_cages(self._ports, *subs)
         data = {"run_id": run.run_id, "outcome": end.outcome, "reason": end.reason}
         await finish(self._ports, "run", run, active, end, data)
 

@@ -10,13 +10,14 @@ from functools import partial
 import apsw
 
 from kaged.core import clock, ids
-from kaged.core.actors import Actor
+from kaged.core.actors import Actor, person
 from kaged.core.errors import KagedError
 from kaged.core.events import NewEvent
 from kaged.journal.journal import EVENTS_CHANNEL
 from kaged.journal.subscription import Lagged
 from kaged.sessions import rows
 from kaged.sessions.attention import Questions
+from kaged.sessions.delegation import FREES
 from kaged.sessions.executor import Executor
 from kaged.sessions.inbox import Queue, moved, queue_event
 from kaged.sessions.machine import IllegalTransition, SessionInput, SessionState
@@ -30,8 +31,6 @@ log = logging.getLogger(__name__)
 MOST = 20  # messages that may wait in one session
 AGAIN_S = 2.0
 FIRST_S = 2.0  # how long a message is held until the first snapshot is there; then it waits in the queue
-_NEWS = frozenset({"run.ended", "run.interrupted", "attention.required", "session.updated"})
-"""What may make room, or say that there is something to start."""
 _hold = partial(rows.move_session, given=SessionInput.HOLD)
 
 
@@ -83,9 +82,9 @@ class Queues:
         try:
             await self.first(Place(found.project, prepared.plan), FIRST_S)
             run_id = await self._begin(found, message, prepared, actor, limited=True)
-        except rows.NoRoom:
+        except rows.NoRoom as full:
             await self._line_up(found, message)
-            return Sent(message.id, None, "queued")
+            return Sent(message.id, None, "queued", full.words(person(actor.id)))
         return Sent(message.id, run_id, "started")
 
     async def first(self, place: Place, wait_s: float = 0) -> None:
@@ -96,7 +95,7 @@ class Queues:
                 task = self._firsts[place.key] = self._spawn(self._make_first(place))
             await asyncio.wait({task}, timeout=wait_s)
             if not task.done():
-                raise rows.NoRoom("snapshot", "The first snapshot of the project's files is still being made.")
+                raise rows.NoRoom("snapshot")
 
     async def _make_first(self, place: Place) -> None:
         try:
@@ -107,14 +106,14 @@ class Queues:
         self._spawn(self._fill())
 
     async def start_next(self, found: Session, actor: Actor) -> str:
-        """Start a run for the first message that waits, whether there is a free place or not; the run's id."""
+        """Start a run for the first message that waits; the run's id. Raises `NoRoom`, unless an admin asks for it."""
         if not found.queue:
             raise conflict(found, "Nothing waits in this session, and no run of it was interrupted.")
         if found.at_work:
             raise conflict(found, "A run is going; what waits follows when it has ended.")
         prepared = await prepare(self._ports, found.project, found.id)
         try:
-            return await self._begin(found, found.queue[0], prepared, actor, limited=False)
+            return await self._begin(found, found.queue[0], prepared, actor, limited=not actor.is_admin)
         except rows.Changed:
             raise conflict(found, "Somebody changed this session at the same moment; look again.") from None
 
@@ -139,10 +138,12 @@ class Queues:
         await self._ports.audit.record(actor, "message.edit", message, "ok", {"session": session})
         return next(item for item in queue if item.id == message)
 
-    async def look(self) -> tuple[list[Session], list[Session]]:
-        """Sessions whose runs are at work, and those that wait for a free place."""
-        running = await self._ports.db.read(rows.running_sessions)
-        return running, await self._ports.db.read(rows.queued_sessions)
+    async def look(self, actor: Actor) -> tuple[int, int, list[Session], list[tuple[Session, rows.NoRoom | None]]]:
+        """See `rows.at_work`; and the sessions that wait for a free place, with what there is none for."""
+        read, limits = self._ports.db.read, self._ports.limits
+        queued = [(it, it.project, person(it.queue[0].actor)) for it in await read(rows.queued_sessions)]
+        full = await read(lambda c: [(it, rows.no_room(c, limits, *whose)) for it, *whose in queued])
+        return *await read(lambda c: rows.at_work(c, person(actor.id))), full
 
     async def move(self, session: str, before: str | None, actor: Actor) -> None:
         """Let a waiting session come before another, or last. Raises `not_found` when one of them does not wait."""
@@ -213,19 +214,21 @@ class Queues:
                     continue
                 if event.type == "run.ended" and event.data["outcome"] == "success":
                     await self._patiently(event.data["session"])
-                if event.type in _NEWS:
+                if event.type in FREES or event.type == "session.updated":
                     await self._fill()
 
     async def _fill(self) -> None:
-        full = set()
+        full = set[tuple[str, str]]()
         for found in await self._ports.db.read(rows.queued_sessions):
-            if found.project in full:
+            whose = person(found.queue[0].actor)
+            of = {"runs_per_project": found.project, "runs_per_user": whose, "snapshot": found.id}
+            if not full.isdisjoint(of.items()):
                 continue
             # A place that gets free at this moment is for those that were asked first: its event comes next.
             if (limit := await self._patiently(found.id)) == "runs":
                 return
             if limit:
-                full.add(found.project)
+                full.add((limit, of[limit]))
 
     async def _patiently(self, session: str) -> str:
         """Start what waits first in a session, or name the limit that it waits for; on a disk that refuses, later."""

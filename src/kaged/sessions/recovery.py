@@ -6,6 +6,7 @@ from functools import partial
 
 import apsw
 
+from kaged.agents.calls import never_began
 from kaged.agents.conversation import Call, Conversation
 from kaged.agents.log import read_conversation
 from kaged.agents.ports import Prepared
@@ -55,7 +56,7 @@ async def recover(ports: SessionPorts, executor: Executor, *, crashed: bool, by_
         if not lies:
             running = [_told(call) for call in known if alive[call.id]]
             attempt = found.recoveries + crashed
-            reason = by_hand or _against(ports, [call for call in begun if call not in known], attempt)
+            reason = by_hand or await _against(ports, [call for call in begun if call not in known], attempt)
             lies = not await _take_up(ports, executor, session, run, reason, running, attempt)
             taken.append(run.id)
         if lies and known:
@@ -94,15 +95,17 @@ async def _take_up(
     return False
 
 
-def _against(ports: SessionPorts, gone: Sequence[Call], attempt: int) -> str:
+async def _against(ports: SessionPorts, gone: Sequence[Call], attempt: int) -> str:
     """Why a run must not go on by itself, in sentences, or nothing; `gone` are begun calls that the keeper lost."""
     if attempt > MOST:
         return f"{REASON} It was taken up {MOST} times and got no step further, so it waits for you."
-    lost = [call for call in gone if not ports.runner.repeatable(call)]
+    lost = [call for call in gone if not (ports.runner.repeatable(call) or await never_began(ports.keeper, call))]
     if not lost:
         return ""
+    too = any(call.keeper not in ("", ports.keeper.memory) for call in lost)
     words = ", ".join(f"`{call.part.tool}` ({_told(call)['command']})" for call in lost)
-    return f"{REASON} Nobody knows what became of {words}: look before you resume; it is not repeated by itself."
+    why = f"{REASON} The keeper ended too, and every command with it." if too else REASON
+    return f"{why} Nobody knows what became of {words}: look before you resume; it is not repeated by itself."
 
 
 async def go_on(

@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 
 from kaged.core import clock
+from kaged.core.actors import person
 from kaged.core.errors import KagedError
 from kaged.models.types import Route
 from kaged.sessions.machine import ACTIVE, ENDED, RunInput, RunState, SessionInput, SessionState, next_run, next_session
@@ -24,6 +25,12 @@ _ATTENTION = (
     "resolved_at, resolved_by, about FROM attention"
 )
 _SUB_RUN = "SELECT id, session, parent_run, call_id, agent, state, epoch, coalesce(reason, '') FROM runs"
+_AT_WORK = (
+    "SELECT total(works AND person = ?2), total(works AND project = ?1), total(works), total(tree = ?3) FROM ("
+    "SELECT r.state IN ('pending', 'running') AS works, person, project, iif(parent_run IS NULL, '', session) AS tree "
+    "FROM runs r JOIN sessions s ON s.id = r.session WHERE r.ended_at IS NULL "
+    "AND NOT EXISTS (SELECT 1 FROM runs b WHERE b.parent_run = r.id AND b.ended_at IS NULL))"
+)
 _ASKED = ("id", "session", "project", "call_id", "kind", "question", "state", "created_at")
 
 
@@ -103,11 +110,24 @@ class Changed(Exception):
 
 
 class NoRoom(KagedError):
-    """A run cannot start yet, for a `limit`: as many as may be are at work, or the first `snapshot` is missing."""
+    """A run cannot start yet: as many agents as may be are at work, by one of `[limits]`, or the first `snapshot` of
+    the files is missing."""
 
-    def __init__(self, limit: str, words: str) -> None:
-        super().__init__("conflict", words)
-        self.limit = limit
+    def __init__(self, limit: str, now: int = 0, most: int = 0, person: str = "") -> None:
+        self.limit, self.now, self.most, self.person = limit, now, most, person
+        more = f", as many as `[limits] {limit}` allows" if most else ""
+        super().__init__("conflict", f"{self.words('')}{more}.")
+
+    def words(self, reader: str) -> str:
+        whose = "you have" if person(reader) == self.person else f"{self.person} has"
+        return _FULL[self.limit].format(whose=whose, of=f"{self.now} of {self.most}")
+
+
+_FULL = {
+    "runs_per_user": "{whose} {of} runs going", "runs_per_project": "{of} runs are going in this project",
+    "runs": "{of} runs are going", "delegates": "{of} sub-agents of this run are at work",
+    "snapshot": "the first snapshot of the project's files is still being made",
+}  # fmt: skip
 
 
 def set_queue(connection: apsw.Connection, found: Session, queue: Sequence[Waiting]) -> None:
@@ -119,13 +139,12 @@ def set_queue(connection: apsw.Connection, found: Session, queue: Sequence[Waiti
     _update(connection, "sessions", found.id, queue=text, updated_at=clock.iso())
 
 
-def require_room(connection: apsw.Connection, project: str, limits: Limits) -> None:
-    """Raises `NoRoom` when one more run would be too many."""
-    query = "SELECT count(*), coalesce(sum(project = ?), 0) FROM sessions WHERE state = ?"
-    everywhere, here = connection.execute(query, (project, SessionState.RUNNING)).get
-    for limit, now in (("runs", everywhere), ("runs_per_project", here)):
-        if now >= (most := getattr(limits, limit)):
-            raise NoRoom(limit, f"{most} runs are at work, as many as `[limits] {limit}` allows.")
+def no_room(connection: apsw.Connection, limits: Limits, project: str, whose: str, tree: str = "-") -> NoRoom | None:
+    """Why one more agent in that project, for that person, in that session's tree of sub-agents would be too many. One
+    that waits for those below it does not count: its place is that of the first of them."""
+    counts = zip(_FULL, connection.execute(_AT_WORK, (project, whose, tree)).get, strict=False)
+    full = [NoRoom(limit, int(now), getattr(limits, limit), whose) for limit, now in counts]
+    return next((each for each in full if each.now >= each.most), None)
 
 
 def line_up(connection: apsw.Connection, session: str) -> None:
@@ -139,9 +158,10 @@ def queued_sessions(connection: apsw.Connection) -> list[Session]:
     return _sessions(connection, "WHERE s.state = 'queued' ORDER BY s.place, s.id")
 
 
-def running_sessions(connection: apsw.Connection) -> list[Session]:
-    """Sessions whose runs are at work, oldest first."""
-    return _sessions(connection, "WHERE s.state = 'running' ORDER BY s.id")
+def at_work(connection: apsw.Connection, whose: str) -> tuple[int, int, list[Session]]:
+    """How many agents work, in all and for that person, and the sessions whose runs do, oldest first."""
+    mine, _, everywhere, _ = connection.execute(_AT_WORK, ("", whose, "")).get
+    return int(everywhere), int(mine), _sessions(connection, "WHERE s.state = 'running' ORDER BY s.id")
 
 
 def left_over(connection: apsw.Connection) -> list[Session]:
@@ -154,19 +174,31 @@ def set_places(connection: apsw.Connection, order: Sequence[str]) -> None:
         _update(connection, "sessions", session, place=place)
 
 
-def insert_run(connection: apsw.Connection, session: str, run: str, message: str, route: Route) -> None:
+def insert_run(connection: apsw.Connection, session: str, run: str, message: str, route: Route, whose: str) -> None:
     """A new run, pending, of a session that is idle or queued, which starts by that. Raises `IllegalTransition`."""
     move_session(connection, session, SessionInput.START)
     state, model = RunState.PENDING, route.model
-    about = {"model": model, "provider": route.provider, "message_id": message}
+    about = {"model": model, "provider": route.provider, "message_id": message, "person": whose}
     insert_row(connection, "runs", id=run, session=session, state=state, epoch=1, **about, started_at=clock.iso())
     _update(connection, "sessions", session, run_id=run, run_state=state, model=model)
 
 
-def insert_sub_run(connection: apsw.Connection, sub: SubRun, route: Route) -> None:
+def require_room_below(connection: apsw.Connection, limits: Limits, sub: SubRun) -> str:
+    """Raises `NoRoom` unless a sub-agent may begin; for whom. An agent's first one may: so none waits for ever."""
+    more = "EXISTS (SELECT 1 FROM runs b WHERE b.parent_run = r.id AND b.ended_at IS NULL)"
+    query = f"SELECT s.project, r.person, {more} FROM runs r JOIN sessions s ON s.id = r.session WHERE r.id = ?"
+    project, whose, others = connection.execute(query, (sub.parent,)).get
+    if others and (full := no_room(connection, limits, project, whose, sub.session)):
+        raise full
+    return str(whose)
+
+
+def insert_sub_run(connection: apsw.Connection, sub: SubRun, route: Route, limits: Limits) -> None:
+    """A new sub-agent's run, pending. Raises `NoRoom`."""
+    whose = require_room_below(connection, limits, sub)
     of = {"session": sub.session, "parent_run": sub.parent, "call_id": sub.call_id, "agent": sub.agent}
     about = {"model": route.model, "provider": route.provider, "message_id": "", "started_at": clock.iso()}
-    insert_row(connection, "runs", id=sub.id, state=sub.state, epoch=sub.epoch, **of, **about)
+    insert_row(connection, "runs", id=sub.id, state=sub.state, epoch=sub.epoch, person=whose, **of, **about)
 
 
 def sub_run_of_call(connection: apsw.Connection, call_id: str) -> SubRun | None:

@@ -15,7 +15,7 @@ from kaged.core.events import NewEvent
 from kaged.sessions import rows
 from kaged.sessions.attention import Questions, question_words
 from kaged.sessions.checkpoints import Checkpoints
-from kaged.sessions.delegation import drop_cages
+from kaged.sessions.delegation import closing, drop_cages
 from kaged.sessions.executor import Executor
 from kaged.sessions.machine import SessionInput, SessionState
 from kaged.sessions.network import ALWAYS, NetworkDesk
@@ -23,7 +23,7 @@ from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import prepare
 from kaged.sessions.queue import Queues
 from kaged.sessions.recovery import go_on, mark, recover
-from kaged.sessions.starting import closing, one_line
+from kaged.sessions.starting import one_line
 from kaged.sessions.types import UNTITLED, Attention, Mode, RunInfo, Sent, Session, Stopped, agent_cage, conflict
 from kaged.sessions.worktrees import SessionWorktrees
 from kaged.tools.ask import STOP
@@ -157,8 +157,8 @@ class Sessions:
         return Stopped(found.run.id, await self._give_up(found, found.run, actor))
 
     async def resume(self, session: str, *, actor: Actor) -> str:
-        """Go on with the run that lies interrupted, or else start what waits first, whether there is a free place or
-        not; the run's id. Of two at once one is refused as a conflict."""
+        """Go on with the run that lies interrupted, or else start what waits first, as `Queues.start_next` does; the
+        run's id. Of two at once one is refused as a conflict."""
         found = await self.get(session)
         run = found.interrupted
         if run is None:

@@ -1,26 +1,21 @@
 """A message becomes a run: the message, the run, and the end of an interrupted one before it, in one transaction."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import apsw
 
-from kaged.agents.conversation import Conversation
-from kaged.agents.log import read_conversation
 from kaged.agents.ports import AGENT, Prepared
 from kaged.core import ids
-from kaged.core.actors import Actor
+from kaged.core.actors import Actor, person
 from kaged.core.events import NewEvent
-from kaged.journal.rows import Also
 from kaged.sessions import rows
-from kaged.sessions.attention import Questions, withdrawal
-from kaged.sessions.delegation import agent_end, drop_cages, findings
+from kaged.sessions.attention import Questions
+from kaged.sessions.delegation import closing, drop_cages
 from kaged.sessions.executor import Executor
 from kaged.sessions.inbox import queue_event, said
-from kaged.sessions.machine import RunInput
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import audit_start
-from kaged.sessions.types import UNTITLED, Attention, RunInfo, Session, SubRun, Waiting
+from kaged.sessions.types import UNTITLED, Session, Waiting
 from kaged.workspace.snapshots import Place
 
 TITLE_CHARS = 80
@@ -33,8 +28,12 @@ async def begin(
 ) -> str:  # fmt: skip
     """Start a run for a message, which leaves the queue if it was in it; the run's id. Raises `NoRoom` when `limited`
     and too many are at work, `Changed` or `IllegalTransition` when somebody else was first; nothing is stored then."""
-    if limited:
-        await ports.db.read(lambda c: rows.require_room(c, found.project, ports.limits))
+
+    def room(connection: apsw.Connection) -> None:
+        if limited and (full := rows.no_room(connection, ports.limits, found.project, person(message.actor))):
+            raise full
+
+    await ports.db.read(room)
     await executor.stop_following(found.id)
     run_id, why = ids.new_ulid(), "The operator wrote a new message."
     await executor.checkpoints.before_run(found.id, run_id, Place(found.project, prepared.plan))
@@ -51,13 +50,12 @@ async def begin(
     events.append(_started_event(run_id, message, prepared))
 
     def also(connection: apsw.Connection) -> None:
-        if limited:
-            rows.require_room(connection, found.project, ports.limits)
+        room(connection)
         rows.set_queue(connection, found, rest)
         close(connection)
         if title:
             rows.set_title(connection, found.id, title)
-        rows.insert_run(connection, found.id, run_id, message.id, prepared.route)
+        rows.insert_run(connection, found.id, run_id, message.id, prepared.route, person(message.actor))
 
     await audit_start(ports, actor, "run.start", run_id, found.id, prepared)
     await ports.journal.append(found.id, events, also=also)
@@ -65,29 +63,6 @@ async def begin(
     await drop_cages(ports, *subs)
     executor.start(executor.run(found.id, run_id, 1, actor, prepared), fresh=True)
     return run_id
-
-
-async def closing(
-    ports: SessionPorts, session: str, run: RunInfo | None, subs: Sequence[SubRun], asked: Sequence[Attention],
-    why: tuple[str, str], actor: Actor, stopped: Sequence[str] = (),
-) -> tuple[list[NewEvent], Also]:  # fmt: skip
-    """What ends an interrupted run with its sub-agents and open questions, and `why` for the questions and the runs:
-    the events, and their part in storage. Once that is done the questions ring, and the sub-agents' cages go."""
-    told, reason = why
-    found = await read_conversation(ports.journal, session) if subs else Conversation()
-    events = [NewEvent("agent.finished", agent_end(sub, findings(sub, found, "cancelled", reason))) for sub in subs]
-    withdrawn, withdraw = withdrawal(asked, told, actor.id)
-    events += withdrawn
-    if run is not None:
-        end = {"outcome": "cancelled", "reason": reason, "actor": actor.id, "stopped": [*stopped]}
-        events.append(NewEvent("run.ended", {"run_id": run.id, **end}))
-
-    def also(connection: apsw.Connection) -> None:
-        withdraw(connection)
-        for each in (*([run] if run else ()), *subs):
-            rows.move_run(connection, each.id, RunInput.GIVE_UP, reason=reason)
-
-    return events, also
 
 
 def one_line(text: str) -> str:

@@ -170,11 +170,12 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of a message: it began a run, waits (`queued`), or is for the run's next step (`steering`)."""
+    """What became of a message: it began a run, waits (`queued`: for what `reason` says), or is for the next step."""
 
     message_id: str
     run_id: str | None
     state: Literal["started", "queued", "steering"]
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,14 +172,16 @@ class Limits(Section):
     message_bytes: int = Field(default=1_048_576, ge=1_024, le=16_777_216)
     """Largest message a user may send, in bytes."""
     runs: int = Field(default=64, ge=1, le=1_000)
-    """Runs at work at once, in all projects; a message over that waits for a free place. A run that waits for an answer
-    does not count."""
+    """Agents at work at once, in all projects; a message over that waits for a free place. Sub-agents count, an agent
+    that waits for them or for an answer does not."""
     runs_per_project: int = Field(default=16, ge=1, le=1_000)
-    """Runs at work at once in one project."""
+    """The same in one project."""
+    runs_per_user: int = Field(default=32, ge=1, le=1_000)
+    """The same of one person: of runs that their messages began."""
     approval_s: int = Field(default=86_400, ge=1, le=2_592_000)
     """Seconds that a tool call waits to be approved before the agent is told that nobody did."""
     delegates: int = Field(default=4, ge=1, le=64)
-    """Sub-agents that one agent may have at work at once; further ones wait their turn."""
+    """Sub-agents of one run at work at once, in its whole tree; further ones wait for a free place."""
     clone_bytes: int = Field(default=2_147_483_648, ge=1_048_576)
     """Largest project that is cloned from a URL, in bytes on disk."""
 

@@ -125,12 +125,22 @@ export interface QueueRow {
   title: string;
   state: SessionState;
   waiting: number;
+  /** Of one that waits: which limit keeps it waiting, and whose runs those are. */
+  reason?: FullLimit | null;
+}
+
+export interface FullLimit {
+  limit: "runs" | "runs_per_project" | "runs_per_user";
+  now: number;
+  most: number;
+  person: string;
 }
 
 /** Runs at work, and the sessions that wait for a free place. */
 export interface QueueReport {
-  limits: { runs: number; per_project: number };
+  limits: { runs: number; per_project: number; per_user: number };
   at_work: number;
+  mine: number;
   running: QueueRow[];
   items: QueueRow[];
 }

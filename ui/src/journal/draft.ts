@@ -175,6 +175,7 @@ function emptyRun(id: string): Run {
     stillRunning: [],
     instructions: [],
     usage: NO_USAGE,
+    whole: NO_USAGE,
   };
 }
 

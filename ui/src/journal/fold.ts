@@ -449,7 +449,11 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   "attention.required": attentionRequired,
   "attention.resolved": attentionResolved,
   "usage.recorded": (draft, data) => {
-    for (let at: Draft | null = draft; at !== null; at = at.above) at.usage = addUsage(at.usage, data);
+    for (let at: Draft | null = draft; at !== null; at = at.above) {
+      at.usage = addUsage(at.usage, data);
+      const above = at.run(at.runId ?? "");
+      if (above !== undefined) at.setRun(above.id, { whole: addUsage(above.whole, data) });
+    }
     const run = draft.run(str(data, "run_id"));
     if (run !== undefined) draft.setRun(run.id, { usage: addUsage(run.usage, data) });
   },

@@ -170,6 +170,8 @@ export interface Run {
   /** Files of the project that were read as instructions. */
   instructions: string[];
   usage: Usage;
+  /** With that of all sub-agents below it. */
+  whole: Usage;
 }
 
 /** What is known of a sub-agent beside its own transcript. */

@@ -1,10 +1,12 @@
-import { type ReactNode, useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import { api } from "../api/client.ts";
-import type { Waiting as Message } from "../api/types.ts";
+import type { FullLimit, QueueReport, Waiting as Message } from "../api/types.ts";
 import { Button, IconButton } from "../design/Button.tsx";
 import { CloseIcon, RenameIcon, SendIcon } from "../design/icons.tsx";
 import { Notice } from "../design/parts.tsx";
+import { t } from "../i18n/index.ts";
 import { currentRun, isActive, type Transcript } from "../journal/model.ts";
+import { fullWords } from "../pages/Queue.tsx";
 import { toastError } from "../state/toasts.ts";
 import { interrupt, resume } from "./acts.ts";
 import { useSession } from "./context.ts";
@@ -29,6 +31,12 @@ export function Waiting({ transcript }: { transcript: Transcript }): ReactNode {
 function Why({ queued, active, count }: { queued: boolean; active: boolean; count: number }): ReactNode {
   const { project, session, readOnly } = useSession();
   const [busy, setBusy] = useState(false);
+  const [full, setFull] = useState<FullLimit | null>(null);
+  useEffect(() => {
+    if (!queued) return;
+    const found = (report: QueueReport): void => setFull(report.items.find(({ id }) => id === session)?.reason ?? null);
+    void api.queue().then(found, toastError);
+  }, [queued, session]);
   if (active) return null;
   const start = (): void => {
     setBusy(true);
@@ -39,7 +47,7 @@ function Why({ queued, active, count }: { queued: boolean; active: boolean; coun
     <Notice tone="accent">
       <div className="notice-line">
         <span className="grow">
-          {queued ? "This starts by itself, when a run at work ends or the first snapshot is there." : `${many} for you.`}
+          {queued ? t("limits:waits", { why: full === null ? t("limits:full.some") : fullWords(full) }) : `${many} for you.`}
         </span>
         {queued ? (
           <Button

@@ -3,7 +3,8 @@ import { CopyButton } from "../design/CopyButton.tsx";
 import { useNow } from "../design/hooks.ts";
 import { ForwardIcon, RetryIcon, StoppedIcon, ThinkingIcon } from "../design/icons.tsx";
 import { Notice } from "../design/parts.tsx";
-import type { EndItem, NoticeItem, Run, TextItem, UserItem } from "../journal/model.ts";
+import { t } from "../i18n/index.ts";
+import type { EndItem, NoticeItem, Run, TextItem, Usage, UserItem } from "../journal/model.ts";
 import { duration, elapsed, time, tokens } from "../text/format.ts";
 import { Markdown } from "../text/Markdown.tsx";
 import { useStore } from "../state/store.ts";
@@ -94,12 +95,16 @@ export function NoticeRow({ item }: { item: NoticeItem }): ReactNode {
   );
 }
 
+function used(words: "limits:tokens" | "limits:own", { input, output }: Usage): string {
+  return input + output === 0 ? "" : t(words, { input: tokens(input), output: tokens(output) });
+}
+
 export function EndRow({ item, run }: { item: EndItem; run: Run }): ReactNode {
   const took = Date.parse(item.at) - Date.parse(run.startedAt);
   const facts = [
     Number.isFinite(took) ? duration(took) : "",
-    run.usage.input > 0 ? `${tokens(run.usage.input)} tokens in` : "",
-    run.usage.output > 0 ? `${tokens(run.usage.output)} out` : "",
+    used("limits:tokens", run.whole),
+    run.whole.input > run.usage.input ? used("limits:own", run.usage) : "",
   ].filter(Boolean);
   if (run.state === "failed") {
     return (

@@ -3,6 +3,7 @@ import design from "./design.json";
 import files from "./files.json";
 import gates from "./gates.json";
 import home from "./home.json";
+import limits from "./limits.json";
 import logs from "./logs.json";
 import palette from "./palette.json";
 import places from "./places.json";
@@ -22,6 +23,7 @@ const en = {
   files,
   gates,
   home,
+  limits,
   logs,
   palette,
   places,

@@ -3,6 +3,7 @@ import { DiffCount } from "../../design/DiffView.tsx";
 import { useNow } from "../../design/hooks.ts";
 import { ChevronIcon, DeniedIcon } from "../../design/icons.tsx";
 import { Spinner } from "../../design/parts.tsx";
+import { t } from "../../i18n/index.ts";
 import { str } from "../../journal/events.ts";
 import type { ToolItem } from "../../journal/model.ts";
 import { type FileDiff, parseDiff } from "../../text/diff.ts";
@@ -80,9 +81,7 @@ function Body({ item, diffs }: { item: ToolItem; diffs: FileDiff[] }): ReactNode
       {item.argsError === "" ? null : <p className="tool-reason bad">{item.argsError}</p>}
       <Kind item={item} diffs={diffs} />
       {item.deniedReasons.length === 0 ? null : <Denied reasons={item.deniedReasons} />}
-      {item.state === "unknown" ? (
-        <p className="tool-reason">kaged was restarted while this ran; whether it finished is not known.</p>
-      ) : null}
+      {item.state === "unknown" && item.result === "" ? <p className="tool-reason">{t("limits:unknown")}</p> : null}
     </>
   );
 }

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from kaged.core.events import NewEvent
-from kaged.sessions.seen import _SEEN, LEARN, seen
+from kaged.journal.seen import _SEEN, LEARN, seen
+from sessions.fixtures import house
 from sessions.house import House
 
+__all__ = ["house"]
 pytestmark = pytest.mark.cage
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from kaged.core.events import SHAPES, Event
-from kaged.sessions.transcript import _WRITERS, to_markdown
+from kaged.journal.transcript import _WRITERS, to_markdown
 
 
 def event(type_: str, **data: Any) -> Event:
