@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = sorted(path.stem for path in (ROOT / "benchmarks").glob("bench_*.py"))
 IN_CAGES = {
     "bench_cage",
+    "bench_console",
     "bench_gate",
     "bench_hogs",
     "bench_recovery",
@@ -22,6 +23,7 @@ IN_CAGES = {
     "bench_subscribers",
     "bench_terminal",
 }
+MARKS = {"bench_console": [pytest.mark.cage, pytest.mark.browser]}
 
 
 def test_there_are_benchmarks() -> None:
@@ -29,7 +31,7 @@ def test_there_are_benchmarks() -> None:
 
 
 @pytest.mark.parametrize(
-    "program", [pytest.param(it, marks=[pytest.mark.cage] if it in IN_CAGES else []) for it in PROGRAMS]
+    "program", [pytest.param(it, marks=MARKS.get(it, [pytest.mark.cage] if it in IN_CAGES else [])) for it in PROGRAMS]
 )
 def test_it_measures_and_prints_ratios(program: str, tmp_path: Path) -> None:
     out = tmp_path / "new" / "figures.json"

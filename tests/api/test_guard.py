@@ -317,6 +317,30 @@ async def test_the_audit_names_who_asked(place: Place) -> None:
     assert (await house.events(session["id"], "message.user"))[0].data["actor"] == "bob"
 
 
+async def test_attachments_are_stored_audited_and_checked(place: Place) -> None:
+    it, house = place.it, place.it.house
+    await it.people.grant("demo", "bob", "editor", actor=ALICE)
+    session = (await it.call("bob", "POST", "/api/v1/projects/demo/sessions", json={})).json()
+    house.script.add(says("seen"))
+    route = f"/api/v1/projects/demo/sessions/{session['id']}/messages"
+    note = {"name": "n.txt", "type": "text/plain", "data": "the note"}
+    for bad in (
+        {"name": "p.png", "type": "image/png", "data": "not base64!"},
+        {"name": "p.svg", "type": "image/svg+xml", "data": "PHN2Zz4="},
+        {"name": "", "type": "text/plain", "data": ""},
+    ):
+        answer = await it.call("bob", "POST", route, json={"text": "look", "attachments": [bad]})
+        assert answer.status_code == 400, answer.text
+        assert "attachments" in str(answer.json()["error"]["details"])
+    too_many = await it.call("bob", "POST", route, json={"text": "look", "attachments": [note] * 9})
+    assert too_many.status_code == 400
+    assert await house.events(session["id"], "message.user") == [], "a refusal stores nothing"
+    run = (await it.call("bob", "POST", route, json={"text": "look", "attachments": [note]})).json()["run_id"]
+    await house.ended(session["id"], run)
+    assert (await house.events(session["id"], "message.user"))[0].data["attachments"] == [note]
+    assert ("bob", "message.attach") in [(who, action) for who, action, *_ in house.audit.records]
+
+
 async def test_always_allow_takes_an_owner(place: Place) -> None:
     it = place.it
     sql = "UPDATE attention SET kind = 'approval_gate', options = '[\"always allow\", \"deny\"]' WHERE id = ?"

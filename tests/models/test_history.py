@@ -5,11 +5,13 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaged.core.events import TextPart, ThinkingPart, ToolCallPart
+from kaged.core.events import Attachment, TextPart, ThinkingPart, ToolCallPart
+from kaged.models import anthropic, openai
 from kaged.models.history import GO_ON, NO_RESULT, Exchange, canonical_name, parse_args, turns, wire_name
 from kaged.models.reader import Draft
 from kaged.models.types import AssistantMessage, ChatMessage, ToolMessage, UserMessage
-from models.helpers import conversation
+from kaged.models.usage import estimate_input
+from models.helpers import ask, conversation
 
 
 def test_a_resumed_conversation_is_repaired() -> None:
@@ -84,3 +86,20 @@ def test_arguments_are_an_object_or_say_why_not() -> None:
         assert part.args == {}
         assert part.raw == raw
         assert part.args_error
+
+
+def test_attachments_reach_both_wires() -> None:
+    note, picture = Attachment("n.txt", "text/plain", "the note"), Attachment("p.png", "image/png", "aGk=")
+    request = ask(UserMessage("first", (note,)), UserMessage("look", (picture,)))
+    assert turns(request.messages) == [UserMessage("first\n\nlook", (note, picture))], "merged, nothing lost"
+    text = "The operator attached 'n.txt':\n\nthe note\n\nfirst\n\nlook"
+    content = anthropic.build(request, official=False)["messages"][0]["content"]
+    assert content[0] == {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+    assert content[1]["text"] == text
+    content = openai.build(request, official=False)["messages"][-1]["content"]
+    assert content[0] == {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
+    assert content[1] == {"type": "text", "text": text}
+    plain = ask(UserMessage("first", (note,)))
+    content = openai.build(plain, official=False)["messages"][-1]["content"]
+    assert content == "The operator attached 'n.txt':\n\nthe note\n\nfirst", "not every server reads parts"
+    assert estimate_input(plain) > estimate_input(ask(UserMessage("first")))

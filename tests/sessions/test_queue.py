@@ -3,12 +3,14 @@
 import asyncio
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kaged.core.actors import Actor, Role
 from kaged.core.errors import KagedError
+from kaged.core.events import Attachment
 from kaged.models.types import ToolMessage, UserMessage
 from kaged.sessions import rows
 from kaged.sessions.inbox import moved
@@ -343,3 +345,20 @@ def test_moving_keeps_everything_and_the_order_of_the_rest(
     assert [other for other in result if other.id != item.id] == rest
     place = next(at for at, other in enumerate(result) if other.id == item.id)
     assert place == len(rest) if before is None else result[place + 1] is before
+
+
+async def test_attachments_wait_with_their_message_and_are_shown_by_name_meanwhile(house: House) -> None:
+    session = await busy(house)
+    files = (Attachment("n.txt", "text/plain", "the whole note"),)
+    await house.sessions.post_message(session, "read it", actor=ME, files=files)
+    found = await house.sessions.get(session)
+    assert found.queue[0].attachments == files
+    assert found.queue[0].shape()["attachments"] == ["n.txt"]
+    told = (await house.events(session, "session.updated"))[-1].data["queue"]
+    assert told[0]["attachments"] == ["n.txt"], "not the whole of it with each change of the queue"
+    house.script.add(says("read"))
+    await house.sessions.interrupt(session, actor=ME)
+    run = await house.sessions.resume(session, actor=ME)
+    await house.ended(session, run)
+    assert house.script.requests[-1].messages[-1] == UserMessage("read it", files)
+    assert (await house.events(session, "message.user"))[-1].data["attachments"] == [msgspec.to_builtins(files[0])]

@@ -255,10 +255,10 @@ describe("fold", () => {
     };
     const script = new Script()
       .begin()
-      .add("usage.recorded", { run_id: "r1", ...usage, estimated: false })
+      .add("usage.recorded", { run_id: "r1", ...usage, cost: 0.5, estimated: false })
       .begin("again", "r2")
       .add("usage.recorded", { run_id: "r2", ...usage, estimated: true });
-    expect(view(script).usage).toEqual({ input: 20, output: 6, cacheRead: 4, cacheWrite: 0, estimated: true });
+    expect(view(script).usage).toEqual({ input: 20, output: 6, cacheRead: 4, cacheWrite: 0, cost: 0.5, estimated: true });
     expect(view(script).runs["r1"]?.usage.input).toBe(10);
   });
 

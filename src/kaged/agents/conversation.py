@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from kaged.core.events import Event, Part, TextPart, ToolCallPart, parts_from_builtins
+import msgspec
+
+from kaged.core.events import Attachment, Event, Part, TextPart, ToolCallPart, parts_from_builtins
 from kaged.models.types import AssistantMessage, ChatMessage, ToolMessage, UserMessage
 from kaged.tools.ledger import Ledger
 
@@ -93,7 +95,8 @@ class Conversation:
             return
         match event.type:
             case "agent.spawned" | "message.user":
-                self._entries.append(UserMessage(data["task"] if "task" in data else data["text"]))
+                files = msgspec.convert(data.get("attachments", ()), tuple[Attachment, ...])
+                self._entries.append(UserMessage(data["task"] if "task" in data else data["text"], files))
             case "message.start":
                 self.streaming = event
             case "message.end":

@@ -45,7 +45,7 @@ async def steer(services: Svc, actor: Caller, session: Found, body: SteerBody) -
 async def edit(services: Svc, actor: Caller, session: Found, mid: str, body: WaitingBody) -> dict[str, Any]:
     """Change a message that waits; a conflict once the agent has it."""
     change = Change(body.text, body.mode, "before" in body.model_fields_set, body.before)
-    return whole(await services.sessions.queues.edit(session.id, mid, change, actor))
+    return (await services.sessions.queues.edit(session.id, mid, change, actor)).shape()
 
 
 @router.delete(f"{_SESSION}/messages/{{mid}}", name="session.talk", status_code=204, tags=["sessions"])

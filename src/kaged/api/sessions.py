@@ -1,18 +1,20 @@
 """Sessions: messages, events, interrupt, resume, questions, transcript, usage."""
 
 import asyncio
+import base64
 import contextlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import PlainTextResponse
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kaged.agents.log import read_events
 from kaged.api.deps import Body, Caller, Paged, Svc, shown, whole
 from kaged.api.guard import Guarded
 from kaged.api.hub import frame
 from kaged.api.services import Services
+from kaged.core.events import Attachment, AttachmentType
 from kaged.journal.transcript import to_markdown
 from kaged.sessions.types import Attention, Mode, Session
 
@@ -31,8 +33,26 @@ class PatchBody(Body):
     title: str = Field(min_length=1, max_length=200)
 
 
+class AttachmentBody(Body):
+    """A small file: its text, or an image in base64."""
+
+    name: str = Field(min_length=1, max_length=200)
+    type: AttachmentType
+    data: str
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        if self.type != "text/plain":
+            try:
+                base64.b64decode(self.data, validate=True)
+            except ValueError:
+                raise ValueError(f"the image {self.name!r} is not base64") from None
+        return self
+
+
 class MessageBody(Body):
     text: str
+    attachments: list[AttachmentBody] = Field([], max_length=8)
     mode: Mode = Field("queue", description="While a run is going: for after it (`queue`) or its next step (`steer`).")
 
 
@@ -47,7 +67,7 @@ class AnswerBody(Body):
 
 
 def shape(session: Session) -> dict[str, Any]:
-    waiting = [whole(item) for item in session.queue]
+    waiting = [item.shape() for item in session.queue]
     run = shown(session.run, "id state model provider") if session.run else None
     about = shown(session, "id project title state head created_at updated_at created_by workspace")
     return about | {"run": run, "queue": waiting}
@@ -109,7 +129,9 @@ async def archive(services: Svc, actor: Caller, session: Found, force: bool = Fa
 async def post_message(services: Svc, actor: Caller, session: Found, body: MessageBody) -> dict[str, Any]:
     """Say something to the agent: `started` a run; or `queued`, until one has ended or there is a free place; or
     `steering`, for the next step of the run that is going."""
-    return whole(await services.sessions.post_message(session.id, body.text, actor=actor, mode=body.mode))
+    files = tuple(Attachment(file.name, file.type, file.data) for file in body.attachments)
+    sent = await services.sessions.post_message(session.id, body.text, actor=actor, mode=body.mode, files=files)
+    return whole(sent)
 
 
 @router.post("/{sid}/interrupt", name="session.talk")

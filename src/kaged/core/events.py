@@ -45,6 +45,17 @@ class ToolCallPart(msgspec.Struct, frozen=True, tag_field="kind", tag="tool_call
     args_error: str | None = None
 
 
+AttachmentType = Literal["text/plain", "image/png", "image/jpeg", "image/gif", "image/webp"]
+
+
+class Attachment(msgspec.Struct, frozen=True):
+    """A file that came with a message: `data` is its text for `text/plain`, else an image in base64."""
+
+    name: str
+    type: AttachmentType
+    data: str
+
+
 class ToolSpec(msgspec.Struct, frozen=True):
     """A tool as a model is told of it: canonical name (`file.read`), purpose, JSON Schema of its arguments."""
 
@@ -59,7 +70,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     "session.created": ("title", "project", "actor", "workspace?"),
     "session.updated": ("title?", "state?", "model?", "queue?", "actor?"),
     "session.archived": ("actor",),
-    "message.user": ("message_id", "text", "actor", "run_id?"),
+    "message.user": ("message_id", "text", "actor", "run_id?", "attachments?"),
     "run.started": ("run_id", "message_id", "agent", "model", "provider", "cage", "instructions?"),
     "message.start": ("run_id", "message_id", "agent"),
     "message.delta": ("run_id", "message_id", "part", "kind", "text", "call_id?", "tool?"),

@@ -33,7 +33,8 @@ def _quoted(name: str, block: str) -> str:
 
 
 def _user(event: Event) -> str:
-    return f"## {event.data['actor']}, {event.at}\n\n{event.data['text'].strip()}"
+    files = "".join(f"\n\n*Attached: {file['name']}*" for file in event.data.get("attachments", ()))
+    return f"## {event.data['actor']}, {event.at}\n\n{event.data['text'].strip()}{files}"
 
 
 def _answer(event: Event) -> str:

@@ -11,7 +11,7 @@ from kaged.models.errors import garbage, truncated
 from kaged.models.history import Exchange, canonical_name, turns, wire_name
 from kaged.models.reader import Draft, Reader
 from kaged.models.sse import ServerEvent
-from kaged.models.types import Finished, ModelRequest, StopReason, ToolMessage, Usage
+from kaged.models.types import Finished, ModelRequest, StopReason, ToolMessage, Usage, UserMessage
 from kaged.models.usage import estimate
 
 VERSION = "2023-06-01"
@@ -65,12 +65,17 @@ def _messages(request: ModelRequest) -> list[dict[str, Any]]:
             if turn.results:
                 out.append({"role": "user", "content": [_result(result) for result in turn.results]})
         elif out and out[-1]["role"] == "user":
-            out[-1]["content"].append({"type": "text", "text": turn.text})
+            out[-1]["content"] += _said(turn)
         else:
-            out.append({"role": "user", "content": [{"type": "text", "text": turn.text}]})
+            out.append({"role": "user", "content": _said(turn)})
     if out:
         out[-1]["content"][-1]["cache_control"] = _CACHE
     return out
+
+
+def _said(turn: UserMessage) -> list[dict[str, Any]]:
+    sources = [{"type": "base64", "media_type": image.type, "data": image.data} for image in turn.images]
+    return [*({"type": "image", "source": source} for source in sources), {"type": "text", "text": turn.whole}]
 
 
 def _block(part: Part) -> dict[str, Any] | None:

@@ -29,23 +29,24 @@ def turns(messages: Sequence[ChatMessage]) -> list[Turn]:
     out: list[Turn] = []
     for index, message in enumerate(messages):
         if isinstance(message, UserMessage):
-            _say(out, message.text)
+            _say(out, message)
         elif isinstance(message, AssistantMessage):
             following = takewhile(lambda m: not isinstance(m, AssistantMessage), messages[index + 1 :])
             exchange = _exchange(message, {m.call_id: m for m in following if isinstance(m, ToolMessage)})
             if exchange.answer.parts:
                 out.append(exchange)
     if out and isinstance(out[-1], Exchange) and not out[-1].results:
-        _say(out, GO_ON)
+        _say(out, UserMessage(GO_ON))
     return out
 
 
-def _say(out: list[Turn], text: str) -> None:
-    if not text.strip():
+def _say(out: list[Turn], said: UserMessage) -> None:
+    if not said.text.strip():
         return
-    if out and isinstance(out[-1], UserMessage):
-        text = f"{out.pop().text}\n\n{text}"  # type: ignore[union-attr]
-    out.append(UserMessage(text))
+    if out and isinstance(before := out[-1], UserMessage):
+        out.pop()
+        said = UserMessage(f"{before.text}\n\n{said.text}", (*before.attachments, *said.attachments))
+    out.append(said)
 
 
 def _exchange(message: AssistantMessage, results: dict[str, ToolMessage]) -> Exchange:

@@ -51,8 +51,15 @@ def _messages(request: ModelRequest, official: bool) -> list[dict[str, Any]]:
             out.append(_answer(turn.answer, in_loop=index > last_user and not official))
             out += [{"role": "tool", "tool_call_id": each.call_id, "content": each.output} for each in turn.results]
         else:
-            out.append({"role": "user", "content": turn.text})
+            out.append({"role": "user", "content": _said(turn)})
     return out
+
+
+def _said(turn: UserMessage) -> str | list[dict[str, Any]]:
+    """Plain text unless there is an image: not every server reads parts."""
+    urls = [{"url": f"data:{image.type};base64,{image.data}"} for image in turn.images]
+    images = [{"type": "image_url", "image_url": url} for url in urls]
+    return [*images, {"type": "text", "text": turn.whole}] if images else turn.whole
 
 
 def _answer(answer: AssistantMessage, *, in_loop: bool) -> dict[str, Any]:

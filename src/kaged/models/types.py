@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from kaged.core.events import Part, ToolSpec
+from kaged.core.events import Attachment, Part, ToolSpec
 
 StopReason = Literal["end", "tools", "length", "refusal"]
 PartKind = Literal["text", "thinking", "tool_args"]
@@ -13,6 +13,18 @@ PartKind = Literal["text", "thinking", "tool_args"]
 
 class UserMessage(msgspec.Struct, frozen=True):
     text: str
+    attachments: tuple[Attachment, ...] = ()
+
+    @property
+    def images(self) -> list[Attachment]:
+        return [file for file in self.attachments if file.type != "text/plain"]
+
+    @property
+    def whole(self) -> str:
+        """The text, after the attached ones."""
+        files = [file for file in self.attachments if file.type == "text/plain"]
+        said = [f"The operator attached {file.name!r}:\n\n{file.data}" for file in files]
+        return "\n\n".join((*said, self.text))
 
 
 class AssistantMessage(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ def estimate_input(request: ModelRequest) -> int:
         if isinstance(message, AssistantMessage):
             size += sum(map(_size, message.parts))
         else:
-            size += len(message.output if isinstance(message, ToolMessage) else message.text)
+            size += len(message.output if isinstance(message, ToolMessage) else message.whole)
     return _tokens(size)
 
 

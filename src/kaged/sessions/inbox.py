@@ -1,8 +1,11 @@
 """What waits in a session, as events and as values; and its way into a run that is going."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
+
+import msgspec
 
 from kaged.agents.ports import Commit
 from kaged.core.errors import KagedError
@@ -46,13 +49,14 @@ class NoInbox:
 
 def said(message: Waiting, run_id: str | None = None) -> NewEvent:
     """The message, given to the agent: to the run that was going, if one is named."""
-    data = {"message_id": message.id, "text": message.text, "actor": message.actor}
-    return NewEvent("message.user", data | ({"run_id": run_id} if run_id else {}))
+    data: dict[str, Any] = {"message_id": message.id, "text": message.text, "actor": message.actor}
+    files = {"attachments": msgspec.to_builtins(message.attachments)} if message.attachments else {}
+    return NewEvent("message.user", data | files | ({"run_id": run_id} if run_id else {}))
 
 
 def queue_event(queue: Sequence[Waiting], state: SessionState | None = None) -> NewEvent:
     """What waits in the session from now on, and the state that the session gets by that."""
-    waiting = {"queue": [asdict(item) for item in queue]}
+    waiting = {"queue": [item.shape() for item in queue]}
     return NewEvent("session.updated", waiting | ({"state": state} if state else {}))
 
 

@@ -12,7 +12,7 @@ import apsw
 from kaged.core import clock, ids
 from kaged.core.actors import Actor, person
 from kaged.core.errors import KagedError
-from kaged.core.events import NewEvent
+from kaged.core.events import Attachment, NewEvent
 from kaged.journal.journal import EVENTS_CHANNEL
 from kaged.journal.subscription import Lagged
 from kaged.sessions import rows
@@ -28,6 +28,7 @@ from kaged.sessions.types import Change, Mode, Sent, Session, Waiting, conflict
 from kaged.workspace.snapshots import Place
 
 log = logging.getLogger(__name__)
+Files = tuple[Attachment, ...]
 MOST = 20  # messages that may wait in one session
 AGAIN_S = 2.0
 FIRST_S = 2.0  # how long a message is held until the first snapshot is there; then it waits in the queue
@@ -45,12 +46,17 @@ class Queues:
         self._firsts: dict[str, asyncio.Task[None]] = {}
         self._turns: dict[str, asyncio.Lock] = {}
 
-    async def send(self, found: Session, text: str, mode: Mode, actor: Actor) -> Sent:
+    async def send(self, found: Session, text: str, mode: Mode, actor: Actor, files: Files = ()) -> Sent:
         """Start a run for a message, or let it wait. Everything is checked before anything is stored. KagedError:
         `validation_failed` or `payload_too_large` for the text, `conflict` for an archived session or a full queue,
         and what `prepare` raises."""
         self._check(text)
-        message = Waiting(ids.new_ulid(), text, mode, actor.id, clock.iso())
+        message = Waiting(ids.new_ulid(), text, mode, actor.id, clock.iso(), files)
+        if files:
+            sizes = {file.name: len(file.data) for file in files}
+            await self._ports.audit.record(
+                actor, "message.attach", message.id, "ok", {"session": found.id, "files": sizes}
+            )
         while True:
             if found.state is SessionState.ARCHIVED:
                 raise conflict(found, "This session is archived; start a new one.")

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import apsw
+import msgspec
 
 from kaged.core import clock
 from kaged.core.actors import person
@@ -83,7 +83,7 @@ def _session(*row: Any) -> Session:
     run_id, run_state, *of_run = row[:6]
     session, project, title, state, *rest, queue = row[6:]
     run = None if run_id is None else RunInfo(run_id, RunState(run_state), *of_run)
-    waiting = tuple(Waiting(**item) for item in json.loads(queue))
+    waiting = msgspec.json.decode(queue, type=tuple[Waiting, ...])
     return Session(*[session, project, title, SessionState(state), run, *rest, waiting])
 
 
@@ -135,7 +135,7 @@ def set_queue(connection: apsw.Connection, found: Session, queue: Sequence[Waiti
     now = get_session(connection, found.id)
     if (now.queue, now.state) != (found.queue, found.state):
         raise Changed
-    text = json.dumps([asdict(item) for item in queue], ensure_ascii=False)
+    text = msgspec.json.encode(queue).decode()
     _update(connection, "sessions", found.id, queue=text, updated_at=clock.iso())
 
 

@@ -21,7 +21,7 @@ from kaged.sessions.machine import SessionInput, SessionState
 from kaged.sessions.network import ALWAYS, NetworkDesk
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import prepare
-from kaged.sessions.queue import Queues
+from kaged.sessions.queue import Files, Queues
 from kaged.sessions.recovery import go_on, mark, recover
 from kaged.sessions.starting import one_line
 from kaged.sessions.types import UNTITLED, Attention, Mode, RunInfo, Sent, Session, Stopped, agent_cage, conflict
@@ -127,10 +127,12 @@ class Sessions:
         await self._ports.cages.forget_home(session)
         await self.worktrees.remove(found)
 
-    async def post_message(self, session: str, text: str, *, actor: Actor, mode: Mode = "queue") -> Sent:
+    async def post_message(
+        self, session: str, text: str, *, actor: Actor, mode: Mode = "queue", files: Files = ()
+    ) -> Sent:
         """Say something to the agent: it starts a run, or waits for a free place, or, while a run is going, for its end
         or with `steer` for its next step. Raises as `Queues.send` does."""
-        return await self.queues.send(await self.get(session), text, mode, actor)
+        return await self.queues.send(await self.get(session), text, mode, actor, files)
 
     async def interrupt(self, session: str, *, actor: Actor, run_id: str | None = None) -> Stopped:
         """Stop the run: model, tools, questions and sub-agents, within a second; or, with `run_id`, one sub-agent and

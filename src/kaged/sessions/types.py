@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
+
 from kaged.core import clock
 from kaged.core.errors import KagedError
+from kaged.core.events import Attachment
 from kaged.sessions.machine import ACTIVE, RunState, SessionState
 
 UNTITLED = "New session"  # title of a session until its first message gives it one
@@ -24,6 +27,13 @@ class Waiting:
     mode: Mode
     actor: str
     at: str
+    attachments: tuple[Attachment, ...] = ()
+
+    def shape(self) -> dict[str, Any]:
+        """For those who look at what waits: of the attachments the names."""
+        whole: dict[str, Any] = msgspec.to_builtins(self)
+        files = {"attachments": [file.name for file in self.attachments]} if self.attachments else {}
+        return {name: value for name, value in whole.items() if name != "attachments"} | files
 
 
 @dataclass(frozen=True, slots=True)

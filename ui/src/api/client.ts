@@ -1,12 +1,14 @@
 import type { Frame } from "../journal/events.ts";
 import { call } from "./http.ts";
 import type {
+  AttachmentDraft,
   AuditRecord,
   Browser,
   Checkpoint,
   Clone,
   Diff,
   Driver,
+  FoundFile,
   Local,
   Me,
   Member,
@@ -62,6 +64,8 @@ export const api = {
   network: (slug: string) => call<ProjectNetwork>(`projects/${seg(slug)}/network`),
   setNetwork: (slug: string, body: Partial<Pick<ProjectNetwork, "mode" | "allow">>) =>
     call<Project>(`projects/${seg(slug)}/network`, { method: "PUT", body }),
+  findFiles: (slug: string, find: string, signal: AbortSignal) =>
+    call<Page<FoundFile>>(`projects/${seg(slug)}/files?find=${seg(find)}&limit=12`, { signal }),
   projectFiles: (slug: string) => call<ProjectFiles>(`projects/${seg(slug)}/dsl`),
 
   checkProject: (slug: string, text: string) =>
@@ -89,6 +93,8 @@ export const api = {
     call<Session>(sessionPath(slug, sid), { method: "PATCH", body: { title } }),
   archiveSession: (slug: string, sid: string, force: boolean) =>
     call<void>(`${sessionPath(slug, sid)}${force ? "?force=true" : ""}`, { method: "DELETE" }),
+  events: (slug: string, sid: string, after: number, limit: number, signal?: AbortSignal) =>
+    call<{ items: Frame[] }>(`${sessionPath(slug, sid)}/events?after=${after}&limit=${limit}`, signal ? { signal } : {}),
   checkpoints: (slug: string, sid: string, cursor?: string | null) =>
     call<Page<Checkpoint>>(`${sessionPath(slug, sid)}/checkpoints?limit=50${cursor ? `&cursor=${seg(cursor)}` : ""}`),
   nameCheckpoint: (slug: string, sid: string, name: string, ignored: boolean) =>
@@ -100,10 +106,10 @@ export const api = {
   worktree: (slug: string, sid: string) => call<Worktree>(`${sessionPath(slug, sid)}/worktree`),
   actOnWorktree: (slug: string, sid: string, act: "merge" | "branch" | "discard", body: { name?: string } = {}) =>
     call<Worktree>(`${sessionPath(slug, sid)}/worktree/${act}`, { method: "POST", body }),
-  send: (slug: string, sid: string, text: string, mode: MessageMode, idempotencyKey: string) =>
+  send: (slug: string, sid: string, text: string, mode: MessageMode, attachments: AttachmentDraft[], idempotencyKey: string) =>
     call<{ message_id: string; run_id: string | null; state: "started" | "queued" | "steering" }>(
       `${sessionPath(slug, sid)}/messages`,
-      { method: "POST", body: { text, mode }, idempotencyKey },
+      { method: "POST", body: { text, mode, ...(attachments.length === 0 ? {} : { attachments }) }, idempotencyKey },
     ),
   editMessage: (
     slug: string,
@@ -151,7 +157,5 @@ export const api = {
     call<Page<AuditRecord>>(`audit?limit=100${cursor ? `&cursor=${seg(cursor)}` : ""}`),
   verifyAudit: () => call<Record<string, unknown>>("audit/verify"),
   usage: (since: string, offset: number) => call<Page<UsageRow>>(`usage?since=${seg(since)}&offset=${offset}`),
-  events: (slug: string, sid: string, after: number, limit: number, signal: AbortSignal) =>
-    call<{ items: Frame[]; next: number }>(`${sessionPath(slug, sid)}/events?after=${after}&limit=${limit}`, { signal }),
   system: () => call<SystemReport>("system"),
 };

@@ -117,6 +117,22 @@ export interface Waiting {
   mode: MessageMode;
   actor: string;
   at: string;
+  /** Names of the files that came with it. */
+  attachments?: string[];
+}
+
+/** A small file to send along: the text of `text/plain`, else an image in base64. */
+export interface AttachmentDraft {
+  name: string;
+  type: string;
+  data: string;
+}
+
+/** A file or folder of a project, found by a part of its path. */
+export interface FoundFile {
+  path: string;
+  kind: string;
+  size: number | null;
 }
 
 export interface QueueRow {

@@ -1,4 +1,5 @@
 import { agentOf, asks, currentRun, EMPTY, type Item, type NoticeItem, openQuestion, type ToolItem, type Transcript } from "./model.ts";
+import { t } from "../i18n/index.ts";
 import { str } from "./events.ts";
 
 /** What the session is doing now, in words: a verb for everyone, an object in code type where there is one. */
@@ -9,38 +10,64 @@ export interface Activity {
   since: string;
 }
 
-const TOOL_WORDS: Readonly<Record<string, { verb: string; argument: string }>> = {
-  shell: { verb: "Running", argument: "command" },
-  "file.read": { verb: "Reading", argument: "path" },
-  "file.write": { verb: "Writing", argument: "path" },
-  "file.edit": { verb: "Editing", argument: "path" },
-  "search.grep": { verb: "Searching for", argument: "pattern" },
-  "search.find": { verb: "Looking for", argument: "pattern" },
+/** The tools that have words of their own, with the argument that is named. */
+const ARGUMENT: Readonly<Record<string, string>> = {
+  shell: "command",
+  "file.read": "path",
+  "file.write": "path",
+  "file.edit": "path",
+  "search.grep": "pattern",
+  "search.find": "pattern",
 };
 
-const WRITING_WORDS: Readonly<Record<string, string>> = {
-  shell: "Writing a command",
-  "file.write": "Writing a file",
-  "file.edit": "Writing an edit",
-  ask: "Writing a question",
-  checkpoint: "Writing a question",
-};
+function toolVerb(tool: string): string {
+  switch (tool) {
+    case "shell":
+      return t("words:running");
+    case "file.read":
+      return t("words:reading");
+    case "file.write":
+      return t("words:writing");
+    case "file.edit":
+      return t("words:editing");
+    case "search.grep":
+      return t("words:searching");
+    default:
+      return t("words:looking");
+  }
+}
+
+function writingVerb(tool: string): string {
+  switch (tool) {
+    case "shell":
+      return t("words:writingCommand");
+    case "file.write":
+      return t("words:writingFile");
+    case "file.edit":
+      return t("words:writingEdit");
+    case "ask":
+    case "checkpoint":
+      return t("words:writingQuestion");
+    default:
+      return t("words:preparing");
+  }
+}
 
 function ofTool(item: ToolItem): Activity | null {
-  if (item.state === "waiting") return { verb: item.attention?.approval ? "Waiting for your approval" : "Waiting for your answer", object: "", since: item.startedAt };
+  if (item.state === "waiting") return { verb: item.attention?.approval ? t("words:waitingApproval") : t("words:waitingAnswer"), object: "", since: item.startedAt };
   if (item.state === "writing") {
-    return { verb: WRITING_WORDS[item.tool] ?? "Preparing a tool call", object: "", since: item.startedAt };
+    return { verb: writingVerb(item.tool), object: "", since: item.startedAt };
   }
   if (item.state !== "running") return null;
-  const words = TOOL_WORDS[item.tool];
-  if (words === undefined) return { verb: "Using", object: item.tool, since: item.startedAt };
-  const object = str(item.args, words.argument).split("\n", 1)[0] ?? "";
-  return { verb: words.verb, object, since: item.startedAt };
+  const argument = ARGUMENT[item.tool];
+  if (argument === undefined) return { verb: t("words:using"), object: item.tool, since: item.startedAt };
+  const object = str(item.args, argument).split("\n", 1)[0] ?? "";
+  return { verb: toolVerb(item.tool), object, since: item.startedAt };
 }
 
 function ofNotice(item: NoticeItem): Activity | null {
   if (item.settled) return null;
-  const verb = item.retryInS === null ? item.message : "Waiting to try the model again";
+  const verb = item.retryInS === null ? item.message : t("words:retrying");
   return { verb, object: "", since: item.at };
 }
 
@@ -51,11 +78,11 @@ function ofItem(item: Item): Activity | null {
     case "notice":
       return ofNotice(item);
     case "gate":
-      return openQuestion(item) && { verb: "Waiting for your decision", object: item.host, since: item.at };
+      return openQuestion(item) && { verb: t("words:waitingDecision"), object: item.host, since: item.at };
     case "text":
-      return item.streaming ? { verb: "Answering", object: "", since: item.at } : null;
+      return item.streaming ? { verb: t("words:answering"), object: "", since: item.at } : null;
     case "thinking":
-      return item.streaming ? { verb: "Thinking", object: "", since: item.at } : null;
+      return item.streaming ? { verb: t("words:thinking"), object: "", since: item.at } : null;
     default:
       return null;
   }
@@ -77,13 +104,13 @@ export function activity(transcript: Transcript): Activity | null {
     if (found !== null) return found;
   }
   if (team.length > 0) {
-    const verb = run.state === "waiting" ? "A sub-agent waits for you:" : "Waiting for";
+    const verb = run.state === "waiting" ? t("words:agentWaits") : t("words:waitingFor");
     const waiting = team.filter(({ callId }) => asks(transcript.agents, agentOf(transcript.agents, callId) ?? EMPTY));
     const object = (waiting.length > 0 ? waiting : team).map((item) => str(item.args, "agent")).join(", ");
     return { verb, object, since: team[0]?.startedAt ?? "" };
   }
   return {
-    verb: "Waiting for the model",
+    verb: t("words:waitingModel"),
     object: "",
     since: transcript.items.at(-1)?.kind === "user" ? run.startedAt : "",
   };

@@ -16,6 +16,7 @@ export class Draft {
   archived: boolean;
   runId: string | null;
   usage: Transcript["usage"];
+  context: number;
   open: Transcript["open"];
   queue: Transcript["queue"];
   queued: boolean;
@@ -38,6 +39,7 @@ export class Draft {
     this.archived = base.archived;
     this.runId = base.runId;
     this.usage = base.usage;
+    this.context = base.context;
     this.open = base.open;
     this.queue = base.queue;
     this.queued = base.queued;
@@ -54,6 +56,7 @@ export class Draft {
       runs: this.runs,
       runId: this.runId,
       usage: this.usage,
+      context: this.context,
       open: this.open,
       queue: this.queue,
       queued: this.queued,
@@ -106,7 +109,11 @@ export class Draft {
   }
 
   push(item: Item): void {
-    this.#own().push(item);
+    this.#own().push(this.#stamped(item));
+  }
+
+  #stamped<T extends Item>(item: T): T {
+    return item.seq === undefined ? { ...item, seq: this.seq } : item;
   }
 
   replaceAt<T extends Item>(index: number, changed: T): void {
@@ -114,7 +121,7 @@ export class Draft {
   }
 
   splice(at: number, remove: number, ...insert: Item[]): void {
-    this.#own().splice(at, remove, ...insert);
+    this.#own().splice(at, remove, ...insert.map((item) => this.#stamped(item)));
   }
 
   /** Where rows go that say nothing of the run: before notices at the end, which the run has yet to settle. */

@@ -5,6 +5,7 @@ import {
   type Attention,
   EMPTY,
   type Item,
+  NO_USAGE,
   openQuestion,
   type Run,
   type TextItem,
@@ -13,6 +14,7 @@ import {
 } from "./model.ts";
 import { networkDecided } from "./network.ts";
 import type { Waiting } from "../api/types.ts";
+import { t } from "../i18n/index.ts";
 
 type Data = Record<string, unknown>;
 
@@ -42,6 +44,7 @@ function addUsage(usage: Transcript["usage"], data: Data): Transcript["usage"] {
     output: usage.output + num(data, "output_tokens"),
     cacheRead: usage.cacheRead + num(data, "cache_read_tokens"),
     cacheWrite: usage.cacheWrite + num(data, "cache_write_tokens"),
+    cost: usage.cost + num(data, "cost"),
     estimated: usage.estimated || data["estimated"] === true,
   };
 }
@@ -341,7 +344,7 @@ const runInterrupted: Handler = (draft, data, frame) => {
     runId,
     at: frame.at,
     code: "interrupted",
-    message: `${str(data, "reason")} It goes on by itself.`,
+    message: `${str(data, "reason")} ${t("words:goesOn")}`,
     attempt: 0,
     retryInS: null,
     settled: true,
@@ -355,20 +358,22 @@ function waitingOf(raw: readonly unknown[]): Waiting[] {
     mode: item["mode"] === "steer" ? "steer" : "queue",
     actor: actorName(item["actor"]),
     at: str(item, "at"),
+    attachments: list(item, "attachments").filter((name) => typeof name === "string"),
   }));
 }
 
 /** A newer version of kaged wrote it: it is there, and this page cannot show it. */
 const unknownType: Handler = (draft, data, frame) => {
-  const message = `Something of the type ${frame.type} cannot be shown by this version of the page. Nothing of it is lost.`;
+  const message = t("words:unknownType", { type: frame.type });
   const more = { code: "unknown_type", message, attempt: 0, retryInS: null, settled: true };
   draft.push({ kind: "notice", key: `notice:${frame.seq}`, runId: str(data, "run_id"), at: frame.at, ...more });
 };
 
 /** What comes after it begins at the call that it was made before; the rows of that message are there already. */
-const checkpointCreated: Handler = (draft, data) => {
+const checkpointCreated: Handler = (draft, data, frame) => {
   const index = draft.findTool(str(data, "call_id"))?.index ?? draft.items.length;
-  draft.marks = { ...draft.marks, [str(data, "checkpoint_id")]: { index, away: draft.away } };
+  const about = { at: frame.at, name: str(data, "name"), auto: str(data, "auto"), files: num(data, "files_changed") };
+  draft.marks = { ...draft.marks, [str(data, "checkpoint_id")]: { index, away: draft.away, ...about } };
 };
 
 const checkpointRestored: Handler = (draft, data, frame) => {
@@ -405,7 +410,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   "message.user": (draft, data, frame) => {
     const key = `user:${str(data, "message_id") || frame.seq}`;
     const steered = str(data, "run_id") !== "";
-    draft.push({ kind: "user", key, at: frame.at, text: str(data, "text"), actor: actorName(data["actor"]), steered });
+    const attachments = list(data, "attachments").map(record).map((file) => ({ name: str(file, "name"), type: str(file, "type"), data: str(file, "data") }));
+    draft.push({ kind: "user", key, at: frame.at, text: str(data, "text"), actor: actorName(data["actor"]), attachments, steered });
   },
   "run.started": (draft, data, frame) => {
     const runId = str(data, "run_id");
@@ -454,6 +460,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
       const above = at.run(at.runId ?? "");
       if (above !== undefined) at.setRun(above.id, { whole: addUsage(above.whole, data) });
     }
+    const { input, output, cacheRead, cacheWrite } = addUsage(NO_USAGE, data);
+    draft.context = input + output + cacheRead + cacheWrite;
     const run = draft.run(str(data, "run_id"));
     if (run !== undefined) draft.setRun(run.id, { usage: addUsage(run.usage, data) });
   },

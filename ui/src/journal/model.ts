@@ -22,6 +22,7 @@ export interface Attention {
 export interface ToolItem {
   kind: "tool";
   key: string;
+  seq?: number;
   runId: string;
   messageId: string;
   part: number;
@@ -66,6 +67,7 @@ export interface Reached {
 export interface NetworkItem {
   kind: "network";
   key: string;
+  seq?: number;
   runId: string;
   network: readonly Reached[];
 }
@@ -74,6 +76,7 @@ export interface NetworkItem {
 export interface GateItem {
   kind: "gate";
   key: string;
+  seq?: number;
   runId: string;
   at: string;
   host: string;
@@ -81,12 +84,21 @@ export interface GateItem {
   attention: Attention;
 }
 
+/** A file that came with a message: the text of `text/plain`, else an image in base64. */
+export interface Attachment {
+  name: string;
+  type: string;
+  data: string;
+}
+
 export interface UserItem {
   kind: "user";
   key: string;
+  seq?: number;
   at: string;
   text: string;
   actor: string;
+  attachments: readonly Attachment[];
   /** Said to a run that was going. */
   steered: boolean;
 }
@@ -94,6 +106,7 @@ export interface UserItem {
 export interface TextItem {
   kind: "text" | "thinking";
   key: string;
+  seq?: number;
   runId: string;
   messageId: string;
   part: number;
@@ -107,6 +120,7 @@ export interface TextItem {
 export interface NoticeItem {
   kind: "notice";
   key: string;
+  seq?: number;
   runId: string;
   at: string;
   code: string;
@@ -120,6 +134,7 @@ export interface NoticeItem {
 export interface EndItem {
   kind: "end";
   key: string;
+  seq?: number;
   runId: string;
   at: string;
 }
@@ -128,6 +143,7 @@ export interface EndItem {
 export interface RestoredItem {
   kind: "restored";
   key: string;
+  seq?: number;
   at: string;
   what: "both" | "conversation" | "files";
   files: number;
@@ -135,12 +151,19 @@ export interface RestoredItem {
   actor: string;
 }
 
+/** `seq` is the number of the event that a row began with. */
 export type Item = UserItem | TextItem | ToolItem | NoticeItem | EndItem | NetworkItem | GateItem | RestoredItem;
 
 /** A checkpoint's place: where the rows after it begin, and which before it were rolled back then. */
 export interface Mark {
   index: number;
   away: ReadonlySet<string>;
+  at: string;
+  /** Empty for one that kaged made, which `auto` says the occasion of. */
+  name: string;
+  auto: string;
+  /** Files changed since the one before. */
+  files: number;
 }
 
 export interface Usage {
@@ -148,6 +171,8 @@ export interface Usage {
   output: number;
   cacheRead: number;
   cacheWrite: number;
+  /** US dollars by list price; calls without one are not in it. */
+  cost: number;
   estimated: boolean;
 }
 
@@ -202,6 +227,8 @@ export interface Transcript {
   /** The newest run. */
   runId: string | null;
   usage: Usage;
+  /** Tokens that the newest model call was given and gave: how full the model's context is. */
+  context: number;
   /** Connections that last, by number: the key of the row that shows each. */
   open: Readonly<Record<string, string>>;
   /** Checkpoints by id. */
@@ -214,7 +241,7 @@ export interface Transcript {
   facts: AgentFacts | null;
 }
 
-export const NO_USAGE: Usage = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, estimated: false };
+export const NO_USAGE: Usage = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, cost: 0, estimated: false };
 
 export const EMPTY: Transcript = {
   seq: 0,
@@ -224,6 +251,7 @@ export const EMPTY: Transcript = {
   runs: {},
   runId: null,
   usage: NO_USAGE,
+  context: 0,
   open: {},
   queue: [],
   queued: false,

@@ -1,10 +1,11 @@
+import { t } from "../i18n/index.ts";
 import { str } from "./events.ts";
 import type { Item, Transcript } from "./model.ts";
 
 function itemText(item: Item): string {
   switch (item.kind) {
     case "user":
-      return `## You\n\n${item.text}`;
+      return [`## ${t("words:you")}`, item.text, ...item.attachments.map(({ name }) => `*${name}*`)].join("\n\n");
     case "text":
       return item.text;
     case "tool": {

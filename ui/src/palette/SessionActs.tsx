@@ -2,7 +2,8 @@ import { type ReactNode, useEffect, useMemo, useRef } from "react";
 import { api } from "../api/client.ts";
 import { approvalOf, DENY, ONCE } from "../journal/approval.ts";
 import { currentRun, isActive } from "../journal/model.ts";
-import { answer, archive, interrupt, resume } from "../session/acts.ts";
+import { answer, interrupt, resume } from "../session/acts.ts";
+import { panel, toggleInspector } from "../session/panel.ts";
 import { liveSession } from "../state/live.ts";
 import { lacks } from "../state/rights.ts";
 import { go, type Place } from "../state/router.ts";
@@ -20,7 +21,7 @@ const PATIENCE_MS = 700;
 /** What can be done with the session that is open. */
 export function SessionActs({ place }: { place: SessionPlace }): ReactNode {
   const { project: slug, session: id } = place;
-  const live = useMemo(() => liveSession(id), [id]);
+  const live = useMemo(() => liveSession(slug, id), [slug, id]);
   const { transcript, ready } = useStore(live.state);
   const space = useStore(workspace);
   const may = lacks(findProject(space, slug), "editor") === null && ready && !transcript.archived;
@@ -33,28 +34,17 @@ export function SessionActs({ place }: { place: SessionPlace }): ReactNode {
     const made = await api.createTerminal({ kind: "cage", project: slug, session: id, cols: 100, rows: 30 });
     go({ ...other, view: "terminal", terminal: made.id });
   };
-  useAim(ready ? (place.attention ?? "") : "");
   useActs({
     interrupt: may && active && (() => void interrupt(slug, id)),
     resume: may && interrupted && (() => void resume(slug, id)),
-    archive: may && !active && (() => void archive(slug, id).then((away) => away && go({ page: "project", project: slug }))),
+    archive: may && !active && (() => panel.set({ kind: "archive" })),
+    inspector: toggleInspector,
     view: () => go({ ...other, view: place.view === "transcript" ? "terminal" : "transcript" }),
     newTerminal: may && (() => void open().catch(toastError)),
     approve: may && deciding(ONCE),
     deny: may && deciding(DENY),
   });
   return null;
-}
-
-/** Goes to the question that the address names, once it is there. */
-function useAim(attention: string): void {
-  useEffect(() => {
-    const found = attention === "" ? null : document.querySelector<HTMLElement>(`[data-attention="${CSS.escape(attention)}"]`);
-    if (found === null) return;
-    found.tabIndex = -1;
-    found.scrollIntoView({ block: "center" });
-    found.focus({ preventScroll: true });
-  }, [attention]);
 }
 
 /** Approves or denies the one call that waits in this session; of several, each has its card. */

@@ -54,6 +54,7 @@ export const ACTS = {
   view: { scope: "session", key: "t" },
   newTerminal: { scope: "session", key: "T" },
   latest: { scope: "session", key: "G" },
+  inspector: { scope: "session", key: "i" },
   approve: { scope: "session", key: "a y" },
   deny: { scope: "session", key: "a n" },
   send: { scope: "message", key: "Enter", field: true },

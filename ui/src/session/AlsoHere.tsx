@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 import { Face, Who } from "../design/People.tsx";
 import { Popover } from "../design/Popover.tsx";
+import { t } from "../i18n/index.ts";
 import { useStore } from "../state/store.ts";
 import { me } from "../state/workspace.ts";
 import { useSession } from "./context.ts";
@@ -13,12 +14,12 @@ export function AlsoHere(): ReactNode {
   const self = useStore(me);
   const others = useStore(live.here).filter((user) => user.id !== self?.id);
   if (others.length === 0) return null;
-  const words = `Also here: ${others.map(({ id, name }) => (name === null ? id : `${name} (${id})`)).join(", ")}`;
+  const words = t("session:alsoNames", { names: others.map(({ id, name }) => (name === null ? id : `${name} (${id})`)).join(", ") });
   const more = others.length - SHOWN;
   return (
     <Popover
       end
-      label="Also here"
+      label={t("session:also")}
       anchor={(attributes) => (
         <button
           type="button"

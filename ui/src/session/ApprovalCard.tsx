@@ -4,13 +4,12 @@ import { DiffView } from "../design/DiffView.tsx";
 import { useNow } from "../design/hooks.ts";
 import { ApprovalIcon } from "../design/icons.tsx";
 import { Sentence } from "../design/Sentence.tsx";
+import { t } from "../i18n/index.ts";
 import { type Approval, DENY, ONCE } from "../journal/approval.ts";
 import { parseDiff } from "../text/diff.ts";
 import { elapsed } from "../text/format.ts";
 import { visible } from "../text/visible.ts";
 import { answer } from "./acts.ts";
-
-const LEVELS = ["", "Low risk", "Some risk", "High risk"];
 
 interface ApprovalCardProps {
   project: string;
@@ -31,6 +30,7 @@ export function ApprovalCard({ project, session, id, approval, text, lacking }: 
   const [shown] = useState(() => Date.now());
   const now = useNow(true);
   const left = Date.parse(approval.expiresAt) - now;
+  const level = ["", t("session:approval.low"), t("session:approval.some"), t("session:approval.high")][approval.level] ?? "";
   const closed = busy !== "" || now - shown < 700 || lacking !== null;
   const say = (words: string): void => {
     setBusy(words);
@@ -41,19 +41,19 @@ export function ApprovalCard({ project, session, id, approval, text, lacking }: 
     if (!closed) say(reason.trim() === "" ? DENY : `${DENY}: ${reason.trim()}`);
   };
   return (
-    <section className="approval" aria-label={`Approval of ${approval.tool}`} data-testid="approval" data-attention={id} data-level={approval.level}>
+    <section className="approval" aria-label={t("session:approval.of", { tool: approval.tool })} data-testid="approval" data-attention={id} data-level={approval.level}>
       <div className="gate-head">
         <ApprovalIcon size={15} aria-hidden />
         <span className="grow">
-          <code>{approval.tool}</code> waits for you
+          <code>{approval.tool}</code> {t("session:approval.waits")}
         </span>
-        {LEVELS[approval.level] ? <span className="approval-level">{LEVELS[approval.level]}</span> : null}
+        {level === "" ? null : <span className="approval-level">{level}</span>}
       </div>
       {approval.why === "" ? null : <p className="approval-why">{approval.why}</p>}
       <pre className="approval-text" tabIndex={0}>
         {visible(text)}
       </pre>
-      {approval.more > 0 && text === approval.subject ? <p className="muted">{approval.more} more characters</p> : null}
+      {approval.more > 0 && text === approval.subject ? <p className="muted">{t("session:approval.more", { count: approval.more })}</p> : null}
       {approval.diff === "" ? null : parseDiff(approval.diff).map((file) => <DiffView key={file.path} file={file} />)}
       {approval.words.length === 0 ? null : (
         <ul className="approval-words">
@@ -64,16 +64,16 @@ export function ApprovalCard({ project, session, id, approval, text, lacking }: 
       )}
       <form className="approval-acts" onSubmit={deny}>
         <Button data-testid="approve" look="primary" busy={busy === ONCE} disabled={closed} title={lacking ?? undefined} onClick={() => say(ONCE)}>
-          Approve once
+          {t("session:approval.once")}
         </Button>
         <Button data-testid="deny" type="submit" look="danger" busy={busy.startsWith(DENY)} disabled={closed} title={lacking ?? undefined}>
-          Deny
+          {t("session:approval.deny")}
         </Button>
         <input
           className="input"
           data-testid="deny-why"
-          aria-label="Why not, for the agent"
-          placeholder="Why not? (for the agent)"
+          aria-label={t("session:approval.why")}
+          placeholder={t("session:approval.whyNot")}
           value={reason}
           onChange={(event) => setReason(event.target.value)}
         />
@@ -81,8 +81,8 @@ export function ApprovalCard({ project, session, id, approval, text, lacking }: 
       <p className="gate-foot">
         {lacking ?? (
           <>
-            Asked by <Sentence text={approval.rule} />. Holds once, for exactly this.
-            {left > 0 ? ` Expires in ${elapsed(left)}.` : ""}
+            <Sentence text={t("session:approval.rule", { rule: approval.rule })} />
+            {left > 0 ? ` ${t("session:approval.expires", { time: elapsed(left) })}` : ""}
           </>
         )}
       </p>

@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 import { CageIcon, ConnectIcon, FixIcon } from "../design/icons.tsx";
+import { t } from "../i18n/index.ts";
 import { overlay } from "../shell/overlay.ts";
 
 interface OffersProps {
@@ -10,29 +11,17 @@ interface OffersProps {
 }
 
 const OFFERS = [
-  {
-    id: "fix",
-    title: "Fix the failing test",
-    words: "The agent runs the tests, reads the code, edits it and runs them again.",
-    icon: <FixIcon size={17} aria-hidden />,
-  },
-  {
-    id: "escape",
-    title: "Try to escape",
-    words: "Ten things no agent should manage. Watch each one being refused, and why.",
-    icon: <CageIcon size={17} aria-hidden />,
-  },
-  {
-    id: "connect",
-    title: "Connect a model",
-    words: "Paste a key or the address of a server. Until then a small offline model answers.",
-    icon: <ConnectIcon size={17} aria-hidden />,
-  },
+  { id: "fix", icon: <FixIcon size={17} aria-hidden /> },
+  { id: "escape", icon: <CageIcon size={17} aria-hidden /> },
+  { id: "connect", icon: <ConnectIcon size={17} aria-hidden /> },
 ] as const;
+
+/** What the offline model is asked by each: it knows these words, whatever the reader's language. */
+export const ASKS = { fix: "Fix the failing test", escape: "Try to escape", connect: "Connect a model" } as const;
 
 export function Offers({ large, disabled, onSend }: OffersProps): ReactNode {
   return (
-    <div className={large ? "offers" : "offers quiet"} role="group" aria-label="Things to try">
+    <div className={large ? "offers" : "offers quiet"} role="group" aria-label={t("session:offers")}>
       {OFFERS.map((offer) => (
         <button
           key={offer.id}
@@ -40,11 +29,11 @@ export function Offers({ large, disabled, onSend }: OffersProps): ReactNode {
           className="offer"
           data-testid={`offer-${offer.id}`}
           disabled={disabled && offer.id !== "connect"}
-          onClick={() => (offer.id === "connect" ? overlay.set({ kind: "provider" }) : onSend(offer.title))}
+          onClick={() => (offer.id === "connect" ? overlay.set({ kind: "provider" }) : onSend(ASKS[offer.id]))}
         >
           <span className="offer-icon">{offer.icon}</span>
-          <span className="offer-title">{offer.title}</span>
-          {large ? <span className="offer-words">{offer.words}</span> : null}
+          <span className="offer-title">{t(`session:offer.${offer.id}`)}</span>
+          {large ? <span className="offer-words">{t(`session:offerWords.${offer.id}`)}</span> : null}
         </button>
       ))}
     </div>

@@ -9,11 +9,14 @@ import {
   CageIcon,
   CopyIcon,
   HistoryIcon,
+  InspectorIcon,
   MoreIcon,
   RenameIcon,
   TerminalIcon,
   TranscriptIcon,
 } from "../design/icons.tsx";
+import { t } from "../i18n/index.ts";
+import { useStore } from "../state/store.ts";
 import { Dialog } from "../design/Dialog.tsx";
 import { Badge, Dot } from "../design/parts.tsx";
 import { MenuItem, Popover } from "../design/Popover.tsx";
@@ -23,13 +26,16 @@ import { asText } from "../journal/text.ts";
 import { Header } from "../shell/Header.tsx";
 import { go, linkTo, type Place, type View } from "../state/router.ts";
 import { toast, toastError } from "../state/toasts.ts";
-import { placeSession, refreshSessions } from "../state/workspace.ts";
+import { refreshSessions } from "../state/workspace.ts";
 import { withinProject } from "../text/paths.ts";
 import { AgentTree } from "./agents/AgentTree.tsx";
 import { AlsoHere } from "./AlsoHere.tsx";
 import { Checkpoints } from "./checkpoints/Checkpoints.tsx";
+import { SessionChanges } from "../files/SessionChanges.tsx";
 import { WorktreeBar } from "./checkpoints/WorktreeBar.tsx";
+import { renameSession } from "./acts.ts";
 import { useSession } from "./context.ts";
+import { inspector, panel, toggleInspector } from "./panel.ts";
 import { runWords } from "./runWords.ts";
 
 interface SessionHeaderProps {
@@ -45,12 +51,11 @@ interface SessionHeaderProps {
 export function SessionHeader(props: SessionHeaderProps): ReactNode {
   const { title, project, session, run, view, transcript, onMenu } = props;
   const scope = useSession();
-  const [renaming, setRenaming] = useState(false);
-  const [history, setHistory] = useState(false);
+  const open = useStore(panel);
+  const inspecting = useStore(inspector);
   const [losing, setLosing] = useState<string | null>(null);
   const atWork = isActive(run) || run?.state === "interrupted";
   const words = runWords(run);
-  const model = (isActive(run) ? run?.model : null) || project?.route?.label || run?.model || "";
   const place: Place = { page: "session", project: scope.project, session: scope.session, view, terminal: null };
 
   const archive = async (force: boolean): Promise<void> => {
@@ -59,22 +64,28 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
       await api.archiveSession(scope.project, scope.session, force);
       await refreshSessions(scope.project);
       go({ page: "project", project: scope.project });
-      toast("The session is archived. Its journal is kept.");
+      toast(t("session:archivedToast"));
     } catch (error) {
       if (error instanceof ApiError && "unkept" in error.details) setLosing(error.message);
       else toastError(error);
     }
   };
 
+  useEffect(() => {
+    if (open?.kind !== "archive") return;
+    panel.set(null);
+    void archive(false);
+  });
+
   return (
     <Header
       onMenu={onMenu}
-      title={<Title title={title} editing={renaming} onEdit={setRenaming} />}
+      title={<Title title={title} editing={open?.kind === "rename"} />}
       below={
         <div className="session-facts">
           <CageWords project={project} run={run} />
           {session?.workspace === "worktree" ? <WorktreeBar idle={!atWork} /> : null}
-          {model === "" ? null : <span className="session-model">{model}</span>}
+          <SessionChanges slug={place.project} session={place.session} idle={!atWork} />
           <AgentTree transcript={transcript} />
         </div>
       }
@@ -85,13 +96,13 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
           <Dot state={words.dot} /> <span>{words.label}</span>
         </Badge>
       </span>
-      <div className="segments" role="group" aria-label="View">
+      <div className="segments" role="group" aria-label={t("session:view")}>
         <a
           className="segment"
           aria-current={view === "transcript" ? "page" : undefined}
           {...linkTo({ ...place, view: "transcript" })}
         >
-          <TranscriptIcon size={15} aria-hidden /> <span>Transcript</span>
+          <TranscriptIcon size={15} aria-hidden /> <span>{t("session:transcript")}</span>
         </a>
         <a
           className="segment"
@@ -99,15 +110,18 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
           aria-current={view === "terminal" ? "page" : undefined}
           {...linkTo({ ...place, view: "terminal" })}
         >
-          <TerminalIcon size={15} aria-hidden /> <span>Terminal</span>
+          <TerminalIcon size={15} aria-hidden /> <span>{t("session:terminal")}</span>
         </a>
       </div>
+      <IconButton label={t("session:inspector")} className="inspect" aria-pressed={inspecting} data-testid="inspect" onClick={toggleInspector}>
+        <InspectorIcon size={17} />
+      </IconButton>
       <Popover
         end
         menu
-        label="Session"
+        label={t("session:session")}
         anchor={(attributes) => (
-          <IconButton label="More" {...attributes}>
+          <IconButton label={t("session:more")} {...attributes}>
             <MoreIcon size={17} />
           </IconButton>
         )}
@@ -119,10 +133,10 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
               data-testid="checkpoints"
               onClick={() => {
                 close();
-                setHistory(true);
+                panel.set({ kind: "checkpoints", id: null });
               }}
             >
-              Checkpoints
+              {t("session:checkpoint.title")}
             </MenuItem>
             <MenuItem
               icon={<RenameIcon size={15} />}
@@ -130,19 +144,19 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
               title={scope.readOnly ?? undefined}
               onClick={() => {
                 close();
-                setRenaming(true);
+                panel.set({ kind: "rename" });
               }}
             >
-              Rename
+              {t("session:rename")}
             </MenuItem>
             <MenuItem
               icon={<CopyIcon size={15} />}
               onClick={() => {
                 close();
-                void copyText(asText(transcript)).then((done) => done && toast("The transcript is copied."));
+                void copyText(asText(transcript)).then((done) => done && toast(t("session:copied")));
               }}
             >
-              Copy the transcript
+              {t("session:copyTranscript")}
             </MenuItem>
             <MenuItem
               icon={<ArchiveIcon size={15} />}
@@ -150,24 +164,31 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
               title={scope.readOnly ?? undefined}
               onClick={() => {
                 close();
-                void archive(false);
+                panel.set({ kind: "archive" });
               }}
             >
-              Archive
+              {t("session:archive")}
             </MenuItem>
           </>
         )}
       </Popover>
-      {history ? (
-        <Checkpoints onClose={() => setHistory(false)} busy={atWork ? "A run is going: stop it to restore." : null} />
+      {open?.kind === "checkpoints" ? (
+        <Checkpoints
+          key={open.id}
+          first={open.id}
+          comparing={open.compare === true}
+          marks={transcript.marks}
+          onClose={() => panel.set(null)}
+          busy={atWork ? t("session:checkpoint.busy") : null}
+        />
       ) : null}
       {losing === null ? null : (
         <Dialog
-          title="Archive, and lose its work?"
+          title={t("session:loseWork")}
           onClose={() => setLosing(null)}
           foot={
             <Button look="danger" data-testid="archive-anyway" onClick={() => void archive(true)}>
-              Archive anyway
+              {t("session:archiveAnyway")}
             </Button>
           }
         >
@@ -183,25 +204,19 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
 interface TitleProps {
   title: string;
   editing: boolean;
-  onEdit: (editing: boolean) => void;
 }
 
-function Title({ title, editing, onEdit }: TitleProps): ReactNode {
+function Title({ title, editing }: TitleProps): ReactNode {
   const scope = useSession();
   const input = useRef<HTMLInputElement>(null);
   useEffect(() => {
     if (editing) input.current?.select();
   }, [editing]);
 
-  const save = async (): Promise<void> => {
+  const save = (): void => {
     const next = input.current?.value.trim() ?? "";
-    onEdit(false);
-    if (next === "" || next === title) return;
-    try {
-      placeSession(await api.renameSession(scope.project, scope.session, next));
-    } catch (error) {
-      toastError(error);
-    }
+    panel.set(null);
+    if (next !== "" && next !== title) void renameSession(scope.project, scope.session, next);
   };
 
   if (!editing) {
@@ -209,11 +224,11 @@ function Title({ title, editing, onEdit }: TitleProps): ReactNode {
       <h1 className="session-title ellipsis">
         <button
           type="button"
-          title={scope.readOnly ?? "Rename"}
+          title={scope.readOnly ?? t("session:rename")}
           disabled={scope.readOnly !== null}
-          onClick={() => onEdit(true)}
+          onClick={() => panel.set({ kind: "rename" })}
         >
-          {title || "Untitled session"}
+          {title || t("session:untitled")}
         </button>
       </h1>
     );
@@ -223,21 +238,21 @@ function Title({ title, editing, onEdit }: TitleProps): ReactNode {
       className="session-title"
       onSubmit={(event) => {
         event.preventDefault();
-        void save();
+        save();
       }}
     >
       <input
         ref={input}
         className="input"
-        aria-label="Title"
+        aria-label={t("session:titleLabel")}
         defaultValue={title}
         maxLength={200}
-        onBlur={() => void save()}
+        onBlur={save}
         onKeyDown={(event) => {
           if (event.key !== "Escape") return;
           event.stopPropagation();
           if (input.current !== null) input.current.value = title;
-          onEdit(false);
+          panel.set(null);
         }}
       />
     </form>
@@ -250,7 +265,7 @@ function CageWords({ project, run }: { project: Project | null; run: Run | null 
   if (words === "") return null;
   return (
     <Popover
-      label="What the cage allows"
+      label={t("session:cage.label")}
       anchor={(attributes) => (
         <button type="button" className="cage-words" data-testid="cage-words" title={words} {...attributes}>
           <CageIcon size={14} aria-hidden />
@@ -260,7 +275,7 @@ function CageWords({ project, run }: { project: Project | null; run: Run | null 
     >
       {() => (
         <div className="cage-explain">
-          <h2>The cage of this agent</h2>
+          <h2>{t("session:cage.title")}</h2>
           <ul>
             {(project?.cage?.explain ?? [words]).map((line) => (
               <li key={line}>
@@ -269,10 +284,10 @@ function CageWords({ project, run }: { project: Project | null; run: Run | null 
             ))}
           </ul>
           {run === null || run.instructions.length === 0 ? null : (
-            <p>Instructions read from the project: {run.instructions.join(", ")}.</p>
+            <p>{t("session:cage.instructions", { files: run.instructions.join(", ") })}</p>
           )}
           <p className="muted">
-            Everything the agent runs is inside: commands, file tools, searches, and terminals opened here.
+            {t("session:cage.inside")}
           </p>
         </div>
       )}

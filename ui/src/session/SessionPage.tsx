@@ -2,10 +2,11 @@ import { lazy, type ReactNode, Suspense, useEffect, useMemo, useRef } from "reac
 import { useKeys } from "../design/hooks.ts";
 import { Empty, Skeleton } from "../design/parts.tsx";
 import { QuestionIcon } from "../design/icons.tsx";
-import { currentRun, isActive, openQuestion } from "../journal/model.ts";
+import { currentRun, isActive, openQuestion, type Transcript } from "../journal/model.ts";
+import { t } from "../i18n/index.ts";
 import { Header } from "../shell/Header.tsx";
 import { liveSession } from "../state/live.ts";
-import type { Place } from "../state/router.ts";
+import { linkTo, type Place } from "../state/router.ts";
 import { lacks } from "../state/rights.ts";
 import { useStore } from "../state/store.ts";
 import { nameTab } from "../state/title.ts";
@@ -13,7 +14,10 @@ import { findProject, findSession, workspace } from "../state/workspace.ts";
 import { interrupt } from "./acts.ts";
 import { SessionContext } from "./context.ts";
 import { Dock } from "./Dock.tsx";
+import { Inspector } from "./inspector/Inspector.tsx";
 import { GateCard } from "./network/GateCard.tsx";
+import { NowLine } from "./NowLine.tsx";
+import { panel } from "./panel.ts";
 import { SessionHeader } from "./SessionHeader.tsx";
 import { TranscriptView } from "./TranscriptView.tsx";
 
@@ -28,7 +32,7 @@ interface SessionPageProps {
 
 export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
   const { project: slug, session: id } = place;
-  const live = useMemo(() => liveSession(id), [id]);
+  const live = useMemo(() => liveSession(slug, id), [slug, id]);
   useEffect(() => live.enter(), [live]);
   const { transcript, ready, refused } = useStore(live.state);
   const space = useStore(workspace);
@@ -36,8 +40,6 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
   const session = findSession(space, slug, id);
   const run = currentRun(transcript);
   const active = isActive(run);
-  const all = [transcript, ...Object.values(transcript.agents)].flatMap(({ items }) => items);
-  const gates = all.filter((item) => item.kind === "gate").filter(openQuestion);
   const root = project?.path ?? "";
   const title = transcript.title || session?.title || "";
   const [readOnly, noPolicy] = [lacks(project, "editor"), lacks(project, "owner")];
@@ -47,6 +49,7 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
   );
   useInterruptKeys(slug, id, active && readOnly === null, place);
 
+  useEffect(() => () => panel.set(null), [id]);
   useEffect(() => {
     nameTab(title);
     return () => nameTab("");
@@ -55,9 +58,12 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
   if (refused !== null) {
     return (
       <>
-        <Header title="Session" onMenu={onMenu} />
-        <Empty icon={<QuestionIcon size={26} />} title="This session cannot be shown">
+        <Header title={t("session:session")} onMenu={onMenu} />
+        <Empty icon={<QuestionIcon size={26} />} title={t("session:cannotShow")}>
           <p>{refused}</p>
+          <a className="button" {...linkTo({ page: "project", project: slug })}>
+            {t("session:toProject", { project: slug })}
+          </a>
         </Empty>
       </>
     );
@@ -73,22 +79,43 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
         transcript={transcript}
         onMenu={onMenu}
       />
-      {place.view === "transcript" ? (
-        <>
-          <TranscriptView transcript={transcript} ready={ready} sample={project?.sample === true} />
-          <Dock transcript={transcript} ready={ready} project={project} archived={transcript.archived} />
-        </>
-      ) : (
-        <Suspense fallback={<Skeleton lines={6} />}>
-          <div className="gates-above">
-            {gates.map((item) => (
-              <GateCard key={item.key} item={item} />
-            ))}
+      <div className="session-body">
+        {place.view === "transcript" ? (
+          <div className="session-main">
+            <TranscriptView transcript={transcript} ready={ready} sample={project?.sample === true} />
+            <Dock transcript={transcript} ready={ready} project={project} archived={transcript.archived} />
           </div>
-          <TerminalView project={slug} session={id} terminal={place.terminal} />
-        </Suspense>
-      )}
+        ) : (
+          <div className="session-main">
+            <Suspense fallback={<Skeleton lines={6} />}>
+              <Gates transcript={transcript} />
+              <TerminalView project={slug} session={id} terminal={place.terminal} />
+              {active ? (
+                <div className="now-below">
+                  <NowLine transcript={transcript} />
+                </div>
+              ) : null}
+            </Suspense>
+          </div>
+        )}
+        <Inspector transcript={transcript} project={project} />
+      </div>
     </SessionContext>
+  );
+}
+
+/** The network gate's questions, above a terminal too: the program that waits may be there. */
+function Gates({ transcript }: { transcript: Transcript }): ReactNode {
+  const all = [transcript, ...Object.values(transcript.agents)].flatMap(({ items }) => items);
+  return (
+    <div className="gates-above">
+      {all
+        .filter((item) => item.kind === "gate")
+        .filter(openQuestion)
+        .map((item) => (
+          <GateCard key={item.key} item={item} />
+        ))}
+    </div>
   );
 }
 

@@ -29,7 +29,7 @@ export function SnapshotProgress({ project, waits }: { project: string; waits: b
   }, [project, waits]);
   return (
     <div role="status" data-testid="snapshot">
-      {progress === null ? null : t("snapshot:progress", { done: whole.format(progress.done), count: progress.total, total: whole.format(progress.total) })}
+      {progress === null ? null : t("snapshot:progress", { done: whole(progress.done), count: progress.total, total: whole(progress.total) })}
     </div>
   );
 }

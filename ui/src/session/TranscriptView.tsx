@@ -1,13 +1,15 @@
-import { memo, type ReactNode, useEffect } from "react";
+import { memo, type ReactNode, useEffect, useMemo, useRef } from "react";
 import { Button } from "../design/Button.tsx";
 import { useActs } from "../palette/acts.ts";
 import { JumpIcon } from "../design/icons.tsx";
 import { Skeleton } from "../design/parts.tsx";
+import { t } from "../i18n/index.ts";
 import { agentOf, asks, type Item, type Run, type ToolItem, type Transcript } from "../journal/model.ts";
 import { AgentCard } from "./agents/AgentCard.tsx";
 import { RestoredRow, RolledBack } from "./checkpoints/rows.tsx";
 import { GateCard } from "./network/GateCard.tsx";
 import { NetworkLines } from "./network/NetworkLines.tsx";
+import { useDeepLink, useFocusKeeper } from "./place.ts";
 import { EndRow, NoticeRow, TextRow, ThinkingRow, UserRow } from "./rows.tsx";
 import { ToolCard } from "./tools/ToolCard.tsx";
 import { useStick } from "./useStick.ts";
@@ -21,18 +23,23 @@ interface TranscriptViewProps {
 }
 
 export function TranscriptView({ transcript, ready, sample }: TranscriptViewProps): ReactNode {
-  const { scroller, content, away, jump } = useStick();
-  const { start, top } = useWindow(transcript.items.length, ready, scroller);
+  const { scroller, content, away, jump, stay } = useStick();
+  const { start, top, reveal } = useWindow(transcript.items.length, ready, away, scroller);
+  useDeepLink(transcript, ready, reveal, stay);
+  useFocusKeeper(content, slotAround);
+  const marks = useMemo(() => marksByRow(transcript.marks, transcript.items), [transcript.marks, transcript.items]);
   const asked = transcript.items.filter((item) => item.kind === "user").length;
   // A message of one's own is always worth seeing.
+  const before = useRef(Number.POSITIVE_INFINITY);
   useEffect(() => {
-    if (asked > 0) jump();
-  }, [asked, jump]);
+    if (asked > before.current) jump();
+    before.current = ready ? asked : Number.POSITIVE_INFINITY;
+  }, [asked, ready, jump]);
   useActs({ latest: jump });
   return (
     <div className="transcript-frame">
       {/* Keyboards scroll what has the focus. */}
-      <div className="transcript" ref={scroller} tabIndex={0} role="region" aria-label="Transcript">
+      <div className="transcript" ref={scroller} tabIndex={0} role="region" aria-label={t("session:transcript")}>
         <div className="column" ref={content}>
           {ready ? null : <Skeleton lines={7} />}
           {ready && transcript.items.length === 0 ? <Welcome sample={sample} /> : null}
@@ -41,7 +48,7 @@ export function TranscriptView({ transcript, ready, sample }: TranscriptViewProp
           {ready
             ? stretches(transcript, start).flatMap(({ away, items }) => {
                 const rows = items.map((item) => (
-                  <Row key={item.key} item={item} of={transcript} agents={transcript.agents} />
+                  <Row key={item.key} item={item} of={transcript} agents={transcript.agents} mark={marks.get(item.key)} />
                 ));
                 return away ? [<RolledBack key={`away:${items[0]?.key}`}>{rows}</RolledBack>] : rows;
               })
@@ -50,7 +57,7 @@ export function TranscriptView({ transcript, ready, sample }: TranscriptViewProp
       </div>
       {away ? (
         <Button small className="jump" onClick={jump}>
-          <JumpIcon size={14} aria-hidden /> Jump to the latest
+          <JumpIcon size={14} aria-hidden /> {t("session:jump")}
         </Button>
       ) : null}
     </div>
@@ -69,12 +76,27 @@ function stretches({ items, away }: Transcript, start: number): { away: boolean;
   return out;
 }
 
+/** The checkpoint to go back to for undoing a message, by the message's row. */
+function marksByRow(marks: Transcript["marks"], items: readonly Item[]): Map<string, string> {
+  const rows = Object.entries(marks).filter(([, mark]) => mark.auto === "run" && items[mark.index]?.kind === "user");
+  return new Map(rows.map(([id, mark]) => [items[mark.index]?.key ?? "", id]));
+}
+
+/** The row around what has the focus, made ready to take it over. */
+function slotAround(inside: HTMLElement): HTMLElement | null {
+  const slot = inside.closest<HTMLElement>("[data-key]");
+  if (slot !== null) slot.tabIndex = -1;
+  return slot;
+}
+
 interface RowProps {
   item: Item;
   /** The transcript that the row is part of. */
   of: Transcript;
   /** All sub-agents of the session. */
   agents: Transcript["agents"];
+  /** The checkpoint just before it. */
+  mark?: string | undefined;
 }
 
 function runOf({ item, of }: RowProps): Run | undefined {
@@ -87,6 +109,21 @@ function isDelegation(item: Item): item is ToolItem {
 
 const Row = memo(
   function Row(props: RowProps): ReactNode {
+    return (
+      <div className={`slot ${props.item.kind}`} data-key={props.item.key}>
+        <Inner {...props} />
+      </div>
+    );
+  },
+  // Only the last row of a run shows the run itself, and only a delegation the sub-agents.
+  (before, after) =>
+    before.item === after.item &&
+    before.mark === after.mark &&
+    (after.item.kind !== "end" || runOf(before) === runOf(after)) &&
+    (!isDelegation(after.item) || before.agents === after.agents),
+);
+
+function Inner(props: RowProps): ReactNode {
     const { item, agents } = props;
     const run = runOf(props);
     const agent = isDelegation(item) ? agentOf(agents, item.callId) : undefined;
@@ -99,7 +136,7 @@ const Row = memo(
     }
     switch (item.kind) {
       case "user":
-        return <UserRow item={item} />;
+        return <UserRow item={item} mark={props.mark} />;
       case "text":
         return <TextRow item={item} />;
       case "thinking":
@@ -117,10 +154,4 @@ const Row = memo(
       default:
         return run === undefined ? null : <EndRow item={item} run={run} />;
     }
-  },
-  // Only the last row of a run shows the run itself, and only a delegation the sub-agents.
-  (before, after) =>
-    before.item === after.item &&
-    (after.item.kind !== "end" || runOf(before) === runOf(after)) &&
-    (!isDelegation(after.item) || before.agents === after.agents),
-);
+}

@@ -17,7 +17,7 @@ export function Waiting({ transcript }: { transcript: Transcript }): ReactNode {
   const active = isActive(currentRun(transcript));
   if (queue.length === 0) return null;
   return (
-    <section className="waiting" aria-label="Messages that wait" data-testid="waiting">
+    <section className="waiting" aria-label={t("session:waiting.list")} data-testid="waiting">
       <Why queued={queued} active={active} count={queue.length} />
       <ol role="list" className="waiting-list">
         {queue.map((message, at) => (
@@ -42,22 +42,21 @@ function Why({ queued, active, count }: { queued: boolean; active: boolean; coun
     setBusy(true);
     void resume(project, session).finally(() => setBusy(false));
   };
-  const many = count === 1 ? "One message waits" : `${count} messages wait`;
   return (
     <Notice tone="accent">
       <div className="notice-line">
         <span className="grow">
-          {queued ? t("limits:waits", { why: full === null ? t("limits:full.some") : fullWords(full) }) : `${many} for you.`}
+          {queued ? t("limits:waits", { why: full === null ? t("limits:full.some") : fullWords(full) }) : t("session:waiting.count", { count })}
         </span>
         {queued ? (
           <Button
             small
             look="ghost"
             disabled={readOnly !== null}
-            title={readOnly ?? "It stays here and waits for you"}
+            title={readOnly ?? t("session:waiting.stays")}
             onClick={() => void interrupt(project, session)}
           >
-            Leave the line
+            {t("session:waiting.leave")}
           </Button>
         ) : null}
         <Button
@@ -69,7 +68,7 @@ function Why({ queued, active, count }: { queued: boolean; active: boolean; coun
           data-testid="start-now"
           onClick={start}
         >
-          {queued ? "Start now" : "Send the first"}
+          {queued ? t("session:waiting.start") : t("session:waiting.first")}
         </Button>
       </div>
     </Notice>
@@ -106,7 +105,7 @@ function Row({ message, active, queue, at }: RowProps): ReactNode {
       <li className="waiting-row">
         <textarea
           className="grow"
-          aria-label="Message that waits"
+          aria-label={t("session:waiting.one")}
           rows={Math.min(8, text.split("\n").length)}
           value={text}
           autoFocus
@@ -119,39 +118,40 @@ function Row({ message, active, queue, at }: RowProps): ReactNode {
           }}
         />
         <Button small look="primary" busy={busy} disabled={text.trim() === ""} onClick={() => change({ text: text.trim() })}>
-          Save
+          {t("session:save")}
         </Button>
         <Button small look="ghost" onClick={() => setText(null)}>
-          Cancel
+          {t("common:cancel")}
         </Button>
       </li>
     );
   const steer = message.mode === "steer";
   return (
     <li className="waiting-row" data-testid="waiting-row">
-      <span className={steer ? "badge accent" : "badge"}>{steer ? "Next step" : `After ${active ? "this" : "that"}`}</span>
+      <span className={steer ? "badge accent" : "badge"}>{steer ? t("session:waiting.next") : active ? t("session:waiting.after") : t("session:waiting.later")}</span>
       <span className="grow ellipsis" title={message.text}>
         {message.text}
       </span>
+      {message.attachments?.length ? <span className="badge" title={message.attachments.join(", ")}>{t("session:attach.count", { count: message.attachments.length })}</span> : null}
       {active ? (
         <Button small look="ghost" disabled={locked} onClick={() => change({ mode: steer ? "queue" : "steer" })}>
-          {steer ? "Send after" : "Steer"}
+          {steer ? t("session:waiting.sendAfter") : t("session:steer")}
         </Button>
       ) : null}
       {at > 0 ? (
         <IconButton
-          label="Move up"
+          label={t("session:waiting.up")}
           disabled={locked}
           onClick={() => change({ before: queue[at - 1]?.id ?? null })}
         >
           <SendIcon size={14} aria-hidden />
         </IconButton>
       ) : null}
-      <IconButton label="Edit" disabled={locked} onClick={() => setText(message.text)}>
+      <IconButton label={t("session:edit")} disabled={locked} onClick={() => setText(message.text)}>
         <RenameIcon size={14} aria-hidden />
       </IconButton>
       <IconButton
-        label="Withdraw"
+        label={t("session:waiting.withdraw")}
         disabled={locked}
         onClick={() => void act(api.withdrawMessage(project, session, message.id))}
       >

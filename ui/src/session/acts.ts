@@ -1,8 +1,8 @@
 import { api } from "../api/client.ts";
-import type { MessageMode } from "../api/types.ts";
+import type { AttachmentDraft, MessageMode } from "../api/types.ts";
 import { t } from "../i18n/index.ts";
 import { toast, toastError } from "../state/toasts.ts";
-import { refreshProjects, refreshSessions } from "../state/workspace.ts";
+import { placeSession, refreshProjects, refreshSessions } from "../state/workspace.ts";
 
 /** A key that no other request has; works on plain HTTP too, where `randomUUID` does not exist. */
 export function freshKey(): string {
@@ -16,9 +16,10 @@ export async function sendMessage(
   session: string,
   text: string,
   mode: MessageMode = "queue",
+  attachments: AttachmentDraft[] = [],
 ): Promise<boolean> {
   try {
-    await api.send(project, session, text, mode, freshKey());
+    await api.send(project, session, text, mode, attachments, freshKey());
     return true;
   } catch (error) {
     toastError(error);
@@ -32,9 +33,29 @@ export async function sendMessage(
 export async function interrupt(project: string, session: string, runId: string | null = null): Promise<void> {
   try {
     const { stopped } = await api.interrupt(project, session, runId);
-    toast(stopped.length === 0 ? "Stopped." : `Stopped: ${stopped.join(", ")}.`);
+    toast(stopped.length === 0 ? t("session:stopped") : t("session:stoppedWhat", { what: stopped.join(", ") }));
   } catch (error) {
     toastError(error);
+  }
+}
+
+export async function renameSession(project: string, session: string, title: string): Promise<void> {
+  try {
+    placeSession(await api.renameSession(project, session, title));
+  } catch (error) {
+    toastError(error);
+  }
+}
+
+/** Makes a checkpoint; true when it is there. */
+export async function nameCheckpoint(project: string, session: string, name: string, ignored = false): Promise<boolean> {
+  try {
+    await api.nameCheckpoint(project, session, name, ignored);
+    toast(t("session:checkpoint.made"));
+    return true;
+  } catch (error) {
+    toastError(error);
+    return false;
   }
 }
 

@@ -1,28 +1,38 @@
 import type { ReactNode } from "react";
+import { IconButton } from "../design/Button.tsx";
 import { CopyButton } from "../design/CopyButton.tsx";
 import { useNow } from "../design/hooks.ts";
-import { ForwardIcon, RetryIcon, StoppedIcon, ThinkingIcon } from "../design/icons.tsx";
+import { ForwardIcon, HistoryIcon, RetryIcon, StoppedIcon, ThinkingIcon } from "../design/icons.tsx";
 import { Notice } from "../design/parts.tsx";
 import { t } from "../i18n/index.ts";
 import type { EndItem, NoticeItem, Run, TextItem, Usage, UserItem } from "../journal/model.ts";
-import { duration, elapsed, time, tokens } from "../text/format.ts";
+import { duration, elapsed, money, time, tokens } from "../text/format.ts";
 import { Markdown } from "../text/Markdown.tsx";
+import { linkTo } from "../state/router.ts";
 import { useStore } from "../state/store.ts";
 import { me, person } from "../state/workspace.ts";
+import { Attached } from "./Attached.tsx";
 import { useSession } from "./context.ts";
+import { panel } from "./panel.ts";
 import { Sentence } from "../design/Sentence.tsx";
 
-export function UserRow({ item }: { item: UserItem }): ReactNode {
+export function UserRow({ item, mark }: { item: UserItem; mark: string | undefined }): ReactNode {
   const self = useStore(me);
   const other = self?.mode === "system" && item.actor !== self.id ? item.actor : null;
-  const label = other === null ? "Your message" : `Message of ${other}`;
+  const label = other === null ? t("session:yourMessage") : t("session:messageOf", { name: other });
   return (
     <article className="row user" aria-label={label} data-testid="message-user">
       {other === null ? null : <div className="user-by ellipsis">{other}</div>}
+      <Attached files={item.attachments} />
       <div className="user-bubble">{item.text}</div>
       <div className="row-acts">
         <time dateTime={item.at}>{time(item.at)}</time>
-        <CopyButton text={() => item.text} label="Copy the message" />
+        <CopyButton text={() => item.text} label={t("session:copyMessage")} />
+        {mark === undefined ? null : (
+          <IconButton small label={t("session:backTo")} onClick={() => panel.set({ kind: "checkpoints", id: mark })}>
+            <HistoryIcon size={14} />
+          </IconButton>
+        )}
       </div>
     </article>
   );
@@ -32,17 +42,17 @@ export function TextRow({ item }: { item: TextItem }): ReactNode {
   return (
     <article
       className="row assistant"
-      aria-label="Answer"
+      aria-label={t("session:answer")}
       aria-busy={item.streaming}
       data-testid="message-assistant"
       data-streaming={item.streaming}
     >
-      <Markdown text={item.text} />
-      {item.interrupted ? <p className="cut-off">The answer was cut off here.</p> : null}
+      <Markdown text={item.text} streaming={item.streaming} />
+      {item.interrupted ? <p className="cut-off">{t("session:cutOff")}</p> : null}
       {item.streaming ? null : (
         <div className="row-acts">
           <time dateTime={item.endedAt}>{time(item.endedAt)}</time>
-          <CopyButton text={() => item.text} label="Copy the answer" />
+          <CopyButton text={() => item.text} label={t("session:copyAnswer")} />
         </div>
       )}
     </article>
@@ -51,7 +61,7 @@ export function TextRow({ item }: { item: TextItem }): ReactNode {
 
 export function ThinkingRow({ item }: { item: TextItem }): ReactNode {
   const took = Date.parse(item.endedAt) - Date.parse(item.at);
-  const words = item.streaming ? "Thinking" : took > 900 ? `Thought for ${duration(took)}` : "Thought";
+  const words = item.streaming ? t("words:thinking") : took > 900 ? t("session:thoughtFor", { time: duration(took) }) : t("session:thought");
   return (
     <details className="row thinking" data-testid="thinking">
       <summary>
@@ -69,7 +79,7 @@ export function NoticeRow({ item }: { item: NoticeItem }): ReactNode {
   const waiting = !item.settled && item.retryInS !== null;
   const now = useNow(waiting);
   const left = (item.retryInS ?? 0) * 1000 - (now - live.skewMs - Date.parse(item.at));
-  const attempt = item.attempt > 0 ? `Attempt ${item.attempt} failed. ` : "";
+  const attempt = item.attempt > 0 ? `${t("session:attempt", { count: item.attempt })} ` : "";
   if (item.settled) {
     return (
       <div className="row aside" data-testid="notice">
@@ -87,7 +97,7 @@ export function NoticeRow({ item }: { item: NoticeItem }): ReactNode {
         {waiting ? (
           <div className="muted">
             {attempt}
-            {left > 1000 ? `Trying again in ${elapsed(left)}.` : "Trying again now."}
+            {left > 1000 ? t("session:againIn", { time: elapsed(left) }) : t("session:againNow")}
           </div>
         ) : null}
       </Notice>
@@ -100,17 +110,24 @@ function used(words: "limits:tokens" | "limits:own", { input, output }: Usage): 
 }
 
 export function EndRow({ item, run }: { item: EndItem; run: Run }): ReactNode {
+  const { project, session } = useSession();
   const took = Date.parse(item.at) - Date.parse(run.startedAt);
   const facts = [
     Number.isFinite(took) ? duration(took) : "",
     used("limits:tokens", run.whole),
     run.whole.input > run.usage.input ? used("limits:own", run.usage) : "",
+    run.whole.cost > 0 ? money(run.whole.cost) : "",
   ].filter(Boolean);
+  const trace = (
+    <a className="end-trace" data-testid="trace-link" {...linkTo({ page: "trace", project, session, run: run.id })}>
+      {t("traces:title")}
+    </a>
+  );
   if (run.state === "failed") {
     return (
       <div className="row end" data-testid="run-end" data-outcome="failed">
         <Notice tone="bad">
-          <Sentence text={run.reason || "The run failed."} /> <span className="muted">{facts.join(" · ")}</span>
+          <Sentence text={run.reason || t("session:runFailed")} /> <span className="muted">{facts.join(" · ")}</span> {trace}
         </Notice>
       </div>
     );
@@ -120,12 +137,13 @@ export function EndRow({ item, run }: { item: EndItem; run: Run }): ReactNode {
       <div className="row aside end" data-testid="run-end" data-outcome="cancelled">
         <StoppedIcon size={14} aria-hidden />
         <span>
-          Stopped{run.actor === "" ? "" : ` by ${person(run.actor)}`} after {facts.join(" · ")}
+          {run.actor === "" ? t("session:stoppedRun") : t("session:stoppedBy", { name: person(run.actor) })} · {facts.join(" · ")}
           {run.stopped.length > 0 ? (
             <>
-              . Ended: <Sentence text={run.stopped.join(", ")} />
+              . {t("session:ended")} <Sentence text={run.stopped.join(", ")} />
             </>
-          ) : null}
+          ) : null}{" "}
+          {trace}
         </span>
       </div>
     );
@@ -133,6 +151,7 @@ export function EndRow({ item, run }: { item: EndItem; run: Run }): ReactNode {
   return (
     <div className="row aside end" data-testid="run-end" data-outcome="success">
       <span>{facts.join(" · ")}</span>
+      {trace}
     </div>
   );
 }

@@ -1,3 +1,4 @@
+import { t } from "../i18n/index.ts";
 import type { Run, RunState } from "../journal/model.ts";
 
 interface Words {
@@ -6,15 +7,16 @@ interface Words {
   dot: string;
 }
 
-const WORDS: Readonly<Record<RunState, Words>> = {
-  running: { label: "Running", tone: "accent", dot: "running" },
-  waiting: { label: "Waiting for you", tone: "accent", dot: "waiting" },
-  interrupted: { label: "Interrupted", tone: "bad", dot: "interrupted" },
-  success: { label: "Done", tone: "ok", dot: "ok" },
-  failed: { label: "Failed", tone: "bad", dot: "failed" },
-  cancelled: { label: "Stopped", tone: null, dot: "idle" },
+const LOOKS: Readonly<Record<RunState, Omit<Words, "label">>> = {
+  running: { tone: "accent", dot: "running" },
+  waiting: { tone: "accent", dot: "waiting" },
+  interrupted: { tone: "bad", dot: "interrupted" },
+  success: { tone: "ok", dot: "ok" },
+  failed: { tone: "bad", dot: "failed" },
+  cancelled: { tone: null, dot: "idle" },
 };
 
 export function runWords(run: Run | null): Words {
-  return run === null ? { label: "Ready", tone: null, dot: "idle" } : WORDS[run.state];
+  if (run === null) return { label: t("words:run.ready"), tone: null, dot: "idle" };
+  return { label: t(`words:run.${run.state}`), ...LOOKS[run.state] };
 }

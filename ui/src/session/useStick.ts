@@ -8,6 +8,8 @@ interface Stick {
   content: RefObject<HTMLDivElement | null>;
   away: boolean;
   jump: () => void;
+  /** Stops following the end: the reader looks at something else. */
+  stay: () => void;
 }
 
 /** Keeps the end in view while the reader is there, and leaves the page alone once they scroll up. */
@@ -22,6 +24,11 @@ export function useStick(): Stick {
     setAway(false);
     const element = scroller.current;
     if (element !== null) element.scrollTop = element.scrollHeight;
+  }, []);
+
+  const stay = useCallback(() => {
+    following.current = false;
+    setAway(true);
   }, []);
 
   useEffect(() => {
@@ -51,5 +58,5 @@ export function useStick(): Stick {
     };
   }, []);
 
-  return { scroller, content, away, jump };
+  return { scroller, content, away, jump, stay };
 }

@@ -1,29 +1,35 @@
-import { type RefObject, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { type RefObject, useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 
 /** Rows drawn at first, and added each time the reader comes near the beginning of what is drawn. */
-const FIRST = 80;
-const MORE = 120;
+const FIRST = 60;
+const MORE = 100;
+/** More than this above a reader who follows the end is taken away again. */
+const MOST = 300;
 
 interface Window {
   /** Index of the first row that is drawn. */
   start: number;
   /** Marks the beginning of what is drawn. */
   top: RefObject<HTMLDivElement | null>;
+  /** Draws the row with this index and those after it. */
+  reveal: (index: number) => void;
 }
 
 /**
- * Long transcripts open at their end: earlier rows are drawn when the reader scrolls up to them. Rows only ever
- * join at the ends, so what is on the screen stays where it is.
+ * Long transcripts open at their end: earlier rows are drawn when the reader scrolls up to them, and taken away again
+ * while they follow the end, so that a page that stays open for days stays small. Rows only ever join or go at the
+ * ends, so what is on the screen stays where it is.
  */
-export function useWindow(count: number, ready: boolean, scroller: RefObject<HTMLDivElement | null>): Window {
+export function useWindow(count: number, ready: boolean, away: boolean, scroller: RefObject<HTMLDivElement | null>): Window {
   const top = useRef<HTMLDivElement>(null);
   const [start, setStart] = useState<number | null>(null);
   const height = useRef(0);
   const shown = start ?? Math.max(0, count - FIRST);
 
   useEffect(() => {
-    if (ready) setStart((held) => held ?? Math.max(0, count - FIRST));
-  }, [ready, count]);
+    if (!ready) return;
+    setStart((held) => (held === null || (!away && count - held > MOST) ? Math.max(0, count - FIRST) : held));
+  }, [ready, count, away]);
 
   useEffect(() => {
     const mark = top.current;
@@ -48,5 +54,6 @@ export function useWindow(count: number, ready: boolean, scroller: RefObject<HTM
     height.current = 0;
   }, [start, scroller]);
 
-  return { start: shown, top };
+  const reveal = useCallback((index: number) => setStart((held) => Math.min(held ?? index, Math.max(0, index - 5))), []);
+  return { start: shown, top, reveal };
 }

@@ -1,3 +1,4 @@
+import { api } from "../api/client.ts";
 import { foldAll } from "../journal/fold.ts";
 import { EMPTY, type Transcript } from "../journal/model.ts";
 import type { Frame } from "../journal/events.ts";
@@ -14,6 +15,7 @@ export interface Live {
 
 /** One session as it happens. Stays in memory for a while after the reader leaves, so that coming back is at once. */
 export class LiveSession {
+  readonly project: string;
   readonly id: string;
   readonly state = new Store<Live>({ transcript: EMPTY, ready: false, refused: null });
   readonly here = new Store<Present[]>([]);
@@ -23,13 +25,41 @@ export class LiveSession {
   #users = 0;
   #leave: (() => void) | null = null;
 
-  constructor(id: string) {
+  constructor(project: string, id: string) {
+    this.project = project;
     this.id = id;
   }
 
   enter(): () => void {
     this.#users += 1;
-    this.#leave ??= socket.subscribe(`session:${this.id}`, this.state.get().transcript.seq, {
+    if (this.#leave === null) {
+      let here = true;
+      this.#leave = () => {
+        here = false;
+      };
+      const follow = (): void => {
+        if (here) this.#leave = this.#follow();
+      };
+      // What is long is read in pieces of a thousand; whatever goes wrong with that, the socket says or sets right.
+      if (this.state.get().transcript.seq > 0) follow();
+      else history(this.project, this.id).then((frames) => here && this.#begin(frames), () => {}).then(follow);
+    }
+    return () => {
+      this.#users -= 1;
+      if (this.#users > 0) return;
+      this.#leave?.();
+      this.#leave = null;
+      this.here.set([]);
+    };
+  }
+
+  #begin(frames: Frame[]): void {
+    this.state.set((live) => ({ ...live, transcript: foldAll(live.transcript, frames), ready: true }));
+  }
+
+  /** What comes after what is there, once and in order, for as long as somebody is here. */
+  #follow(): () => void {
+    return socket.subscribe(`session:${this.id}`, this.state.get().transcript.seq, {
       frames: (frames) => this.#advance(frames),
       head: (head) => {
         this.#head = head;
@@ -39,13 +69,6 @@ export class LiveSession {
       present: (users) => this.here.set(users),
       refused: (_code, message) => this.state.set((live) => ({ ...live, refused: message })),
     });
-    return () => {
-      this.#users -= 1;
-      if (this.#users > 0) return;
-      this.#leave?.();
-      this.#leave = null;
-      this.here.set([]);
-    };
   }
 
   #advance(frames: Frame[]): void {
@@ -65,11 +88,25 @@ export class LiveSession {
   }
 }
 
+const PIECE = 1000;
+const AT_ONCE = 4;
+
+/** Everything that happened so far. Numbers have no gaps, so pieces can be asked for before the ones before them came. */
+async function history(project: string, id: string): Promise<Frame[]> {
+  const frames: Frame[] = [];
+  for (let first = 0, wide = 1; ; first += wide, wide = AT_ONCE) {
+    const afters = Array.from({ length: wide }, (_, number) => (first + number) * PIECE);
+    const pieces = await Promise.all(afters.map((after) => api.events(project, id, after, PIECE)));
+    for (const { items } of pieces) frames.push(...items);
+    if (pieces.at(-1)?.items.length !== PIECE) return frames;
+  }
+}
+
 const KEPT = 8;
 const sessions = new Map<string, LiveSession>();
 
-export function liveSession(id: string): LiveSession {
-  const held = sessions.get(id) ?? new LiveSession(id);
+export function liveSession(project: string, id: string): LiveSession {
+  const held = sessions.get(id) ?? new LiveSession(project, id);
   sessions.delete(id);
   sessions.set(id, held);
   for (const old of sessions.keys()) {

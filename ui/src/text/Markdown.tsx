@@ -1,32 +1,81 @@
-import { lexer, type Token, type Tokens } from "marked";
-import { Fragment, memo, type ReactNode, useMemo } from "react";
-import { CodeBlock } from "../design/CodeBlock.tsx";
+import type { Token, Tokens } from "marked";
+import { Fragment, lazy, memo, type ReactNode, Suspense, useCallback, useRef, useState } from "react";
+import { Code, CodeBlock } from "../design/CodeBlock.tsx";
+import { t } from "../i18n/index.ts";
+import { blocksOf, readOn, type Reading } from "./blocks.ts";
 import { decodeEntities } from "./entities.ts";
 import { safeHref } from "./links.ts";
+
+const Formula = lazy(() => import("./Formula.tsx"));
+const Diagram = lazy(() => import("./Diagram.tsx"));
 
 /**
  * Markdown from a model. Tokens become React elements directly: there is no HTML on the way, so nothing in the
  * text can become markup. Raw HTML shows as the text it is; images become links, nothing is ever fetched.
- * Blocks that did not change are not rendered again while the last one grows.
+ * While a text streams, settled blocks are neither read nor rendered again.
  */
-export const Markdown = memo(function Markdown({ text }: { text: string }): ReactNode {
-  const tokens = useMemo(() => lexer(text, { gfm: true }), [text]);
+export const Markdown = memo(function Markdown({ text, streaming = false }: { text: string; streaming?: boolean }): ReactNode {
+  const reading = useRef<Reading | null>(null);
+  // Once it is whole it is read whole: what a link at its end refers to may stand at its beginning.
+  if (reading.current?.text !== text || !streaming) {
+    reading.current = streaming ? readOn(reading.current, text) : { text, blocks: blocksOf(text) };
+  }
+  const { blocks } = reading.current;
   return (
     <div className="md">
-      {tokens.map((token, index) => (
+      {blocks.map((token, index) => (
         // Blocks only ever grow at the end, so their position is their identity.
-        <Block key={index} raw={token.raw} token={token} />
+        <Block key={index} raw={token.raw} token={token} open={streaming && index === blocks.length - 1} />
       ))}
     </div>
   );
 });
 
 const Block = memo(
-  function Block({ token }: { raw: string; token: Token }): ReactNode {
-    return block(token);
+  function Block({ token, open }: { raw: string; token: Token; open: boolean }): ReactNode {
+    return open && token.type === "code" ? <GrowingCode token={token as Tokens.Code} /> : block(token);
   },
-  (before, after) => before.raw === after.raw,
+  (before, after) => before.raw === after.raw && before.open === after.open,
 );
+
+const PIECE = 40;
+
+/** Code that still comes: coloured in pieces, so that a long file costs no more with each line of it. */
+function GrowingCode({ token }: { token: Tokens.Code }): ReactNode {
+  const name = (token.lang ?? "").split(/[\s,{]/, 1)[0]?.toLowerCase() ?? "";
+  const lines = token.text.split("\n");
+  const pieces = Array.from({ length: Math.ceil(lines.length / PIECE) }, (_, index) =>
+    lines.slice(index * PIECE, (index + 1) * PIECE).join("\n"),
+  );
+  return (
+    <div className="code-block">
+      <div className="code-bar">
+        <span>{name || t("words:text")}</span>
+      </div>
+      <pre>
+        {pieces.map((piece, index) => (
+          <Fragment key={index}>
+            {index > 0 ? "\n" : ""}
+            <Code text={piece} language={name} />
+          </Fragment>
+        ))}
+      </pre>
+    </div>
+  );
+}
+
+/** A formula; as it was written until it is drawn, and for good when it cannot be. */
+function Maths({ text, raw, block = false }: { text: string; raw: string; block?: boolean }): ReactNode {
+  const [failed, setFailed] = useState("");
+  const onError = useCallback((why: string) => setFailed(why), []);
+  const written = <code title={failed || undefined}>{raw.trim()}</code>;
+  if (failed !== "") return written;
+  return (
+    <Suspense fallback={written}>
+      <Formula text={text} block={block} onError={onError} />
+    </Suspense>
+  );
+}
 
 function children(tokens: Token[] | undefined, render: (token: Token) => ReactNode): ReactNode {
   return tokens?.map((token, index) => <Fragment key={index}>{render(token)}</Fragment>);
@@ -42,7 +91,9 @@ function block(token: Token): ReactNode {
     case "heading":
       return heading(token as Tokens.Heading);
     case "code":
-      return <CodeBlock text={token["text"] as string} language={(token as Tokens.Code).lang ?? ""} />;
+      return code(token as Tokens.Code);
+    case "display":
+      return <Maths text={token["text"] as string} raw={token.raw} block />;
     case "blockquote":
       return <blockquote>{children(token["tokens"] as Token[], block)}</blockquote>;
     case "list":
@@ -56,6 +107,16 @@ function block(token: Token): ReactNode {
     default:
       return <p>{token.raw}</p>;
   }
+}
+
+function code({ text, lang = "" }: Tokens.Code): ReactNode {
+  const plain = <CodeBlock text={text} language={lang} />;
+  if (lang.trim().toLowerCase() !== "mermaid") return plain;
+  return (
+    <Suspense fallback={plain}>
+      <Diagram text={text} />
+    </Suspense>
+  );
 }
 
 function heading(token: Tokens.Heading): ReactNode {
@@ -111,6 +172,8 @@ function inline(token: Token): ReactNode {
       return <em>{children(token["tokens"] as Token[], inline)}</em>;
     case "del":
       return <del>{children(token["tokens"] as Token[], inline)}</del>;
+    case "math":
+      return <Maths text={token["text"] as string} raw={token.raw} />;
     case "codespan":
       return <code>{token["text"] as string}</code>;
     case "br":
@@ -118,7 +181,7 @@ function inline(token: Token): ReactNode {
     case "link":
       return link(token["href"] as string, children(token["tokens"] as Token[], inline));
     case "image":
-      return link(token["href"] as string, <>image: {(token["text"] as string) || (token["href"] as string)}</>);
+      return link(token["href"] as string, t("words:image", { name: (token["text"] as string) || (token["href"] as string) }));
     case "html":
     case "tag":
       return token.raw;

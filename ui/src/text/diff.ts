@@ -73,3 +73,28 @@ function begin(files: FileDiff[]): FileDiff {
   files.push(file);
   return file;
 }
+
+/** A line of the side before and one of the side after, either missing where the other has no counterpart. */
+export type Pair = readonly [DiffRow | null, DiffRow | null];
+
+/** The same rows side by side: what went stands beside what came in its place. */
+export function pairs(rows: readonly DiffRow[]): Pair[] {
+  const out: Pair[] = [];
+  let gone: DiffRow[] = [];
+  let come: DiffRow[] = [];
+  const flush = (): void => {
+    for (let at = 0; at < Math.max(gone.length, come.length); at++) out.push([gone[at] ?? null, come[at] ?? null]);
+    [gone, come] = [[], []];
+  };
+  for (const row of rows) {
+    if (row.kind === "del" && come.length > 0) flush();
+    if (row.kind === "del") gone.push(row);
+    else if (row.kind === "add") come.push(row);
+    else {
+      flush();
+      out.push([row, row]);
+    }
+  }
+  flush();
+  return out;
+}

@@ -1,33 +1,57 @@
-/** Numbers, times and sizes for people. */
-import { language } from "../i18n/index.ts";
+import { language, t } from "../i18n/index.ts";
 
-const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-export const whole = new Intl.NumberFormat("en");
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+/** Numbers, times and sizes for people, in the language they chose. */
+
+const made = new Map<string, Intl.NumberFormat | Intl.DateTimeFormat>();
+
+function numbers(options: Intl.NumberFormatOptions = {}): Intl.NumberFormat {
+  const key = `${language()} ${JSON.stringify(options)}`;
+  const held = made.get(key) ?? new Intl.NumberFormat(language(), options);
+  made.set(key, held);
+  return held as Intl.NumberFormat;
+}
+
+/** The reader's own way of writing times where it speaks the same language (`en-GB` for English), else the language's. */
+function dates(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  const key = `${language()} date ${JSON.stringify(options)}`;
+  const own = typeof navigator === "undefined" ? [] : (navigator.languages ?? []);
+  const locale = own.find((tag) => tag.split("-")[0] === language()) ?? language();
+  const held = made.get(key) ?? new Intl.DateTimeFormat(locale, options);
+  made.set(key, held);
+  return held as Intl.DateTimeFormat;
+}
+
+export function whole(amount: number): string {
+  return numbers().format(amount);
+}
 
 export function tokens(amount: number): string {
-  return amount < 10_000 ? whole.format(amount) : compact.format(amount);
+  return amount < 10_000 ? whole(amount) : numbers({ notation: "compact", maximumFractionDigits: 1 }).format(amount);
 }
 
 export function count(value: number, one: string, many = `${one}s`): string {
-  return `${whole.format(value)} ${value === 1 ? one : many}`;
+  return `${whole(value)} ${value === 1 ? one : many}`;
 }
 
 /** `denied: reason`, `denied 4 times: reason`. */
 export function deniedWords(times: number, reason: string): string {
-  return `denied${times > 1 ? ` ${count(times, "time")}` : ""}${reason === "" ? "" : `: ${reason}`}`;
+  const words = times > 1 ? t("words:deniedTimes", { count: times }) : t("words:denied");
+  return `${words}${reason === "" ? "" : `: ${reason}`}`;
 }
 
 /** What went through, the greater part of it: `2.1 MB down`. */
 export function traffic(up: number, down: number): string {
-  return [up > down ? `${bytes(up)} up` : "", down > 0 ? `${bytes(down)} down` : ""].filter(Boolean).join(" · ");
+  const parts = [up > down ? t("words:up", { size: bytes(up) }) : "", down > 0 ? t("words:down", { size: bytes(down) }) : ""];
+  return parts.filter(Boolean).join(" · ");
 }
 
-/** `850 ms`, `4.2 s`, `3 m 05 s`, `1 h 12 m`. */
+const fixed = (value: number, digits: number): string =>
+  numbers({ minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+
+/** `850 ms`, `4.2 s`, `3 m 05 s`, `1 h 12 m`: SI units, the same in every language. */
 export function duration(ms: number): string {
   if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;
-  if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 59_950) return `${fixed(ms / 1000, 1)} s`;
   const seconds = Math.round(ms / 1000);
   if (seconds < 3600) return `${Math.floor(seconds / 60)} m ${String(seconds % 60).padStart(2, "0")} s`;
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} m`;
@@ -40,15 +64,24 @@ export function elapsed(ms: number): string {
   return duration(seconds * 1000);
 }
 
-export function time(iso: string): string {
+function written(iso: string, options: (date: Date) => Intl.DateTimeFormatOptions): string {
   const date = new Date(iso);
-  return Number.isNaN(date.getTime()) ? "" : clock.format(date);
+  return Number.isNaN(date.getTime()) ? "" : dates(options(date)).format(date);
+}
+
+const CLOCK: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit" };
+
+export function time(iso: string): string {
+  return written(iso, () => CLOCK);
+}
+
+/** To the second. */
+export function moment(iso: string): string {
+  return written(iso, () => ({ timeStyle: "medium" }));
 }
 
 export function when(iso: string, now = new Date()): string {
-  const date = new Date(iso);
-  if (Number.isNaN(date.getTime())) return "";
-  return date.toDateString() === now.toDateString() ? clock.format(date) : day.format(date);
+  return written(iso, (date) => (date.toDateString() === now.toDateString() ? CLOCK : { day: "numeric", month: "short" }));
 }
 
 const UNITS = [["day", 86_400], ["hour", 3600], ["minute", 60]] as const;
@@ -76,7 +109,7 @@ export function bytes(value: number): string {
     size /= 1000;
     unit += 1;
   }
-  return `${size >= 10 || unit === 0 ? Math.round(size) : size.toFixed(1)} ${units[unit] ?? ""}`;
+  return `${size >= 10 || unit === 0 ? whole(Math.round(size)) : fixed(size, 1)} ${units[unit] ?? ""}`;
 }
 
 /** US dollars: whole cents, and as much more as a small sum needs to be told from nothing. */

@@ -9,13 +9,16 @@ import palette from "./palette.json";
 import places from "./places.json";
 import policy from "./policy.json";
 import project from "./project.json";
+import session from "./session.json";
 import settings from "./settings.json";
 import shell from "./shell.json";
 import snapshot from "./snapshot.json";
 import terminals from "./terminals.json";
+import tools from "./tools.json";
 import traces from "./traces.json";
 import trust from "./trust.json";
 import usage from "./usage.json";
+import words from "./words.json";
 
 export default {
   common,
@@ -29,11 +32,14 @@ export default {
   places,
   policy,
   project,
+  session,
   settings,
   shell,
   snapshot,
   terminals,
+  tools,
   traces,
   trust,
   usage,
+  words,
 };

@@ -9,13 +9,16 @@ import palette from "./palette.json";
 import places from "./places.json";
 import policy from "./policy.json";
 import project from "./project.json";
+import session from "./session.json";
 import settings from "./settings.json";
 import shell from "./shell.json";
 import snapshot from "./snapshot.json";
 import terminals from "./terminals.json";
+import tools from "./tools.json";
 import traces from "./traces.json";
 import trust from "./trust.json";
 import usage from "./usage.json";
+import words from "./words.json";
 
 const en = {
   common,
@@ -29,13 +32,16 @@ const en = {
   places,
   policy,
   project,
+  session,
   settings,
   shell,
   snapshot,
   terminals,
+  tools,
   traces,
   trust,
   usage,
+  words,
 };
 export type Catalogue = typeof en;
 export default en;

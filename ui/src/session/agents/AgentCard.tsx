@@ -4,8 +4,9 @@ import { useNow } from "../../design/hooks.ts";
 import { AgentIcon, CageIcon, ChevronIcon } from "../../design/icons.tsx";
 import { Dot } from "../../design/parts.tsx";
 import { Sentence } from "../../design/Sentence.tsx";
+import { t } from "../../i18n/index.ts";
 import { currentRun, isActive, type Item, type Transcript } from "../../journal/model.ts";
-import { count, duration, elapsed } from "../../text/format.ts";
+import { duration, elapsed } from "../../text/format.ts";
 import { useSession } from "../context.ts";
 import { runWords } from "../runWords.ts";
 import { doing, spent, StopAgent } from "./parts.tsx";
@@ -41,7 +42,7 @@ export function AgentCard({ agent, asking, children }: AgentCardProps): ReactNod
       data-testid="agent-card"
       data-agent={facts.name}
       data-state={run.state}
-      aria-label={`Sub-agent ${facts.name}`}
+      aria-label={t("session:agents.one", { name: facts.name })}
     >
       <div className="agent-head">
         <button
@@ -67,7 +68,7 @@ export function AgentCard({ agent, asking, children }: AgentCardProps): ReactNod
       </div>
       <div className="agent-facts">
         <span>{run.model}</span>
-        <span>{count(facts.steps, "model call")}</span>
+        <span>{t("session:agents.calls", { count: facts.steps })}</span>
         <span data-testid="agent-spent">{spent(agent)}</span>
         {took >= 1000 ? <span>{active ? elapsed(took) : duration(took)}</span> : null}
       </div>
@@ -86,7 +87,7 @@ export function AgentCard({ agent, asking, children }: AgentCardProps): ReactNod
             </p>
             {hidden > 0 ? (
               <Button small look="ghost" onClick={() => setAll(true)}>
-                Show {count(hidden, "earlier step")}
+                {t("session:agents.earlier", { count: hidden })}
               </Button>
             ) : null}
             {children(items.slice(hidden))}

@@ -2,6 +2,7 @@ import type { ReactNode } from "react";
 import { AgentIcon } from "../../design/icons.tsx";
 import { Dot } from "../../design/parts.tsx";
 import { Popover } from "../../design/Popover.tsx";
+import { t } from "../../i18n/index.ts";
 import { currentRun, isActive, type Transcript } from "../../journal/model.ts";
 import { runWords } from "../runWords.ts";
 import { doing, spent, StopAgent } from "./parts.tsx";
@@ -14,41 +15,46 @@ export function AgentTree({ transcript }: { transcript: Transcript }): ReactNode
   return (
     <Popover
       end
-      label="Sub-agents"
+      label={t("session:agents.label")}
       anchor={(attributes) => (
         <button type="button" className="cage-words agent-count" data-testid="agent-tree" {...attributes}>
           <AgentIcon size={14} aria-hidden />
           <span>
-            {working > 0 ? `${working} of ${tree.length}` : tree.length}
-            {working > 0 ? <span className="agent-count-words"> at work</span> : null}
+            {working > 0 ? t("session:agents.of", { working, all: tree.length }) : tree.length}
+            {working > 0 ? <span className="agent-count-words"> {t("session:agents.atWork")}</span> : null}
           </span>
-          <span className="hidden-text">sub-agents</span>
+          <span className="hidden-text">{t("session:agents.label")}</span>
         </button>
       )}
     >
-      {(close) => (
-        <ul role="list" className="agent-tree">
-          {tree.map(({ agent, depth }) => (
-            <li key={agent.runId} style={{ paddingLeft: `${depth * 18}px` }} data-testid="agent-node">
-              <Dot state={runWords(currentRun(agent)).dot} label={runWords(currentRun(agent)).label} />
-              <button
-                type="button"
-                className="agent-link grow"
-                onClick={() => {
-                  close();
-                  scrollTo(transcript, agent);
-                }}
-              >
-                <strong>{agent.facts?.name}</strong>
-                <span className="muted ellipsis">{doing(agent) ?? runWords(currentRun(agent)).label}</span>
-                <span className="muted">{spent(agent)}</span>
-              </button>
-              {isActive(currentRun(agent)) ? <StopAgent agent={agent} /> : null}
-            </li>
-          ))}
-        </ul>
-      )}
+      {(close) => <AgentList transcript={transcript} mark="agent-node" onGo={close} />}
     </Popover>
+  );
+}
+
+/** The sub-agents of the newest run, each before those that work for it; each leads to its card. */
+export function AgentList({ transcript, mark, onGo }: { transcript: Transcript; mark: string; onGo: () => void }): ReactNode {
+  return (
+    <ul role="list" className="agent-tree">
+      {below(transcript, transcript.runId ?? "", 0).map(({ agent, depth }) => (
+        <li key={agent.runId} style={{ paddingLeft: `${depth * 18}px` }} data-testid={mark}>
+          <Dot state={runWords(currentRun(agent)).dot} label={runWords(currentRun(agent)).label} />
+          <button
+            type="button"
+            className="agent-link grow"
+            onClick={() => {
+              onGo();
+              scrollTo(transcript, agent);
+            }}
+          >
+            <strong>{agent.facts?.name}</strong>
+            <span className="muted ellipsis">{doing(agent) ?? runWords(currentRun(agent)).label}</span>
+            <span className="muted">{spent(agent)}</span>
+          </button>
+          {isActive(currentRun(agent)) ? <StopAgent agent={agent} /> : null}
+        </li>
+      ))}
+    </ul>
   );
 }
 

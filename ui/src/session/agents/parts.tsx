@@ -1,6 +1,7 @@
 import { type ReactNode, useState } from "react";
 import { Button } from "../../design/Button.tsx";
 import { InterruptIcon } from "../../design/icons.tsx";
+import { t } from "../../i18n/index.ts";
 import { activity } from "../../journal/activity.ts";
 import type { Transcript } from "../../journal/model.ts";
 import { tokens } from "../../text/format.ts";
@@ -21,7 +22,7 @@ export function doing(agent: Transcript): ReactNode {
 /** Tokens used, of the budget. */
 export function spent({ facts, usage }: Transcript): string {
   const used = tokens(usage.input + usage.output);
-  return facts === null || facts.budget === 0 ? `${used} tokens` : `${used} of ${tokens(facts.budget)} tokens`;
+  return facts === null || facts.budget === 0 ? t("session:agents.used", { used }) : t("session:agents.usedOf", { used, budget: tokens(facts.budget) });
 }
 
 /** Stops one sub-agent and those below it; the agent above goes on. */
@@ -40,11 +41,11 @@ export function StopAgent({ agent: { facts } }: { agent: Transcript }): ReactNod
       data-testid="agent-stop"
       busy={busy}
       disabled={readOnly !== null}
-      title={readOnly ?? `Stop ${facts.name} only`}
-      aria-label={`Stop ${facts.name}`}
+      title={readOnly ?? t("session:agents.stopOnly", { name: facts.name })}
+      aria-label={t("session:agents.stopName", { name: facts.name })}
       onClick={stop}
     >
-      {busy ? null : <InterruptIcon size={11} fill="currentColor" aria-hidden />} Stop
+      {busy ? null : <InterruptIcon size={11} fill="currentColor" aria-hidden />} {t("session:agents.stop")}
     </Button>
   );
 }

@@ -1,31 +1,40 @@
 import { type FormEvent, type ReactNode, useCallback, useEffect, useState } from "react";
 import { api } from "../../api/client.ts";
-import type { Checkpoint } from "../../api/types.ts";
+import type { Checkpoint, Diff } from "../../api/types.ts";
 import { Button } from "../../design/Button.tsx";
 import { Dialog } from "../../design/Dialog.tsx";
-import { Skeleton } from "../../design/parts.tsx";
-import { toast, toastError } from "../../state/toasts.ts";
-import { count, when } from "../../text/format.ts";
+import { Notice, Skeleton } from "../../design/parts.tsx";
+import { t } from "../../i18n/index.ts";
+import type { Transcript } from "../../journal/model.ts";
+import { toastError } from "../../state/toasts.ts";
+import { when } from "../../text/format.ts";
+import { nameCheckpoint } from "../acts.ts";
 import { useSession } from "../context.ts";
-import { Restore } from "./Restore.tsx";
+import { DiffFiles, Restore } from "./Restore.tsx";
 
-const BEFORE = { run: "Before a message", step: "Before a step", restore: "Before a rollback" };
-
-export function titleOf(checkpoint: Checkpoint): string {
-  return checkpoint.name ?? BEFORE[checkpoint.auto ?? "step"];
+export function titleOf(name: string | null, auto: string | null): string {
+  if (name) return name;
+  return auto === "run" ? t("session:checkpoint.beforeRun") : auto === "restore" ? t("session:checkpoint.beforeRestore") : t("session:checkpoint.beforeStep");
 }
+
+const NOW = "now";
 
 interface CheckpointsProps {
   onClose: () => void;
   /** Why nothing can be restored just now; null when it can. */
   busy: string | null;
+  /** The one to open with. */
+  first: string | null;
+  comparing: boolean;
+  marks: Transcript["marks"];
 }
 
-/** The session's timeline of checkpoints; one of them opened shows what restoring it would change. */
-export function Checkpoints({ onClose, busy }: CheckpointsProps): ReactNode {
+/** The session's timeline of checkpoints: one opened shows what restoring it would change, two what changed between. */
+export function Checkpoints({ onClose, busy, first, comparing, marks }: CheckpointsProps): ReactNode {
   const { project, session, readOnly } = useSession();
   const [page, setPage] = useState<{ items: Checkpoint[]; next: string | null } | null>(null);
-  const [open, setOpen] = useState<Checkpoint | null>(null);
+  const [open, setOpen] = useState<string | null>(first);
+  const [compare, setCompare] = useState<string[] | null>(comparing ? [] : null);
   const load = useCallback(
     (cursor: string | null) =>
       api
@@ -37,47 +46,97 @@ export function Checkpoints({ onClose, busy }: CheckpointsProps): ReactNode {
   useEffect(() => void load(null), [load]);
 
   if (open !== null) {
+    const found = page?.items.find(({ id }) => id === open);
+    const mark = marks[open];
     return (
-      <Dialog title={titleOf(open)} wide onClose={onClose}>
-        <Restore checkpoint={open} busy={readOnly ?? busy} onBack={() => setOpen(null)} onDone={onClose} />
+      <Dialog title={titleOf(found?.name ?? mark?.name ?? null, found?.auto ?? mark?.auto ?? null)} wide onClose={onClose}>
+        <Restore id={open} busy={readOnly ?? busy} onBack={() => setOpen(null)} onDone={onClose} />
       </Dialog>
     );
   }
+  const choose = (id: string): void => {
+    if (compare === null) setOpen(id);
+    else setCompare(compare.includes(id) ? compare.filter((held) => held !== id) : [...compare.slice(-1), id]);
+  };
   return (
-    <Dialog title="Checkpoints" wide onClose={onClose}>
-      <p className="muted">
-        kaged keeps the conversation and the files before each message and each step that may change something.
-      </p>
-      {readOnly === null ? <NameForm onMade={() => load(null)} /> : null}
+    <Dialog title={t("session:checkpoint.title")} wide onClose={onClose}>
+      <div className="point-intro">
+        <p className="muted grow">{compare === null ? t("session:checkpoint.words") : t("session:checkpoint.chooseTwo")}</p>
+        <Button small aria-pressed={compare !== null} data-testid="compare" onClick={() => setCompare(compare === null ? [] : null)}>
+          {t("session:checkpoint.compare")}
+        </Button>
+      </div>
+      {readOnly === null && compare === null ? <NameForm onMade={() => load(null)} /> : null}
       {page === null ? <Skeleton lines={4} /> : null}
-      {page?.items.length === 0 ? <p className="muted">None yet: the first message makes one.</p> : null}
-      <ol role="list" className="points" aria-label="Checkpoints, newest first">
-        {page?.items.map((checkpoint) => (
-          <li key={checkpoint.id}>
-            <button
-              type="button"
-              className="point"
-              data-testid="checkpoint"
-              data-auto={checkpoint.auto ?? "named"}
-              onClick={() => setOpen(checkpoint)}
-            >
-              <span className="grow ellipsis">{titleOf(checkpoint)}</span>
-              <span className="muted">
-                {checkpoint.files_changed === 0 ? "" : `${count(checkpoint.files_changed, "file")} changed`}
-              </span>
-              <time className="muted" dateTime={checkpoint.created_at}>
-                {when(checkpoint.created_at)}
-              </time>
-            </button>
-          </li>
+      {page?.items.length === 0 ? <p className="muted">{t("session:checkpoint.none")}</p> : null}
+      <ol role="list" className="points" aria-label={t("session:checkpoint.list")}>
+        {compare === null ? null : <Point id={NOW} title={t("session:checkpoint.now")} auto="now" files={0} at="" chosen={compare.includes(NOW)} onChoose={choose} testId="checkpoint-now" />}
+        {page?.items.map(({ id, name, auto, files_changed: files, created_at: at }) => (
+          <Point key={id} id={id} title={titleOf(name, auto)} auto={auto ?? "named"} files={files} at={at} chosen={compare?.includes(id)} onChoose={choose} />
         ))}
       </ol>
       {page?.next ? (
         <Button small look="ghost" onClick={() => void load(page.next)}>
-          Older checkpoints
+          {t("session:checkpoint.older")}
         </Button>
       ) : null}
+      {compare?.length === 2 ? <Between key={compare.join()} ids={inOrder(compare, page?.items ?? [])} /> : null}
     </Dialog>
+  );
+}
+
+/** The older one first. */
+function inOrder(ids: readonly string[], newestFirst: readonly Checkpoint[]): string[] {
+  const place = (id: string): number => (id === NOW ? -1 : newestFirst.findIndex((item) => item.id === id));
+  return ids.toSorted((one, other) => place(other) - place(one));
+}
+
+interface PointProps {
+  id: string;
+  title: string;
+  auto: string;
+  files: number;
+  at: string;
+  /** While two are being chosen. */
+  chosen?: boolean | undefined;
+  onChoose: (id: string) => void;
+  testId?: string;
+}
+
+/** One mark on the timeline. */
+export function Point({ id, title, auto, files, at, chosen, onChoose, testId = "checkpoint" }: PointProps): ReactNode {
+  return (
+    <li>
+      <button type="button" className="point" data-testid={testId} data-auto={auto} aria-pressed={chosen} onClick={() => onChoose(id)}>
+        <span className="point-dot" aria-hidden />
+        <span className="grow ellipsis">{title}</span>
+        <span className="muted">{files === 0 ? "" : t("session:checkpoint.changed", { count: files })}</span>
+        <time className="muted" dateTime={at}>
+          {when(at)}
+        </time>
+      </button>
+    </li>
+  );
+}
+
+/** What changed from one checkpoint to another. */
+function Between({ ids }: { ids: readonly string[] }): ReactNode {
+  const { project, session } = useSession();
+  const [diff, setDiff] = useState<Diff | null>(null);
+  const [from = "", to = ""] = ids;
+  useEffect(() => {
+    api.checkpointDiff(project, session, from, to).then(setDiff).catch(toastError);
+  }, [project, session, from, to]);
+  return (
+    <section aria-label={t("session:checkpoint.between")} data-testid="between">
+      {diff === null ? <Skeleton lines={3} /> : diff.count === 0 ? <Notice>{t("session:checkpoint.noDifference")}</Notice> : null}
+      {diff === null || diff.count === 0 ? null : (
+        <>
+          <h3 className="point-head">{t("session:checkpoint.differ", { count: diff.count })}</h3>
+          <DiffFiles diff={diff} />
+        </>
+      )}
+    </section>
   );
 }
 
@@ -90,34 +149,28 @@ function NameForm({ onMade }: { onMade: () => Promise<void> }): ReactNode {
     event.preventDefault();
     if (name.trim() === "" || making) return;
     setMaking(true);
-    try {
-      await api.nameCheckpoint(project, session, name, ignored);
+    if (await nameCheckpoint(project, session, name, ignored)) {
       setName("");
-      toast("The checkpoint is made.");
       await onMade();
-    } catch (error) {
-      toastError(error);
-    } finally {
-      setMaking(false);
     }
+    setMaking(false);
   };
   return (
     <form className="point-form" onSubmit={(event) => void make(event)}>
       <input
         className="input"
         data-testid="checkpoint-name"
-        aria-label="Name of a new checkpoint"
-        placeholder="Name of a new checkpoint"
+        aria-label={t("session:checkpoint.newName")}
+        placeholder={t("session:checkpoint.newName")}
         maxLength={200}
         value={name}
         onChange={(event) => setName(event.target.value)}
       />
       <Button type="submit" busy={making} disabled={name.trim() === ""} data-testid="checkpoint-make">
-        Make it now
+        {t("session:checkpoint.make")}
       </Button>
       <label className="point-choice">
-        <input type="checkbox" checked={ignored} onChange={(event) => setIgnored(event.target.checked)} /> With the files
-        that git ignores
+        <input type="checkbox" checked={ignored} onChange={(event) => setIgnored(event.target.checked)} /> {t("session:checkpoint.ignored")}
       </label>
     </form>
   );

@@ -1,47 +1,44 @@
 import { type ReactNode, useEffect, useState } from "react";
 import { api } from "../../api/client.ts";
 import { ApiError } from "../../api/http.ts";
-import type { Checkpoint, Diff, What } from "../../api/types.ts";
+import type { Diff, What } from "../../api/types.ts";
 import { Button } from "../../design/Button.tsx";
-import { DiffView } from "../../design/DiffView.tsx";
 import { Notice, Skeleton } from "../../design/parts.tsx";
 import { Sentence } from "../../design/Sentence.tsx";
+import { t } from "../../i18n/index.ts";
 import { names } from "../../journal/events.ts";
 import { toast, toastError } from "../../state/toasts.ts";
 import { parseDiff } from "../../text/diff.ts";
-import { count } from "../../text/format.ts";
 import { useSession } from "../context.ts";
+import { Changes } from "../tools/Changes.tsx";
 
 const FILES_SHOWN = 12;
-const CHOICES: [What, string][] = [
-  ["both", "Conversation and files"],
-  ["conversation", "Conversation only"],
-  ["files", "Files only"],
-];
+const CHOICES: What[] = ["both", "conversation", "files"];
 
 interface RestoreProps {
-  checkpoint: Checkpoint;
+  /** The checkpoint. */
+  id: string;
   busy: string | null;
   onBack: () => void;
   onDone: () => void;
 }
 
 /** What has changed since a checkpoint, and the choice of what to restore of it. */
-export function Restore({ checkpoint, busy, onBack, onDone }: RestoreProps): ReactNode {
+export function Restore({ id, busy, onBack, onDone }: RestoreProps): ReactNode {
   const { project, session } = useSession();
   const [diff, setDiff] = useState<Diff | null>(null);
   const [what, setWhat] = useState<What>("both");
   const [refused, setRefused] = useState<ApiError | null>(null);
   const [working, setWorking] = useState(false);
   useEffect(() => {
-    api.checkpointDiff(project, session, checkpoint.id, "now").then(setDiff).catch(toastError);
-  }, [project, session, checkpoint.id]);
+    api.checkpointDiff(project, session, id, "now").then(setDiff).catch(toastError);
+  }, [project, session, id]);
 
   const restore = async (force: boolean): Promise<void> => {
     setWorking(true);
     try {
-      const done = await api.rollback(project, session, checkpoint.id, what, force);
-      toast(`Restored; ${count(done.files_changed, "file")} changed. Undo is in the transcript.`);
+      const done = await api.rollback(project, session, id, what, force);
+      toast(t("session:checkpoint.done", { count: done.files_changed }));
       onDone();
     } catch (error) {
       if (error instanceof ApiError && error.status === 409) setRefused(error);
@@ -54,20 +51,20 @@ export function Restore({ checkpoint, busy, onBack, onDone }: RestoreProps): Rea
     <>
       {busy === null ? null : <Notice>{busy}</Notice>}
       <fieldset className="point-what" disabled={busy !== null}>
-        <legend>Restore</legend>
-        {CHOICES.map(([value, label]) => (
+        <legend>{t("session:checkpoint.restore")}</legend>
+        {CHOICES.map((value) => (
           <label key={value} className="point-choice">
             <input type="radio" name="what" value={value} checked={what === value} onChange={() => setWhat(value)} />
-            {label}
+            {t(`session:checkpoint.what.${value}`)}
           </label>
         ))}
       </fieldset>
       {refused === null ? null : <Refusal error={refused} />}
       <div className="point-acts">
-        <Button onClick={onBack}>Back</Button>
+        <Button onClick={onBack}>{t("session:back")}</Button>
         {refused !== null && (refused.details["why"] === "foreign" || "sessions" in refused.details) ? (
           <Button look="danger" busy={working} data-testid="restore-anyway" onClick={() => void restore(true)}>
-            Restore anyway
+            {t("session:checkpoint.anyway")}
           </Button>
         ) : (
           <Button
@@ -77,14 +74,14 @@ export function Restore({ checkpoint, busy, onBack, onDone }: RestoreProps): Rea
             data-testid="restore"
             onClick={() => void restore(false)}
           >
-            Restore
+            {t("session:checkpoint.restore")}
           </Button>
         )}
       </div>
       <h3 className="point-head">
-        {diff === null ? "Looking at the files" : diff.count === 0 ? "No file has changed since" : `${count(diff.count, "file")} changed since`}
+        {diff === null ? t("session:checkpoint.looking") : diff.count === 0 ? t("session:checkpoint.same") : t("session:checkpoint.since", { count: diff.count })}
       </h3>
-      {diff === null ? <Skeleton lines={3} /> : <Changes diff={diff} />}
+      {diff === null ? <Skeleton lines={3} /> : <DiffFiles diff={diff} />}
     </>
   );
 }
@@ -108,7 +105,7 @@ function Refusal({ error }: { error: ApiError }): ReactNode {
   );
 }
 
-function Changes({ diff }: { diff: Diff }): ReactNode {
+export function DiffFiles({ diff }: { diff: Diff }): ReactNode {
   const rows = new Map(parseDiff(diff.patch).map((file) => [file.path, file]));
   return (
     <div className="point-files">
@@ -121,14 +118,14 @@ function Changes({ diff }: { diff: Diff }): ReactNode {
               <span className="diff-count">
                 {entry.added ? <span className="add">+{entry.added}</span> : null}
                 {entry.deleted ? <span className="del">−{entry.deleted}</span> : null}
-                {entry.added === null ? <span className="muted">not text</span> : null}
+                {entry.added === null ? <span className="muted">{t("session:checkpoint.notText")}</span> : null}
               </span>
             </summary>
-            {file === undefined ? <p className="muted">Too long to show here, or not text.</p> : <DiffView file={file} />}
+            {file === undefined ? <p className="muted">{t("session:checkpoint.tooLong")}</p> : <Changes file={file} />}
           </details>
         );
       })}
-      {diff.count > FILES_SHOWN ? <p className="muted">and {count(diff.count - FILES_SHOWN, "more file")}</p> : null}
+      {diff.count > FILES_SHOWN ? <p className="muted">{t("session:checkpoint.more", { count: diff.count - FILES_SHOWN })}</p> : null}
     </div>
   );
 }

@@ -7,20 +7,21 @@ import { Dialog } from "../../design/Dialog.tsx";
 import { BranchIcon } from "../../design/icons.tsx";
 import { Notice } from "../../design/parts.tsx";
 import { Sentence } from "../../design/Sentence.tsx";
+import { t } from "../../i18n/index.ts";
 import { names, record } from "../../journal/events.ts";
 import { toast, toastError } from "../../state/toasts.ts";
-import { count } from "../../text/format.ts";
 import { useSession } from "../context.ts";
 
 type Act = "merge" | "branch" | "discard";
 
 function words({ ahead, changes, into }: Worktree): string {
   const parts = [
-    ahead > 0 ? count(ahead, "commit") : "",
-    changes.count > 0 ? `${count(changes.count, "file")} not committed` : "",
+    ahead > 0 ? t("session:worktree.commits", { count: ahead }) : "",
+    changes.count > 0 ? t("session:worktree.uncommitted", { count: changes.count }) : "",
   ].filter(Boolean);
-  if (parts.length === 0) return into === null ? "Nothing new here." : `Nothing here that ${into} does not have.`;
-  return `${parts.join(" and ")}${into === null ? "" : `, not in ${into}`}.`;
+  if (parts.length === 0) return into === null ? t("session:worktree.nothing") : t("session:worktree.nothingFor", { into });
+  const what = parts.join(t("session:worktree.and"));
+  return into === null ? `${what}.` : t("session:worktree.notIn", { what, into });
 }
 
 /** The session's own worktree: how far it is, and what to do with its work. `idle` changes when a run has ended. */
@@ -42,15 +43,15 @@ export function WorktreeBar({ idle }: { idle: boolean }): ReactNode {
         className="worktree-badge"
         data-testid="worktree"
         data-unmerged={unmerged}
-        title="This session works in a git worktree of its own"
+        title={t("session:worktree.title")}
         onClick={() => setOpen(true)}
       >
         <BranchIcon size={14} aria-hidden />
-        <span className="ellipsis">{state?.branch ?? "own worktree"}</span>
+        <span className="ellipsis">{state?.branch ?? t("session:worktree.own")}</span>
       </button>
       {open ? (
-        <Dialog title="A worktree of its own" onClose={() => setOpen(false)}>
-          <p>{state === null ? "Looking." : words(state)}</p>
+        <Dialog title={t("session:worktree.head")} onClose={() => setOpen(false)}>
+          <p>{state === null ? t("session:worktree.looking") : words(state)}</p>
           {readOnly === null && state !== null ? (
             <Acts state={state} idle={idle} onDone={setState} onClose={() => setOpen(false)} />
           ) : null}
@@ -67,12 +68,6 @@ interface ActsProps {
   onClose: () => void;
 }
 
-const DONE: Readonly<Record<Act, string>> = {
-  merge: "The work is merged.",
-  branch: "The work is kept as a branch.",
-  discard: "The work is discarded; a checkpoint has the files.",
-};
-
 function Acts({ state, idle, onDone, onClose }: ActsProps): ReactNode {
   const { project, session } = useSession();
   const [busy, setBusy] = useState<Act | null>(null);
@@ -84,7 +79,7 @@ function Acts({ state, idle, onDone, onClose }: ActsProps): ReactNode {
     setRefused(null);
     try {
       onDone(await api.actOnWorktree(project, session, which, which === "branch" ? { name: name.trim() } : {}));
-      toast(DONE[which]);
+      toast(t(`session:worktree.done.${which}`));
       onClose();
     } catch (error) {
       if (error instanceof ApiError && error.status === 409) setRefused(error);
@@ -96,7 +91,7 @@ function Acts({ state, idle, onDone, onClose }: ActsProps): ReactNode {
   const nothing = state.ahead === 0 && state.changes.count === 0;
   return (
     <>
-      {idle ? null : <p className="muted">The agent is at work; stop it, or wait for its end.</p>}
+      {idle ? null : <p className="muted">{t("session:worktree.atWork")}</p>}
       {refused === null ? null : <Refused error={refused} />}
       <div className="worktree-acts">
         <Button
@@ -106,10 +101,10 @@ function Acts({ state, idle, onDone, onClose }: ActsProps): ReactNode {
           data-testid="worktree-merge"
           onClick={() => void act("merge")}
         >
-          Merge into {state.into ?? "…"}
+          {t("session:worktree.merge", { into: state.into ?? "…" })}
         </Button>
         <Button disabled={!idle} data-testid="worktree-branch" onClick={() => setAsking("branch")}>
-          Make a branch
+          {t("session:worktree.branch")}
         </Button>
         <Button
           look="danger"
@@ -117,7 +112,7 @@ function Acts({ state, idle, onDone, onClose }: ActsProps): ReactNode {
           data-testid="worktree-discard"
           onClick={() => setAsking("discard")}
         >
-          Discard
+          {t("session:worktree.discard")}
         </Button>
       </div>
       {asking === "branch" ? (
@@ -131,21 +126,21 @@ function Acts({ state, idle, onDone, onClose }: ActsProps): ReactNode {
           <input
             className="input"
             autoFocus
-            aria-label="Name of the branch"
-            placeholder="Name of the branch"
+            aria-label={t("session:worktree.branchName")}
+            placeholder={t("session:worktree.branchName")}
             value={name}
             onChange={(event) => setName(event.target.value)}
           />
           <Button type="submit" busy={busy === "branch"} disabled={name.trim() === ""}>
-            Keep
+            {t("session:worktree.keep")}
           </Button>
         </form>
       ) : null}
       {asking === "discard" ? (
         <div className="worktree-ask">
-          <span>Throw this work away?</span>
+          <span>{t("session:worktree.sure")}</span>
           <Button look="danger" busy={busy === "discard"} onClick={() => void act("discard")}>
-            Yes, discard it
+            {t("session:worktree.yes")}
           </Button>
         </div>
       ) : null}

@@ -2,13 +2,12 @@ import { type ReactNode, useState } from "react";
 import { api } from "../../api/client.ts";
 import { Button } from "../../design/Button.tsx";
 import { ForwardIcon, UndoIcon } from "../../design/icons.tsx";
+import { t } from "../../i18n/index.ts";
 import type { RestoredItem } from "../../journal/model.ts";
 import { person } from "../../state/workspace.ts";
 import { toast, toastError } from "../../state/toasts.ts";
-import { count, time } from "../../text/format.ts";
+import { time } from "../../text/format.ts";
 import { useSession } from "../context.ts";
-
-const WHAT = { both: "Conversation and files", conversation: "The conversation", files: "The files" };
 
 /** That something was rolled back, with the way back. */
 export function RestoredRow({ item }: { item: RestoredItem }): ReactNode {
@@ -18,19 +17,19 @@ export function RestoredRow({ item }: { item: RestoredItem }): ReactNode {
     setBusy(true);
     try {
       await api.rollback(project, session, item.undo, item.what, false);
-      toast("The rollback is undone.");
+      toast(t("session:checkpoint.undone"));
     } catch (error) {
       toastError(error);
     } finally {
       setBusy(false);
     }
   };
-  const files = item.what === "conversation" ? "" : `, ${count(item.files, "file")} changed`;
+  const files = item.what === "conversation" ? "" : `, ${t("session:checkpoint.changed", { count: item.files })}`;
   return (
     <div className="row aside restored" data-testid="restored" data-what={item.what}>
       <UndoIcon size={14} aria-hidden />
       <span>
-        {WHAT[item.what]} restored by {person(item.actor)}
+        {t(`session:checkpoint.restored.${item.what}`, { name: person(item.actor) })}
         {files}, {time(item.at)}
       </span>
       <Button
@@ -41,7 +40,7 @@ export function RestoredRow({ item }: { item: RestoredItem }): ReactNode {
         data-testid="undo-restore"
         onClick={() => void undo()}
       >
-        Undo
+        {t("session:undo")}
       </Button>
     </div>
   );
@@ -52,7 +51,7 @@ export function RolledBack({ children }: { children: ReactNode[] }): ReactNode {
   return (
     <details className="row rolled-back" data-testid="rolled-back">
       <summary>
-        <ForwardIcon size={13} aria-hidden className="turn" /> Rolled back: {count(children.length, "row")}
+        <ForwardIcon size={13} aria-hidden className="turn" /> {t("session:checkpoint.away", { count: children.length })}
       </summary>
       <div className="rolled-rows">{children}</div>
     </details>

@@ -2,6 +2,8 @@ import { type ReactNode, useState } from "react";
 import { Button } from "../../design/Button.tsx";
 import { useNow } from "../../design/hooks.ts";
 import { DeniedIcon, NetworkIcon } from "../../design/icons.tsx";
+import { Sentence } from "../../design/Sentence.tsx";
+import { t } from "../../i18n/index.ts";
 import type { GateItem } from "../../journal/model.ts";
 import { person } from "../../state/workspace.ts";
 import { elapsed } from "../../text/format.ts";
@@ -11,6 +13,22 @@ import { useSession } from "../context.ts";
 
 const DENY = "deny";
 const ALWAYS = "always allow";
+
+/** An answer of the gate's in the reader's language; the daemon is given it as it stands. */
+function optionWords(option: string): string {
+  switch (option) {
+    case "allow once":
+      return t("session:gate.once");
+    case "allow for this session":
+      return t("session:gate.session");
+    case ALWAYS:
+      return t("session:gate.always");
+    case DENY:
+      return t("session:gate.deny");
+    default:
+      return option;
+  }
+}
 
 /** The gate's question, in a form that no agent's question has: a program waits until somebody decides. */
 export function GateCard({ item }: { item: GateItem }): ReactNode {
@@ -31,8 +49,8 @@ export function GateCard({ item }: { item: GateItem }): ReactNode {
     <section className="row gate-ask" aria-label={attention.question} data-testid="gate" data-attention={attention.id} data-state="open">
       <div className="gate-head">
         <NetworkIcon size={15} aria-hidden />
-        <span className="grow">A program in the cage wants to reach</span>
-        {waits >= 1000 ? <span>waits {elapsed(waits)}</span> : null}
+        <span className="grow">{t("session:gate.wants")}</span>
+        {waits >= 1000 ? <span>{t("session:gate.waits", { time: elapsed(waits) })}</span> : null}
       </div>
       <p className="gate-host">
         {item.host}
@@ -49,12 +67,12 @@ export function GateCard({ item }: { item: GateItem }): ReactNode {
             title={lacking(option) ?? undefined}
             onClick={() => say(option)}
           >
-            {option.charAt(0).toUpperCase() + option.slice(1)}
+            {optionWords(option)}
           </Button>
         ))}
       </div>
       <p className="gate-foot">
-        “Always allow” is written into the project’s <code>project.local.yaml</code>. Without an answer it is denied.
+        <Sentence text={t("session:gate.foot")} />
       </p>
     </section>
   );
@@ -70,7 +88,7 @@ function Decided({ item }: { item: GateItem }): ReactNode {
       <span>
         <code>{hostPort(item.host, item.port)}</code>{" "}
         <span className="answered-by">
-          {state === "withdrawn" ? "nobody decided, so it was denied" : `${person(actor)} decided: ${said}`}
+          {state === "withdrawn" ? t("session:gate.nobody") : t("session:gate.decided", { name: person(actor), what: optionWords(said).toLowerCase() })}
         </span>
       </span>
     </div>

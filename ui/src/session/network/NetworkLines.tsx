@@ -1,14 +1,14 @@
 import { type ReactNode, useState } from "react";
 import { ChevronIcon, DeniedIcon, NetworkIcon } from "../../design/icons.tsx";
 import { Sentence } from "../../design/Sentence.tsx";
+import { t } from "../../i18n/index.ts";
 import { type Frame, num, str } from "../../journal/events.ts";
 import type { Reached } from "../../journal/model.ts";
 import { DECISIONS_KEPT } from "../../journal/network.ts";
-import { bytes, count, deniedWords, duration, traffic } from "../../text/format.ts";
+import { bytes, deniedWords, duration, moment, traffic } from "../../text/format.ts";
 import { hostPort } from "../../text/hosts.ts";
 
 const SHOWN = 4;
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
 /** What the cage reached or tried, a line a host; refusals first, since they explain what went wrong. */
 export function NetworkLines({ network, row }: { network: readonly Reached[]; row?: boolean }): ReactNode {
@@ -24,8 +24,8 @@ export function NetworkLines({ network, row }: { network: readonly Reached[]; ro
       {hidden.length === 0 ? null : (
         <li>
           <button type="button" className="net-line net-more" onClick={() => setAll(true)}>
-            {count(hidden.length, "more host")}
-            {refused === 0 ? null : <span className="net-denied">{refused} denied</span>}
+            {t("tools:moreHosts", { count: hidden.length })}
+            {refused === 0 ? null : <span className="net-denied">{t("tools:refused", { count: refused })}</span>}
           </button>
         </li>
       )}
@@ -38,14 +38,15 @@ function HostLine({ entry }: { entry: Reached }): ReactNode {
   const denied = entry.denied > 0;
   const Icon = denied ? DeniedIcon : NetworkIcon;
   const reason = entry.decisions.map((frame) => str(frame.data, "reason")).findLast(Boolean) ?? "";
-  const what = entry.decisions.some(({ data }) => "method" in data) ? "request" : "connection";
-  const sums = [count(entry.connections, what), traffic(entry.up, entry.down)].filter(Boolean).join(" · ");
+  const requests = entry.decisions.some(({ data }) => "method" in data);
+  const what = requests ? t("tools:requests", { count: entry.connections }) : t("tools:connections", { count: entry.connections });
+  const sums = [what, traffic(entry.up, entry.down)].filter(Boolean).join(" · ");
   return (
     <li data-denied={denied} data-testid="network-host">
       <button type="button" className="net-line" aria-expanded={open} onClick={() => setOpen(!open)}>
         <Icon size={14} aria-hidden />
         <span className="net-words grow">
-          <code>{entry.host === "" ? "other hosts" : hostPort(entry.host, entry.port)}</code>
+          <code>{entry.host === "" ? t("tools:otherHosts") : hostPort(entry.host, entry.port)}</code>
           {denied ? (
             <span className="net-denied">
               <Sentence text={deniedWords(entry.denied, reason)} />
@@ -56,11 +57,11 @@ function HostLine({ entry }: { entry: Reached }): ReactNode {
         <ChevronIcon size={14} aria-hidden className="turn" />
       </button>
       {open ? (
-        <ul role="list" className="net-decisions" tabIndex={0} aria-label="Decisions">
-          {entry.decisions.length < DECISIONS_KEPT ? null : <li>Earlier ones are in the audit log.</li>}
+        <ul role="list" className="net-decisions" tabIndex={0} aria-label={t("tools:decisions")}>
+          {entry.decisions.length < DECISIONS_KEPT ? null : <li>{t("tools:earlier")}</li>}
           {entry.decisions.map((frame) => (
             <li key={frame.seq}>
-              <time dateTime={frame.at}>{clock.format(new Date(frame.at))}</time>
+              <time dateTime={frame.at}>{moment(frame.at)}</time>
               <span>
                 <Sentence text={facts(frame)} />
               </span>
@@ -75,7 +76,7 @@ function HostLine({ entry }: { entry: Reached }): ReactNode {
 /** One decision: what was asked for, what decided, what went through. */
 function facts({ type, data }: Frame): string {
   const [up, down, ms] = [num(data, "up"), num(data, "down"), num(data, "ms")];
-  const through = str(data, "state") === "open" ? "open" : `${bytes(up)} up, ${bytes(down)} down · ${duration(ms)}`;
+  const through = str(data, "state") === "open" ? t("tools:open") : `${t("words:up", { size: bytes(up) })}, ${t("words:down", { size: bytes(down) })} · ${duration(ms)}`;
   const refused = type === "network.denied" ? deniedWords(num(data, "count"), str(data, "reason")) : "";
   const request = "method" in data ? `\`${str(data, "method")} ${str(data, "path")}\` · ` : "";
   return `${request}${str(data, "via").toUpperCase()} · ${refused || `${str(data, "rule")} · ${through}`}`;

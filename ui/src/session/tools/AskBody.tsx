@@ -1,5 +1,6 @@
 import { type FormEvent, type ReactNode, useState } from "react";
 import { Button } from "../../design/Button.tsx";
+import { t } from "../../i18n/index.ts";
 import { str } from "../../journal/events.ts";
 import type { ToolItem } from "../../journal/model.ts";
 import { useKept } from "../../state/kept.ts";
@@ -47,23 +48,23 @@ export function AskBody({ item }: { item: ToolItem }): ReactNode {
             <input
               className="input"
               data-testid="ask-text"
-              aria-label="Your answer"
-              placeholder={attention.options.length === 0 ? "Your answer" : "Or say it in your own words"}
+              aria-label={t("tools:yourAnswer")}
+              placeholder={attention.options.length === 0 ? t("tools:yourAnswer") : t("tools:ownWords")}
               value={text}
               onChange={(event) => setText(event.target.value)}
             />
             <Button type="submit" look="primary" busy={busy} disabled={text.trim() === ""} data-testid="ask-send">
-              Answer
+              {t("tools:answer")}
             </Button>
           </form>
         </>
       ) : null}
       {attention?.state === "answered" ? (
         <p className="ask-answer">
-          <span className="muted answered-by">{person(attention.actor)} answered</span> {attention.answer}
+          <span className="muted answered-by">{t("tools:answeredBy", { name: person(attention.actor) })}</span> {attention.answer}
         </p>
       ) : null}
-      {attention?.state === "withdrawn" ? <p className="muted">The question was withdrawn.</p> : null}
+      {attention?.state === "withdrawn" ? <p className="muted">{t("tools:withdrawn")}</p> : null}
     </div>
   );
 }

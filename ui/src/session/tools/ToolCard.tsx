@@ -47,7 +47,7 @@ export function ToolCard({ item }: { item: ToolItem }): ReactNode {
         {what.verb === "" ? null : <span className="tool-verb">{what.verb}</span>}
         <code className="tool-object grow">
           {asks(item) ? "" : lines[0]}
-          {lines.length > 1 ? <span className="muted"> +{lines.length - 1} lines</span> : null}
+          {lines.length > 1 ? <span className="muted"> {t("tools:plusLines", { count: lines.length - 1 })}</span> : null}
         </code>
         {diffs[0] === undefined ? null : <DiffCount file={diffs[0]} />}
         <Status item={item} />
@@ -74,14 +74,14 @@ function Body({ item, diffs }: { item: ToolItem; diffs: FileDiff[] }): ReactNode
     <>
       {attention?.approval && attention.state === "answered" ? (
         <p className="tool-reason muted" data-testid="approved">
-          <span className="answered-by">{person(attention.actor)} decided</span>: {attention.answer}
+          <span className="answered-by">{t("tools:decidedBy", { name: person(attention.actor) })}</span> {attention.answer}
         </p>
       ) : null}
       <Facts rest={rest} long={asks(item) || !object.includes("\n") ? "" : object} />
       {item.argsError === "" ? null : <p className="tool-reason bad">{item.argsError}</p>}
       <Kind item={item} diffs={diffs} />
       {item.deniedReasons.length === 0 ? null : <Denied reasons={item.deniedReasons} />}
-      {item.state === "unknown" && item.result === "" ? <p className="tool-reason">{t("limits:unknown")}</p> : null}
+      {item.state === "unknown" && item.result === "" ? <p className="tool-reason">{t("tools:unknownEnd")}</p> : null}
     </>
   );
 }
@@ -130,7 +130,7 @@ function Status({ item }: { item: ToolItem }): ReactNode {
     return (
       <span className="tool-status running">
         <Spinner />
-        <span className="hidden-text">running</span>
+        <span className="hidden-text">{t("tools:state.running")}</span>
         {since >= 1000 ? elapsed(since) : ""}
       </span>
     );
@@ -148,21 +148,21 @@ function stateWords(item: ToolItem): string {
   const { exit_code: exit, signal } = item.detail;
   switch (item.state) {
     case "ok":
-      if (item.tool === "shell" && typeof exit === "number") return `exit ${exit}`;
-      return asks(item) ? "answered" : "";
+      if (item.tool === "shell" && typeof exit === "number") return t("tools:exit", { code: exit });
+      return asks(item) ? t("tools:state.answered") : "";
     case "failed": {
       const reason = str(item.detail, "reason");
-      if (reason === "walltime" || reason === "timeout") return "timed out";
-      if (reason === "memory") return "out of memory";
-      if (typeof exit === "number" && exit !== 0) return `exit ${exit}`;
-      if (typeof signal === "number" && signal !== 0) return `signal ${signal}`;
-      return "failed";
+      if (reason === "walltime" || reason === "timeout") return t("tools:state.timedOut");
+      if (reason === "memory") return t("tools:state.memory");
+      if (typeof exit === "number" && exit !== 0) return t("tools:exit", { code: exit });
+      if (typeof signal === "number" && signal !== 0) return t("tools:signal", { code: signal });
+      return t("tools:state.failed");
     }
     case "ready":
       return "";
     case "waiting":
-      return "waiting for you";
+      return t("tools:state.waiting");
     default:
-      return item.state;
+      return t(`tools:state.${item.state}`);
   }
 }

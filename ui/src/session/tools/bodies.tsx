@@ -3,15 +3,16 @@ import { AnsiText } from "../../design/AnsiText.tsx";
 import { Button } from "../../design/Button.tsx";
 import { Code } from "../../design/CodeBlock.tsx";
 import { CopyButton } from "../../design/CopyButton.tsx";
-import { DiffView } from "../../design/DiffView.tsx";
+import { t } from "../../i18n/index.ts";
 import { num, str } from "../../journal/events.ts";
 import type { ToolItem } from "../../journal/model.ts";
 import type { FileDiff } from "../../text/diff.ts";
-import { bytes, count } from "../../text/format.ts";
+import { bytes } from "../../text/format.ts";
 import { groupHits } from "../../text/hits.ts";
 import { numbered } from "../../text/numbered.ts";
 import { LIVE_LIMIT, shellText } from "../../text/shell.ts";
 import { languageOf } from "../../text/spans.ts";
+import { Changes } from "./Changes.tsx";
 import { argsOf } from "./describe.tsx";
 
 const TAIL_LINES = 12;
@@ -45,7 +46,7 @@ export function ShellBody({ item }: { item: ToolItem }): ReactNode {
   const [all, setAll] = useState(false);
   const { text, ended } = shellText(item);
   if (text === "" && ended === "") {
-    return item.durationMs === null ? null : <p className="tool-reason muted">No output.</p>;
+    return item.durationMs === null ? null : <p className="tool-reason muted">{t("tools:noOutput")}</p>;
   }
   if (text === "") return <p className="tool-reason muted">{ended}</p>;
   const total = lineCount(text);
@@ -55,24 +56,24 @@ export function ShellBody({ item }: { item: ToolItem }): ReactNode {
   return (
     <>
       <div className="output-frame">
-        <pre className={all ? "output all" : "output"} tabIndex={0} aria-label="Output">
+        <pre className={all ? "output all" : "output"} tabIndex={0} aria-label={t("tools:output")}>
           {all ? <AnsiText text={text} /> : <AnsiText text={text} lastLines={TAIL_LINES} />}
         </pre>
-        <CopyButton text={() => text} label="Copy the output" />
+        <CopyButton text={() => text} label={t("tools:copyOutput")} />
       </div>
       {total > TAIL_LINES || item.outputCut > 0 || file !== "" || unseen > 0 || ended !== "" ? (
         <div className="output-foot">
           {total > TAIL_LINES ? (
             <Button small look="ghost" className="more" onClick={() => setAll(!all)}>
-              {all ? "Show the end only" : `Show all ${count(total, "line")}`}
+              {all ? t("tools:endOnly") : t("tools:allLines", { count: total })}
             </Button>
           ) : null}
-          {item.outputCut > 0 ? <span className="muted">The first {bytes(item.outputCut)} are not shown.</span> : null}
-          {unseen > 0 ? <span className="muted">{bytes(unseen)} so far</span> : null}
+          {item.outputCut > 0 ? <span className="muted">{t("tools:cut", { size: bytes(item.outputCut) })}</span> : null}
+          {unseen > 0 ? <span className="muted">{t("tools:soFar", { size: bytes(unseen) })}</span> : null}
           {ended === "" ? null : <span className="muted">{ended}</span>}
           {file === "" ? null : (
             <span className="muted">
-              {lost > 0 ? `The model saw all but ${bytes(lost)}; ` : ""}the whole output is in <code>{file}</code>
+              {lost > 0 ? t("tools:sawAllBut", { size: bytes(lost) }) : ""} {t("tools:wholeIn")} <code>{file}</code>
             </span>
           )}
         </div>
@@ -89,12 +90,25 @@ function lineCount(text: string): number {
 
 /** An edit or a new file, as a diff once it is made and as text while it is written. */
 export function ChangeBody({ item, diffs }: { item: ToolItem; diffs: FileDiff[] }): ReactNode {
-  if (diffs.length > 0) return diffs.map((file) => <DiffView key={file.path} file={file} />);
+  if (diffs.length > 0) return diffs.map((file) => <Changes key={file.path} file={file} />);
   if (item.state === "failed" || item.state === "denied") return <PlainBody item={item} />;
   const args = argsOf(item);
   const text = str(args, "content") || str(args, "new_string");
   if (text === "") return item.state === "ok" ? <PlainBody item={item} /> : null;
   return <LongText text={text} language={languageOf(str(args, "path"))} />;
+}
+
+/** The pattern where it stands in a line as it is written; what only a regular expression finds stays unmarked. */
+function marked(text: string, pattern: string): ReactNode {
+  const at = pattern === "" ? -1 : text.indexOf(pattern);
+  if (at === -1) return text;
+  return (
+    <>
+      {text.slice(0, at)}
+      <mark>{pattern}</mark>
+      {text.slice(at + pattern.length)}
+    </>
+  );
 }
 
 export function HitsBody({ item }: { item: ToolItem }): ReactNode {
@@ -108,7 +122,7 @@ export function HitsBody({ item }: { item: ToolItem }): ReactNode {
           {group.hits.map((hit) => (
             <div key={hit.line} className="hit">
               <span className="diff-number">{hit.line}</span>
-              <span>{hit.text}</span>
+              <span>{marked(hit.text, str(item.args, "pattern"))}</span>
             </div>
           ))}
         </div>
@@ -140,7 +154,7 @@ export function ReadBody({ item }: { item: ToolItem }): ReactNode {
       {shown.length === lines.length ? null : (
         <div className="output-foot">
           <Button small look="ghost" className="more" onClick={() => setAll(true)}>
-            Show all {count(lines.length, "line")}
+            {t("tools:allLines", { count: lines.length })}
           </Button>
         </div>
       )}
@@ -150,7 +164,7 @@ export function ReadBody({ item }: { item: ToolItem }): ReactNode {
 
 export function PlainBody({ item }: { item: ToolItem }): ReactNode {
   const text = item.output || item.result;
-  if (text === "") return item.durationMs === null ? null : <p className="tool-reason muted">No output.</p>;
+  if (text === "") return item.durationMs === null ? null : <p className="tool-reason muted">{t("tools:noOutput")}</p>;
   return <LongText text={text} language={item.state === "ok" ? languageOf(str(item.args, "path")) : ""} />;
 }
 
@@ -161,7 +175,7 @@ function LongText({ text, language }: { text: string; language: string }): React
   return (
     <>
       <div className="output-frame">
-        <pre className={all ? "output all" : "output"} tabIndex={0} aria-label="Text">
+        <pre className={all ? "output all" : "output"} tabIndex={0} aria-label={t("tools:text")}>
           <Code text={shown} language={language} />
         </pre>
         <CopyButton text={() => text} />
@@ -169,7 +183,7 @@ function LongText({ text, language }: { text: string; language: string }): React
       {shown === text ? null : (
         <div className="output-foot">
           <Button small look="ghost" className="more" onClick={() => setAll(true)}>
-            Show all {count(total, "line")}
+            {t("tools:allLines", { count: total })}
           </Button>
         </div>
       )}

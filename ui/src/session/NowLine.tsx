@@ -1,0 +1,37 @@
+import { type ReactNode, useState } from "react";
+import { Button } from "../design/Button.tsx";
+import { useNow } from "../design/hooks.ts";
+import { InterruptIcon } from "../design/icons.tsx";
+import { Dot } from "../design/parts.tsx";
+import { t } from "../i18n/index.ts";
+import { activity } from "../journal/activity.ts";
+import { currentRun, type Transcript } from "../journal/model.ts";
+import { elapsed } from "../text/format.ts";
+import { interrupt } from "./acts.ts";
+import { useSession } from "./context.ts";
+
+/** What goes on now, and the way to stop it. */
+export function NowLine({ transcript }: { transcript: Transcript }): ReactNode {
+  const { project, session, live, readOnly } = useSession();
+  const now = useNow(true);
+  const [stopping, setStopping] = useState(false);
+  const doing = activity(transcript);
+  const since = doing === null || doing.since === "" ? Number.NaN : now - live.skewMs - Date.parse(doing.since);
+  const stop = (): void => {
+    setStopping(true);
+    void interrupt(project, session).finally(() => setStopping(false));
+  };
+  return (
+    <div className="now" data-testid="now">
+      <Dot state={currentRun(transcript)?.state ?? "running"} />
+      <span className="now-words grow">
+        <span className="shimmer">{doing?.verb ?? t("words:working")}</span>
+        {doing?.object ? <code className="ellipsis">{doing.object}</code> : null}
+      </span>
+      {since >= 1000 ? <span className="now-time">{elapsed(since)}</span> : null}
+      <Button small data-testid="interrupt" busy={stopping} disabled={readOnly !== null} onClick={stop} title={readOnly ?? t("session:interruptTitle")}>
+        {stopping ? null : <InterruptIcon size={11} fill="currentColor" aria-hidden />} {t("session:interrupt")}
+      </Button>
+    </div>
+  );
+}
