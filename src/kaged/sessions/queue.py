@@ -28,7 +28,7 @@ from kaged.sessions.types import Change, Mode, Sent, Session, Waiting, conflict
 from kaged.workspace.snapshots import Place
 
 log = logging.getLogger(__name__)
-Files = tuple[Attachment, ...]
+Attachments = tuple[Attachment, ...]
 MOST = 20  # messages that may wait in one session
 AGAIN_S = 2.0
 FIRST_S = 2.0  # how long a message is held until the first snapshot is there; then it waits in the queue
@@ -46,7 +46,7 @@ class Queues:
         self._firsts: dict[str, asyncio.Task[None]] = {}
         self._turns: dict[str, asyncio.Lock] = {}
 
-    async def send(self, found: Session, text: str, mode: Mode, actor: Actor, files: Files = ()) -> Sent:
+    async def send(self, found: Session, text: str, mode: Mode, actor: Actor, files: Attachments = ()) -> Sent:
         """Start a run for a message, or let it wait. Everything is checked before anything is stored. KagedError:
         `validation_failed` or `payload_too_large` for the text, `conflict` for an archived session or a full queue,
         and what `prepare` raises."""

@@ -21,7 +21,7 @@ from kaged.sessions.machine import SessionInput, SessionState
 from kaged.sessions.network import ALWAYS, NetworkDesk
 from kaged.sessions.ports import SessionPorts
 from kaged.sessions.prepare import prepare
-from kaged.sessions.queue import Files, Queues
+from kaged.sessions.queue import Attachments, Queues
 from kaged.sessions.recovery import go_on, mark, recover
 from kaged.sessions.starting import one_line
 from kaged.sessions.types import UNTITLED, Attention, Mode, RunInfo, Sent, Session, Stopped, agent_cage, conflict
@@ -128,7 +128,7 @@ class Sessions:
         await self.worktrees.remove(found)
 
     async def post_message(
-        self, session: str, text: str, *, actor: Actor, mode: Mode = "queue", files: Files = ()
+        self, session: str, text: str, *, actor: Actor, mode: Mode = "queue", files: Attachments = ()
     ) -> Sent:
         """Say something to the agent: it starts a run, or waits for a free place, or, while a run is going, for its end
         or with `steer` for its next step. Raises as `Queues.send` does."""
