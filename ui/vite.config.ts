@@ -3,6 +3,7 @@ import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 import { oneFontFormat } from "./build/fonts.ts";
 import { precompress } from "./build/precompress.ts";
+import { serviceWorker } from "./build/worker.ts";
 
 const outDir = process.env["KAGED_UI_OUT"] ?? resolve(import.meta.dirname, "../src/kaged/web");
 
@@ -13,7 +14,7 @@ export default defineConfig(({ command }) => ({
   define: { __DESIGN__: JSON.stringify(design || command === "serve") },
   // Relative: the console works below any path; the daemon sets the depth of the tags in index.html.
   base: "./",
-  plugins: [react(), oneFontFormat(), precompress(outDir)],
+  plugins: [react(), oneFontFormat(), serviceWorker(outDir), precompress(outDir)],
   build: {
     outDir,
     emptyOutDir: true,

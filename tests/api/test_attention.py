@@ -49,6 +49,14 @@ async def test_the_riskiest_first_then_the_oldest_page_by_page(house: House) -> 
     assert (first["items"][1]["approval"], rest["next"]) == (None, None)
 
 
+async def test_a_connection_is_told_as_what_it_is(house: House) -> None:
+    await asked(house, "A", "approval_gate", network={"host": "new.example.com", "port": 443})
+    async with client(await app(house, ALICE)) as api:
+        (item,) = (await api.get(ROUTE)).json()["items"]
+    assert item["network"] == {"host": "new.example.com", "port": 443}
+    assert (item["approval"], item["risk"], item["agent"]) == (None, 2, "")
+
+
 async def test_nobody_sees_what_waits_in_projects_of_others(house: House) -> None:
     await asked(house, "A", "ask")
     await asked(house, "B", "ask", project="other")

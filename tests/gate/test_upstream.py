@@ -5,8 +5,9 @@ import socket
 
 import pytest
 
+from kaged.core.addresses import inner, own
 from kaged.gate.policy import Denied, Policy, parse
-from kaged.gate.upstream import Upstream, acceptable, inner, own
+from kaged.gate.upstream import Upstream, acceptable
 from real_gate import rules
 
 NOBODY = parse(rules(), {})
@@ -40,7 +41,7 @@ def test_this_machines_own_addresses_are_its_own() -> None:
 
 def test_a_public_address_of_this_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     mine = {"93.184.216.34", "2606:2800:220:1::1", "64:ff9b::102:304"}
-    monkeypatch.setattr("kaged.gate.upstream.own", lambda address: str(address) in mine)
+    monkeypatch.setattr("kaged.core.addresses.own", lambda address: str(address) in mine)
     assert not any(acceptable(NOBODY, address) for address in (*mine, "::ffff:93.184.216.34"))
     assert acceptable(NOBODY, "93.184.216.35")
 

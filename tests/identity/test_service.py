@@ -14,6 +14,7 @@ from kaged.core.errors import ConfigError, KagedError
 from kaged.identity.headers import NonceSet
 from kaged.identity.peers import Connection
 from kaged.identity.service import CAPACITY, FloodGate, Identity
+from kaged.notify.subscriptions import Subscription
 from kaged.settings.config import Flags, load
 from kaged.storage.database import Database
 
@@ -58,6 +59,28 @@ async def test_signing_out(tmp_path) -> None:
         await door.identity.revoke(browser.id, OPERATOR)
         assert (await door.get("/api/v1/me", *headers)).status == 401
         assert actions(door)[-2][1:] == ("auth.signed_out", f"browser:{browser.id}", "ok")
+
+
+def told(source: str, user: str, browser: str | None) -> Subscription:
+    return Subscription("id", source, user, browser, "", "", "", "", "", "")
+
+
+async def test_who_is_told_still_stands(tmp_path) -> None:
+    async with front(tmp_path, mode="user") as door:
+        await door.sign_in()
+        browser = (await door.identity.browsers(OPERATOR))[0]
+        phone = told("loopback", "local", browser.id)
+        assert door.identity.stands(phone, None) and door.identity.stands(phone, "shop")
+        assert not door.identity.stands(told("loopback", "local", "another"), None)
+        assert not door.identity.stands(told("loopback", "local", None), None)
+        assert not door.identity.stands(told("sidecar", "alice", None), None), "no nonce, no sidecar"
+        assert not door.identity.stands(told("insecure", "local", None), None), "signing in is asked for again"
+        await door.identity.revoke(browser.id, OPERATOR)
+        assert not door.identity.stands(phone, None)
+    async with front(tmp_path, admins=("alice",), nonces=(NONCE,)) as door:
+        assert door.identity.stands(told("sidecar", "alice", None), "shop")
+        assert not door.identity.stands(told("sidecar", "bob", None), None)
+        assert not door.identity.stands(phone, None), "a launch URL's browser, in system mode"
 
 
 async def test_system_mode_has_no_launch_url(tmp_path) -> None:

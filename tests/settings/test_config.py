@@ -106,7 +106,7 @@ def test_all_mistakes_come_in_one_message_with_line_key_and_what_is_allowed(file
         "config.toml:8: limits.keeper_grace_s: true is not allowed; expected a whole number",
         "config.toml:9: limits.message_bytes: 3 is out of range; allowed: at least 1024",
         'config.toml:12: loging: is not a key that kaged knows; did you mean "logging"?; allowed: daemon, '
-        "auth, storage, sandbox, logging, plugins, ui, projects, terminals, limits",
+        "auth, storage, sandbox, logging, plugins, ui, projects, terminals, notifications, limits",
     ]
 
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import type { Plugin } from "vite";
 
-const COMPRESSIBLE = /\.(js|css|svg|json|txt|map)$/;
+const COMPRESSIBLE = /\.(js|css|svg|json|txt|map|webmanifest)$/;
 
 /**
  * Writes `.br` and `.gz` beside each text asset once the bundle stands, so the daemon never compresses at

@@ -19,7 +19,7 @@ import { startRouter } from "./state/router.ts";
 import { startTheme } from "./state/theme.ts";
 
 // Browsers ask for the icon again when the address changes: relative, it would then lie elsewhere.
-for (const icon of document.querySelectorAll<HTMLLinkElement>("link[rel=icon]")) icon.href = String(icon.href);
+for (const icon of document.querySelectorAll<HTMLLinkElement>("link[rel=icon], link[rel=manifest]")) icon.href = String(icon.href);
 
 adoptKeyFromFragment();
 startTheme();

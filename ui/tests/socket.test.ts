@@ -197,12 +197,22 @@ describe("Socket", () => {
     expect(world.wire.sent.at(-1)).toMatchObject({ op: "subscribe", after: 9 });
   });
 
+  it("gives a doubted connection no more time because its usual ping comes meanwhile", () => {
+    const { world, socket } = start();
+    world.wire.onopen?.();
+    world.answers = false;
+    socket.nudge();
+    world.fire(20_000);
+    world.fire(3000);
+    expect(socket.status).toBe("waiting");
+  });
+
   it("takes a silent connection for dead, and notices at once when nudged", () => {
     const { world, socket } = start();
     world.wire.onopen?.();
     world.answers = false;
     socket.nudge();
-    world.fire(8000);
+    world.fire(3000);
     expect(world.wires[0]?.closed).toBe(true);
     expect(socket.status).toBe("waiting");
     socket.nudge();

@@ -12,12 +12,12 @@ from kaged import __version__
 from kaged.api import (
     checkpoints,
     clones,
-    errors,
     files,
     hub,
     local,
     people,
     projects,
+    push,
     queue,
     sessions,
     system,
@@ -25,12 +25,13 @@ from kaged.api import (
     usage,
 )
 from kaged.api.body import BodyLimit, Idempotency
+from kaged.api.errors import install
 from kaged.api.services import Services
 from kaged.api.static import Console
 from kaged.core.errors import KagedError
 from kaged.identity.middleware import IdentityMiddleware, answer
 
-_MODULES = (system, people, clones, projects, files, sessions, queue, checkpoints, terminals, local, usage)
+_MODULES = (system, people, clones, projects, files, sessions, queue, checkpoints, terminals, local, usage, push)
 _ROUTERS = tuple(module.router for module in _MODULES)
 
 
@@ -40,7 +41,7 @@ def build(services: Services) -> ASGIApp:
         title="kaged", version=__version__, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
     app.state.services = services
-    errors.install(app)
+    install(app)
     for router in _ROUTERS:
         # Flat: every request would look through an included router twice.
         app.router.routes.extend(router.routes)

@@ -12,6 +12,7 @@ from kaged.core.actors import Actor
 from kaged.identity.service import Identity
 from kaged.journal.journal import Journal
 from kaged.models.resolve import Models
+from kaged.notify.service import Notify
 from kaged.projects.service import Project, Projects
 from kaged.sessions.service import Sessions
 from kaged.settings.config import Loaded
@@ -52,6 +53,7 @@ class Services:
     terminals: Terminals
     tasks: Tasks
     clones: Clones
+    notify: Notify
     system: SystemPort
     log: Tail
     plan: Callable[[Project, str | None, str], CagePlan]

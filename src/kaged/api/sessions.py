@@ -75,7 +75,7 @@ def shape(session: Session) -> dict[str, Any]:
 
 def attention_shape(item: Attention) -> dict[str, Any]:
     fields = "id session project run_id call_id kind question options state answer created_at resolved_at resolved_by"
-    return shown(item, fields) | {"risk": item.risk, "approval": dict(item.about) or None}
+    return shown(item, f"{fields} agent risk network approval")
 
 
 async def _session(request: Request) -> Session:

@@ -12,11 +12,12 @@ _MISSING = (
     "checkout (or install a released wheel), then reload this page."
 )
 _SHELL = "index.html"
+mimetypes.add_type("application/manifest+json", ".webmanifest")
 
 
 class Console:
     """The console's files, and the shell for every other path (deep links). Files come from a fixed list made at start:
-    a path from the network is only looked up there, never joined to a folder. The shell's tags point at `./assets/`; it
+    a path from the network is only looked up there, never joined to a folder. The shell's tags point at `./`; it
     is served with as many `../` as the path is deep, so that no proxy's prefix needs to be known."""
 
     def __init__(self, web: Path) -> None:
@@ -41,7 +42,7 @@ class Console:
         if self._shell is None:
             return HTMLResponse(_MISSING, status_code=503)
         up = "../" * name.count("/") or "./"
-        return HTMLResponse(self._shell.replace('"./assets/', f'"{up}assets/'), headers={"cache-control": "no-store"})
+        return HTMLResponse(self._shell.replace('"./', f'"{up}'), headers={"cache-control": "no-store"})
 
     def _file(self, name: str, scope: Scope) -> Response:
         accepted = next((value for key, value in scope["headers"] if key == b"accept-encoding"), b"")

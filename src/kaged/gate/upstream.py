@@ -1,7 +1,6 @@
 """The way out: real addresses of a name, which of them may be reached, and the connection."""
 
 import asyncio
-import contextlib
 import ipaddress
 import os
 import socket
@@ -9,20 +8,14 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
+from kaged.core.addresses import inner, public
 from kaged.gate.policy import Denied, Policy
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 RESOLVE_LIMIT_S = 10.0
 CONNECT_LIMIT_S = 5.0  # of one address; the next one is tried then
 MAX_TRIED = 4
 LOOKUPS = 8  # Names of one cage that are looked up at the same time
-
-_NEVER = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24", "fec0::/10")))
-"""Of clouds' own services and of sites, which the standard library's tables take for public."""
-
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_COMPATIBLE = ipaddress.IPv6Network("::/96")
 
 
 async def resolve(host: str, port: int, pool: Executor | None = None) -> list[str]:
@@ -32,33 +25,10 @@ async def resolve(host: str, port: int, pool: Executor | None = None) -> list[st
     return list(dict.fromkeys(str(place[0]) for *_, place in found))
 
 
-def inner(address: Address) -> Address:
-    """The IPv4 address inside an IPv6 one that stands for it, else the address itself."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or address
-
-
-def own(address: Address) -> bool:
-    """Whether the address belongs to this machine: only then can a socket be bound to it."""
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        with contextlib.suppress(OSError):
-            probe.bind((str(address), 0))
-            return True
-    return False
-
-
 def acceptable(policy: Policy, text: str) -> bool:
     """Whether an address that a name resolved to may be connected to."""
     address = ipaddress.ip_address(text)
-    real = inner(address)
-    if any(real in network for network in policy.private):
-        return True
-    odd = real.is_multicast or real.is_reserved or real.is_link_local or any(real in network for network in _NEVER)
-    return real.is_global and not odd and not own(real) and (real is address or not own(address))
+    return any(inner(address) in network for network in policy.private) or public(address)
 
 
 class Upstream:

@@ -28,6 +28,7 @@ LEAST: Final[Mapping[str, Standing]] = {
     "me": Standing.STRANGER,
     "api.describe": Standing.MEMBER, "socket.open": Standing.MEMBER,
     "events.follow": Standing.MEMBER, "usage.read": Standing.MEMBER, "attention.list": Standing.MEMBER,
+    "notifications": Standing.MEMBER,
     "project.list": Standing.MEMBER, "terminal.list": Standing.MEMBER,
     "project.read": Standing.VIEWER, "session.list": Standing.VIEWER, "session.read": Standing.VIEWER,
     "terminal.read": Standing.VIEWER, "project.edit": Standing.EDITOR,

@@ -8,15 +8,16 @@ from typing import Any
 
 from kaged.audit.log import Audit
 from kaged.core import clock
-from kaged.core.actors import Actor
+from kaged.core.actors import Actor, Role
 from kaged.core.errors import KagedError
 from kaged.identity.browser import Request, Site
 from kaged.identity.gate import LOCAL, Admission, Gate
 from kaged.identity.headers import USER_EMAIL, USER_ID, USER_NAME, NonceSet, Refusal, title
 from kaged.identity.loopback import Browser, Browsers, Launch, LaunchTokens, cookie_name, set_cookie
 from kaged.identity.peers import Peers
-from kaged.identity.people import People
+from kaged.identity.people import SIDECAR, People
 from kaged.identity.sockets import RETIRED, Sockets
+from kaged.notify.subscriptions import Subscription
 from kaged.settings.config import Loaded
 from kaged.storage.database import Database
 
@@ -142,6 +143,14 @@ class Identity:
             raise KagedError("not_found", "There is no such browser.")
         details = {"sockets": self.sockets.revoke(browser_id)}
         await self._audit.record(actor, "auth.signed_out", f"browser:{browser_id}", "ok", details)
+
+    def stands(self, to: Subscription, project: str | None) -> bool:
+        """Whether a browser may still be told (of questions of `project`): one with a sign-in while that holds."""
+        known = bool(self._gate.nonces) if to.source == SIDECAR else self._gate.insecure and to.source == "insecure"
+        if to.browser is not None and self._browsers is not None:
+            known = to.browser in (each.id for each in self._browsers.list())
+        actor = Actor(to.user, to.source, Role.ADMIN)
+        return known and self.people.allows(actor, "session.answer" if project else "notifications", project)
 
     def nonce_uses(self) -> list[dict[str, Any]]:
         """For each accepted nonce, the current one first: requests that came with it, the last time, open sockets."""

@@ -35,10 +35,10 @@ class Questions:
         self._journal = journal
         self._bells: dict[str, asyncio.Event] = {}
 
-    async def open(self, item: Attention, *, fence: Fence | None = None, **more: Any) -> None:
-        """Put a question to the operator; its run, if that is at work, waits. `more` goes into the event."""
+    async def open(self, item: Attention, *, fence: Fence | None = None) -> None:
+        """Put a question to the operator; its run, if that is at work, waits."""
         about = {"kind": item.kind, "question": item.question, "options": [*item.options]}
-        more |= {"approval": item.about} if item.about else {}
+        more = {name: value for name in ("network", "approval") if (value := getattr(item, name)) is not None}
         event = NewEvent("attention.required", _ids(item) | about | more)
         also = partial(rows.insert_attention, item=item)
         await self._journal.append(item.session, [event], fence=fence, also=also)

@@ -126,8 +126,9 @@ class NetworkDesk:
             run = sub_run or ("" if found.run is None else found.run.id)
             origin = (ids.new_ulid(), found.id, found.project, run, f"{NETWORK_CALL}{ask}")
             question = f"May this cage connect to {host}, port {port}? Its policy does not say."
-            item = Attention(*origin, "approval_gate", question, OPTIONS, "open", clock.iso())
-            await self._questions.open(item, network={"host": host, "port": port})
+            about = {"network": {"host": host, "port": port}}
+            item = Attention(*origin, "approval_gate", question, OPTIONS, "open", clock.iso(), about=about)
+            await self._questions.open(item)
             self._asked[ask] = item
         return self._asked.get(ask)
 

@@ -22,7 +22,7 @@ _SESSION = (
 )
 _ATTENTION = (
     "SELECT id, session, project, run, call_id, kind, question, options, state, created_at, answer, "
-    "resolved_at, resolved_by, about FROM attention"
+    "resolved_at, resolved_by, about, coalesce((SELECT agent FROM runs WHERE id = run), '') FROM attention"
 )
 _SUB_RUN = "SELECT id, session, parent_run, call_id, agent, state, epoch, coalesce(reason, '') FROM runs"
 _AT_WORK = (
@@ -289,7 +289,9 @@ def open_questions(connection: apsw.Connection) -> list[Attention]:
 
 def _attentions(connection: apsw.Connection, where: str, *values: str) -> list[Attention]:
     found: Any = connection.execute(f"{_ATTENTION} WHERE {where}", values)
-    return [Attention(*[*row[:7], tuple(json.loads(row[7])), *row[8:13], json.loads(row[13])]) for row in found]
+    return [
+        Attention(*[*row[:7], tuple(json.loads(row[7])), *row[8:13], json.loads(row[13]), row[14]]) for row in found
+    ]
 
 
 def network_mark(connection: apsw.Connection, session: str) -> int | None:

@@ -189,8 +189,8 @@ class Sessions:
         if not answer.strip():
             raise _invalid("answer", "An answer needs at least one visible character.")
         item = await self.questions.get(session, attention)
-        if item.kind == "approval_gate" and not (answers(answer) if item.about else answer in item.options):
-            also = f"; or `{DENY}: WHY`, which the agent is told" if item.about else ""
+        if item.kind == "approval_gate" and not (answers(answer) if item.approval else answer in item.options):
+            also = f"; or `{DENY}: WHY`, which the agent is told" if item.approval else ""
             raise _invalid("answer", f"Answer with one of: {', '.join(item.options)}{also}.")
         if item.kind == "approval_gate" and answer == ALWAYS and not policy:
             text = f"`{ALWAYS}` changes the project's policy, which its owners do; allow it for this session."
@@ -201,7 +201,7 @@ class Sessions:
             # Before anything else has its turn: the agent makes no further step.
             active.interrupted_by = active.interrupted_by or actor
             active.interrupt.set()
-        about = {key: item.about[key] for key in ("tool", "args_sha256") if item.about}
+        about = {key: item.about[key] for key in ("tool", "args_sha256") if item.approval}
         details = {"session": session, "run": item.run_id, "kind": item.kind, "answer": answer, **about}
         await self._ports.audit.record(actor, "attention.answer", attention, "ok", details)
         interrupted = (await self.get(session)).interrupted

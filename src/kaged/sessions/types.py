@@ -130,13 +130,24 @@ class Attention:
     resolved_at: str | None = None
     resolved_by: str | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    agent: str = ""  # Whose run it was, by path
+
+    @property
+    def network(self) -> Mapping[str, Any] | None:
+        """Host and port of a connection that waits at the network gate."""
+        return self.about.get("network")
+
+    @property
+    def approval(self) -> Mapping[str, Any] | None:
+        """The tool call that waits, if it is one."""
+        return self.about if self.about and self.network is None else None
 
     @property
     def risk(self) -> int:
         """From 0 (nothing known) to 3; a connection that waits at the network gate has 2."""
         if self.kind != "approval_gate":
             return 0
-        return int(self.about["risk"]["level"]) if self.about else 2
+        return int(self.about["risk"]["level"]) if "risk" in self.about else 2
 
     @property
     def expired(self) -> bool:

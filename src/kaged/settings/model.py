@@ -162,6 +162,11 @@ class Terminals(Section):
     """Whether admins may open shells outside of any cage. Absent: yes in user mode, no in system mode."""
 
 
+class Notifications(Section):
+    private_hosts: list[str] = []
+    """Push services in networks of your own, as `host` or `host:port`: all others need a public address."""
+
+
 class Limits(Section):
     """`[limits]`: bounds an operator may want to move."""
 
@@ -198,6 +203,7 @@ class Config(Section):
     ui: Ui = Ui()
     projects: Projects = Projects()
     terminals: Terminals = Terminals()
+    notifications: Notifications = Notifications()
     limits: Limits = Limits()
 
     @property

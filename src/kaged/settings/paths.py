@@ -60,6 +60,7 @@ class Paths:
     worktrees = _In("home", "worktrees")  # Git worktrees of sessions that work apart from the project's folder
     lock_file = _In("home", "lock")  # Held by the one daemon of this home
     left_file = _In("home", "left")  # How the last daemon left its runs: empty, or why they wait for the operator
+    vapid_key = _In("home", "vapid.key")  # The key that push messages are signed with (0600)
     port_file = _In("home", "port")  # The port a user-mode daemon chose when its default one was taken
 
 

@@ -132,6 +132,12 @@ export const api = {
   answer: (slug: string, sid: string, attention: string, answer: string) =>
     call<unknown>(`${sessionPath(slug, sid)}/attention/${seg(attention)}`, { method: "POST", body: { answer } }),
 
+  channels: () => call<Page<{ id: string; key?: string }>>("notifications/channels"),
+  subscribe: (body: { endpoint: string; p256dh: string; auth: string; label: string }) =>
+    call<{ id: string }>("notifications/subscriptions", { method: "POST", body }),
+  unsubscribe: (id: string) => call<void>(`notifications/subscriptions/${seg(id)}`, { method: "DELETE" }),
+  testPush: (id: string) => call<void>(`notifications/subscriptions/${seg(id)}/test`, { method: "POST", body: {} }),
+
   attention: () => call<Page<Question>>("attention?limit=200"),
 
   terminals: (session: string | null) =>

@@ -211,11 +211,17 @@ export interface Question {
   id: string;
   session: string;
   project: string;
-  kind: string;
+  kind: "ask" | "checkpoint" | "approval_gate";
   question: string;
   created_at: string;
   risk: number;
   approval: Record<string, unknown> | null;
+  /** The connection that waits at the network gate, if it is one. */
+  network: { host: string; port: number } | null;
+  call_id: string;
+  options: string[];
+  /** Who asks, by path. */
+  agent: string;
 }
 
 export interface Terminal {

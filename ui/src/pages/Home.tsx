@@ -123,7 +123,7 @@ function Needed({ item, space }: { item: Question; space: Workspace }): ReactNod
   return (
     <Line
       testid="needs"
-      to={sessionPlace(item.project, item.session)}
+      to={sessionPlace(item.project, item.session, item.id)}
       lead={approval === null ? <QuestionIcon size={16} aria-hidden /> : <ApprovalIcon size={16} aria-hidden />}
       title={approval === null ? item.question : <code>{approval.subject.split("\n", 1)[0]}</code>}
       below={`${session} · ${item.project}`}

@@ -1,13 +1,14 @@
 import { type ComponentType, lazy, type ReactNode } from "react";
 import type { Me } from "../api/types.ts";
 import { t } from "../i18n/index.ts";
+import { AttentionList } from "../inbox/List.tsx";
+import { NotificationSettings } from "../notifications/NotificationSettings.tsx";
 import { SessionPage } from "../session/SessionPage.tsx";
 import { Header } from "../shell/Header.tsx";
 import { useArrival } from "../state/arrival.ts";
 import { pathOf, type Place, type Plain } from "../state/router.ts";
 import { useStore } from "../state/store.ts";
 import { workspace } from "../state/workspace.ts";
-import { AttentionList } from "./Attention.tsx";
 import { Home } from "./Home.tsx";
 import { Lost } from "./Lost.tsx";
 import { ProjectPage } from "./ProjectPage.tsx";
@@ -64,7 +65,9 @@ function Approvals({ onMenu }: PageProps): ReactNode {
   return (
     <>
       <Header title={t("places:page.approvals")} onMenu={onMenu} />
-      <AttentionList space={useStore(workspace)} />
+      <AttentionList space={useStore(workspace)}>
+        <NotificationSettings />
+      </AttentionList>
     </>
   );
 }

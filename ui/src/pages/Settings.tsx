@@ -20,6 +20,7 @@ interface Entry {
 const CONTENT: { readonly [section in Section]?: Entry } = {
   models: { content: lazy(() => import("./Models.tsx")), admin: true },
   appearance: { content: lazy(() => import("./settings/Appearance.tsx")) },
+  notifications: { content: lazy(() => import("./settings/Notifications.tsx")) },
   browsers: { content: lazy(() => import("./settings/Browsers.tsx")), admin: true },
   system: { content: lazy(() => import("./System.tsx")), admin: true },
   about: { content: lazy(() => import("./settings/About.tsx")) },

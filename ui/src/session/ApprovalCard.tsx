@@ -63,10 +63,10 @@ export function ApprovalCard({ project, session, id, approval, text, lacking }: 
         </ul>
       )}
       <form className="approval-acts" onSubmit={deny}>
-        <Button data-testid="approve" look="primary" busy={busy === ONCE} disabled={closed} title={lacking ?? undefined} onClick={() => say(ONCE)}>
+        <Button data-testid="approve" data-keys="a" look="primary" busy={busy === ONCE} disabled={closed} title={lacking ?? undefined} onClick={() => say(ONCE)}>
           {t("session:approval.once")}
         </Button>
-        <Button data-testid="deny" type="submit" look="danger" busy={busy.startsWith(DENY)} disabled={closed} title={lacking ?? undefined}>
+        <Button data-testid="deny" data-keys="d" type="submit" look="danger" busy={busy.startsWith(DENY)} disabled={closed} title={lacking ?? undefined}>
           {t("session:approval.deny")}
         </Button>
         <input

@@ -15,6 +15,7 @@ import { interrupt } from "./acts.ts";
 import { SessionContext } from "./context.ts";
 import { Dock } from "./Dock.tsx";
 import { Inspector } from "./inspector/Inspector.tsx";
+import { useLinked } from "../inbox/useLinked.ts";
 import { GateCard } from "./network/GateCard.tsx";
 import { NowLine } from "./NowLine.tsx";
 import { panel } from "./panel.ts";
@@ -47,6 +48,7 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
     () => ({ project: slug, session: id, root, live, readOnly, noPolicy }),
     [slug, id, root, live, readOnly, noPolicy],
   );
+  useLinked(place.attention, ready);
   useInterruptKeys(slug, id, active && readOnly === null, place);
 
   useEffect(() => () => panel.set(null), [id]);

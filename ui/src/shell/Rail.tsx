@@ -20,6 +20,7 @@ import {
 import { Logo } from "../design/Logo.tsx";
 import { Skeleton } from "../design/parts.tsx";
 import { t } from "../i18n/index.ts";
+import { forgetDevice } from "../offline/device.ts";
 import { reachable } from "../pages/Pages.tsx";
 import { linkTo, type Place, usePlace } from "../state/router.ts";
 import { useStore } from "../state/store.ts";
@@ -41,6 +42,12 @@ const NAV: readonly { page: Nav; icon: ReactNode }[] = [
   { page: "logs", icon: <LogsIcon size={16} aria-hidden /> },
   { page: "settings", icon: <SettingsIcon size={16} aria-hidden /> },
 ];
+
+/** Nothing of this user stays on the device. */
+function signOut(event: { preventDefault(): void }, logout: string): void {
+  event.preventDefault();
+  void forgetDevice().finally(() => window.location.assign(logout));
+}
 
 export function Rail({ open, onClose }: { open: boolean; onClose: () => void }): ReactNode {
   const { projects, sessions, loaded, attention } = useStore(workspace);
@@ -166,7 +173,7 @@ function RailFoot({ page }: { page: Place["page"] }): ReactNode {
         </RailLink>
       ))}
       {logout === "" ? null : (
-        <a className="rail-link" href={logout}>
+        <a className="rail-link" href={logout} onClick={(event) => signOut(event, logout)}>
           <SignOutIcon size={16} aria-hidden /> {t("shell:sign_out")}
         </a>
       )}

@@ -3,6 +3,7 @@ import type { Me } from "../api/types.ts";
 import { useKeys } from "../design/hooks.ts";
 import { Skeleton } from "../design/parts.tsx";
 import { t } from "../i18n/index.ts";
+import { Bars } from "../offline/Bars.tsx";
 import { Page } from "../pages/Pages.tsx";
 import { Everywhere } from "../palette/Everywhere.tsx";
 import { useOnLeave, usePlace } from "../state/router.ts";
@@ -44,6 +45,7 @@ export function Shell({ me }: { me: Me }): ReactNode {
         <button type="button" className="drawer-scrim" aria-label={t("shell:menu_close")} onClick={closeDrawer} />
       ) : null}
       <main id="main" className="main" tabIndex={-1}>
+        <Bars />
         <Suspense fallback={<Skeleton lines={5} />}>
           <Page place={place} onMenu={() => setDrawer(true)} />
         </Suspense>

@@ -3,8 +3,14 @@ import { foldAll } from "../journal/fold.ts";
 import { EMPTY, type Transcript } from "../journal/model.ts";
 import type { Frame } from "../journal/events.ts";
 import type { Present } from "../ws/channel.ts";
+import { t } from "../i18n/index.ts";
+import { away } from "../offline/away.ts";
+import { keepSession, keptSession } from "../offline/snapshot.ts";
 import { socket } from "../ws/browser.ts";
 import { Store } from "./store.ts";
+
+/** A session at work is kept once in a while, not with each word. */
+const KEEP_AFTER_MS = 2000;
 
 export interface Live {
   transcript: Transcript;
@@ -15,7 +21,6 @@ export interface Live {
 
 /** One session as it happens. Stays in memory for a while after the reader leaves, so that coming back is at once. */
 export class LiveSession {
-  readonly project: string;
   readonly id: string;
   readonly state = new Store<Live>({ transcript: EMPTY, ready: false, refused: null });
   readonly here = new Store<Present[]>([]);
@@ -24,9 +29,14 @@ export class LiveSession {
   #head = Number.POSITIVE_INFINITY;
   #users = 0;
   #leave: (() => void) | null = null;
+  /** Of a session that is shown as it was last seen: what has come since, until it is whole. */
+  #fresh: Transcript | null = null;
+  #keeping: ReturnType<typeof setTimeout> | null = null;
 
-  constructor(project: string, id: string) {
-    this.project = project;
+  constructor(
+    readonly project: string,
+    id: string,
+  ) {
     this.id = id;
   }
 
@@ -41,10 +51,13 @@ export class LiveSession {
         if (here) this.#leave = this.#follow();
       };
       // What is long is read in pieces of a thousand; whatever goes wrong with that, the socket says or sets right.
-      if (this.state.get().transcript.seq > 0) follow();
+      if (this.#seq > 0) follow();
       else history(this.project, this.id).then((frames) => here && this.#begin(frames), () => {}).then(follow);
     }
+    const unwatch = away.watch(() => void this.#lastSeen());
+    void this.#lastSeen();
     return () => {
+      unwatch();
       this.#users -= 1;
       if (this.#users > 0) return;
       this.#leave?.();
@@ -53,19 +66,30 @@ export class LiveSession {
     };
   }
 
+  /** Number of the last event that came from the daemon, whatever is shown. */
+  get #seq(): number {
+    return (this.#fresh ?? this.state.get().transcript).seq;
+  }
+
   #begin(frames: Frame[]): void {
-    this.state.set((live) => ({ ...live, transcript: foldAll(live.transcript, frames), ready: true }));
+    if (this.#fresh !== null) this.#fresh = foldAll(this.#fresh, frames);
+    else this.state.set((live) => ({ ...live, transcript: foldAll(live.transcript, frames), ready: true }));
+    this.#settle();
   }
 
   /** What comes after what is there, once and in order, for as long as somebody is here. */
   #follow(): () => void {
-    return socket.subscribe(`session:${this.id}`, this.state.get().transcript.seq, {
+    return socket.subscribe(`session:${this.id}`, this.#seq, {
       frames: (frames) => this.#advance(frames),
       head: (head) => {
         this.#head = head;
+        this.state.set((live) => (live.refused === null ? live : { ...live, refused: null }));
         this.#settle();
       },
-      reset: () => this.state.set({ transcript: EMPTY, ready: false, refused: null }),
+      reset: () => {
+        this.#fresh = null;
+        this.state.set({ transcript: EMPTY, ready: false, refused: null });
+      },
       present: (users) => this.here.set(users),
       refused: (_code, message) => this.state.set((live) => ({ ...live, refused: message })),
     });
@@ -78,13 +102,38 @@ export class LiveSession {
       // Below a second it is travel time, not a wrong clock.
       this.skewMs = Math.abs(skew) < 1000 ? 0 : skew;
     }
-    this.state.set((live) => ({ ...live, transcript: foldAll(live.transcript, frames) }));
+    if (this.#fresh !== null) this.#fresh = foldAll(this.#fresh, frames);
+    else this.state.set((live) => ({ ...live, transcript: foldAll(live.transcript, frames) }));
     this.#settle();
   }
 
   #settle(): void {
     const { ready, transcript } = this.state.get();
-    if (!ready && transcript.seq >= this.#head) this.state.set((live) => ({ ...live, ready: true }));
+    if (this.#fresh !== null && this.#fresh.seq >= this.#head) {
+      this.state.set({ transcript: this.#fresh, ready: true, refused: null });
+      this.#fresh = null;
+    } else if (!ready && transcript.seq >= this.#head) this.state.set((live) => ({ ...live, ready: true }));
+    if (this.#fresh === null && this.state.get().ready) this.#keepSoon();
+  }
+
+  /** Without a line, what this device kept of the session; all of it comes anew once the line is up. */
+  async #lastSeen(): Promise<void> {
+    if (away.get() === null || this.state.get().ready) return;
+    const transcript = await keptSession(this.id);
+    if (away.get() === null || this.state.get().ready) return;
+    if (transcript === null) {
+      this.state.set((live) => ({ ...live, refused: t("offline:not_kept") }));
+      return;
+    }
+    this.#fresh = this.state.get().transcript;
+    this.state.set({ transcript, ready: true, refused: null });
+  }
+
+  #keepSoon(): void {
+    this.#keeping ??= setTimeout(() => {
+      this.#keeping = null;
+      void keepSession(this.id, this.project, this.state.get().transcript);
+    }, KEEP_AFTER_MS);
   }
 }
 

@@ -128,8 +128,10 @@ function query(asked: Record<string, string | number | undefined>): string {
   return given.length === 0 ? "" : `?${new URLSearchParams(given).toString()}`;
 }
 
-export function sessionPlace(project: string, session: string): Place {
-  return { page: "session", project, session, view: "transcript", terminal: null };
+/** With a question's id: at the card that it waits in. */
+export function sessionPlace(project: string, session: string, attention?: string): Place {
+  const place = { page: "session", project, session, view: "transcript", terminal: null } as const;
+  return attention === undefined ? place : { ...place, attention };
 }
 
 const place = new Store<Place>({ page: "home" });

@@ -1,6 +1,9 @@
 import { api } from "../api/client.ts";
 import type { Me, Project, Question, Session } from "../api/types.ts";
+import { decided, settle } from "../inbox/decided.ts";
 import { type Frame, str } from "../journal/events.ts";
+import { away } from "../offline/away.ts";
+import { keepWorkspace } from "../offline/snapshot.ts";
 import { socket } from "../ws/browser.ts";
 import { Store } from "./store.ts";
 import { countWaiting } from "./title.ts";
@@ -33,6 +36,17 @@ export async function refreshProjects(): Promise<void> {
   workspace.set((state) => ({ ...state, projects }));
   await Promise.all([refreshAttention(), ...projects.map((project) => refreshSessions(project.slug))]);
   workspace.set((state) => ({ ...state, loaded: true }));
+  keepSoon();
+}
+
+let keeping: ReturnType<typeof setTimeout> | null = null;
+
+/** What the lists are now, for a time without a network. */
+function keepSoon(): void {
+  keeping ??= setTimeout(() => {
+    keeping = null;
+    void keepWorkspace(workspace.get());
+  }, 1000);
 }
 
 export async function refreshSessions(slug: string): Promise<void> {
@@ -42,7 +56,11 @@ export async function refreshSessions(slug: string): Promise<void> {
 }
 
 async function refreshAttention(): Promise<void> {
-  const attention = (await api.attention()).items;
+  placeAttention((await api.attention()).items);
+}
+
+function placeAttention(found: Question[]): void {
+  const attention = found.filter((item) => decided.get()[item.id] === undefined);
   workspace.set((state) => ({ ...state, attention }));
   countWaiting(attention.length);
 }
@@ -100,7 +118,7 @@ function refreshSoon(slug: string): void {
     const work = slugs.every((entry) => known.has(entry))
       ? Promise.all([refreshAttention(), ...slugs.map((entry) => refreshSessions(entry))])
       : refreshProjects();
-    work.catch(() => {
+    work.then(keepSoon).catch(() => {
       // The next event, or the next reconnect, looks again; the connection state is already shown.
     });
   }, 250);
@@ -113,9 +131,10 @@ function rightsChanged(): void {
 
 export function startWorkspace(): void {
   socket.watchRights(rightsChanged);
-  refreshProjects().catch(toastError);
+  refreshProjects().catch((error: unknown) => away.get() ?? toastError(error));
   socket.subscribe("events", "head", {
     frames: (frames: Frame[]) => {
+      if (settle(frames)) placeAttention(workspace.get().attention);
       for (const frame of frames) refreshSoon(str(frame.data, "project"));
     },
   });

@@ -2,6 +2,7 @@ import { askWhyRefused } from "../api/http.ts";
 import { subprotocols } from "../api/key.ts";
 import { socketUrlOf } from "../base.ts";
 import { backoff } from "../ws/backoff.ts";
+import { socket as pageSocket } from "../ws/browser.ts";
 import { controlFrame, inputFrame, Position, readFrame, resizeFrame } from "./protocol.ts";
 
 /** What the link reports; `output` calls `done` when the screen has taken the bytes. */
@@ -22,6 +23,7 @@ export class TerminalLink {
   readonly #looksOn: boolean;
   readonly #position = new Position();
   #socket: WebSocket | null = null;
+  readonly #unwatch: () => void;
   #attempt = 0;
   #timer: ReturnType<typeof setTimeout> | null = null;
   #begun = false;
@@ -39,6 +41,12 @@ export class TerminalLink {
     this.#connect();
     window.addEventListener("online", this.nudge);
     document.addEventListener("visibilitychange", this.nudge);
+    // The console's socket asks whether its connection lives; when that did not, ours need not either.
+    let lost = false;
+    this.#unwatch = pageSocket.watchStatus((status) => {
+      if (status === "open" && lost) this.#renew();
+      lost = status === "waiting" || (lost && status !== "open");
+    });
   }
 
   /** Tries again at once when the connection is down. */
@@ -58,8 +66,19 @@ export class TerminalLink {
     this.#send(resizeFrame(cols, rows));
   }
 
+  /** Connects anew from the byte that was reached. */
+  #renew(): void {
+    if (this.#over) return;
+    const old = this.#socket;
+    this.#socket = null;
+    old?.close();
+    this.#attempt = 0;
+    this.#connect();
+  }
+
   close(): void {
     this.#over = true;
+    this.#unwatch();
     window.removeEventListener("online", this.nudge);
     document.removeEventListener("visibilitychange", this.nudge);
     if (this.#timer !== null) clearTimeout(this.#timer);

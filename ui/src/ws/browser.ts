@@ -1,6 +1,7 @@
 import { askWhyRefused } from "../api/http.ts";
 import { subprotocols } from "../api/key.ts";
 import { socketUrlOf } from "../base.ts";
+import { watchClock } from "./clock.ts";
 import { Socket, type Surroundings, type Wire } from "./socket.ts";
 
 /** Before the next paint; a hidden page never paints, so there a short timer stands in. */
@@ -33,7 +34,10 @@ const browser: Surroundings = {
 /** The console's socket. It starts once this browser is known to be signed in. */
 export const socket = new Socket(browser);
 
-window.addEventListener("online", () => socket.nudge());
+const doubt = (): void => socket.nudge();
+for (const event of ["online", "pageshow", "resume"]) window.addEventListener(event, doubt);
+(navigator as { connection?: EventTarget }).connection?.addEventListener("change", doubt);
+watchClock(doubt);
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") socket.nudge();
 });

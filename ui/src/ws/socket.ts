@@ -26,6 +26,8 @@ export type Status = "connecting" | "open" | "waiting";
 
 const PING_EVERY_MS = 20_000;
 const ANSWER_WITHIN_MS = 8_000;
+/** After a sleep or a change of network: most connections are dead then, and a new one loses nothing. */
+const DOUBTED_WITHIN_MS = 3_000;
 
 interface Message extends Partial<Frame> {
   op?: string;
@@ -48,6 +50,7 @@ export class Socket {
   #attempt = 0;
   #cancelTimer: () => void = () => {};
   #cancelAnswer: () => void = () => {};
+  #awaited = Number.POSITIVE_INFINITY;
   #flushing = false;
   #started = false;
 
@@ -80,13 +83,13 @@ export class Socket {
     this.#drop();
   }
 
-  /** The network or the page came back: try now, or find out at once whether the connection still lives. */
+  /** The network or the page came back: try now, or find out soon whether the connection still lives. */
   nudge(): void {
     if (!this.#started) return;
     if (this.#wire === null) {
       this.#attempt = 0;
       this.#connect();
-    } else if (this.#status === "open") this.#ping();
+    } else if (this.#status === "open") this.#ping(DOUBTED_WITHIN_MS);
   }
 
   /** Follows a channel after a number; the answer ends it. One follower a channel. */
@@ -134,7 +137,7 @@ export class Socket {
     const wire = this.#wire;
     this.#wire = null;
     this.#cancelTimer();
-    this.#cancelAnswer();
+    this.#answered();
     for (const channel of this.#channels.values()) {
       channel.confirmed = false;
       channel.follower.present?.([]);
@@ -163,16 +166,24 @@ export class Socket {
   #schedulePing(): void {
     this.#cancelTimer();
     this.#cancelTimer = this.#around.later(() => {
-      this.#ping();
+      this.#ping(ANSWER_WITHIN_MS);
       this.#schedulePing();
     }, PING_EVERY_MS);
   }
 
   /** A socket that sleeps through an answer is dead, whatever the browser believes. */
-  #ping(): void {
+  #ping(within: number): void {
     this.#send({ op: "ping" });
+    // Who waits for an answer already is not given more time.
+    if (within >= this.#awaited) return;
+    this.#answered();
+    this.#awaited = within;
+    this.#cancelAnswer = this.#around.later(() => this.#lost(), within);
+  }
+
+  #answered(): void {
     this.#cancelAnswer();
-    this.#cancelAnswer = this.#around.later(() => this.#lost(), ANSWER_WITHIN_MS);
+    this.#awaited = Number.POSITIVE_INFINITY;
   }
 
   #again(channel: Channel): void {
@@ -181,7 +192,7 @@ export class Socket {
   }
 
   #receive(text: string): void {
-    this.#cancelAnswer();
+    this.#answered();
     const message = JSON.parse(text) as Message;
     if (message.op === "rights") for (const listener of this.#rightsListeners) listener();
     const channel = this.#channels.get(message.channel ?? "");

@@ -3,8 +3,11 @@ import design from "./design.json";
 import files from "./files.json";
 import gates from "./gates.json";
 import home from "./home.json";
+import inbox from "./inbox.json";
 import limits from "./limits.json";
 import logs from "./logs.json";
+import notifications from "./notifications.json";
+import offline from "./offline.json";
 import palette from "./palette.json";
 import places from "./places.json";
 import policy from "./policy.json";
@@ -26,8 +29,11 @@ const en = {
   files,
   gates,
   home,
+  inbox,
   limits,
   logs,
+  notifications,
+  offline,
   palette,
   places,
   policy,

@@ -83,7 +83,7 @@ function Decided({ item }: { item: GateItem }): ReactNode {
   const denied = state === "withdrawn" || said === DENY;
   const Icon = denied ? DeniedIcon : NetworkIcon;
   return (
-    <div className="row aside gate-decided" data-testid="gate" data-state={state} data-denied={denied}>
+    <div className="row aside gate-decided" data-testid="gate" data-state={state} data-attention={item.attention.id} data-denied={denied}>
       <Icon size={14} aria-hidden />
       <span>
         <code>{hostPort(item.host, item.port)}</code>{" "}

@@ -34,6 +34,7 @@ export function ToolCard({ item }: { item: ToolItem }): ReactNode {
       data-testid="tool-card"
       data-tool={item.tool}
       data-state={shown}
+      data-attention={item.attention?.id}
       aria-label={`${item.tool} ${lines[0] ?? ""}`}
     >
       <button
