@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from e2e.harness import Daemon, events
+from e2e.recording import recording
 from e2e.test_approvals import kaged, page_of, press, shop
 from e2e.test_story import PHONE, browser, say, shot
 
@@ -55,6 +56,13 @@ def done(page: Page, runs: int) -> None:
 def test_one_sitting(browser: Browser, kaged: Daemon) -> None:
     folder = repository(kaged)
     desk = page_of(browser, kaged, "/projects/shop", scheme="light")
+    with recording(desk, "one-sitting") as film:
+        sit(browser, kaged, folder, desk)
+    assert film.stat().st_size > 100_000
+
+
+def sit(browser: Browser, kaged: Daemon, folder: Path, desk: Page) -> None:
+    """The story itself."""
     desk.get_by_role("button", name="More", exact=True).click()
     desk.get_by_test_id("new-apart").click()
     expect(desk.get_by_test_id("worktree")).to_contain_text("kaged/")

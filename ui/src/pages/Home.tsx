@@ -17,6 +17,7 @@ import { go, linkTo, type Place, sessionPlace } from "../state/router.ts";
 import { useStore } from "../state/store.ts";
 import { findSession, placeSession, workspace, type Workspace } from "../state/workspace.ts";
 import { when } from "../text/format.ts";
+import { UsageToday } from "../usage/Today.tsx";
 import { FirstSteps } from "./FirstSteps.tsx";
 import { type Desk, deskOf } from "./desk.ts";
 
@@ -93,7 +94,9 @@ function Today({ desk, space }: { desk: Desk; space: Workspace }): ReactNode {
         </section>
       </div>
       <section>
-        <SectionHead title={t("home:ended")} />
+        <SectionHead title={t("home:ended")}>
+          <UsageToday about={desk.ended.map(({ updated_at }) => updated_at).join()} />
+        </SectionHead>
         {desk.ended.length === 0 ? <p className="desk-none">{t("home:none_ended")}</p> : (
           <List label={t("home:ended")}>
             {desk.ended.map((session) => <Work key={session.id} session={session} state={session.run?.state ?? ""} />)}

@@ -1,0 +1,51 @@
+"""A short screen recording of a story, kept as an artefact: what the browser painted, as an animated WebP."""
+
+import base64
+import contextlib
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import Page
+
+from e2e.test_story import SHOTS
+
+WIDTH = 900
+LONGEST_S = 1.5  # Nothing happens for longer than this in a recording, however long the story waited
+FRAMES = 600
+
+
+@contextlib.contextmanager
+def recording(page: Page, name: str) -> Iterator[Path]:
+    """Record `page` while the block runs; the file is written at its end, also when the story failed."""
+    painted: list[tuple[float, bytes]] = []
+    cdp = page.context.new_cdp_session(page)
+
+    def keep(event: dict[str, Any]) -> None:
+        if len(painted) < FRAMES:
+            painted.append((time.monotonic(), base64.b64decode(event["data"])))
+        cdp.send("Page.screencastFrameAck", {"sessionId": event["sessionId"]})
+
+    cdp.on("Page.screencastFrame", keep)
+    cdp.send("Page.startScreencast", {"format": "jpeg", "quality": 80, "maxWidth": WIDTH, "maxHeight": WIDTH})
+    path = SHOTS.parent / "recordings" / f"{name}.webp"
+    try:
+        yield path
+    finally:
+        cdp.send("Page.stopScreencast")
+        cdp.detach()
+        if painted:
+            _write(path, painted)
+
+
+def _write(path: Path, painted: list[tuple[float, bytes]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images = [Image.open(io.BytesIO(data)).convert("RGB") for _, data in painted]
+    same = [image.resize(images[0].size) for image in images]
+    ends = [at for at, _ in painted[1:]] + [painted[-1][0] + 1]
+    shown = [min(LONGEST_S, end - at) for (at, _), end in zip(painted, ends, strict=True)]
+    durations = [max(20, round(seconds * 1000)) for seconds in shown]
+    same[0].save(path, save_all=True, append_images=same[1:], duration=durations, loop=0, quality=60, method=2)
