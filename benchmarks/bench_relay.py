@@ -232,7 +232,7 @@ def main() -> None:
         latency(report, house, 1, options.pick(1, 2, 7), options.pick(0.3, 2, 10))
         latency(report, house, many, options.pick(1, 2, 5), options.pick(0.3, 2, 10))
         flat_out(report, house, options.pick(1, 3, 7), options.pick(500, 20_000, 60_000))
-        wire_bytes(report, house, options.pick(1, 1, 5), options.pick(40, 240, 800))
+        wire_bytes(report, house, options.pick(1, 1, 5), options.pick(40, 800, 800))
     report.finish()
 
 

@@ -18,6 +18,7 @@ IN_CAGES = {
     "bench_hogs",
     "bench_recovery",
     "bench_relay",
+    "bench_road",
     "bench_snapshots",
     "bench_start",
     "bench_subscribers",

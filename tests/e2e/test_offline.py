@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, expect
 
 import kaged as package
+from e2e.cut_line import Road, road
 from e2e.harness import Daemon, daemon, until
-from e2e.road import Road, road
 from e2e.test_inbox import TABLET
 from e2e.test_story import LAPTOP, PHONE, browser, sample_session, say, shot
 

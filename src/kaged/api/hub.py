@@ -39,9 +39,9 @@ _decoder = msgspec.json.Decoder(Subscribe | Unsubscribe | Ping)
 
 
 def frame(channel: str, event: Event) -> dict[str, Any]:
-    """An event as it appears on `channel`; `events` is numbered by the daemon-wide commit."""
+    """An event on `channel`, what changes last: it compresses best. `events` is numbered by the daemon-wide commit."""
     seq = event.commit if channel == guard.EVENTS else event.seq
-    return {"channel": channel, "seq": seq, "at": event.at, "type": event.type, "data": event.data}
+    return {"channel": channel, "type": event.type, "data": event.data, "at": event.at, "seq": seq}
 
 
 class Connection:

@@ -1,4 +1,4 @@
-"""permessage-deflate for sockets that are quiet most of the time. A compressor holds 38 KB; here a socket has one only
+"""permessage-deflate for sockets that are quiet most of the time. A compressor holds 80 KB; here a socket has one only
 while it sends. The sender of such a stream may begin anew with any message, and may send one as it is."""
 
 import zlib
@@ -42,10 +42,10 @@ class Deflate(PerMessageDeflate):
 
 
 class DeflateFactory(ServerPerMessageDeflateFactory):
-    """Windows of 4 KiB; clients' messages are short and seldom, so each is compressed by itself."""
+    """Windows of 16 KiB; clients' messages are short and seldom, so each is compressed by itself."""
 
     def __init__(self) -> None:
-        super().__init__(False, True, 12, 12, {"memLevel": 5})
+        super().__init__(False, True, 14, 14, {"memLevel": 5, "level": 9})
 
     def process_request_params(
         self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]

@@ -3,6 +3,7 @@ import type { Terminal as Xterm } from "@xterm/xterm";
 import { type ReactNode, useEffect, useMemo, useState } from "react";
 import { IconButton } from "../design/Button.tsx";
 import { ChevronIcon, CloseIcon } from "../design/icons.tsx";
+import { t } from "../i18n";
 
 /** Search in the scrollback. */
 export function Find({ xterm, onClose }: { xterm: Xterm; onClose: () => void }): ReactNode {
@@ -16,8 +17,8 @@ export function Find({ xterm, onClose }: { xterm: Xterm; onClose: () => void }):
     <div className="find" role="search">
       <input
         className="input"
-        aria-label="Find in the terminal"
-        placeholder="Find"
+        aria-label={t("terminal:find.label")}
+        placeholder={t("terminal:find.placeholder")}
         autoFocus
         value={text}
         onChange={(event) => {
@@ -30,13 +31,13 @@ export function Find({ xterm, onClose }: { xterm: Xterm; onClose: () => void }):
           else if (event.key === "Enter") search.findPrevious(text);
         }}
       />
-      <IconButton small label="Older" className="flip" onClick={() => search.findPrevious(text)}>
+      <IconButton small label={t("terminal:find.older")} className="flip" onClick={() => search.findPrevious(text)}>
         <ChevronIcon size={15} />
       </IconButton>
-      <IconButton small label="Newer" onClick={() => search.findNext(text)}>
+      <IconButton small label={t("terminal:find.newer")} onClick={() => search.findNext(text)}>
         <ChevronIcon size={15} />
       </IconButton>
-      <IconButton small label="Close" onClick={onClose}>
+      <IconButton small label={t("common:close")} onClick={onClose}>
         <CloseIcon size={15} />
       </IconButton>
     </div>

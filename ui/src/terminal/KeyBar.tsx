@@ -1,4 +1,5 @@
 import type { ReactNode } from "react";
+import { t } from "../i18n";
 import { TOUCH_KEYS } from "./keys.ts";
 
 interface KeyBarProps {
@@ -15,19 +16,19 @@ export function KeyBar({ ctrl, onCtrl, onType, onPaste }: KeyBarProps): ReactNod
     <div
       className="key-bar"
       role="toolbar"
-      aria-label="Terminal keys"
+      aria-label={t("terminal:keys.label")}
       onPointerDown={(event) => event.preventDefault()}
     >
       <button type="button" aria-pressed={ctrl} onClick={onCtrl}>
-        Ctrl
+        {t("terminal:keys.ctrl")}
       </button>
       {TOUCH_KEYS.map((key) => (
-        <button key={key.name} type="button" aria-label={key.name} onClick={() => onType(key.data)}>
+        <button key={key.name} type="button" aria-label={t(`terminal:keys.${key.name}`)} onClick={() => onType(key.data)}>
           {key.label}
         </button>
       ))}
       <button type="button" onClick={onPaste}>
-        Paste
+        {t("terminal:keys.paste")}
       </button>
     </div>
   );

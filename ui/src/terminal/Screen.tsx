@@ -5,11 +5,13 @@ import { Terminal as Xterm } from "@xterm/xterm";
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import type { Terminal } from "../api/types.ts";
 import { copyText } from "../design/CopyButton.tsx";
+import { t } from "../i18n";
 import { shownTheme } from "../state/theme.ts";
 import { toast } from "../state/toasts.ts";
 import { safeHref } from "../text/links.ts";
 import { bytes } from "../text/format.ts";
 import { TerminalLink } from "../tty/link.ts";
+import { Echo } from "./echo.ts";
 import { Find } from "./Find.tsx";
 import { KeyBar } from "./KeyBar.tsx";
 import { applySticky, type Sticky } from "./keys.ts";
@@ -27,7 +29,8 @@ type LinkState = "connecting" | "open" | "lost" | "closed";
 
 interface Held {
   xterm: Xterm;
-  link: TerminalLink;
+  /** What is typed goes this way: guessed on the screen, and sent. */
+  type: (data: string) => void;
 }
 
 /** One terminal on the screen: xterm in the console's colours, fed by a link that resumes by offset. */
@@ -45,26 +48,40 @@ export function Screen({ terminal, readOnly, onExit, onTitle }: ScreenProps): Re
     const element = host.current;
     if (element === null) return undefined;
     const { xterm, fit, dispose } = makeScreen(element, looksOn);
+    const echo = new Echo(xterm);
     const link = new TerminalLink(
       id,
       { cols: xterm.cols, rows: xterm.rows },
       {
-        output: (data, done) => xterm.write(data, done),
+        output: (data, done) =>
+          xterm.write(data, () => {
+            echo.drawn();
+            done();
+          }),
         cut: (count) => {
+          echo.forget();
           xterm.reset();
-          xterm.write(`\u001b[2m[${bytes(count)} of older output are gone]\u001b[22m\r\n`);
+          xterm.write(`\u001b[2m${t("terminal:cut", { size: bytes(count) })}\u001b[22m\r\n`);
         },
         title: (title) => onTitle(id, title),
         size: (cols, rows) => xterm.resize(cols, rows),
         exit: (code) => onExit(id, code),
-        state: setState,
+        state: (next) => {
+          // What was typed into a lost connection is gone.
+          if (next !== "open") echo.forget();
+          setState(next);
+        },
+        reached: (roundTrip) => echo.reached(roundTrip),
       },
       looksOn,
     );
-    held.current = { xterm, link };
+    const type = (data: string): void => {
+      if (link.input(data)) echo.typed(data);
+    };
+    held.current = { xterm, type };
     const subscriptions = [
       xterm.onData((data) => {
-        link.input(applySticky(sticky.current, data));
+        type(applySticky(sticky.current, data));
         setCtrl(sticky.current.ctrl);
       }),
       xterm.onResize(({ cols, rows }) => link.resize(cols, rows)),
@@ -80,12 +97,13 @@ export function Screen({ terminal, readOnly, onExit, onTitle }: ScreenProps): Re
       for (const subscription of subscriptions) subscription.dispose();
       link.close();
       held.current = null;
+      echo.dispose();
       dispose();
     };
   }, [id, looksOn, onExit, onTitle]);
 
   const type = (data: string): void => {
-    held.current?.link.input(data);
+    held.current?.type(data);
     held.current?.xterm.focus();
   };
   const toggleCtrl = (): void => {
@@ -96,7 +114,7 @@ export function Screen({ terminal, readOnly, onExit, onTitle }: ScreenProps): Re
   const paste = (): void => {
     navigator.clipboard.readText().then(
       (text) => held.current?.xterm.paste(text),
-      () => toast("The browser did not allow reading the clipboard. Use its own paste command.", "bad"),
+      () => toast(t("terminal:clipboard"), "bad"),
     );
   };
 
@@ -117,7 +135,7 @@ export function Screen({ terminal, readOnly, onExit, onTitle }: ScreenProps): Re
         <KeyBar ctrl={ctrl} onCtrl={toggleCtrl} onType={type} onPaste={paste} />
       ) : (
         <div className="screen-reason" data-testid="terminal-read-only">
-          You are looking on. {readOnly}
+          {t("terminal:lookingOn", { reason: readOnly })}
         </div>
       )}
     </div>
@@ -129,14 +147,14 @@ function ScreenState({ state, terminal }: { state: LinkState; terminal: Terminal
     const code = terminal.exit_code;
     return (
       <div className="screen-state" role="status" data-testid="terminal-exit">
-        {code === null ? "This terminal has ended." : `This terminal ended with exit code ${code}.`}
+        {code === null ? t("terminal:ended") : t("terminal:endedWith", { code })}
       </div>
     );
   }
   if (state !== "lost") return null;
   return (
     <div className="screen-state" role="status">
-      Connection lost, trying again. What runs goes on.
+      {t("terminal:lost")}
     </div>
   );
 }

@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 import { CageIcon } from "../design/icons.tsx";
 import { Empty } from "../design/parts.tsx";
+import { t } from "../i18n";
 import { go } from "../state/router.ts";
 import { Terminals } from "./Terminals.tsx";
 
@@ -19,11 +20,8 @@ export default function SessionTerminals({ project, session, terminal }: Session
       onSelect={(id) => go({ page: "session", project, session, view: "terminal", terminal: id }, "replace")}
       labelOf={(entry) => entry.title}
       empty={
-        <Empty icon={<CageIcon size={28} />} title="A shell inside the cage">
-          <p>
-            It sees what the agent sees: the same files, the same limits, the same running commands. It goes on when you
-            close this page.
-          </p>
+        <Empty icon={<CageIcon size={28} />} title={t("terminal:empty.title")}>
+          <p>{t("terminal:empty.text")}</p>
         </Empty>
       }
     />

@@ -7,10 +7,12 @@ import { Button, IconButton } from "../design/Button.tsx";
 import { CageIcon, ChevronIcon, CloseIcon, HostIcon, PlusIcon } from "../design/icons.tsx";
 import { Notice, Skeleton } from "../design/parts.tsx";
 import { MenuItem, Popover } from "../design/Popover.tsx";
+import { t } from "../i18n";
 import { lacks } from "../state/rights.ts";
 import { useStore } from "../state/store.ts";
 import { toastError } from "../state/toasts.ts";
 import { findProject, me, workspace } from "../state/workspace.ts";
+import { EchoMenu } from "./EchoMenu.tsx";
 import { Screen } from "./Screen.tsx";
 import { Sentence } from "../design/Sentence.tsx";
 
@@ -119,7 +121,7 @@ export function Terminals({ scope, selected, onSelect, labelOf, empty }: Termina
       {chosen === null || list === null ? null : (
         <>
           <div className="terminal-strip">
-            <div className="terminal-tabs" role="group" aria-label="Terminals">
+            <div className="terminal-tabs" role="group" aria-label={t("terminal:tabs")}>
               {list.map((entry) => (
                 <Tab
                   key={entry.id}
@@ -132,6 +134,7 @@ export function Terminals({ scope, selected, onSelect, labelOf, empty }: Termina
                 />
               ))}
             </div>
+            <EchoMenu />
             {newButton}
           </div>
           <Screen
@@ -158,14 +161,14 @@ interface TabProps {
 }
 
 function Tab({ terminal, label, selected, lacking, onSelect, onClose }: TabProps): ReactNode {
-  const name = label || (terminal.kind === "host" ? "Host" : "Cage");
+  const name = label || t(terminal.kind === "host" ? "terminal:hostName" : "terminal:cageName");
   return (
     <div className="terminal-tab" data-selected={selected} data-state={terminal.state}>
       <button type="button" className="terminal-pick" aria-pressed={selected} onClick={onSelect}>
-        {terminal.kind === "host" ? <HostIcon size={14} aria-label="host" /> : <CageIcon size={14} aria-label="cage" />}
+        {terminal.kind === "host" ? <HostIcon size={14} aria-label={t("terminal:hostIcon")} /> : <CageIcon size={14} aria-label={t("terminal:cageIcon")} />}
         <span className="ellipsis">{name}</span>
       </button>
-      <IconButton small label={lacking ?? `Close ${name}`} disabled={lacking !== null} onClick={onClose}>
+      <IconButton small label={lacking ?? t("terminal:close", { name })} disabled={lacking !== null} onClick={onClose}>
         <CloseIcon size={13} />
       </IconButton>
     </div>
@@ -193,15 +196,15 @@ function NewTerminal({ cage, host, busy, lacking, onOpen }: NewTerminalProps): R
         title={lacking ?? undefined}
         onClick={() => onOpen(first)}
       >
-        {busy ? null : <PlusIcon size={14} aria-hidden />} {cage ? "New terminal" : "New host terminal"}
+        {busy ? null : <PlusIcon size={14} aria-hidden />} {t(cage ? "terminal:new.cage" : "terminal:new.host")}
       </Button>
       {cage && host ? (
         <Popover
           end
           menu
-          label="Where the terminal opens"
+          label={t("terminal:new.menu")}
           anchor={(attributes) => (
-            <IconButton small label="Where it opens" {...attributes}>
+            <IconButton small label={t("terminal:new.where")} {...attributes}>
               <ChevronIcon size={14} />
             </IconButton>
           )}
@@ -215,7 +218,7 @@ function NewTerminal({ cage, host, busy, lacking, onOpen }: NewTerminalProps): R
                   onOpen("cage");
                 }}
               >
-                In this session’s cage
+                {t("terminal:new.inCage")}
               </MenuItem>
               <MenuItem
                 icon={<HostIcon size={15} />}
@@ -224,7 +227,7 @@ function NewTerminal({ cage, host, busy, lacking, onOpen }: NewTerminalProps): R
                   onOpen("host");
                 }}
               >
-                On the host, no cage
+                {t("terminal:new.onHost")}
               </MenuItem>
             </>
           )}

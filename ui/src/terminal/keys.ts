@@ -1,5 +1,7 @@
 /** Keys of the touch bar, and a Ctrl that holds for the next key. Pure. */
 
+import type { Catalogue } from "../i18n/en/index.ts";
+
 export interface Sticky {
   ctrl: boolean;
 }
@@ -12,12 +14,14 @@ export function applySticky(sticky: Sticky, data: string): string {
   return code >= 0x40 && code <= 0x5f ? String.fromCharCode(code - 0x40) : data;
 }
 
-export const TOUCH_KEYS: readonly { label: string; name: string; data: string }[] = [
-  { label: "Esc", name: "Escape", data: "\u001b" },
-  { label: "Tab", name: "Tab", data: "\t" },
-  { label: "←", name: "Left", data: "\u001b[D" },
-  { label: "↑", name: "Up", data: "\u001b[A" },
-  { label: "↓", name: "Down", data: "\u001b[B" },
-  { label: "→", name: "Right", data: "\u001b[C" },
-  { label: "^C", name: "Control C", data: "\u0003" },
+type KeyName = keyof Catalogue["terminal"]["keys"];
+
+export const TOUCH_KEYS: readonly { label: string; name: KeyName; data: string }[] = [
+  { label: "Esc", name: "escape", data: "\u001b" },
+  { label: "Tab", name: "tab", data: "\t" },
+  { label: "←", name: "left", data: "\u001b[D" },
+  { label: "↑", name: "up", data: "\u001b[A" },
+  { label: "↓", name: "down", data: "\u001b[B" },
+  { label: "→", name: "right", data: "\u001b[C" },
+  { label: "^C", name: "interrupt", data: "\u0003" },
 ];

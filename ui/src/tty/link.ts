@@ -14,6 +14,8 @@ export interface LinkEvents {
   size(cols: number, rows: number): void;
   exit(code: number | null): void;
   state(state: "connecting" | "open" | "lost" | "closed"): void;
+  /** How long the road takes there and back, in ms, by what connecting took. */
+  reached(roundTrip: number): void;
 }
 
 /** One terminal's connection: resumes by offset, acknowledges what the screen has taken. */
@@ -56,8 +58,9 @@ export class TerminalLink {
     this.#connect();
   };
 
-  input(data: string): void {
-    if (data !== "" && !this.#looksOn) this.#send(inputFrame(data));
+  /** False when it went nowhere. */
+  input(data: string): boolean {
+    return data !== "" && !this.#looksOn && this.#send(inputFrame(data));
   }
 
   resize(cols: number, rows: number): void {
@@ -86,8 +89,10 @@ export class TerminalLink {
     this.#socket = null;
   }
 
-  #send(frame: Uint8Array<ArrayBuffer>): void {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(frame);
+  #send(frame: Uint8Array<ArrayBuffer>): boolean {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(frame);
+    return true;
   }
 
   #connect(): void {
@@ -102,8 +107,11 @@ export class TerminalLink {
     this.#socket = socket;
     this.#sizeKnown = this.#looksOn;
     let opened = false;
+    const begun = performance.now();
     socket.addEventListener("open", () => {
       opened = true;
+      // One round trip for the connection, one for the upgrade.
+      this.#events.reached((performance.now() - begun) / 2);
       this.#attempt = 0;
       this.#events.state("open");
       if (!this.#looksOn) socket.send(resizeFrame(this.#size.cols, this.#size.rows));

@@ -16,6 +16,7 @@ import session from "./session.json";
 import settings from "./settings.json";
 import shell from "./shell.json";
 import snapshot from "./snapshot.json";
+import terminal from "./terminal.json";
 import terminals from "./terminals.json";
 import tools from "./tools.json";
 import traces from "./traces.json";
@@ -42,6 +43,7 @@ export default {
   settings,
   shell,
   snapshot,
+  terminal,
   terminals,
   tools,
   traces,
