@@ -14,7 +14,7 @@ import httpx2
 from kaged.api.app import build
 from kaged.api.services import Services, SystemPort
 from kaged.core.actors import Actor
-from kaged.daemon.compose import ensure_cage
+from kaged.daemon.compose import ensure_cage, notifier
 from kaged.identity.headers import NonceSet
 from kaged.identity.people import People
 from kaged.identity.service import Identity
@@ -138,15 +138,18 @@ async def served(house: House, folder: Path) -> AsyncIterator[Served]:
         return {"keeper": {"limits": "nothing"}}
 
     local = LocalFile(loaded.paths.local_file)
+    loaded.paths.home.mkdir(parents=True, exist_ok=True)
     async with (
         Terminals(house.db, house.keeper, audit=audit, ensure_cage=ensure, host=False) as terminals,
         Clones(loaded, house.keeper, house.projects, audit, local, {}) as clones,
+        notifier(loaded, house.db, house.journal, house.sessions, identity) as notify,
     ):
         services = Services(
             loaded=loaded, db=house.db, journal=house.journal, audit=audit, identity=identity,
             projects=house.projects, models=house.models, local=local,
             sessions=house.sessions, terminals=terminals, clones=clones, plan=house.ports.cages.plan, web=folder,
             tasks=Tasks(house.projects, house.ports.cages, house.keeper, terminals),
+            notify=notify,
             system=SystemPort(
                 describe=describe, nonces=dict, reload=reload, stop=lambda: None, ready=lambda: True
             ),

@@ -28,7 +28,11 @@ ROUTE = "/api/v1/notifications"
 async def app(db: Database, notify: Notify, actor: Actor, owner: str | None = None) -> tuple[ASGIApp, Any]:
     """The routes as `actor` reaches them, with whatever the middleware says of their sign-in; and the audit log."""
     built, audit, identity = FastAPI(), AuditList(), await people(db)
-    await db.write(lambda c: c.execute("INSERT OR IGNORE INTO projects VALUES ('shop', '/x', '', '', '', '', '')"))
+    await db.write(
+        lambda c: c.execute(
+            "INSERT OR IGNORE INTO projects (slug, path, created_at, created_by) VALUES ('shop', '/x', '', '')"
+        )
+    )
     await identity.people.grant("shop", BOB.id, "viewer", actor=ALICE)
     built.state.services = SimpleNamespace(identity=identity, notify=notify, audit=audit)
     errors.install(built)

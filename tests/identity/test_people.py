@@ -142,5 +142,9 @@ async def test_a_forgotten_project_takes_its_grants_along(people: People, db: Da
     await db.write(lambda c: c.execute("DELETE FROM projects WHERE slug = 'bread'"))
     people.forgot("bread")
     assert people.standing(BOB, "bread") is Standing.STRANGER
-    await db.write(lambda c: c.execute("INSERT INTO projects VALUES ('bread', '/other', '', '', NULL, NULL, NULL)"))
+    await db.write(
+        lambda c: c.execute(
+            "INSERT INTO projects (slug, path, created_at, created_by) VALUES ('bread', '/other', '', '')"
+        )
+    )
     assert (await People.open(db, audit, [])).standing(BOB, "bread") is Standing.STRANGER

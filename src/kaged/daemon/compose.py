@@ -110,8 +110,8 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
         sessions = await stack.enter_async_context(Sessions(ports))
         ensure, host = partial(ensure_cage, sessions), loaded.config.terminals.host is True
         terminals = await stack.enter_async_context(Terminals(db, keeper, audit=audit, ensure_cage=ensure, host=host))
-        notifier = await stack.enter_async_context(_notifier(loaded, db, journal, sessions, identity))
-        stack.enter_context(identity.people.watch(notifier.look_again))
+        telling = await stack.enter_async_context(notifier(loaded, db, journal, sessions, identity))
+        stack.enter_context(identity.people.watch(telling.look_again))
         clones = await stack.enter_async_context(Clones(loaded, keeper, projects, audit, local, parts.environ))
         describe = partial(_describe, parts, life, reload)
         yield Services(
@@ -119,7 +119,7 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
             models=models, local=local, sessions=sessions, terminals=terminals, clones=clones, plan=cages.plan,
             log=life.log,
             tasks=Tasks(projects, cages, keeper, terminals),
-            notify=notifier,
+            notify=telling,
             system=SystemPort(
                 describe=describe, stop=life.stop_all, ready=lambda: life.ready,
                 nonces=reload.describe, reload=reload,
@@ -128,7 +128,7 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
         )  # fmt: skip
 
 
-def _notifier(loaded: Loaded, db: Database, journal: Journal, sessions: Sessions, identity: Identity) -> Notify:
+def notifier(loaded: Loaded, db: Database, journal: Journal, sessions: Sessions, identity: Identity) -> Notify:
     async def asks() -> list[Ask]:
         found = []
         for it in await sessions.questions.all_open():
