@@ -10,7 +10,7 @@ import pytest
 from kaged.cli import main
 from kaged.projects import cage_spec
 from kaged.projects.files import parse
-from kaged.projects.model import BUILT_IN_TOOLS, LATER, AgentSpec, ProjectFile, ToolSetting
+from kaged.projects.model import BUILT_IN_TOOLS, LATER, AgentSpec, ProjectFile, Task, ToolSetting
 from kaged.settings import nonces
 from kaged.settings.config import ENVIRONMENT
 from kaged.settings.local import GitHost, Local, Provider, parse_local
@@ -102,7 +102,7 @@ def test_the_project_file_is_documented_and_its_example_parses() -> None:
     spec = parse(PROJECT.partition("```yaml\n")[2].partition("```")[0])
     assert spec.project == "bakery"
     rows = set(re.findall(r"^\| `(\w+)` \| ", PROJECT, re.M))
-    parts = (ProjectFile, AgentSpec, ToolSetting, cage_spec.CageSpec)
+    parts = (ProjectFile, AgentSpec, ToolSetting, Task, cage_spec.CageSpec)
     assert rows == {key for part in parts for key in part.model_fields}
     for word in (*BUILT_IN_TOOLS, *cage_spec.PROTECTED, *(key.rpartition(".")[2] for key in LATER)):
         assert f"`{word}`" in PROJECT, word

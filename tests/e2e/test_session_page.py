@@ -360,7 +360,7 @@ def test_the_page_in_german(browser: Browser, kaged: Daemon) -> None:
     done(page)
     expect(page.get_by_test_id("run-state")).to_have_text("Fertig")
     expect(page.get_by_test_id("composer")).to_have_attribute("placeholder", "Nachricht an den Agenten")
-    expect(page.get_by_test_id("run-end").last).to_contain_text("Token ein")
+    expect(page.get_by_test_id("run-end").last).to_contain_text("Tokens ein")
     page.locator(".glance").click()
     expect(page.get_by_test_id("inspector")).to_contain_text("Geänderte Dateien")
     shot(page, "session-german")

@@ -40,10 +40,12 @@ interface EditorProps {
   /** Without it the text is only read. */
   onChange?: ((text: string) => void) | undefined;
   onSave?: (() => void) | undefined;
+  /** Where it is one part of a page, the focus stays where the reader has it. */
+  calm?: boolean;
 }
 
 /** A text with line numbers, search and colours; `text` is taken over whenever it becomes another one. */
-export default function Editor({ path, text, line, onChange, onSave }: EditorProps): ReactNode {
+export default function Editor({ path, text, line, onChange, onSave, calm = false }: EditorProps): ReactNode {
   const place = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView | null>(null);
   const latest = useRef({ onChange, onSave });
@@ -66,7 +68,7 @@ export default function Editor({ path, text, line, onChange, onSave }: EditorPro
       ...(place.current === null ? {} : { parent: place.current }),
     });
     view.current = made;
-    if (editable) made.focus();
+    if (editable && !calm) made.focus();
     const { doc } = made.state;
     const from = line === undefined ? null : doc.line(Math.max(1, Math.min(line, doc.lines))).from;
     // Once it has its place on the page: before that it cannot know how far to scroll.
@@ -79,7 +81,7 @@ export default function Editor({ path, text, line, onChange, onSave }: EditorPro
     };
     // The text that it begins with; later ones are taken over below.
     // oxlint-disable-next-line react-hooks/exhaustive-deps
-  }, [path, editable, line]);
+  }, [path, editable, line, calm]);
   useEffect(() => {
     const made = view.current;
     if (made !== null && made.state.sliceDoc() !== text)

@@ -117,7 +117,7 @@ export function ProjectFile({ project }: { project: Project }): ReactNode {
         <div className="policy-halves">
           <div className="card policy-text">
             <Suspense fallback={<Skeleton lines={8} />}>
-              <Editor path={FILE} text={text} onChange={lacking === null ? setText : undefined} onSave={() => void save()} />
+              <Editor calm path={FILE} text={text} onChange={lacking === null ? setText : undefined} onSave={() => void save()} />
             </Suspense>
           </div>
           <Meaning checked={checked} />
