@@ -1,5 +1,6 @@
 """A daemon to talk to, started quickly."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from e2e import harness
 from e2e.front import SUBPATH, front
 from e2e.harness import Daemon, daemon
+from e2e.recording import Film, recording
 from e2e.zygote import Zygote
 
 
@@ -40,3 +42,10 @@ def kaged(short_tmp: Path, zygote: Zygote) -> Iterator[Daemon]:
 def home(short_tmp: Path, zygote: Zygote) -> Daemon:
     """A home without a daemon: for starts that are to be refused."""
     return Daemon(short_tmp, zygote=zygote)
+
+
+@pytest.fixture
+def film() -> Iterator[Film]:
+    """Records a page until the story ends: `film(page, "first-run")`."""
+    with contextlib.ExitStack() as stack:
+        yield lambda page, name: stack.enter_context(recording(page, name))

@@ -4,15 +4,15 @@ import base64
 import contextlib
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Error, Page
 
-from e2e.test_story import SHOTS
-
+FOLDER = Path(__file__).resolve().parents[2] / "artifacts" / "recordings"
+Film = Callable[[Page, str], Path]
 WIDTH = 900
 LONGEST_S = 1.5  # Nothing happens for longer than this in a recording, however long the story waited
 FRAMES = 600
@@ -31,12 +31,13 @@ def recording(page: Page, name: str) -> Iterator[Path]:
 
     cdp.on("Page.screencastFrame", keep)
     cdp.send("Page.startScreencast", {"format": "jpeg", "quality": 80, "maxWidth": WIDTH, "maxHeight": WIDTH})
-    path = SHOTS.parent / "recordings" / f"{name}.webp"
+    path = FOLDER / f"{name}.webp"
     try:
         yield path
     finally:
-        cdp.send("Page.stopScreencast")
-        cdp.detach()
+        with contextlib.suppress(Error):  # the story may have closed the page
+            cdp.send("Page.stopScreencast")
+            cdp.detach()
         if painted:
             _write(path, painted)
 

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from e2e.harness import Daemon, daemon, events, until, wait_event
+from e2e.recording import Film
 from e2e.test_story import LAPTOP, PHONE, browser, say, shot
 
 __all__ = ["browser"]
@@ -82,7 +83,7 @@ def ran(folder: Path) -> int:
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
-def test_asked_here_decided_there_and_once(browser: Browser, kaged: Daemon) -> None:
+def test_asked_here_decided_there_and_once(browser: Browser, kaged: Daemon, film: Film) -> None:
     folder, sid = shop(kaged), session(kaged)
     desk = page_of(browser, kaged, f"/projects/shop/sessions/{sid}")
     say(desk, "run: sh deploy.sh\nrun: cat log.txt")
@@ -94,6 +95,7 @@ def test_asked_here_decided_there_and_once(browser: Browser, kaged: Daemon) -> N
     shot(desk, "10-approval")
     assert ran(folder) == 0
     phone = page_of(browser, kaged, "/approvals", PHONE, "light")
+    film(phone, "phone-approval")
     expect(phone.get_by_test_id("waiting")).to_contain_text("sh deploy.sh")
     expect(phone.get_by_test_id("approve")).to_be_enabled()
     shot(phone, "10-approval-phone-light")

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from e2e.harness import Daemon, events, until, wait_event
+from e2e.recording import Film
 from e2e.test_story import LAPTOP, PHONE, browser, kaged, open_console, sample_session, say, shot
 
 __all__ = ["browser", "kaged"]
@@ -37,8 +38,9 @@ def history(page: Page) -> None:
     page.get_by_test_id("checkpoints").click()
 
 
-def test_name_compare_roll_back_and_undo(browser: Browser, kaged: Daemon) -> None:
+def test_name_compare_roll_back_and_undo(browser: Browser, kaged: Daemon, film: Film) -> None:
     page, project = open_console(browser, kaged), sample(kaged)
+    film(page, "rollback")
     (project / "notes.txt").write_text("one\ntwo\n")
     say(page, "run: printf 'one\\nTWO\\n' > notes.txt; echo x > new.txt\nrun: rm new.txt; echo y > other.txt")
     done(page)

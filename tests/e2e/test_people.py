@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from e2e.front import NONCE, Front, front
 from e2e.harness import Daemon, end_keeper
+from e2e.recording import Film
 from e2e.test_story import LAPTOP, PHONE, browser, say, shot
 
 __all__ = ["browser"]
@@ -80,7 +81,7 @@ def both(page: Page, name: str) -> None:
 
 
 @pytest.mark.central
-def test_from_no_rights_to_work_in_one_project_and_back(browser: Browser, host: Daemon, door: Door) -> None:
+def test_from_no_rights_to_work_in_one_project_and_back(browser: Browser, host: Daemon, door: Door, film: Film) -> None:
     alice = page_of(browser, door.url(ALICE, "Alice Archer"))
     expect(alice.get_by_test_id("user-id")).to_have_text(ALICE)
     expect(alice.get_by_test_id("claim")).to_have_text(f"kaged auth claim '{ALICE}'")
@@ -93,6 +94,7 @@ def test_from_no_rights_to_work_in_one_project_and_back(browser: Browser, host: 
     kaged(host, "project", "load", str(host.base / "projects" / "bread"), "--create", "--trust")
     bob_url = door.url(BOB, "Bob Baker")
     bob = page_of(browser, bob_url, scheme="light")
+    film(bob, "two-people")
     expect(bob.get_by_test_id("user-id")).to_have_text(BOB)
     with host.api() as api:
         session = api.post("/api/v1/projects/bread/sessions", json={"title": "Sourdough"}).json()["id"]

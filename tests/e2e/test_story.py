@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from e2e.harness import Daemon, daemon, events, until, wait_event
+from e2e.recording import Film
 from kaged.core import clock, ids
 from kaged.core.events import NewEvent
 from kaged.journal.journal import Journal
@@ -69,8 +70,9 @@ def sample_session(api: httpx2.Client) -> str:
 
 
 @pytest.mark.central
-def test_fix_the_failing_test_to_green(browser: Browser, kaged: Daemon) -> None:
+def test_fix_the_failing_test_to_green(browser: Browser, kaged: Daemon, film: Film) -> None:
     page = open_console(browser, kaged)
+    film(page, "first-run")
     shot(page, "1-first-page")
     expect(page.get_by_test_id("cage-words")).to_contain_text("reads and writes this project; reaches nothing")
     page.get_by_test_id("offer-fix").click()
@@ -114,8 +116,9 @@ def test_reload_in_mid_stream_loses_and_repeats_nothing(browser: Browser, kaged:
     assert [w for w in text.split() if w[:4] == "word"] == words.split()
 
 
-def test_the_daemon_dies_in_mid_run_and_the_command_goes_on(browser: Browser, kaged: Daemon) -> None:
+def test_the_daemon_dies_in_mid_run_and_the_command_goes_on(browser: Browser, kaged: Daemon, film: Film) -> None:
     page = open_console(browser, kaged)
+    film(page, "crash")
     say(page, "run: for n in $(seq 600); do echo tick $n; sleep 0.1; done; echo all-ticks-done")
     card = page.get_by_test_id("tool-card").last
     expect(card).to_contain_text("tick 5", timeout=30_000)
