@@ -17,6 +17,11 @@ describe("the house", () => {
     expect(text).not.toMatch(/: any\b|as any\b|@ts-(ignore|nocheck|expect-error)|console\.\w+\(/);
   });
 
+  it("writes numbers and times in one place, which knows the reader's language", () => {
+    const own = code.filter((path) => /\bIntl\.|toLocale(Date|Time)?String/.test(readFileSync(path, "utf8")));
+    expect(own.map((path) => path.split("/src/")[1])).toEqual(["text/format.ts"]);
+  });
+
   it("names no other host, in code or styles", () => {
     for (const path of files) {
       const found = readFileSync(path, "utf8").match(/https?:\/\/[\w.-]+/g) ?? [];

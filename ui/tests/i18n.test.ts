@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import de from "../src/i18n/de/index.ts";
 import en from "../src/i18n/en/index.ts";
 import { chosenLanguage, startLanguage, t } from "../src/i18n/index.ts";
+import { bytes, money, stamp } from "../src/text/format.ts";
 
 type Tree = { [key: string]: string | Tree };
 
@@ -73,7 +74,10 @@ describe("the language", () => {
   it("speaks German when asked", async () => {
     await startLanguage("de", []);
     expect(t("common:cancel")).toBe("Abbrechen");
+    expect([1, 1200].map((count) => t("words:connections", { count }))).toEqual(["1 Verbindung", "1.200 Verbindungen"]);
+    expect([bytes(1_234_000), money(1234.5), stamp("2027-03-01T12:00:00Z").slice(0, 10)]).toEqual(["1,2 MB", "1.234,50\u00a0$", "01.03.2027"]);
     await startLanguage("en", []);
     expect(t("common:cancel")).toBe("Cancel");
+    expect([1, 1200].map((count) => t("words:connections", { count }))).toEqual(["1 connection", "1,200 connections"]);
   });
 });

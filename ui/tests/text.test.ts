@@ -3,7 +3,7 @@ import { newTool, withOutput } from "../src/journal/draft.ts";
 import { parseAnsi } from "../src/text/ansi.ts";
 import { parseDiff } from "../src/text/diff.ts";
 import { decodeEntities } from "../src/text/entities.ts";
-import { bytes, count, duration, elapsed } from "../src/text/format.ts";
+import { bytes, duration, elapsed } from "../src/text/format.ts";
 import { highlight } from "../src/text/highlight.ts";
 import { groupHits } from "../src/text/hits.ts";
 import { numbered } from "../src/text/numbered.ts";
@@ -155,6 +155,5 @@ describe("format", () => {
     ]);
     expect([elapsed(-5), elapsed(4900), elapsed(75_000)]).toEqual(["0 s", "4 s", "1 m 15 s"]);
     expect([bytes(900), bytes(1500), bytes(2_400_000)]).toEqual(["900 B", "1.5 KB", "2.4 MB"]);
-    expect([count(1, "line"), count(1200, "line")]).toEqual(["1 line", "1,200 lines"]);
   });
 });

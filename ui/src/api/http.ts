@@ -1,4 +1,5 @@
 import { urlOf } from "../base.ts";
+import { t } from "../i18n/index.ts";
 import { clientKey } from "./key.ts";
 
 /** An answer that is not a success, in the words of the daemon. */
@@ -47,7 +48,7 @@ function isJson(response: Response): boolean {
 }
 
 async function errorFrom(response: Response): Promise<ApiError> {
-  const fallback = `The daemon answered ${response.status} ${response.statusText}`.trim();
+  const fallback = t("design:answered", { status: `${response.status} ${response.statusText}`.trim() });
   if (!isJson(response)) return new ApiError(response.status, "unknown", fallback);
   const body: unknown = await response.json().catch(() => null);
   const error = (body as { error?: { code?: string; message?: string; details?: unknown } } | null)?.error;
@@ -77,11 +78,11 @@ export async function call<T>(path: string, options: CallOptions = {}): Promise<
     response = await fetch(urlOf(`api/v1/${path}`), request);
   } catch (cause) {
     if (options.signal?.aborted) throw cause;
-    throw new ApiError(0, "offline", "The daemon does not answer. Is `kaged` running, and is this machine online?");
+    throw new ApiError(0, "offline", t("design:no_answer"));
   }
   if (response.type === "opaqueredirect" || (response.ok && response.status !== 204 && !isJson(response))) {
     onGate("session-gone");
-    throw new ApiError(401, "unauthenticated", "Your sign-in has ended: reload the page.");
+    throw new ApiError(401, "unauthenticated", t("design:signed_out"));
   }
   if (response.status === 401) onGate("signed-out");
   if (!response.ok) throw await errorFrom(response);

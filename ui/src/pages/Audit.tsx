@@ -5,12 +5,13 @@ import type { AuditRecord } from "../api/types.ts";
 import { Button } from "../design/Button.tsx";
 import { AuditIcon, CageIcon } from "../design/icons.tsx";
 import { Badge, Empty, Notice, Skeleton } from "../design/parts.tsx";
+import { t } from "../i18n/index.ts";
 import { actorName, num, str } from "../journal/events.ts";
 import { Header } from "../shell/Header.tsx";
 import { Sentence } from "../design/Sentence.tsx";
+import { stamp } from "../text/format.ts";
 
 const TONES: Readonly<Record<string, "ok" | "bad" | undefined>> = { denied: "bad", failed: "bad" };
-const stamp = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
 export default function AuditPage({ onMenu }: { onMenu: () => void }): ReactNode {
   const [records, setRecords] = useState<AuditRecord[] | null>(null);
@@ -43,9 +44,9 @@ export default function AuditPage({ onMenu }: { onMenu: () => void }): ReactNode
 
   return (
     <>
-      <Header title="Audit" onMenu={onMenu}>
+      <Header title={t("places:page.audit")} onMenu={onMenu}>
         <Button onClick={() => void verify()} busy={busy}>
-          {busy ? null : <CageIcon size={15} aria-hidden />} Verify the chain
+          {busy ? null : <CageIcon size={15} aria-hidden />} {t("places:audit.verify")}
         </Button>
       </Header>
       <div className="page" tabIndex={0}>
@@ -57,9 +58,9 @@ export default function AuditPage({ onMenu }: { onMenu: () => void }): ReactNode
             </Notice>
           )}
           {records === null && problem === null ? <Skeleton lines={8} /> : null}
-          {records?.length === 0 ? <Empty icon={<AuditIcon size={26} />} title="Nothing recorded yet" /> : null}
+          {records?.length === 0 ? <Empty icon={<AuditIcon size={26} />} title={t("places:audit.none")}><p>{t("places:audit.noneWhy")}</p></Empty> : null}
           {records === null || records.length === 0 ? null : <Table records={records} />}
-          {next === null ? null : <Button onClick={() => void look(next)}>Older records</Button>}
+          {next === null ? null : <Button onClick={() => void look(next)}>{t("places:audit.older")}</Button>}
         </div>
       </div>
     </>
@@ -69,9 +70,8 @@ export default function AuditPage({ onMenu }: { onMenu: () => void }): ReactNode
 function verdictOf(report: Record<string, unknown>): { ok: boolean; text: string } {
   const ok = report["ok"] === true;
   const records = num(report, "records");
-  const fallback = ok
-    ? `The chain is whole${records > 0 ? `: ${records} records` : ""}. Nothing was changed or removed.`
-    : "The chain is broken: the log was changed from outside.";
+  const whole = records > 0 ? t("places:audit.wholeOf", { count: records }) : t("places:audit.whole");
+  const fallback = ok ? whole : t("places:audit.broken");
   return { ok, text: str(report, "problem") || fallback };
 }
 
@@ -82,11 +82,7 @@ function Table({ records }: { records: AuditRecord[] }): ReactNode {
       <table className="table">
         <thead>
           <tr>
-            <th scope="col">When</th>
-            <th scope="col">Who</th>
-            <th scope="col">Did</th>
-            <th scope="col">To</th>
-            <th scope="col">Outcome</th>
+            {(["when", "who", "did", "to", "outcome"] as const).map((head) => <th key={head} scope="col">{t(`places:audit.${head}`)}</th>)}
           </tr>
         </thead>
         <tbody>
@@ -100,7 +96,7 @@ function Table({ records }: { records: AuditRecord[] }): ReactNode {
                     aria-expanded={open === record.seq}
                     onClick={() => setOpen(open === record.seq ? null : record.seq)}
                   >
-                    {stamp.format(new Date(record.at))}
+                    {stamp(record.at)}
                   </button>
                 </td>
                 <td className="cell-minor cell-side">{actorName(record.actor)}</td>

@@ -8,7 +8,7 @@ import { t } from "../i18n/index.ts";
 import { lacks } from "../state/rights.ts";
 import { toast, toastError } from "../state/toasts.ts";
 import { placeProject } from "../state/workspace.ts";
-import { count, deniedWords, traffic, when } from "../text/format.ts";
+import { deniedWords, traffic, when } from "../text/format.ts";
 import { covers, hostPort } from "../text/hosts.ts";
 
 /** What the project's agent may reach, and what its sessions reached or tried. */
@@ -107,7 +107,7 @@ function SeenRow({ host, children }: { host: SeenHost; children: ReactNode }): R
     <tr>
       <td className="cell-main mono">{hostPort(host.host, host.via === "dns" ? 0 : host.port)}</td>
       <td className="cell-wide">
-        {allowed > 0 ? `${count(allowed, "connection")}${denied > 0 ? " · " : ""}` : null}
+        {allowed > 0 ? `${t("words:connections", { count: allowed })}${denied > 0 ? " · " : ""}` : null}
         <span className="net-denied">{denied > 0 ? <Sentence text={deniedWords(denied, reason)} /> : null}</span>
       </td>
       <td className="cell-minor">{traffic(up, down)}</td>

@@ -33,7 +33,7 @@ export function Queue(): ReactNode {
           {items.map((row, at) => (
             <Line key={row.id} row={row}>
               {at === 0 ? null : (
-                <IconButton label={`Move ${row.title} up`} onClick={() => up(at)}>
+                <IconButton label={t("limits:up", { title: row.title })} onClick={() => up(at)}>
                   <SendIcon size={14} aria-hidden />
                 </IconButton>
               )}
@@ -52,7 +52,7 @@ export function fullWords(full: FullLimit): string {
 }
 
 function Line({ row, children }: { row: QueueRow; children?: ReactNode }): ReactNode {
-  const words = row.state === "queued" ? "Waits for a free place" : "At work";
+  const words = row.state === "queued" ? t("shell:state.queued") : t("limits:atWork");
   return (
     <li className="list-line">
       <Dot state={row.state} label={words} />

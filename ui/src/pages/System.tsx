@@ -10,8 +10,8 @@ import { useLoaded } from "../design/loaded.ts";
 import { StateView } from "../design/StateView.tsx";
 import { Queue } from "./Queue.tsx";
 import { Sentence } from "../design/Sentence.tsx";
+import { stamp } from "../text/format.ts";
 
-const stamp = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 export default function System(): ReactNode {
   const held = useLoaded(() => Promise.all([api.system(), api.versions()]));
@@ -46,7 +46,6 @@ export default function System(): ReactNode {
 
 function Processes({ report, versions }: { report: SystemReport; versions: Versions }): ReactNode {
   const { daemon, keeper, running } = report;
-  const started = new Date(daemon.started_at);
   const rows: [string, string][] = [
     [
       t("settings:system.kaged"),
@@ -54,7 +53,7 @@ function Processes({ report, versions }: { report: SystemReport; versions: Versi
     ],
     [
       t("settings:system.daemon"),
-      t("settings:system.process", { pid: daemon.pid, since: Number.isNaN(started.getTime()) ? "?" : stamp.format(started) }),
+      t("settings:system.process", { pid: daemon.pid, since: stamp(daemon.started_at) || "?" }),
     ],
     [t("settings:system.listens"), daemon.bind],
     [t("settings:system.keeper"), keeper === null ? t("settings:system.away") : t("settings:system.keeperProcess", { ...keeper })],
@@ -96,11 +95,11 @@ function Cages({ cages }: { cages: Record<string, unknown>[] }): ReactNode {
     <ul role="list" className="card list">
       {cages.map((cage) => {
         const id = str(cage, "id");
-        const started = new Date(str(cage, "started_at"));
+        const since = stamp(str(cage, "started_at"));
         return (
           <li key={id} className="list-line">
             <span className="mono grow ellipsis">{id}</span>
-            <span className="muted">{Number.isNaN(started.getTime()) ? "" : t("settings:system.since", { since: stamp.format(started) })}</span>
+            <span className="muted">{since && t("settings:system.since", { since })}</span>
           </li>
         );
       })}

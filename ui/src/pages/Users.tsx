@@ -7,27 +7,26 @@ import { Badge, Empty } from "../design/parts.tsx";
 import { Face, Who } from "../design/People.tsx";
 import { Sentence } from "../design/Sentence.tsx";
 import { StateView } from "../design/StateView.tsx";
+import { t } from "../i18n/index.ts";
 import { Header } from "../shell/Header.tsx";
 import { when } from "../text/format.ts";
-
-const NAMED = { config: "Named in [auth] admins of config.toml", claim: "Claimed on the host" } as const;
 
 /** Everybody who ever signed in, for admins: what each may do, and how that is changed. */
 export default function UsersPage({ onMenu }: { onMenu: () => void }): ReactNode {
   const held = useLoaded(async () => (await api.users()).items);
   return (
     <>
-      <Header title="Users" onMenu={onMenu} />
+      <Header title={t("places:page.users")} onMenu={onMenu} />
       <div className="page" tabIndex={0}>
         <div className="page-column">
           <p className="muted">
-            <Sentence text="Whoever signs in appears here, without any right. Give a role in a project on the project's page. On the host, `kaged auth claim ID` makes an admin, and `kaged auth claim --remove ID` a member again." />
+            <Sentence text={t("places:users.about")} />
           </p>
           <StateView of={held}>
             {(users) =>
               users.length === 0 ? (
-                <Empty icon={<QuestionIcon size={26} />} title="Nobody was here yet">
-                  <p>People appear when the sign-in proxy lets them through for the first time.</p>
+                <Empty icon={<QuestionIcon size={26} />} title={t("places:users.none")}>
+                  <p>{t("places:users.noneWhy")}</p>
                 </Empty>
               ) : (
                 <ul role="list" className="card list" data-testid="users">
@@ -36,7 +35,7 @@ export default function UsersPage({ onMenu }: { onMenu: () => void }): ReactNode
                       <Face who={user} />
                       <Who who={user} />
                       <Rights user={user} />
-                      <time className="muted" dateTime={user.last_seen_at} title={`First seen ${user.first_seen_at}`}>
+                      <time className="muted" dateTime={user.last_seen_at} title={t("places:users.first", { at: user.first_seen_at })}>
                         {when(user.last_seen_at)}
                       </time>
                     </li>
@@ -55,11 +54,11 @@ function Rights({ user }: { user: User }): ReactNode {
   const projects = Object.entries(user.projects);
   if (user.admin !== null)
     return (
-      <span title={NAMED[user.admin]}>
-        <Badge tone="accent">admin</Badge>
+      <span title={t(`places:users.${user.admin}`)}>
+        <Badge tone="accent">{t("places:users.admin")}</Badge>
       </span>
     );
-  if (projects.length === 0) return <Badge>no rights</Badge>;
+  if (projects.length === 0) return <Badge>{t("places:users.noRights")}</Badge>;
   return (
     <span className="user-projects">
       {projects.map(([slug, role]) => (

@@ -40,7 +40,7 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
   useEffect(() => {
     if (clone === null || clone.state === "running") return;
     setClone(null);
-    if (clone.project === null) setProblem(clone.problem ?? "The clone was cancelled.");
+    if (clone.project === null) setProblem(clone.problem ?? t("dialogs:load.cancelled"));
     else api.project(clone.project).then(loaded, (error: unknown) => setProblem(sentence(error)));
   }, [clone]);
 
@@ -73,16 +73,12 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
   };
 
   return (
-    <Dialog title="Load a folder or a repository" onClose={leave} wide={proposal !== null}>
+    <Dialog title={t("dialogs:load.title")} onClose={leave} wide={proposal !== null}>
       <form id="load-folder" className="form" onSubmit={(event) => void submit(event)}>
         <TextField
-          label="Folder on this host, or URL of a git repository"
+          label={t("dialogs:load.what")}
           placeholder="/home/you/code/project"
-          hint={
-            isUrl
-              ? "Cloned below kaged's projects by git in a cage that reaches this host and nothing else."
-              : "An absolute path, or https://… or git@… The agent will see this folder and nothing else of the host."
-          }
+          hint={t(isUrl ? "dialogs:load.cloned" : "dialogs:load.folder")}
           readOnly={busy || clone !== null}
           value={path}
           required
@@ -96,15 +92,14 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
         {proposal === null ? null : (
           <>
             <Notice tone="accent">
-              This folder has no project file yet. kaged can write this one to <code>.kaged/project.yaml</code>; you
-              review what was written before anything runs.
+              <Sentence text={t("dialogs:load.proposal")} />
             </Notice>
             <CodeBlock text={proposal} language="yaml" />
           </>
         )}
         {clone === null ? null : (
           <Notice tone="accent">
-            Cloning {clone.slug} ({bytes(clone.bytes)}): {clone.progress || "connecting…"}
+            {t("dialogs:load.cloning", { slug: clone.slug, size: bytes(clone.bytes), progress: clone.progress || t("dialogs:load.connecting") })}
           </Notice>
         )}
         {problem === null ? null : (
@@ -115,7 +110,7 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
         <div className="form-acts">
           <Button onClick={leave}>{t("common:cancel")}</Button>
           <Button type="submit" look="primary" busy={busy || clone !== null} disabled={path.trim() === ""}>
-            {isUrl ? "Clone" : proposal === null ? "Load" : "Create it"}
+            {t(isUrl ? "dialogs:load.clone" : proposal === null ? "dialogs:load.load" : "dialogs:load.create")}
           </Button>
         </div>
       </form>

@@ -66,7 +66,7 @@ export function ProviderDialog({ onClose }: { onClose: () => void }): ReactNode 
     await api.saveProvider(shownName, { ...draft, model, make_default: true });
     modelsChanged.set((count) => count + 1);
     await refreshProjects();
-    toast(`${model} is connected and is now the default.`);
+    toast(t("dialogs:model.connected", { model }));
     onClose();
   };
 
@@ -76,13 +76,13 @@ export function ProviderDialog({ onClose }: { onClose: () => void }): ReactNode 
   };
 
   return (
-    <Dialog title="Connect a model" onClose={onClose}>
+    <Dialog title={t("dialogs:model.title")} onClose={onClose}>
       <form className="form" onSubmit={submit}>
         <TextField
-          label="API key or server address"
-          placeholder="sk-… or http://127.0.0.1:11434/v1"
+          label={t("dialogs:model.what")}
+          placeholder={t("dialogs:model.example")}
           type={isAddress ? "text" : "password"}
-          hint="A key of Anthropic or OpenAI, or the address of any server that speaks their protocols (Ollama, vLLM, a gateway). It stays on this host, in local.toml."
+          hint={t("dialogs:model.hint")}
           value={pasted}
           required
           autoFocus
@@ -90,9 +90,9 @@ export function ProviderDialog({ onClose }: { onClose: () => void }): ReactNode 
         />
         {isAddress ? (
           <TextField
-            label="Key for this server"
+            label={t("dialogs:model.key")}
             type="password"
-            placeholder="None needed"
+            placeholder={t("dialogs:model.noKey")}
             value={key}
             onChange={(event) => {
               setKey(event.target.value);
@@ -101,10 +101,10 @@ export function ProviderDialog({ onClose }: { onClose: () => void }): ReactNode 
           />
         ) : null}
         <details className="more-fields">
-          <summary>Details</summary>
+          <summary>{t("dialogs:model.details")}</summary>
           <div className="form">
             <SelectField
-              label="Protocol"
+              label={t("dialogs:model.protocol")}
               value={driver}
               onChange={(event) => {
                 setDriver(event.target.value === "openai" ? "openai" : "anthropic");
@@ -116,8 +116,8 @@ export function ProviderDialog({ onClose }: { onClose: () => void }): ReactNode 
             </SelectField>
             {isAddress ? null : (
               <TextField
-                label="Base address"
-                placeholder="The provider's own"
+                label={t("dialogs:model.address")}
+                placeholder={t("dialogs:model.own")}
                 value={baseUrl}
                 onChange={(event) => {
                   setBaseUrl(event.target.value);
@@ -126,11 +126,11 @@ export function ProviderDialog({ onClose }: { onClose: () => void }): ReactNode 
               />
             )}
             <TextField
-              label="Name"
+              label={t("dialogs:model.name")}
               placeholder={shownName}
               value={name}
               pattern="[a-z0-9][a-z0-9\-]{0,39}"
-              hint="Lower-case letters, digits and hyphens. Models are then called name:model."
+              hint={t("dialogs:model.nameHint")}
               onChange={(event) => setName(event.target.value)}
             />
           </div>
@@ -149,7 +149,7 @@ export function ProviderDialog({ onClose }: { onClose: () => void }): ReactNode 
             busy={busy}
             disabled={pasted.trim() === "" || (test !== null && model.trim() === "")}
           >
-            {test === null ? "Test" : "Save and use"}
+            {t(test === null ? "dialogs:model.test" : "dialogs:model.save")}
           </Button>
         </div>
       </form>
@@ -164,20 +164,20 @@ interface ModelChoiceProps {
 }
 
 function ModelChoice({ test, model, onModel }: ModelChoiceProps): ReactNode {
-  const latency = test.latency_ms === null ? "" : ` in ${test.latency_ms} ms`;
+  const { latency_ms: ms } = test;
   return (
     <>
-      <Notice tone="ok">{test.message || `It answers${latency}.`}</Notice>
+      <Notice tone="ok">{test.message || (ms === null ? t("dialogs:model.answers") : t("dialogs:model.answersIn", { ms }))}</Notice>
       {test.models.length === 0 ? (
         <TextField
-          label="Model"
-          placeholder="Name of the model"
-          hint="The server does not list its models: type the name it knows."
+          label={t("dialogs:model.model")}
+          placeholder={t("dialogs:model.modelName")}
+          hint={t("dialogs:model.noList")}
           value={model}
           onChange={(event) => onModel(event.target.value)}
         />
       ) : (
-        <SelectField label="Model" value={model} onChange={(event) => onModel(event.target.value)}>
+        <SelectField label={t("dialogs:model.model")} value={model} onChange={(event) => onModel(event.target.value)}>
           {test.models.map((name) => (
             <option key={name} value={name}>
               {name}

@@ -1,11 +1,12 @@
 import type { Project, ProjectRole } from "../api/types.ts";
+import { t } from "../i18n/index.ts";
 
 export const ROLES: readonly ProjectRole[] = ["viewer", "editor", "owner"];
 
 /** Why the reader may not do in `project` what takes `role`, for a title or a notice; null when they may. */
 export function lacks(project: Project | null, role: ProjectRole): string | null {
   if (project === null || ROLES.indexOf(project.role) >= ROLES.indexOf(role)) return null;
-  return `Your role in ${project.slug} is ${project.role}; this takes the role ${role}. Ask one of its owners.`;
+  return t("words:lacks", { project: project.slug, role: project.role, needed: role });
 }
 
 /** One or two letters that stand for somebody. */

@@ -29,10 +29,6 @@ export function tokens(amount: number): string {
   return amount < 10_000 ? whole(amount) : numbers({ notation: "compact", maximumFractionDigits: 1 }).format(amount);
 }
 
-export function count(value: number, one: string, many = `${one}s`): string {
-  return `${whole(value)} ${value === 1 ? one : many}`;
-}
-
 /** `denied: reason`, `denied 4 times: reason`. */
 export function deniedWords(times: number, reason: string): string {
   const words = times > 1 ? t("words:deniedTimes", { count: times }) : t("words:denied");
@@ -78,6 +74,11 @@ export function time(iso: string): string {
 /** To the second. */
 export function moment(iso: string): string {
   return written(iso, () => ({ timeStyle: "medium" }));
+}
+
+/** Day and time. */
+export function stamp(iso: string): string {
+  return written(iso, () => ({ dateStyle: "medium", timeStyle: "medium" }));
 }
 
 export function when(iso: string, now = new Date()): string {

@@ -1,5 +1,6 @@
 import common from "./common.json";
 import design from "./design.json";
+import dialogs from "./dialogs.json";
 import files from "./files.json";
 import gates from "./gates.json";
 import home from "./home.json";
@@ -27,6 +28,7 @@ import words from "./words.json";
 export default {
   common,
   design,
+  dialogs,
   files,
   gates,
   home,
