@@ -24,7 +24,7 @@ class SubscriptionBody(Body):
 
 
 async def _mine(services: Svc, actor: Caller, subscription: str) -> Subscription:
-    for found in await services.notify.of(actor):
+    for found in await services.notify.standing(actor):
         if found.id == subscription:
             return found
     raise KagedError("not_found", f"You have no subscription {subscription}.")
@@ -36,15 +36,14 @@ Mine = Annotated[Subscription, Depends(_mine)]
 @router.get("/channels", name="notifications")
 async def channels(services: Svc, actor: Caller) -> dict[str, Any]:
     """The ways to be told; `key` is what a browser subscribes with."""
-    push = {"id": "web-push", "label": "Web push", "kind": "builtin", "key": services.notify.key}
+    push = {"id": "web-push", "label": "Web push", "kind": "builtin", "key": services.notify.post.vapid.public}
     return {"items": [{"id": "in-app", "label": "In the console", "kind": "builtin"}, push], "next": None}
 
 
 @router.get("/subscriptions", name="notifications")
 async def subscriptions(services: Svc, actor: Caller) -> dict[str, Any]:
     """The caller's browsers that are told."""
-    mine = await services.notify.of(actor)
-    return {"items": [shown(each, "id label created_at") for each in mine], "next": None}
+    return {"items": [shown(it, "id label") for it in await services.notify.standing(actor)], "next": None}
 
 
 @router.post("/subscriptions", name="notifications", status_code=201)
@@ -64,6 +63,6 @@ async def unsubscribe(services: Svc, actor: Caller, mine: Mine) -> None:
 
 
 @router.post("/subscriptions/{subscription}/test", name="notifications", status_code=204)
-async def test(services: Svc, actor: Caller, mine: Mine) -> None:
+async def test(services: Svc, mine: Mine) -> None:
     """Send that browser a message that says that it works."""
-    await services.notify.test(mine)
+    await services.notify.post.send(mine, {"kind": "test", "id": "test"}, 60.0)

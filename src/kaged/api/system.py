@@ -80,7 +80,6 @@ async def browsers(services: Svc, actor: Caller) -> dict[str, Any]:
 async def revoke(services: Svc, actor: Caller, browser_id: str) -> None:
     """Sign a browser out; its sockets close at once."""
     await services.identity.revoke(browser_id, actor)
-    services.notify.look_again()
 
 
 @router.post("/api/v1/auth/launch", name="auth.launch", tags=["identity"])

@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from kaged.identity.service import Identity
 from kaged.journal.journal import Journal
 from kaged.models.resolve import Models
 from kaged.notify.post import Post
-from kaged.notify.service import Ask, Notify
+from kaged.notify.service import Notify
 from kaged.notify.webpush import Vapid
 from kaged.projects.service import Projects
 from kaged.sessions.ports import SessionPorts, Workspace
@@ -111,7 +110,6 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
         ensure, host = partial(ensure_cage, sessions), loaded.config.terminals.host is True
         terminals = await stack.enter_async_context(Terminals(db, keeper, audit=audit, ensure_cage=ensure, host=host))
         telling = await stack.enter_async_context(notifier(loaded, db, journal, sessions, identity))
-        stack.enter_context(identity.people.watch(telling.look_again))
         clones = await stack.enter_async_context(Clones(loaded, keeper, projects, audit, local, parts.environ))
         describe = partial(_describe, parts, life, reload)
         yield Services(
@@ -129,21 +127,13 @@ async def services(parts: Parts, life: Life) -> AsyncIterator[Services]:
 
 
 def notifier(loaded: Loaded, db: Database, journal: Journal, sessions: Sessions, identity: Identity) -> Notify:
-    async def asks() -> list[Ask]:
-        found = []
-        for it in await sessions.questions.all_open():
-            told = {"kind": "network" if it.network else it.kind, "id": it.id, "project": it.project}
-            told["title"] = (await sessions.get(it.session)).title[:100]
-            told["url"] = f"projects/{it.project}/sessions/{it.session}?attention={it.id}"
-            end = it.about.get("expires_at")
-            left = datetime.fromisoformat(end).timestamp() - clock.now() if end else 86_400.0
-            found.append(Ask(it.created_at, max(0.0, left), told))
-        return found
+    async def title(session: str) -> str:
+        return (await sessions.get(session)).title
 
     public_url = loaded.config.daemon.public_url
     contact = public_url if public_url[:6] == "https:" else "mailto:kaged@localhost"
     post = Post(Vapid(loaded.paths.vapid_key, contact), loaded.config.notifications.private_hosts)
-    return Notify(db, journal, post, asks, identity.stands)
+    return Notify(db, journal, post, title, identity.stands)
 
 
 async def ensure_cage(sessions: Sessions, project: str, session: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kaged.core.addresses import public
+from kaged.core.errors import KagedError
 from kaged.models.http import HttpClient
 from kaged.notify.subscriptions import Subscription
 from kaged.notify.webpush import Vapid, seal
@@ -21,23 +22,16 @@ LIMIT_S = 15.0  # For one message, from the look-up of the name to the answer
 _LONGEST_WAIT_S = 300.0
 
 
-class Failed(Exception):
-    """A message did not arrive. `wait_s`: when to try again, None for never; `gone`: nobody is there any more."""
-
-    def __init__(self, text: str, *, wait_s: float | None = None, gone: bool = False) -> None:
-        super().__init__(text)
-        self.wait_s, self.gone = wait_s, gone
-
-
 class Post:
-    """Sends to push services at public addresses, and to `private` ones (`host` or `host:port`)."""
+    """Sends to push services at public addresses, and to `private` ones (`host` or `host:port`). What they refuse is a
+    KagedError: `details` have `wait_s` when trying again may help, `gone` when nobody is there any more."""
 
     def __init__(self, vapid: Vapid, private: Sequence[str]) -> None:
         self.vapid, self._private, self.http = vapid, private, HttpClient(_client)
 
     async def send(self, to: Subscription, message: dict[str, str], seconds: float) -> None:
         """Hand it to the push service, for `seconds` if the browser is away; a later one of the same `id` takes its
-        place there. Raises `Failed`."""
+        place there."""
         import httpx2
 
         at, urgency = urlsplit(to.endpoint), "normal" if message["kind"] == "closed" else "high"
@@ -52,26 +46,29 @@ class Post:
                 async with client.stream("POST", url, headers=headers, content=body, extensions=named) as answer:
                     status, retry = answer.status_code, answer.headers.get("retry-after", "")
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
-            raise Failed(f"no answer ({type(error).__name__})", wait_s=0.0) from error
+            text = f"The push service does not answer ({type(error).__name__})."
+            raise KagedError("provider_unreachable", text, {"wait_s": 0.0}) from error
         if status >= 300:
-            again = status == 429 or status >= 500
-            wait_s = min(float(retry) if retry.isdecimal() else 0.0, _LONGEST_WAIT_S) if again else None
-            raise Failed(f"it answered {status}", wait_s=wait_s, gone=status in (404, 410))
+            about: dict[str, float] = {"gone": True} if status in (404, 410) else {}
+            if status == 429 or status >= 500:
+                about["wait_s"] = min(float(retry) if retry.isdecimal() else 0.0, _LONGEST_WAIT_S)
+            raise KagedError("provider_unreachable", f"The push service did not take it: it answered {status}.", about)
 
     async def address(self, to: Subscription) -> str:
-        """Where its push service is. Raises `Failed` for what is no public address."""
+        """Where its push service is."""
         at = urlsplit(to.endpoint)
         if at.scheme != "https" or not at.hostname or "@" in at.netloc:
-            raise Failed("its address is no plain https:// address")
+            raise KagedError("validation_failed", "`endpoint` is no plain https:// address.")
         try:
             looking = asyncio.get_running_loop().getaddrinfo(at.hostname, at.port or 443, type=socket.SOCK_STREAM)
             found = [str(place[0]) for *_, place in await looking]
         except (OSError, ValueError) as error:
-            raise Failed(f"there is no host {at.hostname}", wait_s=0.0) from error
+            raise KagedError("validation_failed", f"There is no host {at.hostname}.", {"wait_s": 0.0}) from error
         ours = at.hostname in self._private or at.netloc in self._private
         if good := [it for it in found if ours or public(ipaddress.ip_address(it))]:
             return good[0]
-        raise Failed(f"{at.hostname} has no public address; if it is yours, name it in [notifications] private_hosts")
+        text = f"{at.hostname} has no public address; if it is yours, name it in [notifications] private_hosts."
+        raise KagedError("validation_failed", text)
 
 
 def _client() -> "httpx2.AsyncClient":

@@ -1,137 +1,113 @@
-"""Telling browsers: what is open and was not told yet, what was told and is closed; again when that changes."""
+"""Telling browsers: each question when it comes, and that it is closed."""
 
 import asyncio
 import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from datetime import datetime
 from hashlib import sha256
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
-from kaged.core import clock
+from kaged.core import clock, ids
 from kaged.core.actors import Actor
 from kaged.core.errors import KagedError
 from kaged.core.events import Event
 from kaged.core.tasks import owned
 from kaged.journal.journal import EVENTS_CHANNEL, Journal
-from kaged.notify.post import Failed, Post
+from kaged.notify.post import Post
 from kaged.notify.subscriptions import Subscription, add, load
 from kaged.notify.webpush import seal
 from kaged.storage.database import Database
 
 log = logging.getLogger(__name__)
-CLOSED_S = 86_400.0  # For how long a browser that is away is still told that a question is closed
+AGAIN_S = 5.0  # Until the next try on a disk that refuses
+DAY_S = 86_400.0  # For how long a browser that is away is still told of what has no end of its own
 Message = dict[str, str]
 
 
-class Ask(NamedTuple):
-    """A question that waits, as far as it may leave the house; `seconds` until it expires."""
-
-    created_at: str
-    seconds: float
-    message: Message
-
-
 class Notify:
-    """Web push for all users. While inside (a context manager), browsers are told. `asks` gives what waits now, `may`
-    whether a subscription's owner still stands, towards a project if one is named. What was told is held in memory: a
-    question that came just before a crash may not be told."""
+    """Web push for all users. While inside (a context manager), browsers are told what comes from then on. `title` is
+    that of a session, `may` tells whether a subscription's owner still stands, towards a project if one is named."""
 
     def __init__(
-        self, db: Database, journal: Journal, post: Post, asks: Callable[[], Awaitable[Sequence[Ask]]],
+        self, db: Database, journal: Journal, post: Post, title: Callable[[str], Awaitable[str]],
         may: Callable[[Subscription, str | None], bool], *, retries_s: Sequence[float] = (2.0, 15.0, 60.0),
     ) -> None:  # fmt: skip
-        self._db, self._journal, self._post, self._asks, self._may = db, journal, post, asks, may
-        self._retries_s, self._changed = retries_s, asyncio.Event()
-        self._told: dict[str, dict[str, Message]] = {}
+        self._db, self._journal, self.post, self._title, self._may = db, journal, post, title, may
+        self._retries_s = retries_s
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self.key = post.vapid.public  # What browsers subscribe with
 
     async def __aenter__(self) -> Self:
-        head, _ = await self._journal.commit_head(), await self._look()
-        self._serving = owned(self._serve(head), "notify")
+        self._serving = owned(self._serve(await self._journal.commit_head()), "notify")
         await self._serving.__aenter__()
         return self
 
     async def __aexit__(self, *error: Any) -> None:
         await self._serving.__aexit__(*error)
-        await self._post.http.aclose()
+        await self.post.http.aclose()
 
-    def look_again(self) -> None:
-        """Something may have to be told, or somebody may be told nothing more."""
-        self._changed.set()
-
-    async def of(self, actor: Actor) -> list[Subscription]:
-        return [it for it in await self._db.read(load) if (it.source, it.user) == (actor.source, actor.id)]
+    async def standing(self, of: Actor | None = None) -> list[Subscription]:
+        """All subscriptions, or somebody's. Those of another key, or of who is not known any more, are removed."""
+        everybody = await self._db.read(load)
+        gone = [to for to in everybody if to.signer != self.post.vapid.public or not self._may(to, None)]
+        for to in gone:
+            await self.remove(to)
+        mine = [to for to in everybody if of is None or (to.source, to.user) == (of.source, of.id)]
+        return [to for to in mine if to not in gone]
 
     async def add(self, actor: Actor, browser: str | None, endpoint: str, keys: tuple[str, str], label: str) -> str:
         """Tell this browser from now on: the id. KagedError validation_failed for what no message can be sent to."""
-        name = sha256(endpoint.encode()).hexdigest()[:26]
-        new = Subscription(name, actor.source, actor.id, browser, endpoint, *keys, self.key, label, clock.iso())
+        name, signer = sha256(endpoint.encode()).hexdigest()[:26], self.post.vapid.public
+        new = Subscription(name, actor.source, actor.id, browser, endpoint, *keys, signer, label, ids.new_ulid())
         try:
             seal(b"", *keys)
-            await self._post.address(new)
-        except (ValueError, Failed) as error:
-            why = f"This browser's push service cannot be used: {error}."
-            raise KagedError("validation_failed", why, {"field": "endpoint"}) from error
-        await self._db.write(partial(add, new=new))
+        except ValueError as error:
+            raise KagedError("validation_failed", "`p256dh` and `auth` are no keys of a browser.") from error
+        await self.post.address(new)
+        await self._db.write(lambda c: add(c, new))
         return name
 
     async def remove(self, gone: Subscription) -> None:
         await self._db.write(lambda c: c.execute("DELETE FROM push_subscriptions WHERE id = ?", (gone.id,)))
 
-    async def test(self, to: Subscription) -> None:
-        """Send a message that says that it works. KagedError provider_unreachable."""
-        try:
-            await self._post.send(to, {"kind": "test", "id": "test"}, 60.0)
-        except Failed as failed:
-            raise KagedError("provider_unreachable", f"The push service did not take it: {failed}.") from failed
-
     async def _serve(self, head: int) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen(head))
-            while await self._changed.wait():
-                self._changed.clear()
+        async with asyncio.TaskGroup() as tasks, self._journal.subscribe(EVENTS_CHANNEL, head) as events:
+            while True:
                 try:
-                    for work in await self._look():
-                        tasks.create_task(self._tell(*work))
+                    event = await anext(events)
+                    if isinstance(event, Event) and event.type in ("attention.required", "attention.resolved"):
+                        message, seconds = await self._message(event)
+                        for to in await self.standing():
+                            # Ids grow: a question that was there before the subscription was never told to it.
+                            if message["id"] > to.since and self._may(to, message["project"]):
+                                tasks.create_task(self._tell(to, message, seconds))
                 except KagedError as error:
-                    log.warning("what is to be told cannot be read: %s", error.message)
+                    log.warning("a question was not told: %s", error.message)
+                    await asyncio.sleep(AGAIN_S)
 
-    async def _listen(self, head: int) -> None:
-        async with self._journal.subscribe(EVENTS_CHANNEL, head) as events:
-            async for event in events:
-                if not isinstance(event, Event) or event.type in ("attention.required", "attention.resolved"):
-                    self.look_again()
-
-    async def _look(self) -> list[tuple[Subscription, Message, float]]:
-        """Who is to be told what, and for how long that holds; taken for told from then on."""
-        asks, work = {ask.message["id"]: ask for ask in await self._asks()}, []
-        for to in await self._db.read(load):
-            if to.signer != self.key or not self._may(to, None):
-                await self.remove(to)
-                continue
-            told = self._told.setdefault(to.id, {})
-            new = {name: ask for name, ask in asks.items() if name in told or ask.created_at >= to.created_at}
-            mine = {name: ask for name, ask in new.items() if self._may(to, ask.message["project"])}
-            work += [(to, told.pop(name) | {"kind": "closed"}, CLOSED_S) for name in told.keys() - mine]
-            work += [(to, ask.message, ask.seconds) for name, ask in mine.items() if name not in told]
-            told |= {name: ask.message for name, ask in mine.items()}
-        return work
+    async def _message(self, event: Event) -> tuple[Message, float]:
+        """What may leave the house of a question: nothing of what it asks; and how long that holds."""
+        name, project, session = event.data["attention_id"], event.data["project"], event.session
+        kind = "network" if "network" in event.data else event.data.get("kind", "closed")
+        url = f"projects/{project}/sessions/{session}?attention={name}"
+        told = {"kind": kind, "id": name, "project": project, "title": (await self._title(session))[:100], "url": url}
+        end = event.data.get("approval", {}).get("expires_at")
+        return told, max(0.0, datetime.fromisoformat(end).timestamp() - clock.now()) if end else DAY_S
 
     async def _tell(self, to: Subscription, message: Message, seconds: float) -> None:
         async with self._turns[to.id]:
             for wait_s in (*self._retries_s, None):
                 try:
-                    await self._post.send(to, message, seconds)
-                except Failed as failed:
-                    log.info("a browser of %r was not told: %s", to.user, failed)
-                    if failed.gone:
+                    await self.post.send(to, message, seconds)
+                except KagedError as failed:
+                    log.info("a browser of %r was not told: %s", to.user, failed.message)
+                    about = failed.details or {}
+                    if "gone" in about:
                         with contextlib.suppress(KagedError):  # the next message tries again
                             await self.remove(to)
-                    if wait_s is None or failed.wait_s is None:
+                    if wait_s is None or "wait_s" not in about:
                         return
-                    await asyncio.sleep(max(wait_s, failed.wait_s))
+                    await asyncio.sleep(max(wait_s, about["wait_s"]))
                 else:
                     return
