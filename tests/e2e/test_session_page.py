@@ -259,17 +259,17 @@ def test_changes_side_by_side_are_remembered(browser: Browser, kaged: Daemon) ->
     page.get_by_test_id("offer-fix").click()
     done(page)
     edit = page.locator('[data-testid=tool-card][data-tool="file.edit"]')
-    expect(edit.locator(".split")).to_have_count(0)
+    expect(edit.locator(".changes-split")).to_have_count(0)
     edit.get_by_role("button", name="Show side by side").click()
-    expect(edit.locator(".split")).to_be_visible()
+    expect(edit.locator(".changes-split")).to_be_visible()
     page.reload()
-    expect(edit.locator(".split")).to_be_visible()
-    sides = edit.locator(".split-row").filter(has_text="guests // serves").locator(".split-text")
+    expect(edit.locator(".changes-split")).to_be_visible()
+    sides = edit.locator(".diff-pair").filter(has_text="guests // serves").locator(".diff-text")
     expect(sides.first).to_contain_text("guests // serves")
     expect(sides.last).to_contain_text("guests / serves")
     page.set_viewport_size(PHONE)
-    expect(edit.locator(".split")).to_be_hidden()
-    expect(edit.locator(".diff")).to_be_visible()
+    expect(edit.locator(".changes-split")).to_be_hidden()
+    expect(edit.locator(".changes-inline")).to_be_visible()
 
 
 def test_a_link_leads_to_its_row_and_an_answer_keeps_the_focus(browser: Browser, kaged: Daemon) -> None:

@@ -8,7 +8,8 @@ import { commandIn, wordAt, type Command } from "../src/session/composer/line.ts
 import { filesTouched } from "../src/session/inspector/files.ts";
 import { rowNamed } from "../src/session/place.ts";
 import { blocksOf, readOn, type Reading } from "../src/text/blocks.ts";
-import { pairs, parseDiff } from "../src/text/diff.ts";
+import { pairsOf } from "../src/design/pairs.ts";
+import { parseDiff } from "../src/text/diff.ts";
 import { bytes, deniedWords, duration, tokens } from "../src/text/format.ts";
 import { Markdown } from "../src/text/Markdown.tsx";
 import { nextSaying } from "../src/text/speech.ts";
@@ -111,10 +112,10 @@ describe("rows by address", () => {
   });
 
   it("finds the question and the number that an address names", () => {
-    expect(rowNamed(transcript, "?attention=A1")?.key).toBe("call:c1");
-    expect(rowNamed(transcript, "?seq=2")?.key).toBe("user:u-r1");
-    expect(rowNamed(transcript, "?seq=5")?.key).toBe("call:c1");
-    for (const search of ["", "?seq=0", "?seq=x", "?attention=other"]) expect(rowNamed(transcript, search), search).toBeNull();
+    expect(rowNamed(transcript, { attention: "A1" })?.key).toBe("call:c1");
+    expect(rowNamed(transcript, { seq: 2 })?.key).toBe("user:u-r1");
+    expect(rowNamed(transcript, { seq: 5 })?.key).toBe("call:c1");
+    for (const named of [{}, { seq: 0 }, { attention: "other" }]) expect(rowNamed(transcript, named)).toBeNull();
   });
 });
 
@@ -152,7 +153,7 @@ describe("what the inspector counts", () => {
 describe("a diff side by side", () => {
   it("sets what went beside what came in its place", () => {
     const [file] = parseDiff("--- a/x\n+++ b/x\n@@ -1,4 +1,4 @@\n same\n-old1\n-old2\n+new1\n same\n+added\n");
-    expect(pairs(file?.rows ?? []).map(([before, after]) => [before?.text ?? null, after?.text ?? null])).toEqual([
+    expect(pairsOf(file?.rows ?? []).map(({ before, after }) => [before?.text ?? null, after?.text ?? null])).toEqual([
       ["same", "same"],
       ["old1", "new1"],
       ["old2", null],

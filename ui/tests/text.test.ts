@@ -133,7 +133,7 @@ describe("highlighting", () => {
   });
 
   it("knows languages by a file's ending only", () => {
-    expect([languageOf("src/a.py"), languageOf("x.YML"), languageOf("Makefile")]).toEqual(["python", "yaml", ""]);
+    expect([languageOf("src/a.py"), languageOf("x.YML"), languageOf("Makefile")]).toEqual(["py", "yml", ""]);
     expect(highlight("x", "klingon")).toBeNull();
   });
 

@@ -4,16 +4,12 @@ import { clientKey } from "./key.ts";
 
 /** An answer that is not a success, in the words of the daemon. */
 export class ApiError extends Error {
-  readonly status: number;
-  readonly code: string;
-  readonly details: Record<string, unknown>;
+  override readonly name = "ApiError";
 
-  constructor(status: number, code: string, message: string, details: Record<string, unknown> = {}) {
+  constructor(
+    readonly status: number, readonly code: string, message: string, readonly details: Record<string, unknown> = {},
+  ) {
     super(message);
-    this.name = "ApiError";
-    this.status = status;
-    this.code = code;
-    this.details = details;
   }
 }
 
@@ -27,8 +23,7 @@ export function watchGate(listener: (gate: Gate) => void): void {
 }
 
 export interface CallOptions {
-  method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
-  body?: unknown;
+  method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"; body?: unknown;
   /** The same key gives the same answer: set it where a repeat must not act twice. */
   idempotencyKey?: string;
   signal?: AbortSignal;
@@ -53,12 +48,8 @@ async function errorFrom(response: Response): Promise<ApiError> {
   const body: unknown = await response.json().catch(() => null);
   const error = (body as { error?: { code?: string; message?: string; details?: unknown } } | null)?.error;
   const details = typeof error?.details === "object" && error.details !== null ? error.details : {};
-  return new ApiError(
-    response.status,
-    error?.code ?? "unknown",
-    error?.message ?? fallback,
-    details as Record<string, unknown>,
-  );
+  const { code = "unknown", message = fallback } = error ?? {};
+  return new ApiError(response.status, code, message, details as Record<string, unknown>);
 }
 
 /** One call of `api/v1/<path>`; throws `ApiError`, whose message is meant for people. */

@@ -1,74 +1,34 @@
-import { agentOf, asks, currentRun, EMPTY, type Item, type NoticeItem, openQuestion, type ToolItem, type Transcript } from "./model.ts";
+import { agentOf, asks, currentRun, EMPTY, type Item, openQuestion, type ToolItem, type Transcript } from "./model.ts";
 import { t } from "../i18n/index.ts";
 import { str } from "./events.ts";
 
 /** What the session is doing now, in words: a verb for everyone, an object in code type where there is one. */
 export interface Activity {
-  verb: string;
-  object: string;
+  verb: string; object: string;
   /** When it began; ISO time or empty. */
   since: string;
 }
 
-/** The tools that have words of their own, with the argument that is named. */
-const ARGUMENT: Readonly<Record<string, string>> = {
-  shell: "command",
-  "file.read": "path",
-  "file.write": "path",
-  "file.edit": "path",
-  "search.grep": "pattern",
-  "search.find": "pattern",
-};
+/** What is said of a tool while it works, what while its arguments come, and the argument that is named. */
+const TOOLS = {
+  shell: ["words:running", "words:writingCommand", "command"],
+  "file.read": ["words:reading", "words:preparing", "path"],
+  "file.write": ["words:writing", "words:writingFile", "path"],
+  "file.edit": ["words:editing", "words:writingEdit", "path"],
+  "search.grep": ["words:searching", "words:preparing", "pattern"],
+  "search.find": ["words:looking", "words:preparing", "pattern"],
+  ask: ["words:using", "words:writingQuestion", ""],
+  checkpoint: ["words:using", "words:writingQuestion", ""],
+} as const;
 
-function toolVerb(tool: string): string {
-  switch (tool) {
-    case "shell":
-      return t("words:running");
-    case "file.read":
-      return t("words:reading");
-    case "file.write":
-      return t("words:writing");
-    case "file.edit":
-      return t("words:editing");
-    case "search.grep":
-      return t("words:searching");
-    default:
-      return t("words:looking");
-  }
-}
+const told = (verb: string, since: string, object = ""): Activity => ({ verb, object, since });
 
-function writingVerb(tool: string): string {
-  switch (tool) {
-    case "shell":
-      return t("words:writingCommand");
-    case "file.write":
-      return t("words:writingFile");
-    case "file.edit":
-      return t("words:writingEdit");
-    case "ask":
-    case "checkpoint":
-      return t("words:writingQuestion");
-    default:
-      return t("words:preparing");
-  }
-}
-
-function ofTool(item: ToolItem): Activity | null {
-  if (item.state === "waiting") return { verb: item.attention?.approval ? t("words:waitingApproval") : t("words:waitingAnswer"), object: "", since: item.startedAt };
-  if (item.state === "writing") {
-    return { verb: writingVerb(item.tool), object: "", since: item.startedAt };
-  }
-  if (item.state !== "running") return null;
-  const argument = ARGUMENT[item.tool];
-  if (argument === undefined) return { verb: t("words:using"), object: item.tool, since: item.startedAt };
-  const object = str(item.args, argument).split("\n", 1)[0] ?? "";
-  return { verb: toolVerb(item.tool), object, since: item.startedAt };
-}
-
-function ofNotice(item: NoticeItem): Activity | null {
-  if (item.settled) return null;
-  const verb = item.retryInS === null ? item.message : t("words:retrying");
-  return { verb, object: "", since: item.at };
+function ofTool({ tool, state, startedAt, attention, args }: ToolItem): Activity | null {
+  const [working, coming, argument] = TOOLS[tool as keyof typeof TOOLS] ?? ["words:using", "words:preparing", ""];
+  if (state === "waiting") return told(t(attention?.approval ? "words:waitingApproval" : "words:waitingAnswer"), startedAt);
+  if (state === "writing") return told(t(coming), startedAt);
+  if (state !== "running") return null;
+  return told(t(working), startedAt, argument === "" ? tool : str(args, argument).split("\n", 1)[0]);
 }
 
 function ofItem(item: Item): Activity | null {
@@ -76,13 +36,12 @@ function ofItem(item: Item): Activity | null {
     case "tool":
       return ofTool(item);
     case "notice":
-      return ofNotice(item);
+      return item.settled ? null : told(item.retryInS === null ? item.message : t("words:retrying"), item.at);
     case "gate":
-      return openQuestion(item) && { verb: t("words:waitingDecision"), object: item.host, since: item.at };
+      return openQuestion(item) && told(t("words:waitingDecision"), item.at, item.host);
     case "text":
-      return item.streaming ? { verb: t("words:answering"), object: "", since: item.at } : null;
     case "thinking":
-      return item.streaming ? { verb: t("words:thinking"), object: "", since: item.at } : null;
+      return item.streaming ? told(t(item.kind === "text" ? "words:answering" : "words:thinking"), item.at) : null;
     default:
       return null;
   }
@@ -104,14 +63,9 @@ export function activity(transcript: Transcript): Activity | null {
     if (found !== null) return found;
   }
   if (team.length > 0) {
-    const verb = run.state === "waiting" ? t("words:agentWaits") : t("words:waitingFor");
     const waiting = team.filter(({ callId }) => asks(transcript.agents, agentOf(transcript.agents, callId) ?? EMPTY));
     const object = (waiting.length > 0 ? waiting : team).map((item) => str(item.args, "agent")).join(", ");
-    return { verb, object, since: team[0]?.startedAt ?? "" };
+    return told(t(run.state === "waiting" ? "words:agentWaits" : "words:waitingFor"), team[0]?.startedAt ?? "", object);
   }
-  return {
-    verb: t("words:waitingModel"),
-    object: "",
-    since: transcript.items.at(-1)?.kind === "user" ? run.startedAt : "",
-  };
+  return told(t("words:waitingModel"), transcript.items.at(-1)?.kind === "user" ? run.startedAt : "");
 }

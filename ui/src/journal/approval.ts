@@ -2,12 +2,10 @@ import { list, num, record, str } from "./events.ts";
 
 /** A tool call that waits to be approved: what it is, whose rule asks, what speaks against it. */
 export interface Approval {
-  tool: string;
-  rule: string;
+  tool: string; rule: string;
   /** The command or path; of a long one its beginning, `more` counts the characters that are left out. */
   subject: string;
-  more: number;
-  diff: string;
+  more: number; diff: string;
   /** 0 (nothing known) to 3. */
   level: number;
   words: string[];

@@ -6,65 +6,36 @@ export const OUTPUT_KEPT = 200_000;
 
 export type Handler = (draft: Draft, data: Record<string, unknown>, frame: Frame) => void;
 
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+type Plain = Omit<Transcript, "items" | "runs" | "agents">;
+/** What is copied as it is, and may be written. */
+export interface Draft extends Writable<Plain> {}
+
 /**
  * A transcript being advanced by a batch of events. Arrays and records are copied once a batch, rows when they
  * change, so rows that did not change keep their identity and are not rendered again.
  */
 export class Draft {
-  seq: number;
-  title: string;
-  archived: boolean;
-  runId: string | null;
-  usage: Transcript["usage"];
-  context: number;
-  open: Transcript["open"];
-  queue: Transcript["queue"];
-  queued: boolean;
-  marks: Transcript["marks"];
-  away: Transcript["away"];
-  facts: Transcript["facts"];
-  /** What the run above a sub-agent's is part of. */
-  readonly above: Draft | null;
+  readonly #above: Draft | null;
   readonly #subs = new Map<string, Draft>();
   readonly #base: Transcript;
   #items: Item[] | null = null;
   #runs: Record<string, Run> | null = null;
 
   constructor(base: Transcript, above: Draft | null = null) {
+    const { items: _items, runs: _runs, agents: _agents, ...plain } = base;
+    Object.assign(this, plain);
     this.#base = base;
-    this.above = above;
-    this.facts = base.facts;
-    this.seq = base.seq;
-    this.title = base.title;
-    this.archived = base.archived;
-    this.runId = base.runId;
-    this.usage = base.usage;
-    this.context = base.context;
-    this.open = base.open;
-    this.queue = base.queue;
-    this.queued = base.queued;
-    this.marks = base.marks;
-    this.away = base.away;
+    this.#above = above;
   }
 
   finish(): Transcript {
-    return {
-      seq: this.seq,
-      title: this.title,
-      archived: this.archived,
-      items: this.items,
-      runs: this.runs,
-      runId: this.runId,
-      usage: this.usage,
-      context: this.context,
-      open: this.open,
-      queue: this.queue,
-      queued: this.queued,
-      marks: this.marks,
-      away: this.away,
-      facts: this.facts,
-      agents: this.#finishSubs(),
-    };
+    return { ...this, items: this.items, runs: this.runs, agents: this.#finishSubs() };
+  }
+
+  /** What the run above a sub-agent's is part of. */
+  get above(): Draft | null {
+    return this.#above;
   }
 
   #finishSubs(): Transcript["agents"] {
@@ -138,22 +109,19 @@ export class Draft {
     this.#runs[id] = { ...(this.#runs[id] ?? emptyRun(id)), ...change };
   }
 
-  /** Rows are looked for from the end: what changes is nearly always among the last few. */
   findTool(callId: string): { index: number; item: ToolItem } | null {
-    for (let index = this.items.length - 1; index >= 0; index--) {
-      const item = this.items[index];
-      if (item?.kind === "tool" && item.callId === callId) return { index, item };
-    }
-    return null;
+    return this.#find((item): item is ToolItem => item.kind === "tool" && item.callId === callId);
   }
 
   findPart(messageId: string, part: number): { index: number; item: TextItem | ToolItem } | null {
-    for (let index = this.items.length - 1; index >= 0; index--) {
-      const item = this.items[index];
-      if (item === undefined || !("messageId" in item)) continue;
-      if (item.messageId === messageId && item.part === part) return { index, item };
-    }
-    return null;
+    const is = (item: Item): item is TextItem | ToolItem => "messageId" in item && item.messageId === messageId && item.part === part;
+    return this.#find(is);
+  }
+
+  /** Rows are looked for from the end: what changes is nearly always among the last few. */
+  #find<T extends Item>(is: (item: Item) => item is T): { index: number; item: T } | null {
+    const index = this.items.findLastIndex(is);
+    return index === -1 ? null : { index, item: this.items[index] as T };
   }
 
   /** Every row of a run, newest first. */
@@ -168,48 +136,14 @@ export class Draft {
 }
 
 function emptyRun(id: string): Run {
-  return {
-    id,
-    state: "running",
-    model: "",
-    provider: "",
-    cage: "",
-    startedAt: "",
-    endedAt: "",
-    reason: "",
-    actor: "",
-    stopped: [],
-    stillRunning: [],
-    instructions: [],
-    usage: NO_USAGE,
-    whole: NO_USAGE,
-  };
+  const unknown = { model: "", provider: "", cage: "", startedAt: "", endedAt: "", reason: "", actor: "" };
+  return { id, state: "running", ...unknown, stopped: [], stillRunning: [], instructions: [], usage: NO_USAGE, whole: NO_USAGE };
 }
 
 export function newTool(callId: string, tool: string, runId: string, messageId: string, part: number): ToolItem {
-  return {
-    kind: "tool",
-    key: `call:${callId}`,
-    runId,
-    messageId,
-    part,
-    callId,
-    tool,
-    args: {},
-    rawArgs: "",
-    argsError: "",
-    state: "writing",
-    startedAt: "",
-    durationMs: null,
-    output: "",
-    outputCut: 0,
-    outputBytes: 0,
-    result: "",
-    detail: {},
-    deniedReasons: [],
-    attention: null,
-    network: [],
-  };
+  const output = { output: "", outputCut: 0, outputBytes: 0, result: "", detail: {}, durationMs: null };
+  const call = { args: {}, rawArgs: "", argsError: "", deniedReasons: [], attention: null, network: [] };
+  return { kind: "tool", key: `call:${callId}`, runId, messageId, part, callId, tool, state: "writing", startedAt: "", ...call, ...output };
 }
 
 /** Appends live output and keeps its tail, cut at a line where one is near. */

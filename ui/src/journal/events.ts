@@ -1,10 +1,6 @@
 /** A committed event as the socket and `GET …/events` carry it; `seq` counts within its channel. */
 export interface Frame {
-  channel: string;
-  seq: number;
-  at: string;
-  type: string;
-  data: Record<string, unknown>;
+  channel: string; seq: number; at: string; type: string; data: Record<string, unknown>;
 }
 
 /** Readers of event data: shapes grow by optional keys, so a missing or odd key is never an error here. */

@@ -2,14 +2,7 @@ import { approvalOf } from "./approval.ts";
 import { Draft, type Handler, newTool, withOutput } from "./draft.ts";
 import { actorName, type Frame, list, names, num, record, str } from "./events.ts";
 import {
-  type Attention,
-  EMPTY,
-  type Item,
-  NO_USAGE,
-  openQuestion,
-  type Run,
-  type TextItem,
-  type ToolItem,
+  type Attention, EMPTY, type Item, NO_USAGE, type NoticeItem, openQuestion, type Run, type TextItem, type ToolItem,
   type Transcript,
 } from "./model.ts";
 import { networkDecided } from "./network.ts";
@@ -19,9 +12,7 @@ import { t } from "../i18n/index.ts";
 type Data = Record<string, unknown>;
 
 /** One event onto a transcript. An event that is already in it (by number) changes nothing. */
-export function fold(transcript: Transcript, frame: Frame): Transcript {
-  return foldAll(transcript, [frame]);
-}
+export const fold = (transcript: Transcript, frame: Frame): Transcript => foldAll(transcript, [frame]);
 
 /** A batch of events in order. Returns the same object when there was nothing new. */
 export function foldAll(transcript: Transcript, frames: readonly Frame[]): Transcript {
@@ -40,28 +31,24 @@ export function foldAll(transcript: Transcript, frames: readonly Frame[]): Trans
 
 function addUsage(usage: Transcript["usage"], data: Data): Transcript["usage"] {
   return {
-    input: usage.input + num(data, "input_tokens"),
-    output: usage.output + num(data, "output_tokens"),
+    input: usage.input + num(data, "input_tokens"), output: usage.output + num(data, "output_tokens"),
     cacheRead: usage.cacheRead + num(data, "cache_read_tokens"),
-    cacheWrite: usage.cacheWrite + num(data, "cache_write_tokens"),
-    cost: usage.cost + num(data, "cost"),
+    cacheWrite: usage.cacheWrite + num(data, "cache_write_tokens"), cost: usage.cost + num(data, "cost"),
     estimated: usage.estimated || data["estimated"] === true,
   };
 }
 
-function newText(kind: "text" | "thinking", data: Data, frame: Frame, part: number): TextItem {
-  return {
-    kind,
-    key: `part:${str(data, "message_id")}:${part}`,
-    runId: str(data, "run_id"),
-    messageId: str(data, "message_id"),
-    part,
-    at: frame.at,
-    endedAt: "",
-    text: "",
-    streaming: true,
-    interrupted: false,
-  };
+function newText(kind: string, data: Data, frame: Frame, part: number): TextItem {
+  const [runId, messageId] = [str(data, "run_id"), str(data, "message_id")];
+  const of = { key: `part:${messageId}:${part}`, runId, messageId, part, at: frame.at };
+  return { kind: kind === "thinking" ? "thinking" : "text", ...of, endedAt: "", text: "", streaming: true, interrupted: false };
+}
+
+type Told = Pick<NoticeItem, "code" | "message"> & Partial<NoticeItem>;
+
+function notice(draft: Draft, data: Data, frame: Frame, told: Told): void {
+  const usual = { attempt: 0, retryInS: null, settled: true };
+  draft.push({ kind: "notice", key: `notice:${frame.seq}`, runId: str(data, "run_id"), at: frame.at, ...usual, ...told });
 }
 
 /** Something of the run came after its notices, so the retry they announced was made. */
@@ -73,33 +60,22 @@ function settleNotices(draft: Draft, runId: string): void {
 
 const messageDelta: Handler = (draft, data, frame) => {
   if (data["folded"] === true) return;
-  const part = num(data, "part");
-  const text = str(data, "text");
-  const kind = str(data, "kind");
-  settleNotices(draft, str(data, "run_id"));
-  const found = draft.findPart(str(data, "message_id"), part);
-  if (kind === "tool_args") {
-    if (found?.item.kind === "tool") {
-      draft.replaceAt(found.index, { ...found.item, rawArgs: found.item.rawArgs + text });
-      return;
-    }
-    const callId = str(data, "call_id") || `${str(data, "message_id")}:${part}`;
-    const tool = newTool(callId, str(data, "tool"), str(data, "run_id"), str(data, "message_id"), part);
+  const [part, text, kind] = [num(data, "part"), str(data, "text"), str(data, "kind")];
+  const [runId, messageId] = [str(data, "run_id"), str(data, "message_id")];
+  settleNotices(draft, runId);
+  const { index, item } = draft.findPart(messageId, part) ?? { index: -1, item: undefined };
+  if (kind === "tool_args" && item?.kind === "tool") draft.replaceAt(index, { ...item, rawArgs: item.rawArgs + text });
+  else if (kind === "tool_args") {
+    const tool = newTool(str(data, "call_id") || `${messageId}:${part}`, str(data, "tool"), runId, messageId, part);
     draft.push({ ...tool, rawArgs: text, startedAt: frame.at });
-    return;
-  }
-  if (found !== null && found.item.kind !== "tool") {
-    draft.replaceAt(found.index, { ...found.item, text: found.item.text + text, endedAt: frame.at });
-    return;
-  }
-  if (text === "") return;
-  draft.push({ ...newText(kind === "thinking" ? "thinking" : "text", data, frame, part), text, endedAt: frame.at });
+  } else if (item !== undefined && item.kind !== "tool") {
+    draft.replaceAt(index, { ...item, text: item.text + text, endedAt: frame.at });
+  } else if (text !== "") draft.push({ ...newText(kind, data, frame, part), text, endedAt: frame.at });
 };
 
 /** The finished message decides: its rows are rebuilt from `parts`, keeping what calls already know. */
 const messageEnd: Handler = (draft, data, frame) => {
   const messageId = str(data, "message_id");
-  const runId = str(data, "run_id");
   const old = new Map<number, Item>();
   let at = -1;
   for (let index = draft.items.length - 1; index >= 0; index--) {
@@ -112,47 +88,24 @@ const messageEnd: Handler = (draft, data, frame) => {
   if (draft.facts !== null && data["interrupted"] !== true) {
     draft.facts = { ...draft.facts, steps: draft.facts.steps + 1 };
   }
-  const rows: Item[] = [];
-  list(data, "parts").forEach((raw, part) => {
-    const row = finishedPart(record(raw), part, old.get(part), { ...data, run_id: runId }, frame);
-    if (row !== null) rows.push(row);
-  });
-  if (at === -1) for (const row of rows) draft.push(row);
-  else draft.splice(at, 0, ...rows);
+  const rows = list(data, "parts").flatMap((raw, part) => finishedPart(record(raw), part, old.get(part), data, frame) ?? []);
+  draft.splice(at === -1 ? draft.items.length : at, 0, ...rows);
 };
 
 function finishedPart(raw: Data, part: number, old: Item | undefined, data: Data, frame: Frame): Item | null {
-  const kind = str(raw, "kind");
-  if (kind === "tool_call") {
+  const interrupted = data["interrupted"] === true;
+  if (str(raw, "kind") === "tool_call") {
     const callId = str(raw, "call_id");
-    const kept = old?.kind === "tool" ? old : null;
-    const base = kept ?? newTool(callId, "", str(data, "run_id"), str(data, "message_id"), part);
-    return {
-      ...base,
-      key: `call:${callId}`,
-      callId,
-      tool: str(raw, "tool"),
-      args: record(raw["args"]),
-      rawArgs: str(raw, "raw"),
-      argsError: str(raw, "args_error"),
-      state: base.state === "writing" ? (data["interrupted"] === true ? "stopped" : "ready") : base.state,
-      startedAt: base.startedAt || frame.at,
-    };
+    const base = old?.kind === "tool" ? old : newTool(callId, "", str(data, "run_id"), str(data, "message_id"), part);
+    const given = { tool: str(raw, "tool"), args: record(raw["args"]), rawArgs: str(raw, "raw"), argsError: str(raw, "args_error") };
+    const state = base.state === "writing" ? (interrupted ? "stopped" : "ready") : base.state;
+    return { ...base, key: `call:${callId}`, callId, ...given, state, startedAt: base.startedAt || frame.at };
   }
   const text = str(raw, "text");
   if (text === "") return null;
-  const base =
-    old?.kind === "text" || old?.kind === "thinking"
-      ? old
-      : newText(kind === "thinking" ? "thinking" : "text", data, frame, part);
-  return {
-    ...base,
-    kind: kind === "thinking" ? "thinking" : "text",
-    text,
-    streaming: false,
-    endedAt: base.endedAt || frame.at,
-    interrupted: data["interrupted"] === true,
-  };
+  const begun = newText(str(raw, "kind"), data, frame, part);
+  const base = old?.kind === "text" || old?.kind === "thinking" ? old : begun;
+  return { ...base, kind: begun.kind, text, streaming: false, endedAt: base.endedAt || frame.at, interrupted };
 }
 
 function changeTool(draft: Draft, callId: string, change: (item: ToolItem) => ToolItem): boolean {
@@ -164,13 +117,8 @@ function changeTool(draft: Draft, callId: string, change: (item: ToolItem) => To
 
 const toolCall: Handler = (draft, data, frame) => {
   const callId = str(data, "call_id");
-  const started = (item: ToolItem): ToolItem => ({
-    ...item,
-    tool: str(data, "tool"),
-    args: record(data["args"]),
-    state: "running",
-    startedAt: frame.at,
-  });
+  const what = { tool: str(data, "tool"), args: record(data["args"]) };
+  const started = (item: ToolItem): ToolItem => ({ ...item, ...what, state: "running", startedAt: frame.at });
   if (changeTool(draft, callId, started)) return;
   draft.push(started(newTool(callId, "", str(data, "run_id"), str(data, "message_id"), -1)));
 };
@@ -193,8 +141,7 @@ function resultState(ok: boolean, detail: Data, denied: boolean): ToolItem["stat
   if (denied) return "denied";
   const reason = str(detail, "reason");
   if (reason === "interrupted" || reason === "killed") return "stopped";
-  if (reason === "unknown") return "unknown";
-  return "failed";
+  return reason === "unknown" ? "unknown" : "failed";
 }
 
 const attentionRequired: Handler = (draft, data, frame) => {
@@ -213,9 +160,8 @@ const attentionRequired: Handler = (draft, data, frame) => {
   };
   if (attention.kind === "approval_gate" && attention.approval === null) {
     const network = record(data["network"]);
-    const [host, port] = [str(network, "host"), num(network, "port")];
-    const key = `gate:${attention.id}`;
-    draft.splice(draft.end(), 0, { kind: "gate", key, runId, at: frame.at, host, port, attention });
+    const to = { host: str(network, "host"), port: num(network, "port") };
+    draft.splice(draft.end(), 0, { kind: "gate", key: `gate:${attention.id}`, runId, at: frame.at, ...to, attention });
     if (draft.run(runId)?.state === "running") draft.setRun(runId, { state: "waiting" });
     return;
   }
@@ -268,23 +214,18 @@ function quiet(draft: Draft, runId: string, end: "stopped" | "unknown", keep: (i
 const agentSpawned: Handler = (draft, data, frame) => {
   const runId = str(data, "run_id");
   const facts = {
-    runId,
-    parentRun: str(data, "parent_run"),
-    callId: str(data, "call_id"),
-    name: str(data, "agent").split(".subagents.").at(-1) ?? "",
-    task: str(data, "task"),
-    budget: num(data, "budget"),
+    runId, parentRun: str(data, "parent_run"), callId: str(data, "call_id"),
+    name: str(data, "agent").split(".subagents.").at(-1) ?? "", task: str(data, "task"), budget: num(data, "budget"),
     steps: 0,
   };
-  const sub = draft.sub(runId, { ...EMPTY, facts, runId });
-  sub.setRun(runId, {
-    state: "running",
-    model: str(data, "model"),
-    provider: str(data, "provider"),
-    cage: str(data, "cage"),
-    startedAt: frame.at,
-  });
+  draft.sub(runId, { ...EMPTY, facts, runId }).setRun(runId, startOf(data, frame));
 };
+
+/** The beginning of a run, of the agent or of one below it. */
+function startOf(data: Data, frame: Frame): Partial<Run> {
+  const cage = str(data, "cage") || str(record(data["cage"]), "words");
+  return { state: "running", model: str(data, "model"), provider: str(data, "provider"), cage, startedAt: frame.at };
+}
 
 /** The end of a run as its events tell it, whichever of them does. */
 function endOf(data: Data, frame: Frame): Partial<Run> {
@@ -299,20 +240,18 @@ function endOf(data: Data, frame: Frame): Partial<Run> {
   };
 }
 
-const agentFinished: Handler = (draft, data, frame) => {
+const finished: Handler = (draft, data, frame) => {
   const runId = str(data, "run_id");
   quiet(draft, runId, "stopped", () => false);
   draft.setRun(runId, endOf(data, frame));
 };
 
 const runEnded: Handler = (draft, data, frame) => {
-  const runId = str(data, "run_id");
-  quiet(draft, runId, "stopped", () => false);
+  finished(draft, data, frame);
   const last = draft.items.at(-1);
   // A failure is told once: the end says the same as the error before it.
   if (last?.kind === "notice" && last.message === str(data, "reason")) draft.splice(draft.items.length - 1, 1);
-  draft.setRun(runId, endOf(data, frame));
-  draft.push({ kind: "end", key: `end:${frame.seq}`, runId, at: frame.at });
+  draft.push({ kind: "end", key: `end:${frame.seq}`, runId: str(data, "run_id"), at: frame.at });
 };
 
 const runInterrupted: Handler = (draft, data, frame) => {
@@ -332,23 +271,11 @@ const runInterrupted: Handler = (draft, data, frame) => {
     sub.setRun(id, { state: "interrupted" });
   }
   draft.setRun(runId, {
-    state: "interrupted",
-    endedAt: frame.at,
-    reason: str(data, "reason"),
+    state: "interrupted", endedAt: frame.at, reason: str(data, "reason"),
     stillRunning: commands.length > 0 ? commands : names(running),
   });
-  if (data["goes_on"] !== true) return;
-  draft.push({
-    kind: "notice",
-    key: `notice:${frame.seq}`,
-    runId,
-    at: frame.at,
-    code: "interrupted",
-    message: `${str(data, "reason")} ${t("words:goesOn")}`,
-    attempt: 0,
-    retryInS: null,
-    settled: true,
-  });
+  const message = `${str(data, "reason")} ${t("words:goesOn")}`;
+  if (data["goes_on"] === true) notice(draft, data, frame, { code: "interrupted", message });
 };
 
 function waitingOf(raw: readonly unknown[]): Waiting[] {
@@ -363,11 +290,8 @@ function waitingOf(raw: readonly unknown[]): Waiting[] {
 }
 
 /** A newer version of kaged wrote it: it is there, and this page cannot show it. */
-const unknownType: Handler = (draft, data, frame) => {
-  const message = t("words:unknownType", { type: frame.type });
-  const more = { code: "unknown_type", message, attempt: 0, retryInS: null, settled: true };
-  draft.push({ kind: "notice", key: `notice:${frame.seq}`, runId: str(data, "run_id"), at: frame.at, ...more });
-};
+const unknownType: Handler = (draft, data, frame) =>
+  notice(draft, data, frame, { code: "unknown_type", message: t("words:unknownType", { type: frame.type }) });
 
 /** What comes after it begins at the call that it was made before; the rows of that message are there already. */
 const checkpointCreated: Handler = (draft, data, frame) => {
@@ -382,21 +306,12 @@ const checkpointRestored: Handler = (draft, data, frame) => {
   if (what !== "files" && mark !== undefined) {
     draft.away = new Set([...mark.away, ...draft.items.slice(mark.index).map((item) => item.key)]);
   }
-  draft.push({
-    kind: "restored",
-    key: `restored:${frame.seq}`,
-    at: frame.at,
-    what,
-    files: num(data, "files_changed"),
-    undo: str(data, "undo"),
-    actor: actorName(data["actor"]),
-  });
+  const about = { files: num(data, "files_changed"), undo: str(data, "undo"), actor: actorName(data["actor"]) };
+  draft.push({ kind: "restored", key: `restored:${frame.seq}`, at: frame.at, what, ...about });
 };
 
 const HANDLERS: Readonly<Record<string, Handler>> = {
-  "session.created": (draft, data) => {
-    draft.title = str(data, "title");
-  },
+  "session.created": (draft, data) => void (draft.title = str(data, "title")),
   "session.updated": (draft, data) => {
     if (typeof data["title"] === "string") draft.title = data["title"];
     if (data["state"] === "waiting") waitAgain(draft);
@@ -404,9 +319,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     if (Array.isArray(data["queue"])) draft.queue = waitingOf(list(data, "queue"));
     if (draft.queue.length === 0) draft.queued = false;
   },
-  "session.archived": (draft) => {
-    draft.archived = true;
-  },
+  "session.archived": (draft) => void (draft.archived = true),
   "message.user": (draft, data, frame) => {
     const key = `user:${str(data, "message_id") || frame.seq}`;
     const steered = str(data, "run_id") !== "";
@@ -416,15 +329,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   "run.started": (draft, data, frame) => {
     const runId = str(data, "run_id");
     draft.queued = false;
-    const cage = data["cage"];
-    draft.setRun(runId, {
-      state: "running",
-      model: str(data, "model"),
-      provider: str(data, "provider"),
-      cage: typeof cage === "string" ? cage : str(record(cage), "words"),
-      startedAt: frame.at,
-      instructions: names(list(data, "instructions")),
-    });
+    draft.setRun(runId, { ...startOf(data, frame), instructions: names(list(data, "instructions")) });
     draft.runId = runId;
   },
   "message.start": (draft, data) => settleNotices(draft, str(data, "run_id")),
@@ -433,11 +338,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   "tool.call": toolCall,
   "tool.approved": () => {}, // the call's own question says so already
   "tool.denied": (draft, data) => {
-    changeTool(draft, str(data, "call_id"), (item) => ({
-      ...item,
-      state: "denied",
-      deniedReasons: [str(data, "reason")],
-    }));
+    const denied = { state: "denied", deniedReasons: [str(data, "reason")] } as const;
+    changeTool(draft, str(data, "call_id"), (item) => ({ ...item, ...denied }));
   },
   "tool.output": (draft, data) => {
     // Output of a call that was given up for lost says that it lives.
@@ -466,7 +368,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     if (run !== undefined) draft.setRun(run.id, { usage: addUsage(run.usage, data) });
   },
   "agent.spawned": agentSpawned,
-  "agent.finished": agentFinished,
+  "agent.finished": finished,
   "run.ended": runEnded,
   "run.interrupted": runInterrupted,
   "run.recovered": (draft, data) => {
@@ -475,17 +377,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     draft.runId = str(data, "run_id");
   },
   error: (draft, data, frame) => {
-    const retry = data["retry_in_s"];
-    draft.push({
-      kind: "notice",
-      key: `notice:${frame.seq}`,
-      runId: str(data, "run_id"),
-      at: frame.at,
-      code: str(data, "code"),
-      message: str(data, "message"),
-      attempt: num(data, "attempt"),
-      retryInS: typeof retry === "number" ? retry : null,
-      settled: false,
-    });
+    const retryInS = typeof data["retry_in_s"] === "number" ? data["retry_in_s"] : null;
+    const [code, message, attempt] = [str(data, "code"), str(data, "message"), num(data, "attempt")];
+    notice(draft, data, frame, { code, message, attempt, retryInS, settled: false });
   },
 };

@@ -8,33 +8,31 @@ export type CallState =
   "writing" | "ready" | "running" | "waiting" | "ok" | "failed" | "denied" | "stopped" | "unknown";
 
 export interface Attention {
-  id: string;
-  kind: string;
-  question: string;
-  options: string[];
-  state: "open" | "answered" | "withdrawn";
-  answer: string;
-  actor: string;
+  id: string; kind: string; question: string; options: string[]; state: "open" | "answered" | "withdrawn";
+  answer: string; actor: string;
   /** The call that waits; null for a question and for a connection. */
   approval: Approval | null;
 }
 
-export interface ToolItem {
-  kind: "tool";
+interface Row {
   key: string;
+  /** The number of the event that it began with. */
   seq?: number;
+}
+
+interface OfRun extends Row {
   runId: string;
-  messageId: string;
-  part: number;
-  callId: string;
-  tool: string;
-  args: Record<string, unknown>;
+}
+
+interface OfMessage extends OfRun {
+  messageId: string; part: number;
+}
+
+export interface ToolItem extends OfMessage {
+  kind: "tool"; callId: string; tool: string; args: Record<string, unknown>;
   /** Arguments as they stream in, before they are whole. */
   rawArgs: string;
-  argsError: string;
-  state: CallState;
-  startedAt: string;
-  durationMs: number | null;
+  argsError: string; state: CallState; startedAt: string; durationMs: number | null;
   /** Live output; only the tail is kept, `outputCut` counts what went. */
   output: string;
   outputCut: number;
@@ -55,110 +53,56 @@ export interface Reached {
   host: string;
   /** 0 when only the name was asked for. */
   port: number;
-  connections: number;
-  denied: number;
-  up: number;
-  down: number;
+  connections: number; denied: number; up: number; down: number;
   /** The newest of them; what opened stands here until its end takes its place. */
   decisions: readonly Frame[];
 }
 
 /** What the cage reached or tried while no command of the agent ran. */
-export interface NetworkItem {
-  kind: "network";
-  key: string;
-  seq?: number;
-  runId: string;
-  network: readonly Reached[];
+export interface NetworkItem extends OfRun {
+  kind: "network"; network: readonly Reached[];
 }
 
 /** The network gate asks whether the cage may connect to a host. */
-export interface GateItem {
-  kind: "gate";
-  key: string;
-  seq?: number;
-  runId: string;
-  at: string;
-  host: string;
-  port: number;
-  attention: Attention;
+export interface GateItem extends OfRun {
+  kind: "gate"; at: string; host: string; port: number; attention: Attention;
 }
 
 /** A file that came with a message: the text of `text/plain`, else an image in base64. */
 export interface Attachment {
-  name: string;
-  type: string;
-  data: string;
+  name: string; type: string; data: string;
 }
 
-export interface UserItem {
-  kind: "user";
-  key: string;
-  seq?: number;
-  at: string;
-  text: string;
-  actor: string;
-  attachments: readonly Attachment[];
+export interface UserItem extends Row {
+  kind: "user"; at: string; text: string; actor: string; attachments: readonly Attachment[];
   /** Said to a run that was going. */
   steered: boolean;
 }
 
-export interface TextItem {
-  kind: "text" | "thinking";
-  key: string;
-  seq?: number;
-  runId: string;
-  messageId: string;
-  part: number;
-  at: string;
-  endedAt: string;
-  text: string;
-  streaming: boolean;
-  interrupted: boolean;
+export interface TextItem extends OfMessage {
+  kind: "text" | "thinking"; at: string; endedAt: string; text: string; streaming: boolean; interrupted: boolean;
 }
 
-export interface NoticeItem {
-  kind: "notice";
-  key: string;
-  seq?: number;
-  runId: string;
-  at: string;
-  code: string;
-  message: string;
-  attempt: number;
-  retryInS: number | null;
+export interface NoticeItem extends OfRun {
+  kind: "notice"; at: string; code: string; message: string; attempt: number; retryInS: number | null;
   /** Something came after it: the retry was made. */
   settled: boolean;
 }
 
-export interface EndItem {
-  kind: "end";
-  key: string;
-  seq?: number;
-  runId: string;
-  at: string;
+export interface EndItem extends OfRun {
+  kind: "end"; at: string;
 }
 
 /** A checkpoint was restored; `undo` is the one that was made just before. */
-export interface RestoredItem {
-  kind: "restored";
-  key: string;
-  seq?: number;
-  at: string;
-  what: "both" | "conversation" | "files";
-  files: number;
-  undo: string;
-  actor: string;
+export interface RestoredItem extends Row {
+  kind: "restored"; at: string; what: "both" | "conversation" | "files"; files: number; undo: string; actor: string;
 }
 
-/** `seq` is the number of the event that a row began with. */
 export type Item = UserItem | TextItem | ToolItem | NoticeItem | EndItem | NetworkItem | GateItem | RestoredItem;
 
 /** A checkpoint's place: where the rows after it begin, and which before it were rolled back then. */
 export interface Mark {
-  index: number;
-  away: ReadonlySet<string>;
-  at: string;
+  index: number; away: ReadonlySet<string>; at: string;
   /** Empty for one that kaged made, which `auto` says the occasion of. */
   name: string;
   auto: string;
@@ -167,10 +111,7 @@ export interface Mark {
 }
 
 export interface Usage {
-  input: number;
-  output: number;
-  cacheRead: number;
-  cacheWrite: number;
+  input: number; output: number; cacheRead: number; cacheWrite: number;
   /** US dollars by list price; calls without one are not in it. */
   cost: number;
   estimated: boolean;
@@ -179,15 +120,8 @@ export interface Usage {
 export type RunState = "running" | "waiting" | "interrupted" | "success" | "failed" | "cancelled";
 
 export interface Run {
-  id: string;
-  state: RunState;
-  model: string;
-  provider: string;
-  cage: string;
-  startedAt: string;
-  endedAt: string;
-  reason: string;
-  actor: string;
+  id: string; state: RunState; model: string; provider: string; cage: string; startedAt: string; endedAt: string;
+  reason: string; actor: string;
   /** What an interrupt stopped. */
   stopped: string[];
   /** Commands that went on while the daemon was away. */
@@ -201,12 +135,10 @@ export interface Run {
 
 /** What is known of a sub-agent beside its own transcript. */
 export interface AgentFacts {
-  runId: string;
-  parentRun: string;
+  runId: string; parentRun: string;
   /** The call of `delegate` that it works for. */
   callId: string;
-  name: string;
-  task: string;
+  name: string; task: string;
   /** Tokens that it may use, those below it included. */
   budget: number;
   /** Its own model calls. */
@@ -220,10 +152,7 @@ export interface Transcript {
   queued: boolean;
   /** Number of the last event folded in. */
   seq: number;
-  title: string;
-  archived: boolean;
-  items: readonly Item[];
-  runs: Readonly<Record<string, Run>>;
+  title: string; archived: boolean; items: readonly Item[]; runs: Readonly<Record<string, Run>>;
   /** The newest run. */
   runId: string | null;
   usage: Usage;
@@ -244,21 +173,8 @@ export interface Transcript {
 export const NO_USAGE: Usage = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, cost: 0, estimated: false };
 
 export const EMPTY: Transcript = {
-  seq: 0,
-  title: "",
-  archived: false,
-  items: [],
-  runs: {},
-  runId: null,
-  usage: NO_USAGE,
-  context: 0,
-  open: {},
-  queue: [],
-  queued: false,
-  marks: {},
-  away: new Set(),
-  agents: {},
-  facts: null,
+  seq: 0, title: "", archived: false, items: [], runs: {}, runId: null, usage: NO_USAGE, context: 0, open: {},
+  queue: [], queued: false, marks: {}, away: new Set(), agents: {}, facts: null,
 };
 
 /** The newest run; it waits as long as one of its sub-agents does. */
@@ -268,7 +184,7 @@ export function currentRun(transcript: Transcript): Run | null {
   return run === undefined ? null : waits ? { ...run, state: "waiting" } : run;
 }
 
-export function isWaiting(transcript: Transcript): boolean {
+function isWaiting(transcript: Transcript): boolean {
   return currentRun(transcript)?.state === "waiting";
 }
 

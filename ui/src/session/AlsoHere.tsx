@@ -21,17 +21,9 @@ export function AlsoHere(): ReactNode {
       end
       label={t("session:also")}
       anchor={(attributes) => (
-        <button
-          type="button"
-          className="also-here"
-          aria-label={words}
-          title={words}
-          data-testid="also-here"
-          {...attributes}
-        >
-          {others.slice(0, SHOWN).map((user) => (
-            <Face key={user.id} who={user} />
-          ))}
+        <button type="button" className="also-here" aria-label={words} title={words} data-testid="also-here"
+          {...attributes}>
+          {others.slice(0, SHOWN).map((user) => <Face key={user.id} who={user} />)}
           {more > 0 ? <span className="face">+{more}</span> : null}
         </button>
       )}

@@ -12,10 +12,7 @@ import { visible } from "../text/visible.ts";
 import { answer } from "./acts.ts";
 
 interface ApprovalCardProps {
-  project: string;
-  session: string;
-  id: string;
-  approval: Approval;
+  project: string; session: string; id: string; approval: Approval;
   /** The whole command or path. */
   text: string;
   /** Why the reader may not decide here. */
@@ -50,17 +47,11 @@ export function ApprovalCard({ project, session, id, approval, text, lacking }: 
         {level === "" ? null : <span className="approval-level">{level}</span>}
       </div>
       {approval.why === "" ? null : <p className="approval-why">{approval.why}</p>}
-      <pre className="approval-text" tabIndex={0}>
-        {visible(text)}
-      </pre>
+      <pre className="approval-text" tabIndex={0}>{visible(text)}</pre>
       {approval.more > 0 && text === approval.subject ? <p className="muted">{t("session:approval.more", { count: approval.more })}</p> : null}
       {approval.diff === "" ? null : parseDiff(approval.diff).map((file) => <DiffView key={file.path} file={file} />)}
       {approval.words.length === 0 ? null : (
-        <ul className="approval-words">
-          {approval.words.map((word) => (
-            <li key={word}>{word}</li>
-          ))}
-        </ul>
+        <ul className="approval-words">{approval.words.map((word) => <li key={word}>{word}</li>)}</ul>
       )}
       <form className="approval-acts" onSubmit={deny}>
         <Button data-testid="approve" data-keys="a" look="primary" busy={busy === ONCE} disabled={closed} title={lacking ?? undefined} onClick={() => say(ONCE)}>
@@ -69,14 +60,9 @@ export function ApprovalCard({ project, session, id, approval, text, lacking }: 
         <Button data-testid="deny" data-keys="d" type="submit" look="danger" busy={busy.startsWith(DENY)} disabled={closed} title={lacking ?? undefined}>
           {t("session:approval.deny")}
         </Button>
-        <input
-          className="input"
-          data-testid="deny-why"
-          aria-label={t("session:approval.why")}
-          placeholder={t("session:approval.whyNot")}
-          value={reason}
-          onChange={(event) => setReason(event.target.value)}
-        />
+        <input className="input" data-testid="deny-why" aria-label={t("session:approval.why")}
+          placeholder={t("session:approval.whyNot")} value={reason}
+          onChange={(event) => setReason(event.target.value)} />
       </form>
       <p className="gate-foot">
         {lacking ?? (

@@ -12,8 +12,7 @@ function sourceOf({ type, data }: Attachment): string | null {
 }
 
 interface AttachedProps {
-  files: readonly Attachment[];
-  onRemove?: (index: number) => void;
+  files: readonly Attachment[]; onRemove?: (index: number) => void;
 }
 
 /** Files that come with a message: before they are sent they can be taken out again; each opens. */

@@ -1,4 +1,4 @@
-import { type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { type ReactNode, useCallback, useEffect, useMemo, useRef } from "react";
 import type { AttachmentDraft, MessageMode, Project } from "../api/types.ts";
 import { Button } from "../design/Button.tsx";
 import { ResumeIcon } from "../design/icons.tsx";
@@ -12,6 +12,7 @@ import { Composer } from "./composer/Composer.tsx";
 import { useSession } from "./context.ts";
 import { SnapshotProgress } from "./SnapshotProgress.tsx";
 import { Waiting } from "./Waiting.tsx";
+import { Act, useWork } from "./work.tsx";
 import { Glance } from "./Glance.tsx";
 import { NowLine } from "./NowLine.tsx";
 import { ASKS, Offers } from "./Offers.tsx";
@@ -20,10 +21,7 @@ import { Speaker } from "./Speaker.tsx";
 import { Sentence } from "../design/Sentence.tsx";
 
 interface DockProps {
-  transcript: Transcript;
-  ready: boolean;
-  project: Project | null;
-  archived: boolean;
+  transcript: Transcript; ready: boolean; project: Project | null; archived: boolean;
 }
 
 /** What stays at the bottom: what goes on now, what can be done about it, and where one writes. */
@@ -32,7 +30,7 @@ export function Dock({ transcript, ready, project, archived }: DockProps): React
   const run = currentRun(transcript);
   const active = isActive(run);
   const empty = ready && transcript.items.length === 0;
-  const [sending, setSending] = useState(false);
+  const [sending, work] = useWork();
   const offline = useConnection() === "waiting";
   const root = useRef<HTMLDivElement>(null);
   useKeyboardRoom();
@@ -40,9 +38,8 @@ export function Dock({ transcript, ready, project, archived }: DockProps): React
   const history = useMemo(() => transcript.items.flatMap((item) => (item.kind === "user" ? [item.text] : [])), [transcript.items]);
 
   const send = async (text: string, mode: MessageMode = "queue", files: AttachmentDraft[] = []): Promise<boolean> => {
-    setSending(true);
-    const sent = await sendMessage(slug, session, text, mode, files);
-    setSending(false);
+    const sent = sendMessage(slug, session, text, mode, files);
+    await work(sent);
     return sent;
   };
 
@@ -59,26 +56,13 @@ export function Dock({ transcript, ready, project, archived }: DockProps): React
         <SnapshotProgress project={slug} waits={sending || transcript.queued} />
         <Waiting transcript={transcript} />
         {blocked}
-        {offline ? (
-          <div data-testid="offline">
-            <Notice tone="accent">{t("session:offline")}</Notice>
-          </div>
-        ) : null}
+        {offline ? <div data-testid="offline"><Notice tone="accent">{t("session:offline")}</Notice></div> : null}
         {readOnly === null ? (
-          <Composer
-            key={session}
-            suggestion={project?.sample && empty ? ASKS.fix : ""}
-            reason={reason}
-            busy={sending}
-            active={active}
-            history={history}
-            onSend={send}
-          />
+          <Composer key={session} suggestion={project?.sample && empty ? ASKS.fix : ""}
+            {...{ reason, active, history, busy: sending, onSend: send }} />
         ) : (
           <div data-testid="read-only">
-            <Notice>
-              {t("session:lookingOn")} {readOnly}
-            </Notice>
+            <Notice>{t("session:lookingOn")} {readOnly}</Notice>
           </div>
         )}
         <div className="dock-foot">
@@ -100,13 +84,10 @@ function useKeyboardRoom(): void {
       const covered = view.scale > 1.01 ? 0 : Math.max(0, window.innerHeight - view.height - view.offsetTop);
       document.documentElement.style.setProperty("--keyboard", `${Math.round(covered)}px`);
     };
+    const end = new AbortController();
     fit();
-    view.addEventListener("resize", fit);
-    view.addEventListener("scroll", fit);
-    return () => {
-      view.removeEventListener("resize", fit);
-      view.removeEventListener("scroll", fit);
-    };
+    for (const event of ["resize", "scroll"]) view.addEventListener(event, fit, { signal: end.signal });
+    return () => end.abort();
   }, []);
 }
 
@@ -114,14 +95,9 @@ function blockedBy(project: Project | null, archived: boolean): ReactNode {
   if (archived) return <Notice>{t("session:archived")}</Notice>;
   if (project === null) return null;
   const first = project.problems[0];
-  if (first !== undefined)
-    return (
-      <Notice tone="bad">
-        <Sentence text={first} />
-      </Notice>
-    );
+  if (first !== undefined) return <Notice tone="bad"><Sentence text={first} /></Notice>;
   if (project.trust === "trusted") return null;
-  const words = project.trust === "changed" ? t("session:trustChanged") : t("session:untrusted");
+  const words = t(project.trust === "changed" ? "session:trustChanged" : "session:untrusted");
   return (
     <Notice tone="accent">
       <div className="notice-line">
@@ -135,12 +111,8 @@ function blockedBy(project: Project | null, archived: boolean): ReactNode {
 }
 
 function ResumeBar({ run }: { run: Run }): ReactNode {
-  const { project, session, readOnly } = useSession();
-  const [busy, setBusy] = useState(false);
-  const go = (): void => {
-    setBusy(true);
-    void resume(project, session).finally(() => setBusy(false));
-  };
+  const { project, session } = useSession();
+  const [busy, work] = useWork();
   return (
     <Notice tone="accent">
       <div className="notice-line">
@@ -152,26 +124,12 @@ function ResumeBar({ run }: { run: Run }): ReactNode {
             </div>
           ) : null}
         </div>
-        <Button
-          look="ghost"
-          small
-          disabled={readOnly !== null}
-          title={readOnly ?? undefined}
-          onClick={() => void interrupt(project, session)}
-        >
+        <Act look="ghost" onClick={() => void interrupt(project, session)}>
           {t("session:stopIt")}
-        </Button>
-        <Button
-          look="primary"
-          small
-          data-testid="resume"
-          busy={busy}
-          disabled={readOnly !== null}
-          title={readOnly ?? undefined}
-          onClick={go}
-        >
+        </Act>
+        <Act look="primary" data-testid="resume" busy={busy} onClick={() => void work(resume(project, session))}>
           {busy ? null : <ResumeIcon size={12} fill="currentColor" aria-hidden />} {t("session:resume")}
-        </Button>
+        </Act>
       </div>
     </Notice>
   );

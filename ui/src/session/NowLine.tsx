@@ -1,5 +1,4 @@
-import { type ReactNode, useState } from "react";
-import { Button } from "../design/Button.tsx";
+import type { ReactNode } from "react";
 import { useNow } from "../design/hooks.ts";
 import { InterruptIcon } from "../design/icons.tsx";
 import { Dot } from "../design/parts.tsx";
@@ -9,18 +8,15 @@ import { currentRun, type Transcript } from "../journal/model.ts";
 import { elapsed } from "../text/format.ts";
 import { interrupt } from "./acts.ts";
 import { useSession } from "./context.ts";
+import { Act, useWork } from "./work.tsx";
 
 /** What goes on now, and the way to stop it. */
 export function NowLine({ transcript }: { transcript: Transcript }): ReactNode {
-  const { project, session, live, readOnly } = useSession();
+  const { project, session, live } = useSession();
   const now = useNow(true);
-  const [stopping, setStopping] = useState(false);
+  const [stopping, stop] = useWork();
   const doing = activity(transcript);
   const since = doing === null || doing.since === "" ? Number.NaN : now - live.skewMs - Date.parse(doing.since);
-  const stop = (): void => {
-    setStopping(true);
-    void interrupt(project, session).finally(() => setStopping(false));
-  };
   return (
     <div className="now" data-testid="now">
       <Dot state={currentRun(transcript)?.state ?? "running"} />
@@ -29,9 +25,9 @@ export function NowLine({ transcript }: { transcript: Transcript }): ReactNode {
         {doing?.object ? <code className="ellipsis">{doing.object}</code> : null}
       </span>
       {since >= 1000 ? <span className="now-time">{elapsed(since)}</span> : null}
-      <Button small data-testid="interrupt" busy={stopping} disabled={readOnly !== null} onClick={stop} title={readOnly ?? t("session:interruptTitle")}>
+      <Act data-testid="interrupt" busy={stopping} title={t("session:interruptTitle")} onClick={() => void stop(interrupt(project, session))}>
         {stopping ? null : <InterruptIcon size={11} fill="currentColor" aria-hidden />} {t("session:interrupt")}
-      </Button>
+      </Act>
     </div>
   );
 }

@@ -6,8 +6,7 @@ import { overlay } from "../shell/overlay.ts";
 interface OffersProps {
   /** Large cards in an empty session, a quiet row once there is a conversation. */
   large: boolean;
-  disabled: boolean;
-  onSend: (text: string) => void;
+  disabled: boolean; onSend: (text: string) => void;
 }
 
 const OFFERS = [
@@ -23,14 +22,9 @@ export function Offers({ large, disabled, onSend }: OffersProps): ReactNode {
   return (
     <div className={large ? "offers" : "offers quiet"} role="group" aria-label={t("session:offers")}>
       {OFFERS.map((offer) => (
-        <button
-          key={offer.id}
-          type="button"
-          className="offer"
-          data-testid={`offer-${offer.id}`}
+        <button key={offer.id} type="button" className="offer" data-testid={`offer-${offer.id}`}
           disabled={disabled && offer.id !== "connect"}
-          onClick={() => (offer.id === "connect" ? overlay.set({ kind: "provider" }) : onSend(ASKS[offer.id]))}
-        >
+          onClick={() => (offer.id === "connect" ? overlay.set({ kind: "provider" }) : onSend(ASKS[offer.id]))}>
           <span className="offer-icon">{offer.icon}</span>
           <span className="offer-title">{t(`session:offer.${offer.id}`)}</span>
           {large ? <span className="offer-words">{t(`session:offerWords.${offer.id}`)}</span> : null}

@@ -5,15 +5,7 @@ import { ApiError } from "../api/http.ts";
 import { Button, IconButton } from "../design/Button.tsx";
 import { copyText } from "../design/CopyButton.tsx";
 import {
-  ArchiveIcon,
-  CageIcon,
-  CopyIcon,
-  HistoryIcon,
-  InspectorIcon,
-  MoreIcon,
-  RenameIcon,
-  TerminalIcon,
-  TranscriptIcon,
+  ArchiveIcon, CageIcon, CopyIcon, HistoryIcon, InspectorIcon, MoreIcon, RenameIcon, TerminalIcon, TranscriptIcon,
 } from "../design/icons.tsx";
 import { t } from "../i18n/index.ts";
 import { useStore } from "../state/store.ts";
@@ -38,13 +30,10 @@ import { useSession } from "./context.ts";
 import { inspector, panel, toggleInspector } from "./panel.ts";
 import { runWords } from "./runWords.ts";
 
+const VIEWS = [["transcript", TranscriptIcon, "session:transcript"], ["terminal", TerminalIcon, "session:terminal"]] as const;
+
 interface SessionHeaderProps {
-  title: string;
-  project: Project | null;
-  session: Session | null;
-  run: Run | null;
-  view: View;
-  transcript: Transcript;
+  title: string; project: Project | null; session: Session | null; run: Run | null; view: View; transcript: Transcript;
   onMenu: () => void;
 }
 
@@ -77,6 +66,14 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
     void archive(false);
   });
 
+  const copy = async (): Promise<void> => void ((await copyText(asText(transcript))) && toast(t("session:copied")));
+  const lacking = scope.readOnly;
+  const acts = [
+    { id: "checkpoints", Icon: HistoryIcon, words: t("session:checkpoint.title"), run: () => panel.set({ kind: "checkpoints", id: null }) },
+    { id: "rename", Icon: RenameIcon, words: t("session:rename"), lacking, run: () => panel.set({ kind: "rename" }) },
+    { id: "copy", Icon: CopyIcon, words: t("session:copyTranscript"), run: () => void copy() },
+    { id: "archive", Icon: ArchiveIcon, words: t("session:archive"), lacking, run: () => panel.set({ kind: "archive" }) },
+  ];
   return (
     <Header
       onMenu={onMenu}
@@ -97,21 +94,12 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
         </Badge>
       </span>
       <div className="segments" role="group" aria-label={t("session:view")}>
-        <a
-          className="segment"
-          aria-current={view === "transcript" ? "page" : undefined}
-          {...linkTo({ ...place, view: "transcript" })}
-        >
-          <TranscriptIcon size={15} aria-hidden /> <span>{t("session:transcript")}</span>
-        </a>
-        <a
-          className="segment"
-          data-testid="terminal-tab"
-          aria-current={view === "terminal" ? "page" : undefined}
-          {...linkTo({ ...place, view: "terminal" })}
-        >
-          <TerminalIcon size={15} aria-hidden /> <span>{t("session:terminal")}</span>
-        </a>
+        {VIEWS.map(([name, Icon, words]) => (
+          <a key={name} className="segment" data-testid={`${name}-tab`} aria-current={view === name ? "page" : undefined}
+            {...linkTo({ ...place, view: name })}>
+            <Icon size={15} aria-hidden /> <span>{t(words)}</span>
+          </a>
+        ))}
       </div>
       <IconButton label={t("session:inspector")} className="inspect" aria-pressed={inspecting} data-testid="inspect" onClick={toggleInspector}>
         <InspectorIcon size={17} />
@@ -126,61 +114,21 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
           </IconButton>
         )}
       >
-        {(close) => (
-          <>
-            <MenuItem
-              icon={<HistoryIcon size={15} />}
-              data-testid="checkpoints"
+        {(close) =>
+          acts.map(({ id, Icon, words, lacking = null, run }) => (
+            <MenuItem key={id} icon={<Icon size={15} />} data-testid={id} disabled={lacking !== null} title={lacking ?? undefined}
               onClick={() => {
                 close();
-                panel.set({ kind: "checkpoints", id: null });
-              }}
-            >
-              {t("session:checkpoint.title")}
+                run();
+              }}>
+              {words}
             </MenuItem>
-            <MenuItem
-              icon={<RenameIcon size={15} />}
-              disabled={scope.readOnly !== null}
-              title={scope.readOnly ?? undefined}
-              onClick={() => {
-                close();
-                panel.set({ kind: "rename" });
-              }}
-            >
-              {t("session:rename")}
-            </MenuItem>
-            <MenuItem
-              icon={<CopyIcon size={15} />}
-              onClick={() => {
-                close();
-                void copyText(asText(transcript)).then((done) => done && toast(t("session:copied")));
-              }}
-            >
-              {t("session:copyTranscript")}
-            </MenuItem>
-            <MenuItem
-              icon={<ArchiveIcon size={15} />}
-              disabled={scope.readOnly !== null}
-              title={scope.readOnly ?? undefined}
-              onClick={() => {
-                close();
-                panel.set({ kind: "archive" });
-              }}
-            >
-              {t("session:archive")}
-            </MenuItem>
-          </>
-        )}
+          ))
+        }
       </Popover>
       {open?.kind === "checkpoints" ? (
-        <Checkpoints
-          key={open.id}
-          first={open.id}
-          comparing={open.compare === true}
-          marks={transcript.marks}
-          onClose={() => panel.set(null)}
-          busy={atWork ? t("session:checkpoint.busy") : null}
-        />
+        <Checkpoints key={open.id} first={open.id} comparing={open.compare === true} marks={transcript.marks}
+          onClose={() => panel.set(null)} busy={atWork ? t("session:checkpoint.busy") : null} />
       ) : null}
       {losing === null ? null : (
         <Dialog
@@ -192,21 +140,14 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
             </Button>
           }
         >
-          <p>
-            <Sentence text={losing} />
-          </p>
+          <p><Sentence text={losing} /></p>
         </Dialog>
       )}
     </Header>
   );
 }
 
-interface TitleProps {
-  title: string;
-  editing: boolean;
-}
-
-function Title({ title, editing }: TitleProps): ReactNode {
+function Title({ title, editing }: { title: string; editing: boolean }): ReactNode {
   const scope = useSession();
   const input = useRef<HTMLInputElement>(null);
   useEffect(() => {
@@ -222,12 +163,8 @@ function Title({ title, editing }: TitleProps): ReactNode {
   if (!editing) {
     return (
       <h1 className="session-title ellipsis">
-        <button
-          type="button"
-          title={scope.readOnly ?? t("session:rename")}
-          disabled={scope.readOnly !== null}
-          onClick={() => panel.set({ kind: "rename" })}
-        >
+        <button type="button" title={scope.readOnly ?? t("session:rename")} disabled={scope.readOnly !== null}
+          onClick={() => panel.set({ kind: "rename" })}>
           {title || t("session:untitled")}
         </button>
       </h1>
@@ -278,17 +215,13 @@ function CageWords({ project, run }: { project: Project | null; run: Run | null 
           <h2>{t("session:cage.title")}</h2>
           <ul>
             {(project?.cage?.explain ?? [words]).map((line) => (
-              <li key={line}>
-                <Sentence text={withinProject(line, project?.path ?? "")} />
-              </li>
+              <li key={line}><Sentence text={withinProject(line, project?.path ?? "")} /></li>
             ))}
           </ul>
           {run === null || run.instructions.length === 0 ? null : (
             <p>{t("session:cage.instructions", { files: run.instructions.join(", ") })}</p>
           )}
-          <p className="muted">
-            {t("session:cage.inside")}
-          </p>
+          <p className="muted">{t("session:cage.inside")}</p>
         </div>
       )}
     </Popover>

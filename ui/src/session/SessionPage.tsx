@@ -15,7 +15,6 @@ import { interrupt } from "./acts.ts";
 import { SessionContext } from "./context.ts";
 import { Dock } from "./Dock.tsx";
 import { Inspector } from "./inspector/Inspector.tsx";
-import { useLinked } from "../inbox/useLinked.ts";
 import { GateCard } from "./network/GateCard.tsx";
 import { NowLine } from "./NowLine.tsx";
 import { panel } from "./panel.ts";
@@ -27,8 +26,7 @@ const TerminalView = lazy(() => import("../terminal/SessionTerminals.tsx"));
 const ESCAPE_TWICE_MS = 600;
 
 interface SessionPageProps {
-  place: Extract<Place, { page: "session" }>;
-  onMenu: () => void;
+  place: Extract<Place, { page: "session" }>; onMenu: () => void;
 }
 
 export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
@@ -44,11 +42,8 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
   const root = project?.path ?? "";
   const title = transcript.title || session?.title || "";
   const [readOnly, noPolicy] = [lacks(project, "editor"), lacks(project, "owner")];
-  const scope = useMemo(
-    () => ({ project: slug, session: id, root, live, readOnly, noPolicy }),
-    [slug, id, root, live, readOnly, noPolicy],
-  );
-  useLinked(place.attention, ready);
+  const parts = [slug, id, root, live, readOnly, noPolicy] as const;
+  const scope = useMemo(() => ({ project: slug, session: id, root, live, readOnly, noPolicy }), parts);
   useInterruptKeys(slug, id, active && readOnly === null, place);
 
   useEffect(() => () => panel.set(null), [id]);
@@ -72,34 +67,22 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
   }
   return (
     <SessionContext value={scope}>
-      <SessionHeader
-        title={title}
-        project={project}
-        session={session}
-        run={run}
-        view={place.view}
-        transcript={transcript}
-        onMenu={onMenu}
-      />
+      <SessionHeader {...{ title, project, session, run, transcript, onMenu }} view={place.view} />
       <div className="session-body">
-        {place.view === "transcript" ? (
-          <div className="session-main">
-            <TranscriptView transcript={transcript} ready={ready} sample={project?.sample === true} />
-            <Dock transcript={transcript} ready={ready} project={project} archived={transcript.archived} />
-          </div>
-        ) : (
-          <div className="session-main">
+        <div className="session-main">
+          {place.view === "transcript" ? (
+            <>
+              <TranscriptView transcript={transcript} ready={ready} named={place} sample={project?.sample === true} />
+              <Dock transcript={transcript} ready={ready} project={project} archived={transcript.archived} />
+            </>
+          ) : (
             <Suspense fallback={<Skeleton lines={6} />}>
               <Gates transcript={transcript} />
               <TerminalView project={slug} session={id} terminal={place.terminal} />
-              {active ? (
-                <div className="now-below">
-                  <NowLine transcript={transcript} />
-                </div>
-              ) : null}
+              {active ? <div className="now-below"><NowLine transcript={transcript} /></div> : null}
             </Suspense>
-          </div>
-        )}
+          )}
+        </div>
         <Inspector transcript={transcript} project={project} />
       </div>
     </SessionContext>
@@ -111,12 +94,7 @@ function Gates({ transcript }: { transcript: Transcript }): ReactNode {
   const all = [transcript, ...Object.values(transcript.agents)].flatMap(({ items }) => items);
   return (
     <div className="gates-above">
-      {all
-        .filter((item) => item.kind === "gate")
-        .filter(openQuestion)
-        .map((item) => (
-          <GateCard key={item.key} item={item} />
-        ))}
+      {all.map((item) => (item.kind === "gate" && openQuestion(item) ? <GateCard key={item.key} item={item} /> : null))}
     </div>
   );
 }
@@ -125,13 +103,10 @@ function Gates({ transcript }: { transcript: Transcript }): ReactNode {
 function useInterruptKeys(slug: string, id: string, active: boolean, place: SessionPageProps["place"]): void {
   const lastEscape = useRef(0);
   useKeys((event) => {
-    if (active && event.key === "Escape" && place.view === "transcript") {
-      const now = event.timeStamp;
-      const twice = now - lastEscape.current < ESCAPE_TWICE_MS;
-      lastEscape.current = twice ? 0 : now;
-      if (twice) void interrupt(slug, id);
-      return twice;
-    }
-    return false;
+    if (!active || event.key !== "Escape" || place.view !== "transcript") return false;
+    const twice = event.timeStamp - lastEscape.current < ESCAPE_TWICE_MS;
+    lastEscape.current = twice ? 0 : event.timeStamp;
+    if (twice) void interrupt(slug, id);
+    return twice;
   });
 }

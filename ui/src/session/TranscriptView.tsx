@@ -9,7 +9,7 @@ import { AgentCard } from "./agents/AgentCard.tsx";
 import { RestoredRow, RolledBack } from "./checkpoints/rows.tsx";
 import { GateCard } from "./network/GateCard.tsx";
 import { NetworkLines } from "./network/NetworkLines.tsx";
-import { useDeepLink, useFocusKeeper } from "./place.ts";
+import { type Named, useDeepLink, useFocusKeeper } from "./place.ts";
 import { EndRow, NoticeRow, TextRow, ThinkingRow, UserRow } from "./rows.tsx";
 import { ToolCard } from "./tools/ToolCard.tsx";
 import { useStick } from "./useStick.ts";
@@ -17,15 +17,16 @@ import { useWindow } from "./useWindow.ts";
 import { Welcome } from "./Welcome.tsx";
 
 interface TranscriptViewProps {
-  transcript: Transcript;
-  ready: boolean;
+  transcript: Transcript; ready: boolean;
+  /** What the address names in it. */
+  named: Named;
   sample: boolean;
 }
 
-export function TranscriptView({ transcript, ready, sample }: TranscriptViewProps): ReactNode {
+export function TranscriptView({ transcript, ready, named, sample }: TranscriptViewProps): ReactNode {
   const { scroller, content, away, jump, stay } = useStick();
   const { start, top, reveal } = useWindow(transcript.items.length, ready, away, scroller);
-  useDeepLink(transcript, ready, reveal, stay);
+  useDeepLink(transcript, ready, named, reveal, stay);
   useFocusKeeper(content, slotAround);
   const marks = useMemo(() => marksByRow(transcript.marks, transcript.items), [transcript.marks, transcript.items]);
   const asked = transcript.items.filter((item) => item.kind === "user").length;
@@ -124,34 +125,22 @@ const Row = memo(
 );
 
 function Inner(props: RowProps): ReactNode {
-    const { item, agents } = props;
-    const run = runOf(props);
-    const agent = isDelegation(item) ? agentOf(agents, item.callId) : undefined;
-    if (agent !== undefined) {
-      return (
-        <AgentCard agent={agent} asking={asks(agents, agent)}>
-          {(items) => items.map((row) => <Row key={row.key} item={row} of={agent} agents={agents} />)}
-        </AgentCard>
-      );
-    }
-    switch (item.kind) {
-      case "user":
-        return <UserRow item={item} mark={props.mark} />;
-      case "text":
-        return <TextRow item={item} />;
-      case "thinking":
-        return <ThinkingRow item={item} />;
-      case "tool":
-        return <ToolCard item={item} />;
-      case "notice":
-        return <NoticeRow item={item} />;
-      case "gate":
-        return <GateCard item={item} />;
-      case "restored":
-        return <RestoredRow item={item} />;
-      case "network":
-        return <NetworkLines network={item.network} row />;
-      default:
-        return run === undefined ? null : <EndRow item={item} run={run} />;
-    }
+  const { item, agents } = props;
+  const run = runOf(props);
+  const agent = isDelegation(item) ? agentOf(agents, item.callId) : undefined;
+  if (agent !== undefined) {
+    return (
+      <AgentCard agent={agent} asking={asks(agents, agent)}>
+        {(items) => items.map((row) => <Row key={row.key} item={row} of={agent} agents={agents} />)}
+      </AgentCard>
+    );
+  }
+  if (item.kind === "user") return <UserRow item={item} mark={props.mark} />;
+  if ("streaming" in item) return item.kind === "text" ? <TextRow item={item} /> : <ThinkingRow item={item} />;
+  if (item.kind === "tool") return <ToolCard item={item} />;
+  if (item.kind === "notice") return <NoticeRow item={item} />;
+  if (item.kind === "gate") return <GateCard item={item} />;
+  if (item.kind === "restored") return <RestoredRow item={item} />;
+  if (item.kind === "network") return <NetworkLines network={item.network} row />;
+  return run === undefined ? null : <EndRow item={item} run={run} />;
 }

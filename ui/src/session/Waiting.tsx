@@ -3,13 +3,14 @@ import { api } from "../api/client.ts";
 import type { FullLimit, QueueReport, Waiting as Message } from "../api/types.ts";
 import { Button, IconButton } from "../design/Button.tsx";
 import { CloseIcon, RenameIcon, SendIcon } from "../design/icons.tsx";
-import { Notice } from "../design/parts.tsx";
+import { Badge, Notice } from "../design/parts.tsx";
 import { t } from "../i18n/index.ts";
 import { currentRun, isActive, type Transcript } from "../journal/model.ts";
 import { fullWords } from "../pages/Queue.tsx";
 import { toastError } from "../state/toasts.ts";
 import { interrupt, resume } from "./acts.ts";
 import { useSession } from "./context.ts";
+import { Act, useWork } from "./work.tsx";
 
 /** Messages that wait for their turn, and why; each can be edited, moved, steered and withdrawn until the agent has it. */
 export function Waiting({ transcript }: { transcript: Transcript }): ReactNode {
@@ -29,8 +30,8 @@ export function Waiting({ transcript }: { transcript: Transcript }): ReactNode {
 }
 
 function Why({ queued, active, count }: { queued: boolean; active: boolean; count: number }): ReactNode {
-  const { project, session, readOnly } = useSession();
-  const [busy, setBusy] = useState(false);
+  const { project, session } = useSession();
+  const [busy, work] = useWork();
   const [full, setFull] = useState<FullLimit | null>(null);
   useEffect(() => {
     if (!queued) return;
@@ -38,10 +39,6 @@ function Why({ queued, active, count }: { queued: boolean; active: boolean; coun
     void api.queue().then(found, toastError);
   }, [queued, session]);
   if (active) return null;
-  const start = (): void => {
-    setBusy(true);
-    void resume(project, session).finally(() => setBusy(false));
-  };
   return (
     <Notice tone="accent">
       <div className="notice-line">
@@ -49,58 +46,34 @@ function Why({ queued, active, count }: { queued: boolean; active: boolean; coun
           {queued ? t("limits:waits", { why: full === null ? t("limits:full.some") : fullWords(full) }) : t("session:waiting.count", { count })}
         </span>
         {queued ? (
-          <Button
-            small
-            look="ghost"
-            disabled={readOnly !== null}
-            title={readOnly ?? t("session:waiting.stays")}
-            onClick={() => void interrupt(project, session)}
-          >
+          <Act look="ghost" title={t("session:waiting.stays")} onClick={() => void interrupt(project, session)}>
             {t("session:waiting.leave")}
-          </Button>
+          </Act>
         ) : null}
-        <Button
-          small
-          look="primary"
-          busy={busy}
-          disabled={readOnly !== null}
-          title={readOnly ?? undefined}
-          data-testid="start-now"
-          onClick={start}
-        >
-          {queued ? t("session:waiting.start") : t("session:waiting.first")}
-        </Button>
+        <Act look="primary" busy={busy} data-testid="start-now" onClick={() => void work(resume(project, session))}>
+          {t(queued ? "session:waiting.start" : "session:waiting.first")}
+        </Act>
       </div>
     </Notice>
   );
 }
 
 interface RowProps {
-  message: Message;
-  active: boolean;
-  queue: readonly Message[];
-  at: number;
+  message: Message; active: boolean; queue: readonly Message[]; at: number;
 }
 
 function Row({ message, active, queue, at }: RowProps): ReactNode {
   const { project, session, readOnly } = useSession();
   const [text, setText] = useState<string | null>(null);
-  const [busy, setBusy] = useState(false);
-  const act = async (work: Promise<unknown>): Promise<void> => {
-    setBusy(true);
-    try {
-      await work;
-      setText(null);
-    } catch (error) {
-      toastError(error);
-    } finally {
-      setBusy(false);
-    }
+  const [busy, work] = useWork();
+  const act = async (done: Promise<unknown>): Promise<void> => {
+    if (await work(done)) setText(null);
   };
   const change = (body: Parameters<typeof api.editMessage>[3]): void =>
     void act(api.editMessage(project, session, message.id, body));
   const locked = busy || readOnly !== null;
-  if (text !== null)
+  if (text !== null) {
+    const save = (): void => void (text.trim() !== "" && change({ text: text.trim() }));
     return (
       <li className="waiting-row">
         <textarea
@@ -114,10 +87,10 @@ function Row({ message, active, queue, at }: RowProps): ReactNode {
             if (event.key === "Escape") setText(null);
             if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
             event.preventDefault();
-            if (text.trim() !== "") change({ text: text.trim() });
+            save();
           }}
         />
-        <Button small look="primary" busy={busy} disabled={text.trim() === ""} onClick={() => change({ text: text.trim() })}>
+        <Button small look="primary" busy={busy} disabled={text.trim() === ""} onClick={save}>
           {t("session:save")}
         </Button>
         <Button small look="ghost" onClick={() => setText(null)}>
@@ -125,10 +98,13 @@ function Row({ message, active, queue, at }: RowProps): ReactNode {
         </Button>
       </li>
     );
+  }
   const steer = message.mode === "steer";
   return (
     <li className="waiting-row" data-testid="waiting-row">
-      <span className={steer ? "badge accent" : "badge"}>{steer ? t("session:waiting.next") : active ? t("session:waiting.after") : t("session:waiting.later")}</span>
+      <Badge tone={steer ? "accent" : null}>
+        {t(steer ? "session:waiting.next" : active ? "session:waiting.after" : "session:waiting.later")}
+      </Badge>
       <span className="grow ellipsis" title={message.text}>
         {message.text}
       </span>
@@ -139,22 +115,15 @@ function Row({ message, active, queue, at }: RowProps): ReactNode {
         </Button>
       ) : null}
       {at > 0 ? (
-        <IconButton
-          label={t("session:waiting.up")}
-          disabled={locked}
-          onClick={() => change({ before: queue[at - 1]?.id ?? null })}
-        >
+        <IconButton label={t("session:waiting.up")} disabled={locked} onClick={() => change({ before: queue[at - 1]?.id ?? null })}>
           <SendIcon size={14} aria-hidden />
         </IconButton>
       ) : null}
       <IconButton label={t("session:edit")} disabled={locked} onClick={() => setText(message.text)}>
         <RenameIcon size={14} aria-hidden />
       </IconButton>
-      <IconButton
-        label={t("session:waiting.withdraw")}
-        disabled={locked}
-        onClick={() => void act(api.withdrawMessage(project, session, message.id))}
-      >
+      <IconButton label={t("session:waiting.withdraw")} disabled={locked}
+        onClick={() => void act(api.withdrawMessage(project, session, message.id))}>
         <CloseIcon size={15} aria-hidden />
       </IconButton>
     </li>

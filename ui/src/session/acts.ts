@@ -10,83 +10,46 @@ export function freshKey(): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Sends a message; true when the daemon has it. */
+/** True when it is done; what goes wrong is told. */
+export const told = (work: Promise<unknown>): Promise<boolean> =>
+  work.then(
+    () => true,
+    (error: unknown) => {
+      toastError(error);
+      return false;
+    },
+  );
+
 export async function sendMessage(
-  project: string,
-  session: string,
-  text: string,
-  mode: MessageMode = "queue",
-  attachments: AttachmentDraft[] = [],
+  project: string, session: string, text: string, mode: MessageMode = "queue", attachments: AttachmentDraft[] = [],
 ): Promise<boolean> {
-  try {
-    await api.send(project, session, text, mode, attachments, freshKey());
-    return true;
-  } catch (error) {
-    toastError(error);
-    // A refusal is often news about the project: changed on disk, no longer trusted.
-    refreshProjects().catch(() => {});
-    return false;
-  }
+  const sent = await told(api.send(project, session, text, mode, attachments, freshKey()));
+  // A refusal is often news about the project: changed on disk, no longer trusted.
+  if (!sent) refreshProjects().catch(() => {});
+  return sent;
 }
 
 /** Stops the run with all its sub-agents, or one sub-agent with those below it. */
 export async function interrupt(project: string, session: string, runId: string | null = null): Promise<void> {
-  try {
-    const { stopped } = await api.interrupt(project, session, runId);
+  const say = ({ stopped }: { stopped: string[] }): void =>
     toast(stopped.length === 0 ? t("session:stopped") : t("session:stoppedWhat", { what: stopped.join(", ") }));
-  } catch (error) {
-    toastError(error);
-  }
+  await told(api.interrupt(project, session, runId).then(say));
 }
 
-export async function renameSession(project: string, session: string, title: string): Promise<void> {
-  try {
-    placeSession(await api.renameSession(project, session, title));
-  } catch (error) {
-    toastError(error);
-  }
-}
+export const renameSession = (project: string, session: string, title: string): Promise<boolean> =>
+  told(api.renameSession(project, session, title).then(placeSession));
 
-/** Makes a checkpoint; true when it is there. */
-export async function nameCheckpoint(project: string, session: string, name: string, ignored = false): Promise<boolean> {
-  try {
-    await api.nameCheckpoint(project, session, name, ignored);
-    toast(t("session:checkpoint.made"));
-    return true;
-  } catch (error) {
-    toastError(error);
-    return false;
-  }
-}
+export const nameCheckpoint = (project: string, session: string, name: string, ignored = false): Promise<boolean> =>
+  told(api.nameCheckpoint(project, session, name, ignored).then(() => toast(t("session:checkpoint.made"))));
 
-export async function resume(project: string, session: string): Promise<void> {
-  try {
-    await api.resume(project, session);
-  } catch (error) {
-    toastError(error);
-  }
-}
+export const resume = (project: string, session: string): Promise<boolean> => told(api.resume(project, session));
 
-/** Answers a question of the agent or of the network gate; true when the daemon has it. */
-export async function answer(project: string, session: string, attention: string, text: string): Promise<boolean> {
-  try {
-    await api.answer(project, session, attention, text);
-    return true;
-  } catch (error) {
-    toastError(error);
-    return false;
-  }
-}
+/** Answers a question of the agent or of the network gate. */
+export const answer = (project: string, session: string, attention: string, text: string): Promise<boolean> =>
+  told(api.answer(project, session, attention, text));
 
-/** Puts a session away; what only its worktree holds keeps it, with a sentence that says so. True when it is away. */
+/** Puts a session away; what only its worktree holds keeps it, with a sentence that says so. */
 export async function archive(project: string, session: string): Promise<boolean> {
-  try {
-    await api.archiveSession(project, session, false);
-    await refreshSessions(project);
-    toast(t("palette:archived"));
-    return true;
-  } catch (error) {
-    toastError(error);
-    return false;
-  }
+  const away = api.archiveSession(project, session, false).then(() => refreshSessions(project));
+  return told(away.then(() => toast(t("palette:archived"))));
 }

@@ -3,8 +3,7 @@ import type { LiveSession } from "../state/live.ts";
 
 /** What every row of a session may need. */
 export interface SessionScope {
-  project: string;
-  session: string;
+  project: string; session: string;
   /** The project's folder; paths below it are shown without it. */
   root: string;
   live: LiveSession;

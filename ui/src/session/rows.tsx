@@ -40,13 +40,8 @@ export function UserRow({ item, mark }: { item: UserItem; mark: string | undefin
 
 export function TextRow({ item }: { item: TextItem }): ReactNode {
   return (
-    <article
-      className="row assistant"
-      aria-label={t("session:answer")}
-      aria-busy={item.streaming}
-      data-testid="message-assistant"
-      data-streaming={item.streaming}
-    >
+    <article className="row assistant" aria-label={t("session:answer")} aria-busy={item.streaming}
+      data-testid="message-assistant" data-streaming={item.streaming}>
       <Markdown text={item.text} streaming={item.streaming} />
       {item.interrupted ? <p className="cut-off">{t("session:cutOff")}</p> : null}
       {item.streaming ? null : (
@@ -84,9 +79,7 @@ export function NoticeRow({ item }: { item: NoticeItem }): ReactNode {
     return (
       <div className="row aside" data-testid="notice">
         <RetryIcon size={14} aria-hidden />{" "}
-        <span>
-          <Sentence text={attempt + item.message} />
-        </span>
+        <span><Sentence text={attempt + item.message} /></span>
       </div>
     );
   }
@@ -139,9 +132,7 @@ export function EndRow({ item, run }: { item: EndItem; run: Run }): ReactNode {
         <span>
           {run.actor === "" ? t("session:stoppedRun") : t("session:stoppedBy", { name: person(run.actor) })} · {facts.join(" · ")}
           {run.stopped.length > 0 ? (
-            <>
-              . {t("session:ended")} <Sentence text={run.stopped.join(", ")} />
-            </>
+            <>. {t("session:ended")} <Sentence text={run.stopped.join(", ")} /></>
           ) : null}{" "}
           {trace}
         </span>

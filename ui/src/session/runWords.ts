@@ -2,9 +2,7 @@ import { t } from "../i18n/index.ts";
 import type { Run, RunState } from "../journal/model.ts";
 
 interface Words {
-  label: string;
-  tone: "accent" | "ok" | "bad" | null;
-  dot: string;
+  label: string; tone: "accent" | "ok" | "bad" | null; dot: string;
 }
 
 const LOOKS: Readonly<Record<RunState, Omit<Words, "label">>> = {

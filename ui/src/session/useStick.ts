@@ -4,9 +4,7 @@ import { type RefObject, useCallback, useEffect, useRef, useState } from "react"
 const NEAR_PX = 48;
 
 interface Stick {
-  scroller: RefObject<HTMLDivElement | null>;
-  content: RefObject<HTMLDivElement | null>;
-  away: boolean;
+  scroller: RefObject<HTMLDivElement | null>; content: RefObject<HTMLDivElement | null>; away: boolean;
   jump: () => void;
   /** Stops following the end: the reader looks at something else. */
   stay: () => void;
@@ -32,8 +30,7 @@ export function useStick(): Stick {
   }, []);
 
   useEffect(() => {
-    const element = scroller.current;
-    const inner = content.current;
+    const [element, inner, end] = [scroller.current, content.current, new AbortController()];
     if (element === null || inner === null) return undefined;
     let lastTop = element.scrollTop;
     const onScroll = (): void => {
@@ -50,11 +47,11 @@ export function useStick(): Stick {
     const observer = new ResizeObserver(follow);
     observer.observe(inner);
     observer.observe(element);
-    element.addEventListener("scroll", onScroll, { passive: true });
+    element.addEventListener("scroll", onScroll, { passive: true, signal: end.signal });
     follow();
     return () => {
       observer.disconnect();
-      element.removeEventListener("scroll", onScroll);
+      end.abort();
     };
   }, []);
 

@@ -21,7 +21,6 @@ export interface Live {
 
 /** One session as it happens. Stays in memory for a while after the reader leaves, so that coming back is at once. */
 export class LiveSession {
-  readonly id: string;
   readonly state = new Store<Live>({ transcript: EMPTY, ready: false, refused: null });
   readonly here = new Store<Present[]>([]);
   /** This browser's clock minus the daemon's, in milliseconds, as seen on live events. */
@@ -33,26 +32,19 @@ export class LiveSession {
   #fresh: Transcript | null = null;
   #keeping: ReturnType<typeof setTimeout> | null = null;
 
-  constructor(
-    readonly project: string,
-    id: string,
-  ) {
-    this.id = id;
-  }
+  constructor(readonly project: string, readonly id: string) {}
 
   enter(): () => void {
     this.#users += 1;
     if (this.#leave === null) {
       let here = true;
-      this.#leave = () => {
-        here = false;
-      };
+      this.#leave = () => void (here = false);
       const follow = (): void => {
         if (here) this.#leave = this.#follow();
       };
       // What is long is read in pieces of a thousand; whatever goes wrong with that, the socket says or sets right.
       if (this.#seq > 0) follow();
-      else history(this.project, this.id).then((frames) => here && this.#begin(frames), () => {}).then(follow);
+      else history(this.project, this.id).then((frames) => here && this.#take(frames, true), () => {}).then(follow);
     }
     const unwatch = away.watch(() => void this.#lastSeen());
     void this.#lastSeen();
@@ -71,9 +63,9 @@ export class LiveSession {
     return (this.#fresh ?? this.state.get().transcript).seq;
   }
 
-  #begin(frames: Frame[]): void {
+  #take(frames: Frame[], whole: boolean): void {
     if (this.#fresh !== null) this.#fresh = foldAll(this.#fresh, frames);
-    else this.state.set((live) => ({ ...live, transcript: foldAll(live.transcript, frames), ready: true }));
+    else this.state.set((live) => ({ ...live, transcript: foldAll(live.transcript, frames), ready: whole || live.ready }));
     this.#settle();
   }
 
@@ -102,9 +94,7 @@ export class LiveSession {
       // Below a second it is travel time, not a wrong clock.
       this.skewMs = Math.abs(skew) < 1000 ? 0 : skew;
     }
-    if (this.#fresh !== null) this.#fresh = foldAll(this.#fresh, frames);
-    else this.state.set((live) => ({ ...live, transcript: foldAll(live.transcript, frames) }));
-    this.#settle();
+    this.#take(frames, false);
   }
 
   #settle(): void {

@@ -14,8 +14,7 @@ export type Section = (typeof SECTIONS)[number];
 
 /** A file of a project, and a line in it. */
 export interface FileSpot {
-  path: string;
-  line?: number;
+  path: string; line?: number;
 }
 
 export type Place =

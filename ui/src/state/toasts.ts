@@ -2,9 +2,7 @@ import { sentence } from "../api/http.ts";
 import { Store } from "./store.ts";
 
 export interface Toast {
-  id: number;
-  tone: "info" | "ok" | "bad";
-  text: string;
+  id: number; tone: "info" | "ok" | "bad"; text: string;
   /** The one thing to do about it, e.g. undo. */
   act?: { label: string; run: () => void };
 }

@@ -11,9 +11,7 @@ import { toastError } from "./toasts.ts";
 
 /** What the rail shows: projects, and of each the newest sessions. Kept current by the `events` channel. */
 export interface Workspace {
-  loaded: boolean;
-  projects: Project[];
-  sessions: Record<string, { items: Session[]; next: string | null }>;
+  loaded: boolean; projects: Project[]; sessions: Record<string, { items: Session[]; next: string | null }>;
   /** What waits for an answer, the riskiest first. */
   attention: Question[];
 }
@@ -26,10 +24,7 @@ export async function refreshMe(): Promise<void> {
 }
 
 /** How an actor is called in a sentence: the reader is “you”. */
-export function person(id: string): string {
-  const self = me.get();
-  return id === self?.id ? "you" : id;
-}
+export const person = (id: string): string => (id === me.get()?.id ? "you" : id);
 
 export async function refreshProjects(): Promise<void> {
   const projects = (await api.projects()).items;
@@ -49,10 +44,13 @@ function keepSoon(): void {
   }, 1000);
 }
 
+function setSessions(slug: string, items: Session[], next: string | null): void {
+  workspace.set((state) => ({ ...state, sessions: { ...state.sessions, [slug]: { items, next } } }));
+}
+
 export async function refreshSessions(slug: string): Promise<void> {
-  const page = await api.sessions(slug);
-  const items = page.items.filter((session) => session.state !== "archived");
-  workspace.set((state) => ({ ...state, sessions: { ...state.sessions, [slug]: { items, next: page.next } } }));
+  const { items, next } = await api.sessions(slug);
+  setSessions(slug, items.filter((session) => session.state !== "archived"), next);
 }
 
 async function refreshAttention(): Promise<void> {
@@ -68,41 +66,30 @@ function placeAttention(found: Question[]): void {
 export async function moreSessions(slug: string): Promise<void> {
   const held = workspace.get().sessions[slug];
   if (!held?.next) return;
-  const page = await api.sessions(slug, held.next);
+  const { items, next } = await api.sessions(slug, held.next);
   const known = new Set(held.items.map((session) => session.id));
-  const items = [...held.items, ...page.items.filter((session) => !known.has(session.id))];
-  workspace.set((state) => ({ ...state, sessions: { ...state.sessions, [slug]: { items, next: page.next } } }));
+  setSessions(slug, [...held.items, ...items.filter((session) => !known.has(session.id))], next);
 }
 
 /** Puts one session into the rail at once, without waiting for the next look at the list. */
 export function placeSession(session: Session): void {
-  workspace.set((state) => {
-    const held = state.sessions[session.project] ?? { items: [], next: null };
-    const known = held.items.some((entry) => entry.id === session.id);
-    const items = known
-      ? held.items.map((entry) => (entry.id === session.id ? session : entry))
-      : [session, ...held.items];
-    return { ...state, sessions: { ...state.sessions, [session.project]: { ...held, items } } };
-  });
+  const { items, next } = workspace.get().sessions[session.project] ?? { items: [], next: null };
+  const at = items.findIndex(({ id }) => id === session.id);
+  setSessions(session.project, at === -1 ? [session, ...items] : items.with(at, session), next);
 }
 
 export function placeProject(project: Project): void {
   workspace.set((state) => {
-    const known = state.projects.some((entry) => entry.slug === project.slug);
-    const projects = known
-      ? state.projects.map((entry) => (entry.slug === project.slug ? project : entry))
-      : [...state.projects, project];
-    return { ...state, projects };
+    const at = state.projects.findIndex(({ slug }) => slug === project.slug);
+    return { ...state, projects: at === -1 ? [...state.projects, project] : state.projects.with(at, project) };
   });
 }
 
-export function findProject(state: Workspace, slug: string): Project | null {
-  return state.projects.find((project) => project.slug === slug) ?? null;
-}
+export const findProject = (state: Workspace, slug: string): Project | null =>
+  state.projects.find((project) => project.slug === slug) ?? null;
 
-export function findSession(state: Workspace, slug: string, id: string): Session | null {
-  return state.sessions[slug]?.items.find((session) => session.id === id) ?? null;
-}
+export const findSession = (state: Workspace, slug: string, id: string): Session | null =>
+  state.sessions[slug]?.items.find((session) => session.id === id) ?? null;
 
 const stale = new Set<string>();
 let timer: ReturnType<typeof setTimeout> | null = null;

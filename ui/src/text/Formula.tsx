@@ -3,8 +3,7 @@ import "katex/dist/katex.min.css";
 import { type ReactNode, useLayoutEffect, useRef } from "react";
 
 interface FormulaProps {
-  text: string;
-  block: boolean;
+  text: string; block: boolean;
   /** What stands there until, or instead of what, it can be drawn. */
   onError: (why: string) => void;
 }

@@ -44,19 +44,17 @@ const PIECE = 40;
 function GrowingCode({ token }: { token: Tokens.Code }): ReactNode {
   const name = (token.lang ?? "").split(/[\s,{]/, 1)[0]?.toLowerCase() ?? "";
   const lines = token.text.split("\n");
-  const pieces = Array.from({ length: Math.ceil(lines.length / PIECE) }, (_, index) =>
-    lines.slice(index * PIECE, (index + 1) * PIECE).join("\n"),
-  );
+  const piece = (at: number): string => lines.slice(at * PIECE, (at + 1) * PIECE).join("\n");
   return (
     <div className="code-block">
       <div className="code-bar">
         <span>{name || t("words:text")}</span>
       </div>
       <pre>
-        {pieces.map((piece, index) => (
-          <Fragment key={index}>
-            {index > 0 ? "\n" : ""}
-            <Code text={piece} language={name} />
+        {Array.from({ length: Math.ceil(lines.length / PIECE) }, (_, at) => (
+          <Fragment key={at}>
+            {at > 0 ? "\n" : ""}
+            <Code text={piece(at)} language={name} />
           </Fragment>
         ))}
       </pre>
@@ -82,6 +80,7 @@ function children(tokens: Token[] | undefined, render: (token: Token) => ReactNo
 }
 
 function block(token: Token): ReactNode {
+  const { tokens } = token as Tokens.Generic;
   switch (token.type) {
     case "space":
     case "def":
@@ -95,15 +94,15 @@ function block(token: Token): ReactNode {
     case "display":
       return <Maths text={token["text"] as string} raw={token.raw} block />;
     case "blockquote":
-      return <blockquote>{children(token["tokens"] as Token[], block)}</blockquote>;
+      return <blockquote>{children(tokens, block)}</blockquote>;
     case "list":
       return list(token as Tokens.List);
     case "table":
       return table(token as Tokens.Table);
     case "paragraph":
-      return <p>{children(token["tokens"] as Token[], inline)}</p>;
+      return <p>{children(tokens, inline)}</p>;
     case "text":
-      return token["tokens"] === undefined ? inline(token) : children(token["tokens"] as Token[], inline);
+      return tokens === undefined ? inline(token) : children(tokens, inline);
     default:
       return <p>{token.raw}</p>;
   }
@@ -129,10 +128,7 @@ function list(token: Tokens.List): ReactNode {
   const items = token.items.map((item, index) => (
     <li key={index} className={item.task ? "md-task" : undefined}>
       {item.task ? <input type="checkbox" checked={item.checked === true} readOnly disabled /> : null}
-      {children(
-        item.tokens.filter((part) => part.type !== "checkbox"),
-        block,
-      )}
+      {children(item.tokens.filter((part) => part.type !== "checkbox"), block)}
     </li>
   ));
   if (!token.ordered) return <ul>{items}</ul>;
@@ -154,41 +150,32 @@ function table(token: Tokens.Table): ReactNode {
         <thead>
           <tr>{token.header.map(cell)}</tr>
         </thead>
-        <tbody>
-          {token.rows.map((row, index) => (
-            <tr key={index}>{row.map(cell)}</tr>
-          ))}
-        </tbody>
+        <tbody>{token.rows.map((row, index) => <tr key={index}>{row.map(cell)}</tr>)}</tbody>
       </table>
     </div>
   );
 }
 
 function inline(token: Token): ReactNode {
-  switch (token.type) {
+  const { type: Tag, text, href, tokens } = token as Tokens.Generic & { text: string; href: string };
+  switch (Tag) {
     case "strong":
-      return <strong>{children(token["tokens"] as Token[], inline)}</strong>;
     case "em":
-      return <em>{children(token["tokens"] as Token[], inline)}</em>;
     case "del":
-      return <del>{children(token["tokens"] as Token[], inline)}</del>;
+      return <Tag>{children(tokens, inline)}</Tag>;
     case "math":
-      return <Maths text={token["text"] as string} raw={token.raw} />;
+      return <Maths text={text} raw={token.raw} />;
     case "codespan":
-      return <code>{token["text"] as string}</code>;
+      return <code>{text}</code>;
     case "br":
       return <br />;
     case "link":
-      return link(token["href"] as string, children(token["tokens"] as Token[], inline));
+      return link(href, children(tokens, inline));
     case "image":
-      return link(token["href"] as string, t("words:image", { name: (token["text"] as string) || (token["href"] as string) }));
-    case "html":
-    case "tag":
-      return token.raw;
+      return link(href, t("words:image", { name: text || href }));
     case "text":
     case "escape":
-      if (token.type === "text" && "tokens" in token) return children(token["tokens"] as Token[], inline);
-      return decodeEntities(token["text"] as string);
+      return tokens === undefined ? decodeEntities(text) : children(tokens, inline);
     default:
       return token.raw;
   }

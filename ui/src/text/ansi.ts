@@ -3,20 +3,10 @@
 export interface Style {
   /** 0–15 palette, `#rrggbb`, or null for the default. */
   fg: number | string | null;
-  bg: number | string | null;
-  bold: boolean;
-  dim: boolean;
-  italic: boolean;
-  underline: boolean;
-  inverse: boolean;
+  bg: number | string | null; bold: boolean; dim: boolean; italic: boolean; underline: boolean; inverse: boolean;
 }
 
-export interface Run {
-  text: string;
-  style: Style;
-}
-
-export type Line = Run[];
+export type Line = { text: string; style: Style }[];
 
 const PLAIN: Style = { fg: null, bg: null, bold: false, dim: false, italic: false, underline: false, inverse: false };
 
@@ -30,8 +20,7 @@ const CONTROL = /[\u0000-\u001f\u007f]/;
 const LONGEST = 64;
 
 interface Cell {
-  char: string;
-  style: Style;
+  char: string; style: Style;
 }
 
 /** A carriage return goes back to the line's start (progress bars draw over themselves), backspace one cell. */
@@ -98,43 +87,31 @@ function runs(row: readonly Cell[]): Line {
   return line;
 }
 
+const SGR = new Map<number, Partial<Style>>([
+  [0, PLAIN], [1, { bold: true }], [2, { dim: true }], [3, { italic: true }], [4, { underline: true }], [7, { inverse: true }],
+  [22, { bold: false, dim: false }], [23, { italic: false }], [24, { underline: false }], [27, { inverse: false }],
+  [39, { fg: null }], [49, { bg: null }],
+]);
+for (let n = 0; n < 8; n++) SGR.set(30 + n, { fg: n }).set(40 + n, { bg: n }).set(90 + n, { fg: n + 8 }).set(100 + n, { bg: n + 8 });
+
 function restyle(style: Style, parameters: string): Style {
-  const codes = parameters === "" ? [0] : parameters.split(/[;:]/).map((code) => Number(code || "0"));
+  const codes = parameters.split(/[;:]/).map(Number);
   const next = { ...style };
   for (let index = 0; index < codes.length; index++) {
     const code = codes[index] ?? 0;
-    if (code === 0) Object.assign(next, PLAIN);
-    else if (code === 38 || code === 48) {
+    if (code === 38 || code === 48) {
       const [color, used] = extended(codes.slice(index + 1));
       next[code === 38 ? "fg" : "bg"] = color;
       index += used;
-    } else simple(next, code);
+    } else Object.assign(next, SGR.get(code));
   }
   return next;
 }
 
-function simple(style: Style, code: number): void {
-  if (code === 1) style.bold = true;
-  else if (code === 2) style.dim = true;
-  else if (code === 3) style.italic = true;
-  else if (code === 4) style.underline = true;
-  else if (code === 7) style.inverse = true;
-  else if (code === 22) Object.assign(style, { bold: false, dim: false });
-  else if (code === 23) style.italic = false;
-  else if (code === 24) style.underline = false;
-  else if (code === 27) style.inverse = false;
-  else if (code >= 30 && code <= 37) style.fg = code - 30;
-  else if (code === 39) style.fg = null;
-  else if (code >= 40 && code <= 47) style.bg = code - 40;
-  else if (code === 49) style.bg = null;
-  else if (code >= 90 && code <= 97) style.fg = code - 82;
-  else if (code >= 100 && code <= 107) style.bg = code - 92;
-}
-
-function extended(codes: number[]): [number | string | null, number] {
-  if (codes[0] === 5) return [indexed(codes[1] ?? 0), 2];
-  if (codes[0] === 2) return [hex(codes[1] ?? 0, codes[2] ?? 0, codes[3] ?? 0), 4];
-  return [null, 1];
+/** A colour of the 256 or of all, and how many codes say it. */
+function extended([kind, one = 0, two = 0, three = 0]: number[]): [number | string | null, number] {
+  if (kind === 5) return [indexed(one), 2];
+  return kind === 2 ? [hex(one, two, three), 4] : [null, 1];
 }
 
 function indexed(index: number): number | string {

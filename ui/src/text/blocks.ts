@@ -28,8 +28,7 @@ export function blocksOf(text: string): Token[] {
 
 /** What was read of a text that grows. */
 export interface Reading {
-  text: string;
-  blocks: Token[];
+  text: string; blocks: Token[];
 }
 
 /** Blocks at the end that may still change their kind when more comes: `- a`, a blank line, `2` becomes a list. */

@@ -1,18 +1,6 @@
 const NAMED: Readonly<Record<string, string>> = {
-  amp: "&",
-  lt: "<",
-  gt: ">",
-  quot: '"',
-  apos: "'",
-  nbsp: "\u00a0",
-  copy: "©",
-  hellip: "…",
-  mdash: "—",
-  ndash: "–",
-  rarr: "→",
-  larr: "←",
-  times: "×",
-  middot: "·",
+  amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", copy: "©", hellip: "…",
+  mdash: "—", ndash: "–", rarr: "→", larr: "←", times: "×", middot: "·",
 };
 
 /** Character references of Markdown and of the highlighter's output, as text. Unknown ones stay as written. */

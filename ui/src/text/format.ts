@@ -4,21 +4,26 @@ import { language, t } from "../i18n/index.ts";
 
 const made = new Map<string, Intl.NumberFormat | Intl.DateTimeFormat>();
 
-function numbers(options: Intl.NumberFormatOptions = {}): Intl.NumberFormat {
-  const key = `${language()} ${JSON.stringify(options)}`;
-  const held = made.get(key) ?? new Intl.NumberFormat(language(), options);
+function kept<F extends Intl.NumberFormat | Intl.DateTimeFormat>(locale: string, options: object, make: () => F): F {
+  const key = `${locale} ${JSON.stringify(options)}`;
+  const held = made.get(key) ?? make();
   made.set(key, held);
-  return held as Intl.NumberFormat;
+  return held as F;
+}
+
+const numbers = (options: Intl.NumberFormatOptions = {}): Intl.NumberFormat =>
+  kept(language(), options, () => new Intl.NumberFormat(language(), options));
+
+/** Empty for what is no time. */
+function written(date: Date, options: Intl.DateTimeFormatOptions, locale = own()): string {
+  if (Number.isNaN(date.getTime())) return "";
+  return kept(locale, { ...options, date: true }, () => new Intl.DateTimeFormat(locale, options)).format(date);
 }
 
 /** The reader's own way of writing times where it speaks the same language (`en-GB` for English), else the language's. */
-function dates(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
-  const key = `${language()} date ${JSON.stringify(options)}`;
-  const own = typeof navigator === "undefined" ? [] : (navigator.languages ?? []);
-  const locale = own.find((tag) => tag.split("-")[0] === language()) ?? language();
-  const held = made.get(key) ?? new Intl.DateTimeFormat(locale, options);
-  made.set(key, held);
-  return held as Intl.DateTimeFormat;
+function own(): string {
+  const wanted = typeof navigator === "undefined" ? [] : (navigator.languages ?? []);
+  return wanted.find((tag) => tag.split("-")[0] === language()) ?? language();
 }
 
 export function whole(amount: number): string {
@@ -56,33 +61,32 @@ export function duration(ms: number): string {
 /** A running clock: whole seconds only, so that it ticks and does not flicker. */
 export function elapsed(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
-  if (seconds < 60) return `${seconds} s`;
-  return duration(seconds * 1000);
-}
-
-function written(iso: string, options: (date: Date) => Intl.DateTimeFormatOptions): string {
-  const date = new Date(iso);
-  return Number.isNaN(date.getTime()) ? "" : dates(options(date)).format(date);
+  return seconds < 60 ? `${seconds} s` : duration(seconds * 1000);
 }
 
 const CLOCK: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit" };
+const DAY: Intl.DateTimeFormatOptions = { day: "numeric", month: "short" };
 
-export function time(iso: string): string {
-  return written(iso, () => CLOCK);
-}
+export const time = (iso: string): string => written(new Date(iso), CLOCK);
 
 /** To the second. */
-export function moment(iso: string): string {
-  return written(iso, () => ({ timeStyle: "medium" }));
-}
+export const moment = (iso: string): string => written(new Date(iso), { timeStyle: "medium" });
+
+/** `14:03:27`. */
+export const clockSeconds = (iso: string): string => written(new Date(iso), { timeStyle: "medium", hourCycle: "h23" }, language());
+
+/** A day with its year, as the reader's language writes it. */
+export const date = (iso: string): string => written(new Date(iso), { dateStyle: "medium" }, language());
+
+/** `27 Nov` of an ISO day. */
+export const shortDay = (iso: string): string => written(new Date(`${iso}T12:00:00`), DAY, language());
 
 /** Day and time. */
-export function stamp(iso: string): string {
-  return written(iso, () => ({ dateStyle: "medium", timeStyle: "medium" }));
-}
+export const stamp = (iso: string): string => written(new Date(iso), { dateStyle: "medium", timeStyle: "medium" });
 
 export function when(iso: string, now = new Date()): string {
-  return written(iso, (date) => (date.toDateString() === now.toDateString() ? CLOCK : { day: "numeric", month: "short" }));
+  const date = new Date(iso);
+  return written(date, date.toDateString() === now.toDateString() ? CLOCK : DAY);
 }
 
 const UNITS = [["day", 86_400], ["hour", 3600], ["minute", 60]] as const;
@@ -96,37 +100,14 @@ export function ago(iso: string, now = Date.now()): string {
   return unit === "second" ? relative.format(0, "second") : relative.format(Math.trunc(seconds / size), unit);
 }
 
-/** A day with its year, as the reader's language writes it. */
-export function date(iso: string): string {
-  const day = new Date(iso);
-  return Number.isNaN(day.getTime()) ? "" : new Intl.DateTimeFormat(language(), { dateStyle: "medium" }).format(day);
-}
-
 export function bytes(value: number): string {
-  const units = ["B", "KB", "MB", "GB"];
-  let size = value;
-  let unit = 0;
-  while (size >= 1000 && unit < units.length - 1) {
-    size /= 1000;
-    unit += 1;
-  }
-  return `${size >= 10 || unit === 0 ? whole(Math.round(size)) : fixed(size, 1)} ${units[unit] ?? ""}`;
+  let [size, unit] = [value, 0];
+  for (; size >= 1000 && unit < 3; unit += 1) size /= 1000;
+  return `${size >= 10 || unit === 0 ? whole(Math.round(size)) : fixed(size, 1)} ${["B", "KB", "MB", "GB"][unit]}`;
 }
 
 /** US dollars: whole cents, and as much more as a small sum needs to be told from nothing. */
 export function money(value: number): string {
   const digits = value > 0 && value < 0.1 ? { maximumSignificantDigits: 2 } : { minimumFractionDigits: 2, maximumFractionDigits: 2 };
-  return new Intl.NumberFormat(language(), { style: "currency", currency: "USD", ...digits }).format(value);
-}
-
-/** `27 Nov` of an ISO day. */
-export function shortDay(iso: string): string {
-  const date = new Date(`${iso}T12:00:00`);
-  return Number.isNaN(date.getTime()) ? "" : new Intl.DateTimeFormat(language(), { day: "numeric", month: "short" }).format(date);
-}
-
-/** `14:03:27`. */
-export function clockSeconds(iso: string): string {
-  const date = new Date(iso);
-  return Number.isNaN(date.getTime()) ? "" : new Intl.DateTimeFormat(language(), { timeStyle: "medium", hourCycle: "h23" }).format(date);
+  return numbers({ style: "currency", currency: "USD", ...digits }).format(value);
 }

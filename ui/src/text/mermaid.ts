@@ -5,8 +5,7 @@ import mermaid from "mermaid";
 export interface Drawing {
   /** A document of its own: shown as an image, where no script runs and nothing is fetched. */
   url: string;
-  width: number;
-  height: number;
+  width: number; height: number;
 }
 
 const SANS = "system-ui, sans-serif"; // an image has none of the page's fonts

@@ -1,6 +1,5 @@
 export interface NumberedLine {
-  number: number;
-  text: string;
+  number: number; text: string;
 }
 
 /** `number<tab>text` lines, as file reads give them; null when the text is something else. */

@@ -6,8 +6,7 @@ export const LIVE_LIMIT = 64 * 1024;
 
 /** What a command printed, and how it ended where that is more than an exit status. */
 export interface ShellText {
-  text: string;
-  ended: string;
+  text: string; ended: string;
 }
 
 const STATUS = /^\[(.*)\]$/;

@@ -1,8 +1,7 @@
 import { decodeEntities } from "./entities.ts";
 
 export interface Span {
-  className: string;
-  text: string;
+  className: string; text: string;
 }
 
 /**
@@ -22,32 +21,7 @@ export function spansOf(html: string): Span[] {
   return spans;
 }
 
-const BY_EXTENSION: Readonly<Record<string, string>> = {
-  py: "python",
-  js: "javascript",
-  mjs: "javascript",
-  jsx: "javascript",
-  ts: "typescript",
-  tsx: "typescript",
-  json: "json",
-  yaml: "yaml",
-  yml: "yaml",
-  toml: "ini",
-  ini: "ini",
-  cfg: "ini",
-  sh: "bash",
-  bash: "bash",
-  html: "xml",
-  xml: "xml",
-  svg: "xml",
-  css: "css",
-  go: "go",
-  rs: "rust",
-  sql: "sql",
-};
-
-/** The highlighter's name for a file's language, by its ending; empty when there is none. */
+/** What the highlighter may know a file's language by: its ending, or nothing. */
 export function languageOf(path: string): string {
-  const ending = /\.([A-Za-z0-9]+)$/.exec(path)?.[1] ?? "";
-  return BY_EXTENSION[ending.toLowerCase()] ?? "";
+  return /\.([A-Za-z0-9]+)$/.exec(path)?.[1]?.toLowerCase() ?? "";
 }

@@ -3,8 +3,7 @@ const MOST = 280;
 
 /** A part of an answer as it is to be said, and how far into the answer that reaches. */
 export interface Saying {
-  words: string;
-  upTo: number;
+  words: string; upTo: number;
 }
 
 /**

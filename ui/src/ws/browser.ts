@@ -6,15 +6,11 @@ import { Socket, type Surroundings, type Wire } from "./socket.ts";
 
 /** Before the next paint; a hidden page never paints, so there a short timer stands in. */
 export function beforePaint(run: () => void): void {
-  if (document.visibilityState === "hidden") {
-    setTimeout(run, 100);
-    return;
-  }
+  if (document.visibilityState === "hidden") return void setTimeout(run, 100);
   let ran = false;
   const once = (): void => {
-    if (ran) return;
+    if (!ran) run();
     ran = true;
-    run();
   };
   requestAnimationFrame(once);
   setTimeout(once, 250);

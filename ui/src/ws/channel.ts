@@ -1,8 +1,7 @@
 import type { Frame } from "../journal/events.ts";
 
 export interface Present {
-  id: string;
-  name: string | null;
+  id: string; name: string | null;
 }
 
 /** What a subscriber of a channel hears. */
@@ -26,8 +25,6 @@ export type Verdict = "take" | "skip" | "gap";
  * was lost and the channel must be asked for again; `events` counts with the global commit number.
  */
 export class Channel {
-  readonly name: string;
-  readonly follower: Follower;
   last: number;
   /** Follow from the server's head on instead of from a number: history is of no interest. */
   fromHead: boolean;
@@ -37,9 +34,7 @@ export class Channel {
   readonly #gapless: boolean;
   #askedAgainAt: number | null = null;
 
-  constructor(name: string, after: number | "head", follower: Follower) {
-    this.name = name;
-    this.follower = follower;
+  constructor(readonly name: string, after: number | "head", readonly follower: Follower) {
     this.fromHead = after === "head";
     this.last = after === "head" ? 0 : after;
     this.#gapless = name.startsWith("session:");

@@ -6,9 +6,7 @@ import { Channel, type Follower, type Present } from "./channel.ts";
 export interface Wire {
   send(text: string): void;
   close(): void;
-  onopen: (() => void) | null;
-  onmessage: ((event: { data: unknown }) => void) | null;
-  onclose: (() => void) | null;
+  onopen: (() => void) | null; onmessage: ((event: { data: unknown }) => void) | null; onclose: (() => void) | null;
 }
 
 /** What the socket needs from its surroundings, so that tests hold time and chance still. */
@@ -30,10 +28,7 @@ const ANSWER_WITHIN_MS = 8_000;
 const DOUBTED_WITHIN_MS = 3_000;
 
 interface Message extends Partial<Frame> {
-  op?: string;
-  code?: string;
-  message?: string;
-  users?: Present[];
+  op?: string; code?: string; message?: string; users?: Present[];
 }
 
 /**

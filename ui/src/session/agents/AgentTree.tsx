@@ -59,8 +59,7 @@ export function AgentList({ transcript, mark, onGo }: { transcript: Transcript; 
 }
 
 interface Node {
-  agent: Transcript;
-  depth: number;
+  agent: Transcript; depth: number;
 }
 
 /** Every sub-agent below a run, each before those that work for it. */

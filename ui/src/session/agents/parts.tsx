@@ -1,5 +1,4 @@
-import { type ReactNode, useState } from "react";
-import { Button } from "../../design/Button.tsx";
+import type { ReactNode } from "react";
 import { InterruptIcon } from "../../design/icons.tsx";
 import { t } from "../../i18n/index.ts";
 import { activity } from "../../journal/activity.ts";
@@ -7,6 +6,7 @@ import type { Transcript } from "../../journal/model.ts";
 import { tokens } from "../../text/format.ts";
 import { interrupt } from "../acts.ts";
 import { useSession } from "../context.ts";
+import { Act, useWork } from "../work.tsx";
 
 /** What a sub-agent does now, in words. */
 export function doing(agent: Transcript): ReactNode {
@@ -27,25 +27,15 @@ export function spent({ facts, usage }: Transcript): string {
 
 /** Stops one sub-agent and those below it; the agent above goes on. */
 export function StopAgent({ agent: { facts } }: { agent: Transcript }): ReactNode {
-  const { project, session, readOnly } = useSession();
-  const [busy, setBusy] = useState(false);
+  const { project, session } = useSession();
+  const [busy, stop] = useWork();
   if (facts === null) return null;
-  const stop = (): void => {
-    setBusy(true);
-    void interrupt(project, session, facts.runId).finally(() => setBusy(false));
-  };
   return (
-    <Button
-      small
-      className="agent-stop"
-      data-testid="agent-stop"
-      busy={busy}
-      disabled={readOnly !== null}
-      title={readOnly ?? t("session:agents.stopOnly", { name: facts.name })}
+    <Act className="agent-stop" data-testid="agent-stop" busy={busy}
+      title={t("session:agents.stopOnly", { name: facts.name })}
       aria-label={t("session:agents.stopName", { name: facts.name })}
-      onClick={stop}
-    >
+      onClick={() => void stop(interrupt(project, session, facts.runId))}>
       {busy ? null : <InterruptIcon size={11} fill="currentColor" aria-hidden />} {t("session:agents.stop")}
-    </Button>
+    </Act>
   );
 }

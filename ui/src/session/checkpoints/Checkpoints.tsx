@@ -1,20 +1,22 @@
 import { type FormEvent, type ReactNode, useCallback, useEffect, useState } from "react";
 import { api } from "../../api/client.ts";
-import type { Checkpoint, Diff } from "../../api/types.ts";
+import type { Checkpoint, Diff, Page } from "../../api/types.ts";
 import { Button } from "../../design/Button.tsx";
 import { Dialog } from "../../design/Dialog.tsx";
+import { useLoaded } from "../../design/loaded.ts";
 import { Notice, Skeleton } from "../../design/parts.tsx";
+import { StateView } from "../../design/StateView.tsx";
 import { t } from "../../i18n/index.ts";
 import type { Transcript } from "../../journal/model.ts";
-import { toastError } from "../../state/toasts.ts";
 import { when } from "../../text/format.ts";
-import { nameCheckpoint } from "../acts.ts";
+import { nameCheckpoint, told } from "../acts.ts";
 import { useSession } from "../context.ts";
+import { useWork } from "../work.tsx";
 import { DiffFiles, Restore } from "./Restore.tsx";
 
 export function titleOf(name: string | null, auto: string | null): string {
-  if (name) return name;
-  return auto === "run" ? t("session:checkpoint.beforeRun") : auto === "restore" ? t("session:checkpoint.beforeRestore") : t("session:checkpoint.beforeStep");
+  const before = auto === "restore" ? "session:checkpoint.beforeRestore" : "session:checkpoint.beforeStep";
+  return name || t(auto === "run" ? "session:checkpoint.beforeRun" : before);
 }
 
 const NOW = "now";
@@ -25,24 +27,20 @@ interface CheckpointsProps {
   busy: string | null;
   /** The one to open with. */
   first: string | null;
-  comparing: boolean;
-  marks: Transcript["marks"];
+  comparing: boolean; marks: Transcript["marks"];
 }
 
 /** The session's timeline of checkpoints: one opened shows what restoring it would change, two what changed between. */
 export function Checkpoints({ onClose, busy, first, comparing, marks }: CheckpointsProps): ReactNode {
   const { project, session, readOnly } = useSession();
-  const [page, setPage] = useState<{ items: Checkpoint[]; next: string | null } | null>(null);
+  const [page, setPage] = useState<Page<Checkpoint> | null>(null);
   const [open, setOpen] = useState<string | null>(first);
   const [compare, setCompare] = useState<string[] | null>(comparing ? [] : null);
-  const load = useCallback(
-    (cursor: string | null) =>
-      api
-        .checkpoints(project, session, cursor)
-        .then(({ items, next }) => setPage((held) => ({ items: [...(cursor ? (held?.items ?? []) : []), ...items], next })))
-        .catch(toastError),
-    [project, session],
-  );
+  const load = useCallback(async (cursor: string | null) => {
+    const found = ({ items, next }: Page<Checkpoint>): void =>
+      setPage((held) => ({ items: [...(cursor ? (held?.items ?? []) : []), ...items], next }));
+    await told(api.checkpoints(project, session, cursor).then(found));
+  }, [project, session]);
   useEffect(() => void load(null), [load]);
 
   if (open !== null) {
@@ -70,9 +68,13 @@ export function Checkpoints({ onClose, busy, first, comparing, marks }: Checkpoi
       {page === null ? <Skeleton lines={4} /> : null}
       {page?.items.length === 0 ? <p className="muted">{t("session:checkpoint.none")}</p> : null}
       <ol role="list" className="points" aria-label={t("session:checkpoint.list")}>
-        {compare === null ? null : <Point id={NOW} title={t("session:checkpoint.now")} auto="now" files={0} at="" chosen={compare.includes(NOW)} onChoose={choose} testId="checkpoint-now" />}
+        {compare === null ? null : (
+          <Point id={NOW} title={t("session:checkpoint.now")} auto="now" files={0} at="" chosen={compare.includes(NOW)}
+            onChoose={choose} testId="checkpoint-now" />
+        )}
         {page?.items.map(({ id, name, auto, files_changed: files, created_at: at }) => (
-          <Point key={id} id={id} title={titleOf(name, auto)} auto={auto ?? "named"} files={files} at={at} chosen={compare?.includes(id)} onChoose={choose} />
+          <Point key={id} id={id} title={titleOf(name, auto)} auto={auto ?? "named"} files={files} at={at}
+            chosen={compare?.includes(id)} onChoose={choose} />
         ))}
       </ol>
       {page?.next ? (
@@ -92,15 +94,10 @@ function inOrder(ids: readonly string[], newestFirst: readonly Checkpoint[]): st
 }
 
 interface PointProps {
-  id: string;
-  title: string;
-  auto: string;
-  files: number;
-  at: string;
+  id: string; title: string; auto: string; files: number; at: string;
   /** While two are being chosen. */
   chosen?: boolean | undefined;
-  onChoose: (id: string) => void;
-  testId?: string;
+  onChoose: (id: string) => void; testId?: string;
 }
 
 /** One mark on the timeline. */
@@ -111,31 +108,27 @@ export function Point({ id, title, auto, files, at, chosen, onChoose, testId = "
         <span className="point-dot" aria-hidden />
         <span className="grow ellipsis">{title}</span>
         <span className="muted">{files === 0 ? "" : t("session:checkpoint.changed", { count: files })}</span>
-        <time className="muted" dateTime={at}>
-          {when(at)}
-        </time>
+        <time className="muted" dateTime={at}>{when(at)}</time>
       </button>
     </li>
   );
 }
 
 /** What changed from one checkpoint to another. */
-function Between({ ids }: { ids: readonly string[] }): ReactNode {
+function Between({ ids: [from = "", to = ""] }: { ids: readonly string[] }): ReactNode {
   const { project, session } = useSession();
-  const [diff, setDiff] = useState<Diff | null>(null);
-  const [from = "", to = ""] = ids;
-  useEffect(() => {
-    api.checkpointDiff(project, session, from, to).then(setDiff).catch(toastError);
-  }, [project, session, from, to]);
+  const diff = useLoaded(() => api.checkpointDiff(project, session, from, to));
+  const same = { when: ({ count }: Diff) => count === 0, view: <Notice>{t("session:checkpoint.noDifference")}</Notice> };
   return (
     <section aria-label={t("session:checkpoint.between")} data-testid="between">
-      {diff === null ? <Skeleton lines={3} /> : diff.count === 0 ? <Notice>{t("session:checkpoint.noDifference")}</Notice> : null}
-      {diff === null || diff.count === 0 ? null : (
-        <>
-          <h3 className="point-head">{t("session:checkpoint.differ", { count: diff.count })}</h3>
-          <DiffFiles diff={diff} />
-        </>
-      )}
+      <StateView of={diff} lines={3} empty={same}>
+        {(found) => (
+          <>
+            <h3 className="point-head">{t("session:checkpoint.differ", { count: found.count })}</h3>
+            <DiffFiles diff={found} />
+          </>
+        )}
+      </StateView>
     </section>
   );
 }
@@ -144,28 +137,21 @@ function NameForm({ onMade }: { onMade: () => Promise<void> }): ReactNode {
   const { project, session } = useSession();
   const [name, setName] = useState("");
   const [ignored, setIgnored] = useState(false);
-  const [making, setMaking] = useState(false);
+  const [making, work] = useWork();
   const make = async (event: FormEvent): Promise<void> => {
     event.preventDefault();
     if (name.trim() === "" || making) return;
-    setMaking(true);
-    if (await nameCheckpoint(project, session, name, ignored)) {
-      setName("");
-      await onMade();
-    }
-    setMaking(false);
+    const made = nameCheckpoint(project, session, name, ignored);
+    await work(made);
+    if (!(await made)) return;
+    setName("");
+    await onMade();
   };
   return (
     <form className="point-form" onSubmit={(event) => void make(event)}>
-      <input
-        className="input"
-        data-testid="checkpoint-name"
-        aria-label={t("session:checkpoint.newName")}
-        placeholder={t("session:checkpoint.newName")}
-        maxLength={200}
-        value={name}
-        onChange={(event) => setName(event.target.value)}
-      />
+      <input className="input" data-testid="checkpoint-name" aria-label={t("session:checkpoint.newName")}
+        placeholder={t("session:checkpoint.newName")} maxLength={200} value={name}
+        onChange={(event) => setName(event.target.value)} />
       <Button type="submit" busy={making} disabled={name.trim() === ""} data-testid="checkpoint-make">
         {t("session:checkpoint.make")}
       </Button>

@@ -1,16 +1,20 @@
-import { type ReactNode, useEffect, useState } from "react";
+import { type ReactNode, useState } from "react";
 import { api } from "../../api/client.ts";
 import { ApiError } from "../../api/http.ts";
-import type { Diff, What } from "../../api/types.ts";
+import type { Diff, Restored, What } from "../../api/types.ts";
 import { Button } from "../../design/Button.tsx";
-import { Notice, Skeleton } from "../../design/parts.tsx";
+import { DiffCount } from "../../design/DiffView.tsx";
+import { useLoaded } from "../../design/loaded.ts";
+import { Notice } from "../../design/parts.tsx";
 import { Sentence } from "../../design/Sentence.tsx";
+import { StateView } from "../../design/StateView.tsx";
 import { t } from "../../i18n/index.ts";
 import { names } from "../../journal/events.ts";
-import { toast, toastError } from "../../state/toasts.ts";
+import { toast } from "../../state/toasts.ts";
 import { parseDiff } from "../../text/diff.ts";
 import { useSession } from "../context.ts";
 import { Changes } from "../tools/Changes.tsx";
+import { useWork } from "../work.tsx";
 
 const FILES_SHOWN = 12;
 const CHOICES: What[] = ["both", "conversation", "files"];
@@ -18,34 +22,22 @@ const CHOICES: What[] = ["both", "conversation", "files"];
 interface RestoreProps {
   /** The checkpoint. */
   id: string;
-  busy: string | null;
-  onBack: () => void;
-  onDone: () => void;
+  busy: string | null; onBack: () => void; onDone: () => void;
 }
 
 /** What has changed since a checkpoint, and the choice of what to restore of it. */
 export function Restore({ id, busy, onBack, onDone }: RestoreProps): ReactNode {
   const { project, session } = useSession();
-  const [diff, setDiff] = useState<Diff | null>(null);
+  const diff = useLoaded(() => api.checkpointDiff(project, session, id, "now"));
   const [what, setWhat] = useState<What>("both");
   const [refused, setRefused] = useState<ApiError | null>(null);
-  const [working, setWorking] = useState(false);
-  useEffect(() => {
-    api.checkpointDiff(project, session, id, "now").then(setDiff).catch(toastError);
-  }, [project, session, id]);
-
+  const [working, work] = useWork();
   const restore = async (force: boolean): Promise<void> => {
-    setWorking(true);
-    try {
-      const done = await api.rollback(project, session, id, what, force);
-      toast(t("session:checkpoint.done", { count: done.files_changed }));
+    const done = ({ files_changed: count }: Restored): void => {
+      toast(t("session:checkpoint.done", { count }));
       onDone();
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 409) setRefused(error);
-      else toastError(error);
-    } finally {
-      setWorking(false);
-    }
+    };
+    await work(api.rollback(project, session, id, what, force).then(done).catch(refusal(setRefused)));
   };
   return (
     <>
@@ -59,7 +51,7 @@ export function Restore({ id, busy, onBack, onDone }: RestoreProps): ReactNode {
           </label>
         ))}
       </fieldset>
-      {refused === null ? null : <Refusal error={refused} />}
+      {refused === null ? null : <Refusal error={refused} listed={refused.details["paths"]} />}
       <div className="point-acts">
         <Button onClick={onBack}>{t("session:back")}</Button>
         {refused !== null && (refused.details["why"] === "foreign" || "sessions" in refused.details) ? (
@@ -67,40 +59,38 @@ export function Restore({ id, busy, onBack, onDone }: RestoreProps): ReactNode {
             {t("session:checkpoint.anyway")}
           </Button>
         ) : (
-          <Button
-            look="primary"
-            busy={working}
-            disabled={busy !== null}
-            data-testid="restore"
-            onClick={() => void restore(false)}
-          >
+          <Button look="primary" busy={working} disabled={busy !== null} data-testid="restore" onClick={() => void restore(false)}>
             {t("session:checkpoint.restore")}
           </Button>
         )}
       </div>
-      <h3 className="point-head">
-        {diff === null ? t("session:checkpoint.looking") : diff.count === 0 ? t("session:checkpoint.same") : t("session:checkpoint.since", { count: diff.count })}
-      </h3>
-      {diff === null ? <Skeleton lines={3} /> : <DiffFiles diff={diff} />}
+      {diff.value === null ? <h3 className="point-head">{t("session:checkpoint.looking")}</h3> : null}
+      <StateView of={diff} lines={3}>
+        {(found) => (
+          <>
+            <h3 className="point-head">
+              {found.count === 0 ? t("session:checkpoint.same") : t("session:checkpoint.since", { count: found.count })}
+            </h3>
+            <DiffFiles diff={found} />
+          </>
+        )}
+      </StateView>
     </>
   );
 }
 
-function Refusal({ error }: { error: ApiError }): ReactNode {
-  const listed = error.details["paths"];
+/** What takes a refusal of what was asked, and hands on all else that goes wrong. */
+export const refusal = (take: (error: ApiError) => void) => (error: unknown): void => {
+  if (!(error instanceof ApiError) || error.status !== 409) throw error;
+  take(error);
+};
+
+export function Refusal({ error, listed }: { error: ApiError; listed: unknown }): ReactNode {
   const paths = names(Array.isArray(listed) ? listed : []);
   return (
     <Notice tone="bad">
       <Sentence text={error.message} />
-      {paths.length > 1 ? (
-        <ul className="point-paths">
-          {paths.map((path) => (
-            <li key={path}>
-              <code>{path}</code>
-            </li>
-          ))}
-        </ul>
-      ) : null}
+      <ul className="point-paths">{paths.map((path) => <li key={path}><code>{path}</code></li>)}</ul>
     </Notice>
   );
 }
@@ -115,11 +105,8 @@ export function DiffFiles({ diff }: { diff: Diff }): ReactNode {
           <details key={entry.path} open={diff.files.length <= 3}>
             <summary>
               <code className="grow ellipsis">{entry.path}</code>
-              <span className="diff-count">
-                {entry.added ? <span className="add">+{entry.added}</span> : null}
-                {entry.deleted ? <span className="del">−{entry.deleted}</span> : null}
-                {entry.added === null ? <span className="muted">{t("session:checkpoint.notText")}</span> : null}
-              </span>
+              {entry.added === null ? <span className="muted">{t("session:checkpoint.notText")}</span> : null}
+              <DiffCount file={{ path: entry.path, added: entry.added ?? 0, removed: entry.deleted ?? 0, rows: [] }} />
             </summary>
             {file === undefined ? <p className="muted">{t("session:checkpoint.tooLong")}</p> : <Changes file={file} />}
           </details>

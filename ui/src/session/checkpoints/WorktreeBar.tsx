@@ -1,18 +1,16 @@
 import { type ReactNode, useCallback, useEffect, useState } from "react";
 import { api } from "../../api/client.ts";
-import { ApiError } from "../../api/http.ts";
+import type { ApiError } from "../../api/http.ts";
 import type { Worktree } from "../../api/types.ts";
 import { Button } from "../../design/Button.tsx";
 import { Dialog } from "../../design/Dialog.tsx";
 import { BranchIcon } from "../../design/icons.tsx";
-import { Notice } from "../../design/parts.tsx";
-import { Sentence } from "../../design/Sentence.tsx";
 import { t } from "../../i18n/index.ts";
-import { names, record } from "../../journal/events.ts";
+import { record } from "../../journal/events.ts";
 import { toast, toastError } from "../../state/toasts.ts";
 import { useSession } from "../context.ts";
-
-type Act = "merge" | "branch" | "discard";
+import { useWork } from "../work.tsx";
+import { Refusal, refusal } from "./Restore.tsx";
 
 function words({ ahead, changes, into }: Worktree): string {
   const parts = [
@@ -38,14 +36,8 @@ export function WorktreeBar({ idle }: { idle: boolean }): ReactNode {
   const unmerged = state !== null && (state.ahead > 0 || state.changes.count > 0);
   return (
     <>
-      <button
-        type="button"
-        className="worktree-badge"
-        data-testid="worktree"
-        data-unmerged={unmerged}
-        title={t("session:worktree.title")}
-        onClick={() => setOpen(true)}
-      >
+      <button type="button" className="worktree-badge" data-testid="worktree" data-unmerged={unmerged}
+        title={t("session:worktree.title")} onClick={() => setOpen(true)}>
         <BranchIcon size={14} aria-hidden />
         <span className="ellipsis">{state?.branch ?? t("session:worktree.own")}</span>
       </button>
@@ -62,76 +54,52 @@ export function WorktreeBar({ idle }: { idle: boolean }): ReactNode {
 }
 
 interface ActsProps {
-  state: Worktree;
-  idle: boolean;
-  onDone: (state: Worktree) => void;
-  onClose: () => void;
+  state: Worktree; idle: boolean; onDone: (state: Worktree) => void; onClose: () => void;
 }
 
 function Acts({ state, idle, onDone, onClose }: ActsProps): ReactNode {
   const { project, session } = useSession();
-  const [busy, setBusy] = useState<Act | null>(null);
+  const [busy, work] = useWork();
   const [asking, setAsking] = useState<"branch" | "discard" | null>(null);
   const [name, setName] = useState("");
   const [refused, setRefused] = useState<ApiError | null>(null);
-  const act = async (which: Act): Promise<void> => {
-    setBusy(which);
+  const act = async (which: "merge" | "branch" | "discard"): Promise<void> => {
     setRefused(null);
-    try {
-      onDone(await api.actOnWorktree(project, session, which, which === "branch" ? { name: name.trim() } : {}));
+    const done = (after: Worktree): void => {
+      onDone(after);
       toast(t(`session:worktree.done.${which}`));
       onClose();
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 409) setRefused(error);
-      else toastError(error);
-    } finally {
-      setBusy(null);
-    }
+    };
+    const acted = api.actOnWorktree(project, session, which, which === "branch" ? { name: name.trim() } : {});
+    await work(acted.then(done).catch(refusal(setRefused)));
   };
+  const { conflicts, blocked } = refused?.details ?? {};
   const nothing = state.ahead === 0 && state.changes.count === 0;
   return (
     <>
       {idle ? null : <p className="muted">{t("session:worktree.atWork")}</p>}
-      {refused === null ? null : <Refused error={refused} />}
+      {refused === null ? null : <Refusal error={refused} listed={record(conflicts ?? blocked)["names"]} />}
       <div className="worktree-acts">
-        <Button
-          look="primary"
-          busy={busy === "merge"}
-          disabled={!idle || nothing || state.into === null}
-          data-testid="worktree-merge"
-          onClick={() => void act("merge")}
-        >
+        <Button look="primary" busy={busy && asking === null} disabled={!idle || nothing || state.into === null}
+          data-testid="worktree-merge" onClick={() => void act("merge")}>
           {t("session:worktree.merge", { into: state.into ?? "…" })}
         </Button>
         <Button disabled={!idle} data-testid="worktree-branch" onClick={() => setAsking("branch")}>
           {t("session:worktree.branch")}
         </Button>
-        <Button
-          look="danger"
-          disabled={!idle || nothing}
-          data-testid="worktree-discard"
-          onClick={() => setAsking("discard")}
-        >
+        <Button look="danger" disabled={!idle || nothing} data-testid="worktree-discard" onClick={() => setAsking("discard")}>
           {t("session:worktree.discard")}
         </Button>
       </div>
       {asking === "branch" ? (
-        <form
-          className="worktree-ask"
+        <form className="worktree-ask"
           onSubmit={(event) => {
             event.preventDefault();
             void act("branch");
-          }}
-        >
-          <input
-            className="input"
-            autoFocus
-            aria-label={t("session:worktree.branchName")}
-            placeholder={t("session:worktree.branchName")}
-            value={name}
-            onChange={(event) => setName(event.target.value)}
-          />
-          <Button type="submit" busy={busy === "branch"} disabled={name.trim() === ""}>
+          }}>
+          <input className="input" autoFocus aria-label={t("session:worktree.branchName")}
+            placeholder={t("session:worktree.branchName")} value={name} onChange={(event) => setName(event.target.value)} />
+          <Button type="submit" busy={busy} disabled={name.trim() === ""}>
             {t("session:worktree.keep")}
           </Button>
         </form>
@@ -139,7 +107,7 @@ function Acts({ state, idle, onDone, onClose }: ActsProps): ReactNode {
       {asking === "discard" ? (
         <div className="worktree-ask">
           <span>{t("session:worktree.sure")}</span>
-          <Button look="danger" busy={busy === "discard"} onClick={() => void act("discard")}>
+          <Button look="danger" busy={busy} onClick={() => void act("discard")}>
             {t("session:worktree.yes")}
           </Button>
         </div>
@@ -148,18 +116,3 @@ function Acts({ state, idle, onDone, onClose }: ActsProps): ReactNode {
   );
 }
 
-function Refused({ error }: { error: ApiError }): ReactNode {
-  const listed = record(error.details["conflicts"] ?? error.details["blocked"])["names"];
-  return (
-    <Notice tone="bad">
-      <Sentence text={error.message} />
-      <ul className="point-paths">
-        {names(Array.isArray(listed) ? listed : []).map((path) => (
-          <li key={path}>
-            <code>{path}</code>
-          </li>
-        ))}
-      </ul>
-    </Notice>
-  );
-}

@@ -1,28 +1,20 @@
-import { type ReactNode, useState } from "react";
+import type { ReactNode } from "react";
 import { api } from "../../api/client.ts";
-import { Button } from "../../design/Button.tsx";
 import { ForwardIcon, UndoIcon } from "../../design/icons.tsx";
 import { t } from "../../i18n/index.ts";
 import type { RestoredItem } from "../../journal/model.ts";
 import { person } from "../../state/workspace.ts";
-import { toast, toastError } from "../../state/toasts.ts";
+import { toast } from "../../state/toasts.ts";
 import { time } from "../../text/format.ts";
 import { useSession } from "../context.ts";
+import { Act, useWork } from "../work.tsx";
 
 /** That something was rolled back, with the way back. */
 export function RestoredRow({ item }: { item: RestoredItem }): ReactNode {
-  const { project, session, readOnly } = useSession();
-  const [busy, setBusy] = useState(false);
+  const { project, session } = useSession();
+  const [busy, work] = useWork();
   const undo = async (): Promise<void> => {
-    setBusy(true);
-    try {
-      await api.rollback(project, session, item.undo, item.what, false);
-      toast(t("session:checkpoint.undone"));
-    } catch (error) {
-      toastError(error);
-    } finally {
-      setBusy(false);
-    }
+    if (await work(api.rollback(project, session, item.undo, item.what, false))) toast(t("session:checkpoint.undone"));
   };
   const files = item.what === "conversation" ? "" : `, ${t("session:checkpoint.changed", { count: item.files })}`;
   return (
@@ -32,16 +24,9 @@ export function RestoredRow({ item }: { item: RestoredItem }): ReactNode {
         {t(`session:checkpoint.restored.${item.what}`, { name: person(item.actor) })}
         {files}, {time(item.at)}
       </span>
-      <Button
-        small
-        busy={busy}
-        disabled={readOnly !== null}
-        title={readOnly ?? undefined}
-        data-testid="undo-restore"
-        onClick={() => void undo()}
-      >
+      <Act busy={busy} data-testid="undo-restore" onClick={() => void undo()}>
         {t("session:undo")}
-      </Button>
+      </Act>
     </div>
   );
 }

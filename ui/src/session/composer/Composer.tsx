@@ -1,4 +1,4 @@
-import { type KeyboardEvent, type ReactNode, useId, useLayoutEffect, useRef, useState } from "react";
+import { type KeyboardEvent, type ReactNode, type SyntheticEvent, useId, useLayoutEffect, useRef, useState } from "react";
 import type { AttachmentDraft, MessageMode } from "../../api/types.ts";
 import { Button, IconButton } from "../../design/Button.tsx";
 import { AttachIcon, SendIcon } from "../../design/icons.tsx";
@@ -39,7 +39,7 @@ export function Composer({ suggestion, reason, busy, active, history, onSend }: 
   const [back, setBack] = useState(0); // how far back in the history; 0 is the draft
   const [over, setOver] = useState(false);
   const text = draft ?? suggestion;
-  const commands = commandsFor({ project, session, readOnly: false, active });
+  const commands = commandsFor(project, session, false, active);
   const found = useSuggestions(project, draft ?? "", caret, commands);
   const open = !closed && found.length > 0;
   const at = Math.min(chosen, found.length - 1);
@@ -53,11 +53,14 @@ export function Composer({ suggestion, reason, busy, active, history, onSend }: 
 
   useActs({ message: () => area.current?.focus() });
 
-  const write = (next: string, place = next.length): void => {
+  const settle = (next: string, place: number): void => {
     setDraft(next);
     setClosed(false);
     setChosen(0);
     setCaret(place);
+  };
+  const write = (next: string, place = next.length): void => {
+    settle(next, place);
     requestAnimationFrame(() => area.current?.setSelectionRange(place, place));
   };
   const add = async (list: Iterable<File>): Promise<void> => {
@@ -65,13 +68,17 @@ export function Composer({ suggestion, reason, busy, active, history, onSend }: 
     setFiles(all);
     for (const why of refused) toast(why, "bad");
   };
+  const taken = (event: SyntheticEvent, { files }: DataTransfer): void => {
+    event.preventDefault();
+    void add(files);
+  };
   const asCommand = commandIn(text, commands);
   const sendable = text.trim() !== "" && (asCommand !== null || (reason === null && !busy));
   const send = async (mode: MessageMode): Promise<void> => {
     if (!sendable) return;
     if (asCommand !== null) {
       write("");
-      return asCommand.command.run(asCommand.argument);
+      return void asCommand.command.run(asCommand.argument);
     }
     if (await onSend(text.trim(), mode, files)) {
       // What was typed while it was on its way is the next message.
@@ -126,16 +133,16 @@ export function Composer({ suggestion, reason, busy, active, history, onSend }: 
       }}
       onDragLeave={() => setOver(false)}
       onDrop={(event) => {
-        event.preventDefault();
         setOver(false);
-        void add(event.dataTransfer.files);
+        taken(event, event.dataTransfer);
       }}
     >
       {open ? (
         <ul className="suggestions" role="listbox" id={listId} aria-label={t("session:suggestions")} data-testid="suggestions">
           {found.map((suggestion, index) => (
             // The pointer must not take the focus out of the text.
-            <li key={suggestion.key} id={`${listId}-${index}`} role="option" aria-selected={index === at} onMouseDown={(event) => event.preventDefault()} onClick={() => take(suggestion)}>
+            <li key={suggestion.key} id={`${listId}-${index}`} role="option" aria-selected={index === at}
+              onMouseDown={(event) => event.preventDefault()} onClick={() => take(suggestion)}>
               <code className="ellipsis">{suggestion.label}</code>
               <span className="muted">{suggestion.words}</span>
             </li>
@@ -143,10 +150,11 @@ export function Composer({ suggestion, reason, busy, active, history, onSend }: 
         </ul>
       ) : null}
       <Attached files={files} onRemove={(index) => setFiles(files.filter((_, place) => place !== index))} />
-      <input ref={picker} type="file" multiple hidden data-testid="attach-input" onChange={(event) => {
-        void add(event.target.files ?? []);
-        event.target.value = "";
-      }} />
+      <input ref={picker} type="file" multiple hidden data-testid="attach-input"
+        onChange={(event) => {
+          void add(event.target.files ?? []);
+          event.target.value = "";
+        }} />
       <IconButton className="attach" label={t("session:attach.add")} onClick={() => picker.current?.click()}>
         <AttachIcon size={17} aria-hidden />
       </IconButton>
@@ -162,23 +170,14 @@ export function Composer({ suggestion, reason, busy, active, history, onSend }: 
         rows={1}
         placeholder={t("session:placeholder")}
         value={text}
-        onChange={(event) => {
-          setDraft(event.target.value);
-          setCaret(event.target.selectionStart);
-          setClosed(false);
-          setChosen(0);
+        onChange={({ target }) => {
+          settle(target.value, target.selectionStart);
           setBack(0);
         }}
         onSelect={(event) => setCaret(event.currentTarget.selectionStart)}
-        onPaste={(event) => {
-          if (event.clipboardData.files.length === 0) return;
-          event.preventDefault();
-          void add(event.clipboardData.files);
-        }}
+        onPaste={(event) => event.clipboardData.files.length > 0 && taken(event, event.clipboardData)}
         // Whoever is here already writes something of their own: no suggestion comes in between.
-        onFocus={() => {
-          if (draft === null && suggestion === "") setDraft("");
-        }}
+        onFocus={() => void (draft === null && suggestion === "" && setDraft(""))}
         onBlur={() => setClosed(true)}
         onKeyDown={onKeyDown}
       />
@@ -187,16 +186,8 @@ export function Composer({ suggestion, reason, busy, active, history, onSend }: 
           {t("session:steer")}
         </Button>
       ) : null}
-      <Button
-        type="submit"
-        look="primary"
-        className="square send"
-        data-testid="send"
-        aria-label={t("session:send")}
-        title={reason ?? (active ? t("session:sendAfter") : t("session:sendNow"))}
-        busy={busy}
-        disabled={!sendable}
-      >
+      <Button type="submit" look="primary" className="square send" data-testid="send" aria-label={t("session:send")}
+        title={reason ?? (active ? t("session:sendAfter") : t("session:sendNow"))} busy={busy} disabled={!sendable}>
         {busy ? null : <SendIcon size={17} strokeWidth={2.4} />}
       </Button>
     </form>

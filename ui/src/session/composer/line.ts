@@ -1,9 +1,8 @@
 export interface Command {
-  name: string;
-  words: string;
+  name: string; words: string;
   /** What may stand after it, as a word. */
   argument?: string;
-  run: (argument: string) => void;
+  run: (argument: string) => unknown;
 }
 
 /** The command that a whole line is, with its argument; null for a message, also one that begins with a path. */

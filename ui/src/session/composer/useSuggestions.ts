@@ -4,9 +4,7 @@ import type { FoundFile } from "../../api/types.ts";
 import { type Command, wordAt } from "./line.ts";
 
 export interface Suggestion {
-  key: string;
-  label: string;
-  words: string;
+  key: string; label: string; words: string;
   /** The text with it taken, and where the caret goes; null for a command that is run at once. */
   taken: { text: string; caret: number } | null;
   command: Command | null;

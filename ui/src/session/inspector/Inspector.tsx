@@ -1,6 +1,7 @@
 import { type ReactNode, useEffect, useMemo, useRef } from "react";
 import type { Project } from "../../api/types.ts";
 import { IconButton } from "../../design/Button.tsx";
+import { DiffCount } from "../../design/DiffView.tsx";
 import { CloseIcon } from "../../design/icons.tsx";
 import { t } from "../../i18n/index.ts";
 import { currentRun, isActive, type Transcript } from "../../journal/model.ts";
@@ -17,8 +18,7 @@ import { filesTouched } from "./files.ts";
 const POINTS = 30;
 
 interface InspectorProps {
-  transcript: Transcript;
-  project: Project | null;
+  transcript: Transcript; project: Project | null;
 }
 
 /** What the session is made of, beside it where there is room, over it where there is none. */
@@ -36,15 +36,16 @@ function Open({ transcript, project }: InspectorProps): ReactNode {
     if (!isSheet()) return undefined;
     const opener = document.activeElement;
     root.current?.focus();
+    const end = new AbortController();
     const key = (event: KeyboardEvent): void => {
       if (event.key !== "Escape") return;
       event.preventDefault();
       event.stopPropagation();
       close();
     };
-    document.addEventListener("keydown", key, true);
+    document.addEventListener("keydown", key, { capture: true, signal: end.signal });
     return () => {
-      document.removeEventListener("keydown", key, true);
+      end.abort();
       if (opener instanceof HTMLElement) opener.focus();
     };
   }, []);
@@ -64,11 +65,8 @@ function Open({ transcript, project }: InspectorProps): ReactNode {
         <Numbers transcript={transcript} project={project} />
         <section>
           <h3>{t("session:agents.label")}</h3>
-          {Object.keys(transcript.agents).length === 0 ? (
-            <p className="muted">{t("session:agents.none")}</p>
-          ) : (
-            <AgentList transcript={transcript} mark="inspected-agent" onGo={leave} />
-          )}
+          {Object.keys(transcript.agents).length === 0 ? <p className="muted">{t("session:agents.none")}</p> : null}
+          <AgentList transcript={transcript} mark="inspected-agent" onGo={leave} />
         </section>
         <Files transcript={transcript} onGo={leave} />
         <Timeline marks={transcript.marks} />
@@ -93,14 +91,12 @@ function Numbers({ transcript, project }: InspectorProps): ReactNode {
   ];
   return (
     <dl className="inspector-facts">
-      {facts
-        .filter(([, value]) => value !== "")
-        .map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd className="ellipsis">{value}</dd>
-          </div>
-        ))}
+      {facts.map(([name, value]) => value === "" ? null : (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd className="ellipsis">{value}</dd>
+        </div>
+      ))}
     </dl>
   );
 }
@@ -119,20 +115,13 @@ function Files({ transcript, onGo }: { transcript: Transcript; onGo: () => void 
       <ul role="list" className="touched">
         {files.map(({ path, added, removed, key }) => (
           <li key={path}>
-            <button
-              type="button"
-              className="touched-file"
-              data-testid="touched"
+            <button type="button" className="touched-file" data-testid="touched"
               onClick={() => {
                 onGo();
                 window.setTimeout(() => goTo(key));
-              }}
-            >
+              }}>
               <code className="grow ellipsis">{withinProject(path, root)}</code>
-              <span className="diff-count">
-                {added > 0 ? <span className="add">+{added}</span> : null}
-                {removed > 0 ? <span className="del">−{removed}</span> : null}
-              </span>
+              <DiffCount file={{ path, added, removed, rows: [] }} />
             </button>
           </li>
         ))}

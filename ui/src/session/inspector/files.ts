@@ -3,9 +3,7 @@ import type { Transcript } from "../../journal/model.ts";
 import { parseDiff } from "../../text/diff.ts";
 
 export interface Touched {
-  path: string;
-  added: number;
-  removed: number;
+  path: string; added: number; removed: number;
   /** The row of the newest change that is still in the conversation. */
   key: string;
 }

@@ -4,6 +4,7 @@ import { useNow } from "../../design/hooks.ts";
 import { DeniedIcon, NetworkIcon } from "../../design/icons.tsx";
 import { Sentence } from "../../design/Sentence.tsx";
 import { t } from "../../i18n/index.ts";
+import { DENY } from "../../journal/approval.ts";
 import type { GateItem } from "../../journal/model.ts";
 import { person } from "../../state/workspace.ts";
 import { elapsed } from "../../text/format.ts";
@@ -11,24 +12,15 @@ import { hostPort } from "../../text/hosts.ts";
 import { answer } from "../acts.ts";
 import { useSession } from "../context.ts";
 
-const DENY = "deny";
 const ALWAYS = "always allow";
 
-/** An answer of the gate's in the reader's language; the daemon is given it as it stands. */
-function optionWords(option: string): string {
-  switch (option) {
-    case "allow once":
-      return t("session:gate.once");
-    case "allow for this session":
-      return t("session:gate.session");
-    case ALWAYS:
-      return t("session:gate.always");
-    case DENY:
-      return t("session:gate.deny");
-    default:
-      return option;
-  }
-}
+/** The gate's answers in the reader's language; the daemon is given them as they stand. */
+const OPTIONS = {
+  "allow once": "session:gate.once", "allow for this session": "session:gate.session", [ALWAYS]: "session:gate.always",
+  [DENY]: "session:gate.deny",
+} as const;
+
+const optionWords = (option: string): string => (option in OPTIONS ? t(OPTIONS[option as keyof typeof OPTIONS]) : option);
 
 /** The gate's question, in a form that no agent's question has: a program waits until somebody decides. */
 export function GateCard({ item }: { item: GateItem }): ReactNode {
@@ -58,22 +50,14 @@ export function GateCard({ item }: { item: GateItem }): ReactNode {
       </p>
       <div className="gate-acts">
         {attention.options.map((option) => (
-          <Button
-            key={option}
-            data-testid="gate-option"
-            look={option === DENY ? "danger" : "plain"}
-            busy={sent === option}
-            disabled={sent !== "" || now - shown < 700 || lacking(option) !== null}
-            title={lacking(option) ?? undefined}
-            onClick={() => say(option)}
-          >
+          <Button key={option} data-testid="gate-option" look={option === DENY ? "danger" : "plain"}
+            busy={sent === option} disabled={sent !== "" || now - shown < 700 || lacking(option) !== null}
+            title={lacking(option) ?? undefined} onClick={() => say(option)}>
             {optionWords(option)}
           </Button>
         ))}
       </div>
-      <p className="gate-foot">
-        <Sentence text={t("session:gate.foot")} />
-      </p>
+      <p className="gate-foot"><Sentence text={t("session:gate.foot")} /></p>
     </section>
   );
 }

@@ -18,9 +18,7 @@ export function NetworkLines({ network, row }: { network: readonly Reached[]; ro
   const refused = hidden.filter((entry) => entry.denied > 0).length;
   return (
     <ul role="list" className={row ? "net row net-row" : "net"} data-testid="network">
-      {sorted.slice(0, all ? undefined : SHOWN).map((entry) => (
-        <HostLine key={hostPort(entry.host, entry.port)} entry={entry} />
-      ))}
+      {sorted.slice(0, all ? undefined : SHOWN).map((entry) => <HostLine key={hostPort(entry.host, entry.port)} entry={entry} />)}
       {hidden.length === 0 ? null : (
         <li>
           <button type="button" className="net-line net-more" onClick={() => setAll(true)}>
@@ -48,9 +46,7 @@ function HostLine({ entry }: { entry: Reached }): ReactNode {
         <span className="net-words grow">
           <code>{entry.host === "" ? t("tools:otherHosts") : hostPort(entry.host, entry.port)}</code>
           {denied ? (
-            <span className="net-denied">
-              <Sentence text={deniedWords(entry.denied, reason)} />
-            </span>
+            <span className="net-denied"><Sentence text={deniedWords(entry.denied, reason)} /></span>
           ) : null}
           {entry.connections > 0 ? <span>{sums}</span> : null}
         </span>
@@ -62,9 +58,7 @@ function HostLine({ entry }: { entry: Reached }): ReactNode {
           {entry.decisions.map((frame) => (
             <li key={frame.seq}>
               <time dateTime={frame.at}>{moment(frame.at)}</time>
-              <span>
-                <Sentence text={facts(frame)} />
-              </span>
+              <span><Sentence text={facts(frame)} /></span>
             </li>
           ))}
         </ul>

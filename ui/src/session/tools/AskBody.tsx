@@ -1,12 +1,13 @@
-import { type FormEvent, type ReactNode, useState } from "react";
+import type { FormEvent, ReactNode } from "react";
+import { api } from "../../api/client.ts";
 import { Button } from "../../design/Button.tsx";
 import { t } from "../../i18n/index.ts";
 import { str } from "../../journal/events.ts";
 import type { ToolItem } from "../../journal/model.ts";
 import { useKept } from "../../state/kept.ts";
 import { person } from "../../state/workspace.ts";
-import { answer as send } from "../acts.ts";
 import { useSession } from "../context.ts";
+import { useWork } from "../work.tsx";
 import { argsOf } from "./describe.tsx";
 
 /** The agent's question: its options as buttons, free text always, the answer once it is given. */
@@ -14,15 +15,12 @@ export function AskBody({ item }: { item: ToolItem }): ReactNode {
   const { project, session, readOnly } = useSession();
   const [draft, setText] = useKept(`${session}.${item.callId}`);
   const text = draft ?? "";
-  const [busy, setBusy] = useState(false);
+  const [busy, work] = useWork();
   const { attention } = item;
   const question = attention?.question || str(argsOf(item), "question") || str(argsOf(item), "title");
 
   const answer = async (value: string): Promise<void> => {
-    if (attention === null) return;
-    setBusy(true);
-    if (await send(project, session, attention.id, value)) setText("");
-    setBusy(false);
+    if (attention !== null && (await work(api.answer(project, session, attention.id, value)))) setText("");
   };
   const submit = (event: FormEvent): void => {
     event.preventDefault();
@@ -45,14 +43,9 @@ export function AskBody({ item }: { item: ToolItem }): ReactNode {
             </div>
           )}
           <form className="ask-free" onSubmit={submit}>
-            <input
-              className="input"
-              data-testid="ask-text"
-              aria-label={t("tools:yourAnswer")}
-              placeholder={attention.options.length === 0 ? t("tools:yourAnswer") : t("tools:ownWords")}
-              value={text}
-              onChange={(event) => setText(event.target.value)}
-            />
+            <input className="input" data-testid="ask-text" aria-label={t("tools:yourAnswer")}
+              placeholder={attention.options.length === 0 ? t("tools:yourAnswer") : t("tools:ownWords")} value={text}
+              onChange={(event) => setText(event.target.value)} />
             <Button type="submit" look="primary" busy={busy} disabled={text.trim() === ""} data-testid="ask-send">
               {t("tools:answer")}
             </Button>

@@ -29,21 +29,10 @@ export function ToolCard({ item }: { item: ToolItem }): ReactNode {
   const shown = item.state === "writing" || item.state === "ready" ? "pending" : item.state;
   const lines = what.object.split("\n");
   return (
-    <section
-      className="row tool"
-      data-testid="tool-card"
-      data-tool={item.tool}
-      data-state={shown}
-      data-attention={item.attention?.id}
-      aria-label={`${item.tool} ${lines[0] ?? ""}`}
-    >
-      <button
-        type="button"
-        className="tool-head"
-        aria-expanded={open}
-        aria-controls={bodyId}
-        onClick={() => setChosen(!open)}
-      >
+    <section className="row tool" data-testid="tool-card" data-tool={item.tool} data-state={shown}
+      aria-label={`${item.tool} ${lines[0] ?? ""}`}>
+      <button type="button" className="tool-head" aria-expanded={open} aria-controls={bodyId}
+        onClick={() => setChosen(!open)}>
         <span className="tool-icon">{shown === "denied" ? <DeniedIcon size={15} aria-hidden /> : what.icon}</span>
         {what.verb === "" ? null : <span className="tool-verb">{what.verb}</span>}
         <code className="tool-object grow">
@@ -66,6 +55,7 @@ function Body({ item, diffs }: { item: ToolItem; diffs: FileDiff[] }): ReactNode
   const { root, project, session, readOnly } = useSession();
   const { rest, object } = describe(item, root);
   const { attention } = item;
+  const Kind = BODIES[item.tool] ?? PlainBody;
   if (attention?.approval && attention.state === "open") {
     const text = str(item.args, "command") || str(item.args, "path") || attention.approval.subject;
     const of = { project, session, id: attention.id, approval: attention.approval };
@@ -94,50 +84,31 @@ function Denied({ reasons }: { reasons: readonly string[] }): ReactNode {
       {reasons.map((reason) => (
         <li key={reason}>
           <DeniedIcon size={14} aria-hidden />{" "}
-          <span>
-            <Sentence text={reason} />
-          </span>
+          <span><Sentence text={reason} /></span>
         </li>
       ))}
     </ul>
   );
 }
 
-function Kind({ item, diffs }: { item: ToolItem; diffs: FileDiff[] }): ReactNode {
-  switch (item.tool) {
-    case "shell":
-      return <ShellBody item={item} />;
-    case "file.edit":
-    case "file.write":
-      return <ChangeBody item={item} diffs={diffs} />;
-    case "file.read":
-      return <ReadBody item={item} />;
-    case "search.grep":
-      return <HitsBody item={item} />;
-    case "ask":
-    case "checkpoint":
-      return <AskBody item={item} />;
-    default:
-      return <PlainBody item={item} />;
-  }
-}
+const BODIES: Readonly<Record<string, typeof ChangeBody>> = {
+  shell: ShellBody, "file.edit": ChangeBody, "file.write": ChangeBody, "file.read": ReadBody, "search.grep": HitsBody,
+  ask: AskBody, checkpoint: AskBody,
+};
 
 function Status({ item }: { item: ToolItem }): ReactNode {
   const { live } = useSession();
   const running = item.state === "running" || item.state === "writing";
   const now = useNow(running);
-  if (running) {
-    const since = now - live.skewMs - Date.parse(item.startedAt);
-    return (
-      <span className="tool-status running">
-        <Spinner />
-        <span className="hidden-text">{t("tools:state.running")}</span>
-        {since >= 1000 ? elapsed(since) : ""}
-      </span>
-    );
-  }
+  const since = now - live.skewMs - Date.parse(item.startedAt);
   const took = item.durationMs === null || asks(item) ? "" : duration(item.durationMs);
-  return (
+  return running ? (
+    <span className="tool-status running">
+      <Spinner />
+      <span className="hidden-text">{t("tools:state.running")}</span>
+      {since >= 1000 ? elapsed(since) : ""}
+    </span>
+  ) : (
     <span className={`tool-status ${item.state}`}>
       <span>{stateWords(item)}</span>
       {took === "" ? null : <span className="tool-time">{took}</span>}
@@ -147,23 +118,15 @@ function Status({ item }: { item: ToolItem }): ReactNode {
 
 function stateWords(item: ToolItem): string {
   const { exit_code: exit, signal } = item.detail;
-  switch (item.state) {
-    case "ok":
-      if (item.tool === "shell" && typeof exit === "number") return t("tools:exit", { code: exit });
-      return asks(item) ? t("tools:state.answered") : "";
-    case "failed": {
-      const reason = str(item.detail, "reason");
-      if (reason === "walltime" || reason === "timeout") return t("tools:state.timedOut");
-      if (reason === "memory") return t("tools:state.memory");
-      if (typeof exit === "number" && exit !== 0) return t("tools:exit", { code: exit });
-      if (typeof signal === "number" && signal !== 0) return t("tools:signal", { code: signal });
-      return t("tools:state.failed");
-    }
-    case "ready":
-      return "";
-    case "waiting":
-      return t("tools:state.waiting");
-    default:
-      return t(`tools:state.${item.state}`);
+  if (item.state === "ready") return "";
+  if (item.state === "ok") {
+    if (item.tool === "shell" && typeof exit === "number") return t("tools:exit", { code: exit });
+    return asks(item) ? t("tools:state.answered") : "";
   }
+  if (item.state !== "failed") return t(`tools:state.${item.state}`);
+  const reason = str(item.detail, "reason");
+  if (reason === "walltime" || reason === "timeout") return t("tools:state.timedOut");
+  if (reason === "memory") return t("tools:state.memory");
+  if (typeof exit === "number" && exit !== 0) return t("tools:exit", { code: exit });
+  return typeof signal === "number" && signal !== 0 ? t("tools:signal", { code: signal }) : t("tools:state.failed");
 }

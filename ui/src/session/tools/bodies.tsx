@@ -3,6 +3,7 @@ import { AnsiText } from "../../design/AnsiText.tsx";
 import { Button } from "../../design/Button.tsx";
 import { Code } from "../../design/CodeBlock.tsx";
 import { CopyButton } from "../../design/CopyButton.tsx";
+import { Sentence } from "../../design/Sentence.tsx";
 import { t } from "../../i18n/index.ts";
 import { num, str } from "../../journal/events.ts";
 import type { ToolItem } from "../../journal/model.ts";
@@ -22,63 +23,62 @@ export function Facts({ rest, long }: { rest: [string, string][]; long: string }
   if (rest.length === 0 && long === "") return null;
   return (
     <>
-      {long === "" ? null : (
-        <pre className="tool-command" tabIndex={0}>
-          {long}
-        </pre>
-      )}
+      {long === "" ? null : <pre className="tool-command" tabIndex={0}>{long}</pre>}
       {rest.length === 0 ? null : (
         <dl className="tool-facts">
-          {rest.map(([name, value]) => (
-            <div key={name}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </div>
-          ))}
+          {rest.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}
         </dl>
       )}
     </>
   );
 }
 
+/** A text with the button that copies the whole of it, and below it what else there is to say. */
+function Frame({ text, label, foot, children }: { text: string; label?: string; foot: ReactNode; children: ReactNode }): ReactNode {
+  return (
+    <>
+      <div className="output-frame">
+        {children}
+        <CopyButton text={() => text} {...(label === undefined ? {} : { label })} />
+      </div>
+      {foot ? <div className="output-foot">{foot}</div> : null}
+    </>
+  );
+}
+
+function More({ children, onClick }: { children: ReactNode; onClick: () => void }): ReactNode {
+  return <Button small look="ghost" className="more" onClick={onClick}>{children}</Button>;
+}
+
 /** Live output: its end while it runs and afterwards, the whole of it when asked for. */
 export function ShellBody({ item }: { item: ToolItem }): ReactNode {
   const [all, setAll] = useState(false);
   const { text, ended } = shellText(item);
-  if (text === "" && ended === "") {
-    return item.durationMs === null ? null : <p className="tool-reason muted">{t("tools:noOutput")}</p>;
-  }
+  if (text === "" && ended === "") return <Nothing item={item} />;
   if (text === "") return <p className="tool-reason muted">{ended}</p>;
   const total = lineCount(text);
   const file = str(item.detail, "output_file");
   const lost = num(item.detail, "truncated_bytes");
   const unseen = item.durationMs === null && item.outputBytes > LIVE_LIMIT ? item.outputBytes : 0;
-  return (
+  const asides = [
+    item.outputCut > 0 ? t("tools:cut", { size: bytes(item.outputCut) }) : "",
+    unseen > 0 ? t("tools:soFar", { size: bytes(unseen) }) : "",
+    ended,
+    file === "" ? "" : `${lost > 0 ? t("tools:sawAllBut", { size: bytes(lost) }) : ""} ${t("tools:wholeIn")} \`${file}\``,
+  ].filter(Boolean);
+  const more = total > TAIL_LINES ? <More onClick={() => setAll(!all)}>{all ? t("tools:endOnly") : t("tools:allLines", { count: total })}</More> : null;
+  const foot = more === null && asides.length === 0 ? null : (
     <>
-      <div className="output-frame">
-        <pre className={all ? "output all" : "output"} tabIndex={0} aria-label={t("tools:output")}>
-          {all ? <AnsiText text={text} /> : <AnsiText text={text} lastLines={TAIL_LINES} />}
-        </pre>
-        <CopyButton text={() => text} label={t("tools:copyOutput")} />
-      </div>
-      {total > TAIL_LINES || item.outputCut > 0 || file !== "" || unseen > 0 || ended !== "" ? (
-        <div className="output-foot">
-          {total > TAIL_LINES ? (
-            <Button small look="ghost" className="more" onClick={() => setAll(!all)}>
-              {all ? t("tools:endOnly") : t("tools:allLines", { count: total })}
-            </Button>
-          ) : null}
-          {item.outputCut > 0 ? <span className="muted">{t("tools:cut", { size: bytes(item.outputCut) })}</span> : null}
-          {unseen > 0 ? <span className="muted">{t("tools:soFar", { size: bytes(unseen) })}</span> : null}
-          {ended === "" ? null : <span className="muted">{ended}</span>}
-          {file === "" ? null : (
-            <span className="muted">
-              {lost > 0 ? t("tools:sawAllBut", { size: bytes(lost) }) : ""} {t("tools:wholeIn")} <code>{file}</code>
-            </span>
-          )}
-        </div>
-      ) : null}
+      {more}
+      {asides.map((words) => <span key={words} className="muted"><Sentence text={words} /></span>)}
     </>
+  );
+  return (
+    <Frame text={text} label={t("tools:copyOutput")} foot={foot}>
+      <pre className={all ? "output all" : "output"} tabIndex={0} aria-label={t("tools:output")}>
+        {all ? <AnsiText text={text} /> : <AnsiText text={text} lastLines={TAIL_LINES} />}
+      </pre>
+    </Frame>
   );
 }
 
@@ -102,13 +102,7 @@ export function ChangeBody({ item, diffs }: { item: ToolItem; diffs: FileDiff[] 
 function marked(text: string, pattern: string): ReactNode {
   const at = pattern === "" ? -1 : text.indexOf(pattern);
   if (at === -1) return text;
-  return (
-    <>
-      {text.slice(0, at)}
-      <mark>{pattern}</mark>
-      {text.slice(at + pattern.length)}
-    </>
-  );
+  return <>{text.slice(0, at)}<mark>{pattern}</mark>{text.slice(at + pattern.length)}</>;
 }
 
 export function HitsBody({ item }: { item: ToolItem }): ReactNode {
@@ -137,34 +131,30 @@ export function ReadBody({ item }: { item: ToolItem }): ReactNode {
   const lines = item.state === "ok" ? numbered(item.result) : null;
   if (lines === null) return <PlainBody item={item} />;
   const shown = all ? lines : lines.slice(0, TAIL_LINES * 2);
-  const text = lines.map((line) => line.text).join("\n");
+  const path = str(item.args, "path");
+  const hidden = shown.length < lines.length;
   return (
-    <>
-      <div className="output-frame">
-        <div className={all ? "source all" : "source"} tabIndex={0} role="group" aria-label={str(item.args, "path")}>
-          <pre aria-hidden className="source-numbers">
-            {shown.map((line) => line.number).join("\n")}
-          </pre>
-          <pre>
-            <Code text={shown.map((line) => line.text).join("\n")} language={languageOf(str(item.args, "path"))} />
-          </pre>
-        </div>
-        <CopyButton text={() => text} />
+    <Frame text={lines.map((line) => line.text).join("\n")}
+      foot={hidden ? <More onClick={() => setAll(true)}>{t("tools:allLines", { count: lines.length })}</More> : null}>
+      <div className={all ? "source all" : "source"} tabIndex={0} role="group" aria-label={path}>
+        <pre aria-hidden className="source-numbers">
+          {shown.map((line) => line.number).join("\n")}
+        </pre>
+        <pre>
+          <Code text={shown.map((line) => line.text).join("\n")} language={languageOf(path)} />
+        </pre>
       </div>
-      {shown.length === lines.length ? null : (
-        <div className="output-foot">
-          <Button small look="ghost" className="more" onClick={() => setAll(true)}>
-            {t("tools:allLines", { count: lines.length })}
-          </Button>
-        </div>
-      )}
-    </>
+    </Frame>
   );
+}
+
+function Nothing({ item }: { item: ToolItem }): ReactNode {
+  return item.durationMs === null ? null : <p className="tool-reason muted">{t("tools:noOutput")}</p>;
 }
 
 export function PlainBody({ item }: { item: ToolItem }): ReactNode {
   const text = item.output || item.result;
-  if (text === "") return item.durationMs === null ? null : <p className="tool-reason muted">{t("tools:noOutput")}</p>;
+  if (text === "") return <Nothing item={item} />;
   return <LongText text={text} language={item.state === "ok" ? languageOf(str(item.args, "path")) : ""} />;
 }
 
@@ -172,21 +162,12 @@ function LongText({ text, language }: { text: string; language: string }): React
   const [all, setAll] = useState(false);
   const total = lineCount(text);
   const shown = all || total <= TAIL_LINES * 2 ? text : text.split("\n", TAIL_LINES * 2).join("\n");
+  const more = <More onClick={() => setAll(true)}>{t("tools:allLines", { count: total })}</More>;
   return (
-    <>
-      <div className="output-frame">
-        <pre className={all ? "output all" : "output"} tabIndex={0} aria-label={t("tools:text")}>
-          <Code text={shown} language={language} />
-        </pre>
-        <CopyButton text={() => text} />
-      </div>
-      {shown === text ? null : (
-        <div className="output-foot">
-          <Button small look="ghost" className="more" onClick={() => setAll(true)}>
-            {t("tools:allLines", { count: total })}
-          </Button>
-        </div>
-      )}
-    </>
+    <Frame text={text} foot={shown === text ? null : more}>
+      <pre className={all ? "output all" : "output"} tabIndex={0} aria-label={t("tools:text")}>
+        <Code text={shown} language={language} />
+      </pre>
+    </Frame>
   );
 }
