@@ -1,7 +1,8 @@
 """The console at the far end of a bad road: 75 ms each way and 2 % of all packets lost, in a network namespace of its
-own. Delay and loss are the kernel's netem where it has that, else a stand-in in user space (see `road.py`); the test's
-output and its first record say which. TCP, the daemon and the browser are the real ones in both."""
+own. Delay and loss are the kernel's netem where it has that, else a stand-in in user space (see `road.py`); the
+test's output and its record say which. TCP, the daemon and the browser are the real ones in both."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ new MutationObserver(() => {
 }).observe(document, { subtree: true, childList: true, attributes: true });
 """
 """Keeps every text that was drawn before its echo."""
+TRIES = 5
 HONEST_THEN_LOUD = (
     'n=0; echo rea""dy; while IFS= read -rsn1 c; do n=$((n+1)); [ $n -gt 3 ] && c=${c^^}; [ "$c" = Q ] && break; '
     'printf %s "$c"; done\n'
@@ -84,32 +86,49 @@ def test_an_answer_loses_and_repeats_nothing_over_cuts(far: tuple[Daemon, Road, 
     assert way.tell("count").lost > 0 or way.kind == "netem"
 
 
+def shown_before_echo(page: Page, way: Road, text: str) -> bool:
+    """Types while nothing comes through, and lets it through afterwards; whether the page showed it meanwhile."""
+    before = len(guesses(page))
+    way.tell("hold")
+    page.keyboard.insert_text(text)
+    with contextlib.suppress(AssertionError):
+        until(lambda: any(text in guess for guess in guesses(page)[before:]), "the guess", seconds=2)
+        shot(page, f"road-guessed-{len(text)}")
+        return True
+    way.tell("release")
+    return False
+
+
 def test_keys_show_before_their_echo_and_wrong_ones_are_taken_back(far: tuple[Daemon, Road, Browser]) -> None:
     it, way, browser = far
     page, rows = terminal_of(browser, it)
     layer = page.locator(".guess")
     expect(layer).to_have_count(1)
-    page.keyboard.type("e")
-    expect(rows).to_contain_text("$ e")
-    way.tell("hold")
-    page.keyboard.type("cho hi")
-    until(lambda: any("cho hi" in text.replace("\u00a0", " ") for text in guesses(page)), "the keys on the screen")
-    assert "cho" not in rows.inner_text(), "their echo is still on the road"
-    shot(page, "road-guessed")
+    # An echo that two losses hold up for a second makes it begin anew, and so does the test.
+    for _ in range(TRIES):
+        page.keyboard.type("e")
+        expect(rows).to_contain_text("$ e")
+        if shown_before_echo(page, way, "cho hi"):
+            break
+        page.keyboard.press("Control+u")
+        expect(rows).not_to_contain_text("$ e")
+    assert "cho" not in rows.inner_text(), "its echo is still on the road"
     way.tell("release")
     expect(rows).to_contain_text("$ echo hi")
     expect(layer).to_be_hidden()
     page.keyboard.press("Enter")
     expect(rows).to_contain_text("\nhi")
 
-    page.keyboard.type(HONEST_THEN_LOUD)
-    expect(rows).to_contain_text("ready")
-    for known in "abc":
-        page.keyboard.type(known)
-    expect(rows).to_contain_text("abc")
-    way.tell("hold")
-    page.keyboard.type("d")
-    until(lambda: any(text.startswith("d") for text in guesses(page)), "the guess")
+    for _ in range(TRIES):
+        page.keyboard.type(HONEST_THEN_LOUD)
+        expect(rows).to_contain_text("ready")
+        for known in "abc":
+            page.keyboard.type(known)
+        expect(rows).to_contain_text("abc")
+        if shown_before_echo(page, way, "d"):
+            break
+        page.keyboard.type("q\n")
+    assert "abcD" not in rows.inner_text(), "the truth is still on the road"
     way.tell("release")
     expect(rows).to_contain_text("abcD")
     expect(layer).to_be_hidden()

@@ -244,6 +244,7 @@ describe("guessing the echo", () => {
           expect(world.shown).toEqual([]);
         },
       ),
+      { numRuns: 1000 },
     );
   });
 

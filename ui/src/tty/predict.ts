@@ -44,8 +44,6 @@ const FAST = 40;
 const PATIENCE = { least: 1000, most: 4000, roundTrips: 4 };
 /** Characters that take one cell in every terminal. */
 const PLAIN = /^[ -~\u00a1-\u00ac\u00ae-\u024f\u0370-\u0482\u048a-\u052f]$/;
-/** Prompts that hide what is typed echo these: no sign of an honest echo. */
-const MASK = "*";
 const BACKSPACE = "\u007f";
 
 function press({ row, x }: Line, char: string | null): Line {
@@ -122,6 +120,7 @@ export class Predictor {
   output(truth: Truth, now: number): void {
     if (this.#base === null) return;
     const { row } = truth;
+    const from = this.#base.x;
     const seen = row === null || truth.y !== this.#base.y ? -1 : this.#confirmed(truth.x, row);
     if (seen < 0 || row === null) {
       this.forget();
@@ -134,7 +133,8 @@ export class Predictor {
       const took = now - last.at;
       this.measured(this.roundTrip === null ? took : (7 * this.roundTrip + took) / 8);
     }
-    if (done.some(({ char }) => char !== null && char !== MASK)) this.#echoes = true;
+    // What came back, and no mask: prompts that hide what is typed echo stars.
+    if (/[^* ]/.test(row.slice(from, truth.x))) this.#echoes = true;
   }
 
   /** How many of the keys the screen shows already, the fewest that explain it; -1 when none do. */
