@@ -225,22 +225,19 @@ def test_menu_lies_within_the_window(browser: Browser, address: str) -> None:
         assert box["y"] + box["height"] <= height and box["x"] + box["width"] <= width, (size, box)
 
 
-def test_tabs_by_keyboard(browser: Browser, address: str) -> None:
+def test_segments_and_strip_by_keyboard(browser: Browser, address: str) -> None:
     page = design(browser, address)
-    tabs = page.get_by_role("tablist", name="Parts of a project")
-    tabs.get_by_role("tab", name="Files").focus()
-    page.keyboard.press("ArrowLeft")
-    expect(tabs.get_by_role("tab", name="Policy")).to_be_focused()
-    expect(tabs.get_by_role("tab", name="Files")).to_have_attribute("aria-selected", "true")
-    page.keyboard.press("Enter")
-    expect(tabs.get_by_role("tab", name="Policy")).to_have_attribute("aria-selected", "true")
-    expect(page.get_by_role("tabpanel", name="Policy")).to_contain_text("policy")
-    page.keyboard.press("Home")
-    expect(tabs.get_by_role("tab", name="Files")).to_be_focused()
+    strip = page.get_by_role("navigation", name="Parts of a project")
+    expect(strip.get_by_role("link", name="Files")).to_have_attribute("aria-current", "page")
+    strip.get_by_role("link", name="Policy").focus()
+    form = page.get_by_role("group", name="Form of the diff")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("tab", name="Side by side")).to_be_focused()
-    page.keyboard.press("Shift+Tab")
-    expect(tabs.get_by_role("tab", name="Policy")).to_be_focused()
+    expect(form.get_by_role("button", name="Side by side")).to_be_focused()
+    expect(form.get_by_role("button", name="Side by side")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(form.get_by_role("button", name="Inline")).to_have_attribute("aria-pressed", "true")
+    expect(form.get_by_role("button", name="Side by side")).to_have_attribute("aria-pressed", "false")
 
 
 def test_tree_by_keyboard(browser: Browser, address: str) -> None:

@@ -2,7 +2,6 @@ import { type ReactNode, useState } from "react";
 import { ApiError } from "../src/api/http.ts";
 import { AnsiText } from "../src/design/AnsiText.tsx";
 import { Button, IconButton } from "../src/design/Button.tsx";
-import { Card, Progress } from "../src/design/Card.tsx";
 import { CodeBlock } from "../src/design/CodeBlock.tsx";
 import { Dialog } from "../src/design/Dialog.tsx";
 import { DiffCount, DiffView } from "../src/design/DiffView.tsx";
@@ -13,9 +12,10 @@ import { Badge, Dot, Empty, Kbd, Notice, SelectField, Skeleton, Spinner, TextFie
 import { Face, Who } from "../src/design/People.tsx";
 import { MenuItem } from "../src/design/Popover.tsx";
 import { Sentence } from "../src/design/Sentence.tsx";
+import { Segments } from "../src/design/Segments.tsx";
 import { SplitPane } from "../src/design/SplitPane.tsx";
 import { StateView } from "../src/design/StateView.tsx";
-import { TabPanel, Tabs } from "../src/design/Tabs.tsx";
+import { Strip } from "../src/design/Strip.tsx";
 import { Tree, type TreeNode } from "../src/design/Tree.tsx";
 import { toast } from "../src/state/toasts.ts";
 import { parseDiff } from "../src/text/diff.ts";
@@ -84,21 +84,17 @@ export function Inputs(): ReactNode {
   );
 }
 
-const TABS = [{ id: "files", label: "Files", count: 12 }, { id: "changes", label: "Changes" }, { id: "policy", label: "Policy" }];
-const SEGMENTS = [{ id: "split", label: "Side by side" }, { id: "inline", label: "Inline" }];
+const PARTS = ["Files", "Changes", "Policy"] as const;
 
 export function Ways(): ReactNode {
-  const [tab, setTab] = useState("files");
-  const [segment, setSegment] = useState("split");
+  const [form, setForm] = useState("Side by side");
   return (
     <>
-      <Show name="Tabs">
-        <Tabs id="demo" label="Parts of a project" tabs={TABS} current={tab} onSelect={setTab} />
-        <TabPanel tabs="demo" tab={tab}><p className="muted">The panel of “{tab}”.</p></TabPanel>
+      <Show name="Strip">
+        <Strip label="Parts of a project" items={PARTS} current="Files" words={(part) => part} placeOf={() => ({ page: "home" })} />
       </Show>
       <Show name="Segments" row>
-        <Tabs id="form" look="segments" label="Form of the diff" tabs={SEGMENTS} current={segment} onSelect={setSegment} />
-        <TabPanel tabs="form" tab={segment}><span className="muted">{segment}</span></TabPanel>
+        <Segments aria-label="Form of the diff" of={["Side by side", "Inline"]} now={form} words={(each) => each} onChoose={setForm} />
       </Show>
       <Show name="Badge, count, dot, key, face" row>
         <Badge>plain</Badge><Badge tone="accent">asks</Badge><Badge tone="ok">done</Badge><Badge tone="bad">failed</Badge>
@@ -144,10 +140,6 @@ export function Structure(): ReactNode {
             second={<Empty icon={<EditIcon size={24} aria-hidden />} title={selected ?? "Nothing chosen"}><p>The handle moves by pointer and by arrow keys.</p></Empty>} />
         </div>
       </Show>
-      <div className="show-grid">
-        <Card title="Copying" acts={<Button small>Stop</Button>}><Progress label="Copied" value={3} max={8} /><p className="muted">3 of 8 files</p></Card>
-        <Card title="Cloning"><Progress label="Cloning" /><p className="muted">Nobody knows how long</p></Card>
-      </div>
     </>
   );
 }

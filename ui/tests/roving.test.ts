@@ -5,24 +5,21 @@ import { rowsOf, type TreeNode } from "../src/design/Tree.tsx";
 
 describe("one stop for Tab, arrows within", () => {
   it.each([
-    ["ArrowDown", 0, "column", 1],
-    ["ArrowDown", 2, "column", 0],
-    ["ArrowDown", -1, "column", 0],
-    ["ArrowUp", 0, "column", 2],
-    ["ArrowUp", -1, "column", 2],
-    ["ArrowRight", 0, "column", null],
-    ["ArrowRight", 1, "row", 2],
-    ["ArrowLeft", 0, "row", 2],
-    ["ArrowUp", 1, "row", null],
-    ["Home", 2, "row", 0],
-    ["End", 0, "column", 2],
-    ["x", 0, "row", null],
-  ] as const)("%s from %i in a %s leads to %s", (key, at, axis, next) => {
-    expect(moved(key, at, 3, axis)).toBe(next);
+    ["ArrowDown", 0, 1],
+    ["ArrowDown", 2, 0],
+    ["ArrowDown", -1, 0],
+    ["ArrowUp", 0, 2],
+    ["ArrowUp", -1, 2],
+    ["ArrowRight", 0, null],
+    ["Home", 2, 0],
+    ["End", 0, 2],
+    ["x", 0, null],
+  ] as const)("%s from %i leads to %s", (key, at, next) => {
+    expect(moved(key, at, 3)).toBe(next);
   });
 
   it("leads nowhere where there is nothing", () => {
-    expect(moved("End", -1, 0, "row")).toBeNull();
+    expect(moved("End", -1, 0)).toBeNull();
   });
 
   const labels = ["Rename", "Archive", "Restore", "Remove"];

@@ -23,16 +23,7 @@ function css(style: Style): CSSProperties | undefined {
 
 const Row = memo(
   function Row({ line }: { line: Line }): ReactNode {
-    return (
-      <>
-        {line.map((run, index) => (
-          <span key={index} style={css(run.style)}>
-            {run.text}
-          </span>
-        ))}
-        {"\n"}
-      </>
-    );
+    return <>{line.map((run, index) => <span key={index} style={css(run.style)}>{run.text}</span>)}{"\n"}</>;
   },
   (before, after) =>
     before.line.length === after.line.length &&
@@ -54,12 +45,7 @@ export function AnsiText({ text, lastLines }: { text: string; lastLines?: number
     const parsed = parseAnsi(part);
     if (lastLines === undefined) return parsed;
     const tail = parsed.slice(-lastLines);
-    return tail.slice(
-      Math.max(
-        0,
-        tail.findIndex((line) => line.length > 0),
-      ),
-    );
+    return tail.slice(Math.max(0, tail.findIndex((line) => line.length > 0)));
   }, [text, lastLines]);
   return lines.map((line, index) => <Row key={index} line={line} />);
 }

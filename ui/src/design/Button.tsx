@@ -6,26 +6,12 @@ interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {
   busy?: boolean;
 }
 
-export function Button({
-  look = "plain",
-  small,
-  busy,
-  className,
-  children,
-  onClick,
-  ...rest
-}: ButtonProps): ReactNode {
+export function Button({ look = "plain", small, busy, className, children, onClick, ...rest }: ButtonProps): ReactNode {
   const names = ["button", look, small ? "small" : "", className ?? ""].filter(Boolean).join(" ");
   return (
     // At work it is not `disabled`: that would take the focus away from whoever pressed it.
-    <button
-      type="button"
-      {...rest}
-      className={names}
-      aria-busy={busy}
-      aria-disabled={busy === true ? true : undefined}
-      onClick={busy === true ? (event) => event.preventDefault() : onClick}
-    >
+    <button type="button" {...rest} className={names} aria-busy={busy} aria-disabled={busy === true ? true : undefined}
+      onClick={busy === true ? (event) => event.preventDefault() : onClick}>
       {busy ? <span className="spinner" aria-hidden /> : null}
       {children}
     </button>

@@ -46,13 +46,7 @@ export const Code = memo(function Code({ text, language }: { text: string; langu
   return (
     <code>
       {spans.map((span, index) =>
-        span.className === "" ? (
-          span.text
-        ) : (
-          <span key={index} className={span.className}>
-            {span.text}
-          </span>
-        ),
+        span.className === "" ? span.text : <span key={index} className={span.className}>{span.text}</span>,
       )}
     </code>
   );
@@ -66,9 +60,7 @@ export function CodeBlock({ text, language }: { text: string; language: string }
         <span>{name || t("design:plain_text")}</span>
         <CopyButton text={() => text} label={t("design:copy_code")} />
       </div>
-      <pre tabIndex={0}>
-        <Code text={text} language={name} />
-      </pre>
+      <pre tabIndex={0}><Code text={text} language={name} /></pre>
     </div>
   );
 }

@@ -28,18 +28,10 @@ export const DiffView = memo(function DiffView({ file, split = false }: DiffView
           </div>
         )) : rows.map((row, index) => (
           <div key={index} className={`diff-row ${row.kind}`} role="row">
-            <span className="diff-number" role="cell">
-              {row.before ?? ""}
-            </span>
-            <span className="diff-number" role="cell">
-              {row.after ?? ""}
-            </span>
-            <span className="diff-sign" role="cell">
-              {SIGN[row.kind]}
-            </span>
-            <span className="diff-text" role="cell">
-              {row.kind === "gap" ? "⋯" : row.text}
-            </span>
+            <span className="diff-number" role="cell">{row.before ?? ""}</span>
+            <span className="diff-number" role="cell">{row.after ?? ""}</span>
+            <span className="diff-sign" role="cell">{SIGN[row.kind]}</span>
+            <span className="diff-text" role="cell">{row.kind === "gap" ? "⋯" : row.text}</span>
           </div>
         ))}
       </div>
@@ -54,7 +46,7 @@ export const DiffView = memo(function DiffView({ file, split = false }: DiffView
 
 function Side({ row, number }: { row: DiffRow | null; number: number | null }): ReactNode {
   return (
-    <span className={`diff-side ${row?.kind ?? "none"}`} role="cell">
+    <span className={`diff-side diff-row ${row?.kind ?? "none"}`} role="cell">
       <span className="diff-number">{number ?? ""}</span>
       <span className="diff-sign">{row === null ? "" : SIGN[row.kind]}</span>
       <span className="diff-text">{row?.kind === "gap" ? "⋯" : row?.text}</span>
@@ -62,7 +54,7 @@ function Side({ row, number }: { row: DiffRow | null; number: number | null }): 
   );
 }
 
-export function DiffCount({ file }: { file: FileDiff }): ReactNode {
+export function DiffCount({ file }: { file: Pick<FileDiff, "added" | "removed"> }): ReactNode {
   return (
     <span className="diff-count" aria-label={t("design:diff_count", { added: file.added, removed: file.removed })} role="img">
       {file.added > 0 ? <span className="add">+{file.added}</span> : null}

@@ -3,11 +3,7 @@ import { linkTo, type Place } from "../state/router.ts";
 
 /** Lines below each other, with a rule between and no box around: the page's own column is the frame. */
 export function List({ label, boxed, children }: { label: string; boxed?: boolean; children: ReactNode }): ReactNode {
-  return (
-    <ul role="list" className={boxed ? "card list" : "list"} aria-label={label}>
-      {children}
-    </ul>
-  );
+  return <ul role="list" className={boxed ? "card list" : "list"} aria-label={label}>{children}</ul>;
 }
 
 interface LineProps {

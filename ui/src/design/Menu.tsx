@@ -9,6 +9,7 @@ export interface MenuEntry {
   /** The key that does the same outside the menu. */
   keys?: string;
   danger?: boolean;
+  testid?: string;
   /** Why it cannot be done now; the entry then stays readable and does nothing. */
   lacking?: string | null;
   onSelect: () => void;
@@ -29,19 +30,14 @@ export function Menu({ label, anchor, groups, end = false }: MenuProps): ReactNo
       {(close) =>
         groups.filter((group) => group.length > 0).map((group, place) => (
           <div key={place} role="group" className="menu-group">
-            {group.map(({ id, label: words, icon, keys, danger, lacking, onSelect }) => (
-              <MenuItem
-                key={id}
-                icon={icon}
-                className={danger ? "danger" : ""}
-                aria-disabled={lacking ? true : undefined}
-                title={lacking ?? undefined}
+            {group.map(({ id, label: words, icon, keys, danger, testid, lacking, onSelect }) => (
+              <MenuItem key={id} icon={icon} className={danger ? "danger" : ""} data-testid={testid}
+                aria-disabled={lacking ? true : undefined} title={lacking ?? undefined}
                 onClick={() => {
                   if (lacking) return;
                   close();
                   onSelect();
-                }}
-              >
+                }}>
                 <span className="grow">{words}</span>
                 {keys === undefined ? null : <Kbd>{keys}</Kbd>}
               </MenuItem>

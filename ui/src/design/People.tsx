@@ -19,9 +19,5 @@ export function Who({ who }: { who: Person }): ReactNode {
 }
 
 export function Face({ who }: { who: Person }): ReactNode {
-  return (
-    <span className="face" aria-hidden>
-      {initials(who)}
-    </span>
-  );
+  return <span className="face" aria-hidden>{initials(who)}</span>;
 }

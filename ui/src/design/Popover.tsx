@@ -70,33 +70,19 @@ export function Popover({ anchor, children, label, end, menu }: PopoverProps): R
     if (!menu) return;
     const items = [...(body.current?.querySelectorAll<HTMLElement>(ITEMS) ?? [])];
     const at = items.findIndex((item) => item === document.activeElement);
-    const next = moved(event.key, at, items.length, "column") ?? typed(event, items.map((item) => item.textContent), at);
+    const next = moved(event.key, at, items.length) ?? typed(event, items.map((item) => item.textContent), at);
     if (event.key === "Tab") close();
     if (next === null) return;
     event.preventDefault();
     items[next]?.focus();
   };
   return (
-    <div
-      className="popover-anchor"
-      ref={(element) => {
-        root.current = element;
-        refs.setReference(element);
-      }}
-    >
+    <div className="popover-anchor" ref={(element) => { root.current = element; refs.setReference(element); }}>
       {anchor({ "aria-expanded": open, "aria-haspopup": menu ? "menu" : undefined, onClick: () => (open ? close() : setOpen(true)) })}
       {open ? (
-        <div
-          ref={(element) => {
-            body.current = element;
-            refs.setFloating(element);
-          }}
-          className={menu ? "popover menu" : "popover"}
-          style={floatingStyles}
-          role={menu ? "menu" : "group"}
-          aria-label={label}
-          onKeyDown={keyDown}
-        >
+        <div ref={(element) => { body.current = element; refs.setFloating(element); }}
+          className={menu ? "popover menu" : "popover"} style={floatingStyles} role={menu ? "menu" : "group"}
+          aria-label={label} onKeyDown={keyDown}>
           {children(close)}
         </div>
       ) : null}

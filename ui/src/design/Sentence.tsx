@@ -7,3 +7,7 @@ export function Sentence({ text }: { text: string }): ReactNode {
     return <Fragment key={index}>{code ? <code>{piece.slice(1, -1)}</code> : piece}</Fragment>;
   });
 }
+
+export function Sentences({ of, className }: { of: readonly string[]; className?: string }): ReactNode {
+  return <ul className={className}>{of.map((text) => <li key={text}><Sentence text={text} /></li>)}</ul>;
+}

@@ -55,20 +55,10 @@ export function SplitPane({ id, label, initial, min, max, first, second, sized =
   return (
     <div ref={root} className="split" data-phone={phone} style={{ gridTemplateColumns: columns }}>
       <div className="split-pane" data-pane="first">{first}</div>
-      <div
-        className="split-handle"
-        role="separator"
-        aria-label={label}
-        aria-orientation="vertical"
-        aria-valuenow={width}
-        aria-valuemin={min}
-        aria-valuemax={max}
-        tabIndex={0}
-        onKeyDown={keyDown}
-        onPointerDown={(event) => event.currentTarget.setPointerCapture(event.pointerId)}
-        onPointerMove={move}
-        onDoubleClick={() => put(initial)}
-      />
+      <div className="split-handle" role="separator" aria-label={label} aria-orientation="vertical"
+        aria-valuenow={width} aria-valuemin={min} aria-valuemax={max} tabIndex={0} onKeyDown={keyDown}
+        onPointerDown={(event) => event.currentTarget.setPointerCapture(event.pointerId)} onPointerMove={move}
+        onDoubleClick={() => put(initial)} />
       <div className="split-pane" data-pane="second">{second}</div>
     </div>
   );

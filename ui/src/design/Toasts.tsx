@@ -10,13 +10,7 @@ const ICONS = { info: InfoIcon, ok: CheckIcon, bad: AlertIcon } as const;
 
 export function Toasts(): ReactNode {
   const list = useStore(toasts);
-  return (
-    <div className="toasts" role="status">
-      {list.map((entry) => (
-        <One key={entry.id} entry={entry} />
-      ))}
-    </div>
-  );
+  return <div className="toasts" role="status">{list.map((entry) => <One key={entry.id} entry={entry} />)}</div>;
 }
 
 /** Goes by itself, but not while the pointer or the focus is on it. */
@@ -32,24 +26,10 @@ function One({ entry }: { entry: Toast }): ReactNode {
   const hold = { onPointerEnter: () => setHeld(true), onPointerLeave: () => setHeld(false) };
   return (
     <div className={`toast ${entry.tone}`} {...hold} onFocus={() => setHeld(true)} onBlur={() => setHeld(false)}>
-      <Icon size={15} aria-hidden />
-      <span className="grow">
-        <Sentence text={entry.text} />
-      </span>
-      {act === undefined ? null : (
-        <Button
-          small
-          onClick={() => {
-            dismiss(id);
-            act.run();
-          }}
-        >
-          {act.label}
-        </Button>
-      )}
-      <IconButton small label={t("design:dismiss")} onClick={() => dismiss(id)}>
-        <CloseIcon size={14} />
-      </IconButton>
+      <Icon size={15} />
+      <span className="grow"><Sentence text={entry.text} /></span>
+      {act === undefined ? null : <Button small onClick={() => { dismiss(id); act.run(); }}>{act.label}</Button>}
+      <IconButton small label={t("design:dismiss")} onClick={() => dismiss(id)}><CloseIcon size={14} /></IconButton>
     </div>
   );
 }

@@ -14,7 +14,7 @@ export interface TreeNode {
   busy?: boolean;
 }
 
-export interface TreeRow {
+interface TreeRow {
   node: TreeNode;
   level: number;
   place: number;
@@ -62,11 +62,10 @@ export function Tree({ label, nodes, open, onOpen, selected, onSelect }: TreePro
     if (row === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     const { id, children } = row.node;
     const isOpen = children !== undefined && open.has(id);
-    const last = rows.length - 1;
-    if (event.key === "ArrowDown" || event.key === "ArrowUp" || event.key === "Home" || event.key === "End") {
-      const next = moved(event.key, stop, rows.length, "column") ?? stop;
+    const next = moved(event.key, stop, rows.length);
+    if (next !== null) {
       // A tree ends where it ends.
-      if (!(event.key === "ArrowDown" && stop === last) && !(event.key === "ArrowUp" && stop === 0)) focus(next);
+      if (event.key === "ArrowDown" ? next > stop : event.key !== "ArrowUp" || next < stop) focus(next);
     } else if (event.key === "ArrowRight") {
       if (isOpen && children.length > 0) focus(stop + 1);
       else if (children !== undefined && !isOpen) onOpen(id, true);
@@ -74,8 +73,8 @@ export function Tree({ label, nodes, open, onOpen, selected, onSelect }: TreePro
       if (isOpen) onOpen(id, false);
       else if (row.parent !== null) focus(index(row.parent));
     } else {
-      const next = typed(event, rows.map((entry) => entry.node.label), stop);
-      if (next !== null) focus(next);
+      const named = typed(event, rows.map((entry) => entry.node.label), stop);
+      if (named !== null) focus(named);
       else if (event.key === "Enter" || event.key === " ") press(row.node);
       else return;
     }
@@ -84,23 +83,13 @@ export function Tree({ label, nodes, open, onOpen, selected, onSelect }: TreePro
   return (
     <div ref={root} className="tree" role="tree" aria-label={label} onKeyDown={keyDown}>
       {rows.map(({ node, level, place, among }, at) => (
-        <div
-          key={node.id}
-          role="treeitem"
-          className="tree-row"
-          data-level={level}
-          aria-level={level}
-          aria-posinset={place}
-          aria-setsize={among}
+        <div key={node.id} role="treeitem" className="tree-row" data-level={level} aria-level={level}
+          aria-posinset={place} aria-setsize={among}
           aria-expanded={node.children === undefined ? undefined : open.has(node.id)}
-          aria-selected={node.id === selected}
-          aria-busy={node.busy}
-          tabIndex={at === stop ? 0 : -1}
+          aria-selected={node.id === selected} aria-busy={node.busy} tabIndex={at === stop ? 0 : -1}
           style={{ paddingInlineStart: `calc(${level - 1} * var(--space-4) + var(--space-2))` }}
-          onFocus={() => setFocused(node.id)}
-          onClick={() => press(node)}
-        >
-          {node.busy ? <Spinner /> : <ForwardIcon size={14} className="tree-mark" aria-hidden />}
+          onFocus={() => setFocused(node.id)} onClick={() => press(node)}>
+          {node.busy ? <Spinner /> : <ForwardIcon size={14} className="tree-mark" />}
           {node.icon}
           <span className="grow ellipsis">{node.label}</span>
           {node.note}

@@ -1,7 +1,7 @@
 import type { DiffRow } from "../text/diff.ts";
 
 /** Before and after of one line of a side-by-side diff; what has no counterpart stands alone. */
-export interface Pair {
+interface Pair {
   before: DiffRow | null;
   after: DiffRow | null;
 }

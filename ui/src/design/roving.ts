@@ -1,15 +1,12 @@
 import { useRef } from "react";
 
-/** One stop for Tab, arrows within: where keys move in a row or column of entries. Pure but for the hook. */
-
-const BACK = { row: "ArrowLeft", column: "ArrowUp" } as const;
-const ON = { row: "ArrowRight", column: "ArrowDown" } as const;
+/** One stop for Tab, arrows within: where keys move in a column of entries. Pure but for the hook. */
 
 /** The entry a key leads to, round at both ends; null when the key is none of ours. */
-export function moved(key: string, at: number, count: number, axis: "row" | "column"): number | null {
+export function moved(key: string, at: number, count: number): number | null {
   if (count === 0) return null;
-  if (key === ON[axis]) return (at + 1) % count;
-  if (key === BACK[axis]) return at <= 0 ? count - 1 : at - 1;
+  if (key === "ArrowDown") return (at + 1) % count;
+  if (key === "ArrowUp") return at <= 0 ? count - 1 : at - 1;
   if (key === "Home") return 0;
   return key === "End" ? count - 1 : null;
 }
@@ -42,9 +39,4 @@ export function useTypeAhead(): (event: TypedKey, labels: readonly string[], at:
   };
 }
 
-interface TypedKey {
-  key: string;
-  ctrlKey: boolean;
-  metaKey: boolean;
-  altKey: boolean;
-}
+type TypedKey = Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "altKey">;

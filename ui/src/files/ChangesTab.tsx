@@ -1,12 +1,16 @@
 import "./files.css";
-import { type ReactNode, useEffect, useMemo, useState } from "react";
+import { type FormEvent, type ReactNode, useMemo, useState } from "react";
 import { ApiError } from "../api/http.ts";
 import { Button, IconButton } from "../design/Button.tsx";
+import { DiffCount } from "../design/DiffView.tsx";
+import { useOnReturn } from "../design/hooks.ts";
 import { BranchIcon, CheckIcon, EditIcon, RetryIcon } from "../design/icons.tsx";
 import { useLoaded } from "../design/loaded.ts";
-import { Empty, Notice } from "../design/parts.tsx";
+import { Empty, Problem } from "../design/parts.tsx";
+import { Segments } from "../design/Segments.tsx";
 import { SplitPane } from "../design/SplitPane.tsx";
 import { StateView } from "../design/StateView.tsx";
+import { useWork } from "../design/work.ts";
 import { t } from "../i18n/index.ts";
 import { useKept } from "../state/kept.ts";
 import { lacks } from "../state/rights.ts";
@@ -23,11 +27,7 @@ export default function ChangesTab({ slug, session, path, onPick }: Omit<FilesPr
   const [base, setBase] = useState<Base>(session === undefined ? "head" : "session");
   const loaded = useLoaded(() => files.changes(where, base), JSON.stringify([where, base]));
   const { retry, value, problem } = loaded;
-  useEffect(() => {
-    const again = (): void => void retry();
-    window.addEventListener("focus", again);
-    return () => window.removeEventListener("focus", again);
-  }, [retry]);
+  useOnReturn(retry);
   const chosen = value?.items.find((item) => item.path === path) ?? null;
   const lacking = lacks(findProject(useStore(workspace), slug), "editor");
   const none = problem instanceof ApiError && problem.details["no_repository"] === true;
@@ -36,34 +36,31 @@ export default function ChangesTab({ slug, session, path, onPick }: Omit<FilesPr
     <div className="file-side">
       <div className="change-head">
         {session === undefined ? (
-          <span className="change-branch ellipsis"><BranchIcon size={14} aria-hidden /> {value?.branch ?? t("files:noBranch")}</span>
+          <span className="change-branch ellipsis"><BranchIcon size={14} /> {value?.branch ?? t("files:noBranch")}</span>
         ) : (
-          <div className="segments" role="group" aria-label={t("files:against")}>
-            {(["session", "head"] as const).map((each) => (
-              <button key={each} type="button" className="segment" aria-current={base === each ? "page" : undefined} onClick={() => setBase(each)}>
-                {t(`files:base.${each}`)}
-              </button>
-            ))}
-          </div>
+          <Segments aria-label={t("files:against")} of={["session", "head"]} now={base} onChoose={setBase}
+            words={(each) => t(`files:base.${each}`)} />
         )}
         <IconButton label={t("files:refresh")} onClick={retry}><RetryIcon size={15} /></IconButton>
       </div>
       {none ? (
-        <Empty icon={<BranchIcon size={26} aria-hidden />} title={t("files:noRepository")}>
-          <p>{t("files:noRepositoryWhy")}</p>
+        <Empty icon={<BranchIcon size={26} />} title={t("files:noRepository")} words={t("files:noRepositoryWhy")}>
           <pre className="change-how"><code>git init</code></pre>
           <Button onClick={retry}>{t("files:again")}</Button>
         </Empty>
       ) : idle ? <Nothing words={t("files:notBegun")} /> : (
-        <StateView of={loaded} empty={{ when: ({ items }) => items.length === 0, view: <Nothing words={t(base === "head" ? "files:nothingWhy" : "files:nothingHere")} /> }}>
-          {({ items }) => (
-            <>
-              <ChangeList label={t(base === "head" ? "files:toReview" : "files:changed", { count: items.filter((it) => !it.staged).length })}
-                items={items.filter((it) => !it.staged)} chosen={path} onPick={onPick} />
-              <ChangeList label={t("files:accepted", { count: items.filter((it) => it.staged).length })}
-                items={items.filter((it) => it.staged)} chosen={path} onPick={onPick} />
-            </>
-          )}
+        <StateView of={loaded}>
+          {({ items }) => {
+            const [open, staged] = [items.filter((it) => !it.staged), items.filter((it) => it.staged)];
+            const left = t(base === "head" ? "files:toReview" : "files:changed", { count: open.length });
+            if (items.length === 0) return <Nothing words={t(base === "head" ? "files:nothingWhy" : "files:nothingHere")} />;
+            return (
+              <>
+                <ChangeList label={left} items={open} chosen={path} onPick={onPick} />
+                <ChangeList label={t("files:accepted", { count: staged.length })} items={staged} chosen={path} onPick={onPick} />
+              </>
+            );
+          }}
         </StateView>
       )}
       {value !== null && base === "head" && value.items.length > 0 ? (
@@ -72,8 +69,8 @@ export default function ChangesTab({ slug, session, path, onPick }: Omit<FilesPr
     </div>
   );
   const detail = path === null || (value !== null && chosen === null) ? (
-    <Empty icon={<EditIcon size={26} aria-hidden />} title={t(path === null ? "files:chooseChange" : "files:settled")}>
-      <p>{t(path === null ? "files:chooseChangeWhy" : "files:settledWhy")}</p>
+    <Empty icon={<EditIcon size={26} />} title={t(path === null ? "files:chooseChange" : "files:settled")}
+      words={t(path === null ? "files:chooseChangeWhy" : "files:settledWhy")}>
       {path === null ? null : <Button className="only-phone" onClick={() => onPick(null)}>{t("files:back")}</Button>}
     </Empty>
   ) : (
@@ -88,7 +85,7 @@ export default function ChangesTab({ slug, session, path, onPick }: Omit<FilesPr
 }
 
 function Nothing({ words }: { words: string }): ReactNode {
-  return <Empty icon={<CheckIcon size={26} aria-hidden />} title={t("files:nothing")}><p>{words}</p></Empty>;
+  return <Empty icon={<CheckIcon size={26} />} title={t("files:nothing")} words={words} />;
 }
 
 function ChangeList({ label, items, chosen, onPick }: { label: string; items: Change[]; chosen: string | null; onPick: (path: string) => void }): ReactNode {
@@ -106,7 +103,9 @@ function ChangeList({ label, items, chosen, onPick }: { label: string; items: Ch
                 <span className="ellipsis">{item.path.split("/").at(-1)}</span>
                 <span className="muted ellipsis">{item.path.split("/").slice(0, -1).join("/")}</span>
               </span>
-              <Count change={item} />
+              {item.added === null ? <span className="muted">{t("files:notText")}</span> : (
+                <DiffCount file={{ added: item.added, removed: item.deleted ?? 0 }} />
+              )}
             </button>
           </li>
         ))}
@@ -119,16 +118,6 @@ function stateWord(status: string): string {
   return t(`files:state.${status === "A" || status === "D" ? status : "M"}`);
 }
 
-function Count({ change: { added, deleted } }: { change: Change }): ReactNode {
-  if (added === null) return <span className="muted">{t("files:notText")}</span>;
-  return (
-    <span className="diff-count" role="img" aria-label={t("files:lines", { added, deleted: deleted ?? 0 })}>
-      {added > 0 ? <span className="add">+{added}</span> : null}
-      {deleted ? <span className="del">−{deleted}</span> : null}
-    </span>
-  );
-}
-
 interface CommitProps {
   where: Where;
   changes: Changes;
@@ -138,34 +127,33 @@ interface CommitProps {
 
 function Commit({ where, changes, lacking, onDone }: CommitProps): ReactNode {
   const [message, setMessage] = useKept(`commit.${where.slug}.${where.session ?? ""}`);
-  const [busy, setBusy] = useState(false);
-  const [refused, setRefused] = useState<string | null>(null);
+  const { busy, problem, setProblem, run } = useWork((error) => {
+    if (error instanceof ApiError && error.status === 409) setProblem(error.message);
+    else toastError(error);
+  });
+  const text = (message ?? "").trim();
   const accepted = changes.items.filter((item) => item.staged).length;
   const why = lacking ?? (accepted === 0 ? t("files:nothingAccepted") : null);
   const commit = async (): Promise<void> => {
-    setBusy(true);
-    setRefused(null);
-    try {
-      const done = await files.commit(where, (message ?? "").trim());
-      setMessage("");
-      toast(t("files:committed", { commit: done.commit.slice(0, 8) }));
-      onDone();
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 409) setRefused(error.message);
-      else toastError(error);
-    } finally {
-      setBusy(false);
-    }
+    const done = await files.commit(where, text);
+    setMessage("");
+    toast(t("files:committed", { commit: done.commit.slice(0, 8) }));
+    onDone();
+  };
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    void run(commit);
   };
   return (
-    <form className="commit" onSubmit={(event) => { event.preventDefault(); void commit(); }}>
-      {refused === null ? null : <Notice tone="bad">{refused}</Notice>}
-      <textarea className="input" rows={3} value={message ?? ""} aria-label={t("files:message")} placeholder={t("files:message")} data-testid="commit-message"
-        onChange={(event) => setMessage(event.target.value)}
+    <form className="commit" onSubmit={submit}>
+      <Problem text={problem} />
+      <textarea className="input" rows={3} value={message ?? ""} aria-label={t("files:message")}
+        placeholder={t("files:message")} data-testid="commit-message" onChange={(event) => setMessage(event.target.value)}
         onKeyDown={(event) => {
           if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.currentTarget.form?.requestSubmit();
         }} />
-      <Button type="submit" look="primary" busy={busy} disabled={why !== null || (message ?? "").trim() === ""} title={why ?? undefined} data-testid="commit">
+      <Button type="submit" look="primary" busy={busy} disabled={why !== null || text === ""}
+        title={why ?? undefined} data-testid="commit">
         {t("files:commit", { count: accepted })}
       </Button>
       {why === null ? null : <p className="muted">{why}</p>}

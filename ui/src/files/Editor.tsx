@@ -12,6 +12,7 @@ import { EditorState, type Extension } from "@codemirror/state";
 import { drawSelection, EditorView, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers } from "@codemirror/view";
 import { classHighlighter } from "@lezer/highlight";
 import { type ReactNode, useEffect, useRef } from "react";
+import { useLatest } from "../design/hooks.ts";
 import { t } from "../i18n/index.ts";
 import { languageOf } from "./tree.ts";
 
@@ -48,10 +49,7 @@ interface EditorProps {
 export default function Editor({ path, text, line, onChange, onSave, calm = false }: EditorProps): ReactNode {
   const place = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView | null>(null);
-  const latest = useRef({ onChange, onSave });
-  useEffect(() => {
-    latest.current = { onChange, onSave };
-  });
+  const latest = useLatest({ onChange, onSave });
   const editable = onChange !== undefined;
   useEffect(() => {
     const save = { key: "Mod-s", preventDefault: true, run: () => (latest.current.onSave?.(), true) };

@@ -1,13 +1,15 @@
 import "./files.css";
 import { type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { IconButton } from "../design/Button.tsx";
-import { FolderHereIcon, ForwardIcon, LinkIcon, QuestionIcon, ReadIcon, RetryIcon, SearchIcon } from "../design/icons.tsx";
+import { useLatest, useOnReturn } from "../design/hooks.ts";
+import { FolderHereIcon, LinkIcon, QuestionIcon, ReadIcon, RetryIcon, SearchIcon } from "../design/icons.tsx";
 import { Empty, Skeleton } from "../design/parts.tsx";
 import { SplitPane } from "../design/SplitPane.tsx";
 import { TroubleView } from "../design/StateView.tsx";
 import { Tree } from "../design/Tree.tsx";
 import { t } from "../i18n/index.ts";
 import { type Entry, files, type Hit, type Where } from "./calls.ts";
+import { FileHead } from "./FileHead.tsx";
 import { Preview } from "./Preview.tsx";
 import { above, type Folders, nodesOf } from "./tree.ts";
 
@@ -28,7 +30,7 @@ export default function FilesTab({ slug, session, path, line, onPick }: FilesPro
   const first = (
     <div className="file-side">
       <div className="file-find">
-        <SearchIcon size={15} aria-hidden />
+        <SearchIcon size={15} />
         <input className="input" type="search" value={wanted} placeholder={t("files:find")} aria-label={t("files:find")}
           onChange={(event) => setWanted(event.target.value)}
           onKeyDown={(event) => {
@@ -41,7 +43,7 @@ export default function FilesTab({ slug, session, path, line, onPick }: FilesPro
       {wanted.trim() !== "" ? <Hits where={where} wanted={wanted.trim()} onPick={onPick} /> : tree.problem !== null ? (
         <TroubleView problem={tree.problem} retry={tree.again} />
       ) : tree.folders.get("") === undefined || tree.folders.get("") === null ? <Skeleton lines={8} /> : tree.nodes.length === 0 ? (
-        <Empty icon={<FolderHereIcon size={26} aria-hidden />} title={t("files:noFiles")}><p>{t("files:noFilesWhy")}</p></Empty>
+        <Empty icon={<FolderHereIcon size={26} />} title={t("files:noFiles")} words={t("files:noFilesWhy")} />
       ) : (
         <Tree label={t("files:tree")} nodes={tree.nodes} open={tree.open} onOpen={tree.toggle} selected={path} onSelect={(id) => onPick(id)} />
       )}
@@ -49,9 +51,12 @@ export default function FilesTab({ slug, session, path, line, onPick }: FilesPro
   );
   const chosen = path === null ? null : tree.entry(path);
   const second = path === null ? (
-    <Empty icon={<ReadIcon size={26} aria-hidden />} title={t("files:choose")}><p>{t("files:chooseWhy")}</p></Empty>
+    <Empty icon={<ReadIcon size={26} />} title={t("files:choose")} words={t("files:chooseWhy")} />
   ) : chosen !== null && (chosen.kind === "link" || chosen.kind === "other") ? (
-    <Unshown kind={chosen.kind} path={path} onBack={() => onPick(null)} />
+    <>
+      <FileHead path={path} onBack={() => onPick(null)} />
+      <Empty icon={<QuestionIcon size={26} />} title={t(`files:kind.${chosen.kind}`)} words={t(`files:kindWhy.${chosen.kind}`)} />
+    </>
   ) : (
     <Preview key={`${slug} ${session ?? ""} ${path}`} where={where} path={path} line={line}
       onBack={() => onPick(null)} onSaved={tree.again} />
@@ -61,18 +66,6 @@ export default function FilesTab({ slug, session, path, line, onPick }: FilesPro
       <SplitPane id="files" label={t("files:width")} initial={280} min={180} max={520} first={first}
         second={<div className="file-pane">{second}</div>} phone={path === null ? "first" : "second"} />
     </div>
-  );
-}
-
-function Unshown({ kind, path, onBack }: { kind: "link" | "other"; path: string; onBack: () => void }): ReactNode {
-  return (
-    <>
-      <div className="file-head">
-        <IconButton label={t("files:back")} className="only-phone" onClick={onBack}><ForwardIcon size={17} className="turned" aria-hidden /></IconButton>
-        <span className="file-name ellipsis">{path}</span>
-      </div>
-      <Empty icon={<QuestionIcon size={26} aria-hidden />} title={t(`files:kind.${kind}`)}><p>{t(`files:kindWhy.${kind}`)}</p></Empty>
-    </>
   );
 }
 
@@ -115,17 +108,11 @@ function useTree(where: Where, reveal: string | null): TreeState {
     setOpen((now) => new Set([...now, ...above(reveal)]));
     for (const folder of above(reveal)) void look(folder);
   }, [reveal, look]);
-  const shown = useRef(open);
-  useEffect(() => {
-    shown.current = open;
-  });
+  const shown = useLatest(open);
   const again = useCallback(() => {
     for (const folder of ["", ...shown.current]) void look(folder);
   }, [look]);
-  useEffect(() => {
-    window.addEventListener("focus", again);
-    return () => window.removeEventListener("focus", again);
-  }, [again]);
+  useOnReturn(again);
   const toggle = (path: string, opened: boolean): void => {
     const next = new Set(open);
     if (opened) next.add(path);
@@ -140,9 +127,9 @@ function useTree(where: Where, reveal: string | null): TreeState {
 }
 
 function iconOf(entry: Entry): ReactNode {
-  if (entry.kind === "dir") return <FolderHereIcon size={15} aria-hidden />;
-  if (entry.kind === "link") return <LinkIcon size={15} aria-hidden />;
-  return entry.kind === "file" ? <ReadIcon size={15} aria-hidden /> : <QuestionIcon size={15} aria-hidden />;
+  if (entry.kind === "dir") return <FolderHereIcon size={15} />;
+  if (entry.kind === "link") return <LinkIcon size={15} />;
+  return entry.kind === "file" ? <ReadIcon size={15} /> : <QuestionIcon size={15} />;
 }
 
 /** Git's letter with its word for who does not see it. */

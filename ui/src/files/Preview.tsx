@@ -1,13 +1,15 @@
 import { lazy, type ReactNode, Suspense, useCallback, useEffect, useState } from "react";
 import { ApiError } from "../api/http.ts";
-import { Button, IconButton } from "../design/Button.tsx";
+import { Button } from "../design/Button.tsx";
 import { CopyButton } from "../design/CopyButton.tsx";
 import { Dialog } from "../design/Dialog.tsx";
-import { AlertIcon, ForwardIcon, LockIcon, ReadIcon, RenameIcon, RetryIcon } from "../design/icons.tsx";
+import { useOnReturn } from "../design/hooks.ts";
+import { AlertIcon, LockIcon, ReadIcon, RenameIcon, RetryIcon } from "../design/icons.tsx";
 import { useLoaded } from "../design/loaded.ts";
 import { Badge, Empty, Notice, Skeleton } from "../design/parts.tsx";
 import { Sentence } from "../design/Sentence.tsx";
 import { StateView } from "../design/StateView.tsx";
+import { useWork } from "../design/work.ts";
 import { t } from "../i18n/index.ts";
 import { useKept } from "../state/kept.ts";
 import { lacks } from "../state/rights.ts";
@@ -17,6 +19,7 @@ import { findProject, workspace } from "../state/workspace.ts";
 import { bytes, when } from "../text/format.ts";
 import { Markdown } from "../text/Markdown.tsx";
 import { type Content, files, type Where } from "./calls.ts";
+import { FileHead } from "./FileHead.tsx";
 import { languageOf } from "./tree.ts";
 
 const Editor = lazy(() => import("./Editor.tsx"));
@@ -34,25 +37,10 @@ interface PreviewProps {
 export function Preview({ where, path, line, onBack, onSaved }: PreviewProps): ReactNode {
   const { slug, session } = where;
   const loaded = useLoaded(() => files.read({ slug, session }, path), JSON.stringify([slug, session, path]));
-  const { retry } = loaded;
-  useEffect(() => {
-    const again = (): void => void retry();
-    window.addEventListener("focus", again);
-    return () => window.removeEventListener("focus", again);
-  }, [retry]);
-  const head = (
-    <IconButton label={t("files:back")} className="only-phone" onClick={onBack}>
-      <ForwardIcon size={17} className="turned" aria-hidden />
-    </IconButton>
-  );
-  if (loaded.value === null)
-    return (
-      <>
-        <div className="file-head">{head}<span className="file-name ellipsis">{path}</span></div>
-        <StateView of={loaded}>{() => null}</StateView>
-      </>
-    );
-  return <Shown where={where} found={loaded.value} line={line} head={head} onAgain={retry} onSaved={onSaved} />;
+  const { retry, value } = loaded;
+  useOnReturn(retry);
+  if (value === null) return <><FileHead path={path} onBack={onBack} /><StateView of={loaded}>{() => null}</StateView></>;
+  return <Shown where={where} found={value} line={line} onBack={onBack} onAgain={retry} onSaved={onSaved} />;
 }
 
 interface Draft {
@@ -68,21 +56,17 @@ function useDraft(where: Where, path: string): [Draft | null, (draft: Draft | nu
   return [kept === null || kept === "" ? null : (JSON.parse(kept) as Draft), set];
 }
 
-interface ShownProps {
-  where: Where;
+interface ShownProps extends Omit<PreviewProps, "path"> {
   found: Content;
-  line?: number | undefined;
-  head: ReactNode;
   onAgain: () => void;
-  onSaved: () => void;
 }
 
-function Shown({ where, found, line, head, onAgain, onSaved }: ShownProps): ReactNode {
+function Shown({ where, found, line, onBack, onAgain, onSaved }: ShownProps): ReactNode {
   const { path } = found;
   const [draft, setDraft] = useDraft(where, path);
   const [editing, setEditing] = useState(draft !== null);
   const [source, setSource] = useState(line !== undefined);
-  const [saving, setSaving] = useState(false);
+  const { busy: saving, run } = useWork(toastError);
   const [theirs, setTheirs] = useState<Content | null>(null);
   const lacking = lacks(findProject(useStore(workspace), where.slug), found.guarded ? "owner" : "editor");
   const text = found.kind === "text" ? found.text : null;
@@ -94,29 +78,33 @@ function Shown({ where, found, line, head, onAgain, onSaved }: ShownProps): Reac
     return () => window.removeEventListener("beforeunload", ask);
   }, [unsaved]);
 
-  const save = async (wanted: string, base: string | null): Promise<void> => {
-    setSaving(true);
+  const leave = (): void => {
+    setDraft(null);
+    setTheirs(null);
+    setEditing(false);
+  };
+  const write = async (wanted: string, base: string | null): Promise<void> => {
     try {
       await files.write(where, path, wanted, base);
-      setDraft(null);
-      setTheirs(null);
-      setEditing(false);
+      leave();
       toast(t("files:saved", { path }));
       onAgain();
       onSaved();
     } catch (error) {
-      if (error instanceof ApiError && error.status === 409) setTheirs(await files.read(where, path).catch(() => gone(found)));
-      else toastError(error);
-    } finally {
-      setSaving(false);
+      if (!(error instanceof ApiError && error.status === 409)) throw error;
+      setTheirs(await files.read(where, path).catch(() => gone(found)));
     }
+  };
+  const save = (wanted: string, base: string | null): void => void run(() => write(wanted, base));
+  const saveDraft = (): void => void (draft !== null && save(draft.text, draft.base));
+  const edit = (next: string): void => {
+    const base = draft?.base ?? found.hash;
+    setDraft(next === text && base === found.hash ? null : { text: next, base });
   };
   const marked = languageOf(path) === "markdown";
   return (
     <>
-      <div className="file-head">
-        {head}
-        <span className="file-name ellipsis" title={path}>{path}</span>
+      <FileHead path={path} onBack={onBack}>
         {unsaved ? <Badge tone="accent">{t("files:unsaved")}</Badge> : null}
         {found.guarded ? (
           <span title={t("files:guarded")} className="file-lock"><LockIcon size={14} aria-label={t("files:guarded")} /></span>
@@ -124,44 +112,36 @@ function Shown({ where, found, line, head, onAgain, onSaved }: ShownProps): Reac
         <span className="muted file-facts">{bytes(found.size)} · {when(found.modified)}</span>
         {text === null ? null : editing ? (
           <>
-            <Button small onClick={() => { setDraft(null); setEditing(false); }}>{t(unsaved ? "files:discard" : "files:done")}</Button>
-            <Button small look="primary" busy={saving} disabled={!unsaved} data-testid="save"
-              onClick={() => draft !== null && void save(draft.text, draft.base)}>
-              {t("files:save")}
-            </Button>
+            <Button small onClick={leave}>{t(unsaved ? "files:discard" : "files:done")}</Button>
+            <Button small look="primary" busy={saving} disabled={!unsaved} data-testid="save" onClick={saveDraft}>{t("files:save")}</Button>
           </>
         ) : (
           <>
-            {marked ? <Button small look="ghost" aria-pressed={source} onClick={() => setSource(!source)}>{t(source ? "files:rendered" : "files:source")}</Button> : null}
+            {marked ? (
+              <Button small look="ghost" aria-pressed={source} onClick={() => setSource(!source)}>
+                {t(source ? "files:rendered" : "files:source")}
+              </Button>
+            ) : null}
             <CopyButton text={() => text} label={t("files:copy")} />
             <Button small disabled={lacking !== null} title={lacking ?? undefined} data-testid="edit" onClick={() => setEditing(true)}>
-              <RenameIcon size={14} aria-hidden /> {t("files:edit")}
+              <RenameIcon size={14} /> {t("files:edit")}
             </Button>
           </>
         )}
-      </div>
+      </FileHead>
       {unsaved && draft.base !== found.hash ? (
-        <Notice tone="accent">
-          <div className="notice-line">
-            <span className="grow">{t("files:moved")}</span>
-            <Button small onClick={() => setTheirs(found)}>{t("files:compare")}</Button>
-          </div>
-        </Notice>
+        <Notice tone="accent" act={<Button small onClick={() => setTheirs(found)}>{t("files:compare")}</Button>}>{t("files:moved")}</Notice>
       ) : null}
       <Suspense fallback={<Skeleton lines={8} />}>
         {text === null ? <NoText found={found} onAgain={onAgain} /> : editing ? (
-          <Editor path={path} text={draft?.text ?? text} line={line} onSave={() => draft !== null && void save(draft.text, draft.base)}
-            onChange={(next) => setDraft(next === text && (draft?.base ?? found.hash) === found.hash ? null : { text: next, base: draft?.base ?? found.hash })} />
+          <Editor path={path} text={draft?.text ?? text} line={line} onSave={saveDraft} onChange={edit} />
         ) : marked && !source ? (
           <div className="file-read" tabIndex={0}><Markdown text={text} /></div>
-        ) : (
-          <Editor path={path} text={text} line={line} />
-        )}
+        ) : <Editor path={path} text={text} line={line} />}
       </Suspense>
       {theirs === null || draft === null ? null : (
         <Conflict path={path} theirs={theirs} mine={draft.text} saving={saving} onClose={() => setTheirs(null)}
-          onSave={(wanted) => void save(wanted, theirs.hash === "" ? null : theirs.hash)}
-          onTheirs={() => { setDraft(null); setTheirs(null); setEditing(false); onAgain(); }} />
+          onSave={(wanted) => save(wanted, theirs.hash === "" ? null : theirs.hash)} onTheirs={() => { leave(); onAgain(); }} />
       )}
     </>
   );
@@ -180,9 +160,9 @@ function NoText({ found, onAgain }: { found: Content; onAgain: () => void }): Re
       </div>
     );
   return (
-    <Empty icon={<ReadIcon size={26} aria-hidden />} title={t(found.kind === "large" ? "files:large" : "files:binary")}>
-      <p>{t(found.kind === "large" ? "files:largeWhy" : "files:binaryWhy", { size: bytes(found.size) })}</p>
-      <Button onClick={onAgain}><RetryIcon size={15} aria-hidden /> {t("files:again")}</Button>
+    <Empty icon={<ReadIcon size={26} />} title={t(found.kind === "large" ? "files:large" : "files:binary")}
+      words={t(found.kind === "large" ? "files:largeWhy" : "files:binaryWhy", { size: bytes(found.size) })}>
+      <Button onClick={onAgain}><RetryIcon size={15} /> {t("files:again")}</Button>
     </Empty>
   );
 }
@@ -209,7 +189,7 @@ function Conflict({ path, theirs, mine, saving, onClose, onSave, onTheirs }: Con
   return (
     <Dialog title={t("files:conflict")} wide onClose={onClose} foot={foot}>
       <div className="file-conflict" data-testid="conflict">
-        <p><AlertIcon size={15} aria-hidden /> <Sentence text={t(theirs.hash === "" ? "files:conflictGone" : "files:conflictWhy", { path })} /></p>
+        <p><AlertIcon size={15} /> <Sentence text={t(theirs.hash === "" ? "files:conflictGone" : "files:conflictWhy", { path })} /></p>
         <div className="file-sides" aria-hidden><span>{t("files:theirs")}</span><span>{t("files:mine")}</span></div>
         <Suspense fallback={<Skeleton lines={6} />}>
           <Merge path={path} theirs={theirs.kind === "text" ? theirs.text : ""} mine={mine} onChange={setText} />

@@ -1,13 +1,14 @@
 import { type ReactNode, useState } from "react";
-import { Button, IconButton } from "../design/Button.tsx";
+import { Button } from "../design/Button.tsx";
 import { DiffView } from "../design/DiffView.tsx";
-import { CheckIcon, ForwardIcon, UndoIcon } from "../design/icons.tsx";
+import { CheckIcon, UndoIcon } from "../design/icons.tsx";
 import { useLoaded } from "../design/loaded.ts";
 import { Notice } from "../design/parts.tsx";
 import { StateView } from "../design/StateView.tsx";
 import { t } from "../i18n/index.ts";
 import { toast, toastError } from "../state/toasts.ts";
 import { parseDiff } from "../text/diff.ts";
+import { FileHead } from "./FileHead.tsx";
 import { type Act, type Base, type Content, files, type Part, type Where } from "./calls.ts";
 
 interface ReviewProps {
@@ -43,50 +44,49 @@ export function Review({ where, base, path, lacking, onBack, onMarked }: ReviewP
       await files.mark(where, base, act, path, part.hash, hunk);
       const after = act === "revert" ? await text() : null;
       setUndo(before?.kind === "text" ? { text: before.text, after: after?.hash ?? null } : null);
-      retry();
-      onMarked();
+      again();
     } catch (error) {
       toastError(error);
-      retry();
+      void retry();
     } finally {
       setBusy(null);
     }
   };
   const bringBack = async (it: Undo): Promise<void> => {
-    try {
-      await files.write(where, path, it.text, it.after);
-      setUndo(null);
-      toast(t("files:undone"));
-    } catch (error) {
-      toastError(error);
-    }
-    retry();
+    await files.write(where, path, it.text, it.after);
+    setUndo(null);
+    toast(t("files:undone"));
+  };
+  const again = (): void => {
+    void retry();
     onMarked();
   };
+  const back = (it: Undo): ReactNode => (
+    <Button small data-testid="undo-revert" onClick={() => void bringBack(it).catch(toastError).finally(again)}>
+      <UndoIcon size={14} /> {t("files:undo")}
+    </Button>
+  );
   return (
     <>
-      <div className="file-head">
-        <IconButton label={t("files:back")} className="only-phone" onClick={onBack}><ForwardIcon size={17} className="turned" aria-hidden /></IconButton>
-        <span className="file-name ellipsis" title={path}>{path}</span>
+      <FileHead path={path} onBack={onBack}>
         <Button small look="ghost" className="only-wide" aria-pressed={split}
           onClick={() => { setSplit(!split); localStorage.setItem(SPLIT, split ? "0" : "1"); }}>
           {t(split ? "files:inline" : "files:beside")}
         </Button>
-      </div>
-      {undo === null ? null : (
-        <Notice>
-          <div className="notice-line">
-            <span className="grow">{t("files:reverted")}</span>
-            <Button small data-testid="undo-revert" onClick={() => void bringBack(undo)}><UndoIcon size={14} aria-hidden /> {t("files:undo")}</Button>
-          </div>
-        </Notice>
-      )}
+      </FileHead>
+      {undo === null ? null : <Notice act={back(undo)}>{t("files:reverted")}</Notice>}
       <div className="review" tabIndex={0}>
         <StateView of={loaded}>
           {({ open, staged }) => (
             <>
-              {open === null ? null : <PartView part={open} kind="open" title={base === "head" ? t("files:open") : null} acts={base === "head" ? ["accept", "revert"] : ["revert"]} {...{ path, split, busy, lacking, mark }} />}
-              {staged === null ? null : <PartView part={staged} kind="staged" title={t("files:staged")} acts={["reopen"]} {...{ path, split, busy, lacking, mark }} />}
+              {open === null ? null : (
+                <PartView part={open} kind="open" title={base === "head" ? t("files:open") : null}
+                  acts={base === "head" ? ["accept", "revert"] : ["revert"]} {...{ path, split, busy, lacking, mark }} />
+              )}
+              {staged === null ? null : (
+                <PartView part={staged} kind="staged" title={t("files:staged")} acts={["reopen"]}
+                  {...{ path, split, busy, lacking, mark }} />
+              )}
               {open === null && staged === null ? <p className="muted file-none">{t("files:settledWhy")}</p> : null}
             </>
           )}
@@ -113,16 +113,13 @@ function PartView({ part, kind, title, acts, path, split, busy, lacking, mark }:
     acts.map((act) => (
       <Button key={act} small look={act === "revert" ? "danger" : "plain"} disabled={lacking !== null} title={lacking ?? undefined}
         busy={busy === `${act} ${hunk ?? ""}`} data-testid={hunk === null ? `${act}-file` : `${act}-hunk`} onClick={() => void mark(act, part, hunk)}>
-        {act === "accept" ? <CheckIcon size={14} aria-hidden /> : <UndoIcon size={14} aria-hidden />}
+        {act === "accept" ? <CheckIcon size={14} /> : <UndoIcon size={14} />}
         {t(hunk === null ? `files:whole.${act}` : `files:act.${act}`)}
       </Button>
     ));
   return (
     <section className="review-part" aria-label={title ?? path} data-testid={`part-${kind}`}>
-      <div className="review-head">
-        <h3 className="grow">{title}</h3>
-        {buttons(null)}
-      </div>
+      <div className="review-head"><h3 className="grow">{title}</h3>{buttons(null)}</div>
       {part.hunks.length === 0 ? <p className="muted file-none">{t("files:noHunks")}</p> : null}
       {part.hunks.map((hunk, index) => {
         const [file] = parseDiff(hunk);

@@ -25,7 +25,7 @@ export function SessionChanges({ slug, session, idle }: { slug: string; session:
   return (
     <>
       <button type="button" className="worktree-badge" data-testid="session-changes" title={t("files:sessionChanges")} onClick={() => setOpen(true)}>
-        <EditIcon size={14} aria-hidden />
+        <EditIcon size={14} />
         <span className="ellipsis">{t("files:changed", { count })}</span>
       </button>
       {open ? (

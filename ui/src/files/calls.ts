@@ -41,7 +41,7 @@ export interface Part {
   cut: boolean;
 }
 
-export interface FileChange {
+interface FileChange {
   open: Part | null;
   staged: Part | null;
 }

@@ -4,7 +4,7 @@ import type { Entry } from "./calls.ts";
 /** What is known of the folders so far; a folder that is being looked at is null. */
 export type Folders = ReadonlyMap<string, readonly Entry[] | null>;
 
-export const join = (folder: string, name: string): string => (folder === "" ? name : `${folder}/${name}`);
+const join = (folder: string, name: string): string => (folder === "" ? name : `${folder}/${name}`);
 
 /** `["a", "a/b"]` for `a/b/c.txt`: what has to be open for it to be seen. */
 export function above(path: string): string[] {

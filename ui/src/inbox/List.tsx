@@ -5,11 +5,13 @@ import { CheckIcon, DeniedIcon } from "../design/icons.tsx";
 import { Empty, Kbd, Skeleton } from "../design/parts.tsx";
 import { t } from "../i18n/index.ts";
 import { approvalOf } from "../journal/approval.ts";
+import { NotificationSettings } from "../notifications/NotificationSettings.tsx";
 import { ApprovalCard } from "../session/ApprovalCard.tsx";
+import { Frame } from "../shell/Frame.tsx";
 import { lacks } from "../state/rights.ts";
 import { linkTo, sessionPlace } from "../state/router.ts";
 import { useStore } from "../state/store.ts";
-import { findProject, findSession, person, type Workspace } from "../state/workspace.ts";
+import { findProject, findSession, person, workspace, type Workspace } from "../state/workspace.ts";
 import { elapsed, when } from "../text/format.ts";
 import { decided, type Decided } from "./decided.ts";
 import "./inbox.css";
@@ -32,7 +34,8 @@ function useShown(open: Question[]): { items: Question[]; changedAt: number } {
 }
 
 /** All that waits for the reader, in every session, the riskiest first. */
-export function AttentionList({ space, children }: { space: Workspace; children?: ReactNode }): ReactNode {
+export function Approvals(): ReactNode {
+  const space = useStore(workspace);
   const { items, changedAt } = useShown(space.attention);
   const settled = useStore(decided);
   const list = useRef<HTMLOListElement>(null);
@@ -42,31 +45,23 @@ export function AttentionList({ space, children }: { space: Workspace; children?
     if (moved) event.stopPropagation();
     if (moved) event.preventDefault();
   };
-  if (!space.loaded && items.length === 0) return <div className="page"><Skeleton lines={5} /></div>;
+  const title = t("places:page.approvals");
+  if (!space.loaded && items.length === 0) return <Frame title={title}><Skeleton lines={5} /></Frame>;
+  const none = <Empty icon={<CheckIcon size={26} />} title={t("inbox:nothing")} words={t("inbox:nothing_words")} />;
   return (
-    <div className="page" tabIndex={0}>
-      <div className="page-column">
-        {space.attention.length === 0 ? (
-          <Empty icon={<CheckIcon size={26} />} title={t("inbox:nothing")}>
-            <p>{t("inbox:nothing_words")}</p>
-          </Empty>
-        ) : null}
-        <ol className="waiting" data-testid="waiting" role="list" aria-label={t("inbox:title")} ref={list} onClickCapture={guard}>
-          {items.map((item) => (
-            <li key={item.id} tabIndex={-1} data-testid="inbox-item" data-id={item.id}>
-              <Origin item={item} space={space} />
-              {settled[item.id] === undefined ? (
-                <One item={item} space={space} />
-              ) : (
-                <Closed item={item} how={settled[item.id] as Decided} />
-              )}
-            </li>
-          ))}
-        </ol>
-        {space.attention.length === 0 ? null : <Keys />}
-        {children}
-      </div>
-    </div>
+    <Frame title={title}>
+      {space.attention.length === 0 ? none : null}
+      <ol className="waiting" data-testid="waiting" role="list" aria-label={t("inbox:title")} ref={list} onClickCapture={guard}>
+        {items.map((item) => (
+          <li key={item.id} tabIndex={-1} data-testid="inbox-item" data-id={item.id}>
+            <Origin item={item} space={space} />
+            <One item={item} how={settled[item.id]} space={space} />
+          </li>
+        ))}
+      </ol>
+      {space.attention.length === 0 ? null : <Keys />}
+      <NotificationSettings />
+    </Frame>
   );
 }
 
@@ -85,21 +80,16 @@ function Origin({ item, space }: { item: Question; space: Workspace }): ReactNod
   );
 }
 
-function One({ item, space }: { item: Question; space: Workspace }): ReactNode {
+function One({ item, how, space }: { item: Question; how: Decided | undefined; space: Workspace }): ReactNode {
   const project = findProject(space, item.project);
   const lacking = lacks(project, "editor");
   const approval = approvalOf(item.approval);
+  if (how !== undefined) return <Closed item={item} how={how} />;
   if (approval === null) return <QuestionCard item={item} lacking={lacking} noPolicy={lacks(project, "owner")} />;
   const cut = approval.more > 0 ? t("inbox:cut") : null;
   return (
-    <ApprovalCard
-      project={item.project}
-      session={item.session}
-      id={item.id}
-      approval={approval}
-      text={approval.subject}
-      lacking={lacking ?? cut}
-    />
+    <ApprovalCard project={item.project} session={item.session} id={item.id} approval={approval} text={approval.subject}
+      lacking={lacking ?? cut} />
   );
 }
 
@@ -110,33 +100,20 @@ function Closed({ item, how }: { item: Question; how: Decided }): ReactNode {
   const subject = approvalOf(item.approval)?.subject ?? item.network?.host ?? item.question;
   return (
     <div className="inbox-closed" data-testid="inbox-closed" data-denied={denied} role="status">
-      <Icon size={15} aria-hidden />
-      <span className="ellipsis">
-        <code>{subject.split("\n", 1)[0]}</code>
-      </span>
+      <Icon size={15} />
+      <span className="ellipsis"><code>{subject.split("\n", 1)[0]}</code></span>
       <span>{how.withdrawn ? t("inbox:withdrawn") : t("inbox:decided", { who: person(how.actor), answer: how.answer })}</span>
     </div>
   );
 }
 
-const KEYS = [
-  ["J K", "move"],
-  ["A", "approve"],
-  ["D", "deny"],
-  ["1–9", "choose"],
-  ["O", "open"],
-] as const;
+const KEYS = [["J K", "move"], ["A", "approve"], ["D", "deny"], ["1–9", "choose"], ["O", "open"]] as const;
 
 function Keys(): ReactNode {
   return (
     <p className="inbox-keys" aria-hidden>
       {KEYS.map(([keys, does]) => (
-        <span key={keys}>
-          {keys.split(" ").map((key) => (
-            <Kbd key={key}>{key}</Kbd>
-          ))}
-          {t(`inbox:keys.${does}`)}
-        </span>
+        <span key={keys}>{keys.split(" ").map((key) => <Kbd key={key}>{key}</Kbd>)}{t(`inbox:keys.${does}`)}</span>
       ))}
     </p>
   );

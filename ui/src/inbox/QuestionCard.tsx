@@ -39,31 +39,20 @@ export function QuestionCard({ item, lacking, noPolicy }: QuestionCardProps): Re
   return (
     <section className="inbox-question" data-testid="question" data-kind={network === null ? item.kind : "network"}>
       <div className="gate-head">
-        {network === null ? <QuestionIcon size={15} aria-hidden /> : <NetworkIcon size={15} aria-hidden />}
+        {network === null ? <QuestionIcon size={15} /> : <NetworkIcon size={15} />}
         <span className="grow">{t(`inbox:kind.${network === null ? item.kind : "network"}`)}</span>
       </div>
-      {network === null ? (
-        <p className="inbox-words">{visible(item.question)}</p>
-      ) : (
-        <p className="gate-host">
-          {visible(network.host)}
-          <span className="muted">:{network.port}</span>
-        </p>
+      {network === null ? <p className="inbox-words">{visible(item.question)}</p> : (
+        <p className="gate-host">{visible(network.host)}<span className="muted">:{network.port}</span></p>
       )}
       <div className="inbox-options">
         {options.map((option, index) => {
           const why = lacking ?? (option === ALWAYS && network !== null ? noPolicy : null);
           return (
-            <Button
-              key={option}
-              data-testid="question-option"
-              data-keys={`${index + 1} ${ALIAS[option] ?? ""}`}
-              look={option === "deny" ? "danger" : "plain"}
-              busy={sent === option}
-              disabled={(sent !== "" && sent !== option) || why !== null}
-              title={why ?? undefined}
-              onClick={() => say(option)}
-            >
+            <Button key={option} data-testid="question-option" data-keys={`${index + 1} ${ALIAS[option] ?? ""}`}
+              look={option === "deny" ? "danger" : "plain"} busy={sent === option}
+              disabled={(sent !== "" && sent !== option) || why !== null} title={why ?? undefined}
+              onClick={() => say(option)}>
               <Kbd>{index + 1}</Kbd> {network === null ? option : option.charAt(0).toUpperCase() + option.slice(1)}
             </Button>
           );
@@ -71,14 +60,9 @@ export function QuestionCard({ item, lacking, noPolicy }: QuestionCardProps): Re
       </div>
       {network === null ? (
         <form className="inbox-free" onSubmit={submit}>
-          <input
-            className="input"
-            data-testid="question-text"
-            aria-label={t("inbox:answer")}
-            placeholder={t(options.length === 0 ? "inbox:answer" : "inbox:own_words")}
-            value={draft ?? ""}
-            onChange={(event) => setDraft(event.target.value)}
-          />
+          <input className="input" data-testid="question-text" aria-label={t("inbox:answer")}
+            placeholder={t(options.length === 0 ? "inbox:answer" : "inbox:own_words")} value={draft ?? ""}
+            onChange={(event) => setDraft(event.target.value)} />
           <Button type="submit" look="primary" data-testid="question-send" busy={sent !== "" && sent === text} disabled={text === "" || lacking !== null}>
             {t("inbox:send")}
           </Button>

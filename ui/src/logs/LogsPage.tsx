@@ -1,8 +1,7 @@
 import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import { Button } from "../design/Button.tsx";
 import { LogsIcon } from "../design/icons.tsx";
-import { Empty, Notice } from "../design/parts.tsx";
-import { Sentence } from "../design/Sentence.tsx";
+import { Empty, Problem, Select } from "../design/parts.tsx";
 import { t } from "../i18n/index.ts";
 import { type Frame, str } from "../journal/events.ts";
 import { Header } from "../shell/Header.tsx";
@@ -14,7 +13,7 @@ const KEPT = 2000;
 const LEVELS = ["debug", "info", "warn", "error"] as const;
 
 /** The daemon's log as it is written, from its last 2,000 lines on; for admins. */
-export default function LogsPage({ onMenu }: { onMenu: () => void }): ReactNode {
+export default function LogsPage(): ReactNode {
   const { lines, refused } = useLog();
   const [least, setLeast] = useState<(typeof LEVELS)[number]>("info");
   const [wanted, setWanted] = useState("");
@@ -33,38 +32,21 @@ export default function LogsPage({ onMenu }: { onMenu: () => void }): ReactNode 
   }, [shown, paused]);
   return (
     <>
-      <Header title={t("logs:title")} onMenu={onMenu}>
+      <Header title={t("logs:title")}>
         <Button onClick={() => setPaused(paused === null ? lines : null)} aria-pressed={paused !== null}>
           {paused === null ? t("logs:pause") : t("logs:follow", { count: lines.length - paused.length })}
         </Button>
       </Header>
-      <div className="log-tools">
+      <div className="controls log-tools">
         <input className="input" type="search" aria-label={t("logs:find")} placeholder={t("logs:find")} value={wanted} onChange={(event) => setWanted(event.target.value)} />
-        <select className="select" aria-label={t("logs:least")} value={least} onChange={(event) => setLeast(event.target.value as typeof least)}>
-          {LEVELS.map((level) => (
-            <option key={level} value={level}>
-              {t(`logs:level.${level}`)}
-            </option>
-          ))}
-        </select>
+        <Select label={t("logs:least")} of={LEVELS} now={least} words={(level) => t(`logs:level.${level}`)} onChoose={setLeast} />
       </div>
       <div className="page log" tabIndex={0} data-testid="log" aria-label={t("logs:title")}>
-        {refused === null ? null : (
-          <Notice tone="bad">
-            <Sentence text={refused} />
-          </Notice>
-        )}
+        <Problem text={refused} />
         {shown.length === 0 && refused === null ? (
           <Empty icon={<LogsIcon size={26} />} title={lines.length === 0 ? t("logs:empty") : t("logs:nothing")}>
             {lines.length === 0 ? null : (
-              <Button
-                onClick={() => {
-                  setWanted("");
-                  setLeast("debug");
-                }}
-              >
-                {t("logs:all")}
-              </Button>
+              <Button onClick={() => { setWanted(""); setLeast("debug"); }}>{t("logs:all")}</Button>
             )}
           </Empty>
         ) : null}

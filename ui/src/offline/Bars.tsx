@@ -14,29 +14,21 @@ export function Bars(): ReactNode {
   const since = useStore(away);
   const offered = useStore(newer);
   const [later, setLater] = useState(false);
+  if (since !== null)
+    return (
+      <div className="bar" role="status" data-testid="offline-bar">
+        <AlertIcon size={15} />
+        <span className="grow">{t("offline:since", { time: when(new Date(since).toISOString()) })}</span>
+        <Button small onClick={() => socket.nudge()}>{t("offline:try")}</Button>
+      </div>
+    );
+  if (!offered || later) return null;
   return (
-    <>
-      {since === null ? null : (
-        <div className="bar" role="status" data-testid="offline-bar">
-          <AlertIcon size={15} aria-hidden />
-          <span className="grow">{t("offline:since", { time: when(new Date(since).toISOString()) })}</span>
-          <Button small onClick={() => socket.nudge()}>
-            {t("offline:try")}
-          </Button>
-        </div>
-      )}
-      {offered && !later && since === null ? (
-        <div className="bar" role="status" data-testid="version-bar">
-          <RetryIcon size={15} aria-hidden />
-          <span className="grow">{t("offline:newer")}</span>
-          <Button small look="ghost" onClick={() => setLater(true)}>
-            {t("offline:later")}
-          </Button>
-          <Button small data-testid="reload" onClick={() => void toNewVersion()}>
-            {t("offline:reload")}
-          </Button>
-        </div>
-      ) : null}
-    </>
+    <div className="bar" role="status" data-testid="version-bar">
+      <RetryIcon size={15} />
+      <span className="grow">{t("offline:newer")}</span>
+      <Button small look="ghost" onClick={() => setLater(true)}>{t("offline:later")}</Button>
+      <Button small data-testid="reload" onClick={() => void toNewVersion()}>{t("offline:reload")}</Button>
+    </div>
   );
 }

@@ -9,11 +9,22 @@ import { lacks } from "../state/rights.ts";
 import { useStore } from "../state/store.ts";
 import { me, type Workspace } from "../state/workspace.ts";
 
-interface Step {
+interface StepProps {
+  mark: number;
   title: string;
   words: string;
-  done: boolean;
-  act: ReactNode;
+  done?: boolean;
+  children: ReactNode;
+}
+
+function Step({ mark, title, words, done = false, children }: StepProps): ReactNode {
+  return (
+    <li data-done={done}>
+      <span className="step-mark">{done ? <CheckIcon size={15} role="img" aria-label={t("home:done")} /> : mark}</span>
+      <span className="grow"><strong>{title}</strong><span>{words}</span></span>
+      {children}
+    </li>
+  );
 }
 
 /** Where nothing ever ran: what leads to the first answer, and how far the reader is on that way. */
@@ -28,41 +39,29 @@ export function FirstSteps({ space }: { space: Workspace }): ReactNode {
   }, [admin, changed]);
   const project = space.projects.find((entry) => lacks(entry, "editor") === null);
   if (!admin && project === undefined) return <p className="lead first">{t("home:empty_member")}</p>;
-  const steps: Step[] = [
-    {
-      title: t("home:step.model"),
-      words: model === null ? t("home:step.model_words") : t("home:step.model_done", { model }),
-      done: model !== null,
-      act: <Button look={model === null ? "primary" : "plain"} onClick={() => overlay.set({ kind: "provider" })}>{t("home:step.model")}</Button>,
-    },
-    {
-      title: t("home:step.folder"),
-      words: project === undefined ? t("home:step.folder_words") : t("home:step.folder_done", { count: space.projects.length }),
-      done: project !== undefined,
-      act: <Button look={project === undefined && model !== null ? "primary" : "plain"} onClick={() => overlay.set({ kind: "load" })}>{t("home:step.folder")}</Button>,
-    },
-    {
-      title: t("home:step.talk"),
-      words: t("home:step.talk_words"),
-      done: false,
-      act: project === undefined ? null : <Button look="primary" busy={busy} onClick={() => start(project.slug)}>{t("home:new")}</Button>,
-    },
-  ];
+  const connected = model === null ? t("home:step.model_words") : t("home:step.model_done", { model });
+  const loaded = project === undefined ? t("home:step.folder_words") : t("home:step.folder_done", { count: space.projects.length });
+  const next = (is: boolean): "primary" | "plain" => (is ? "primary" : "plain");
   return (
     <div className="first">
       <h2>{t("home:first")}</h2>
       <p className="lead">{t("home:first_words")}</p>
       <ol role="list" className="steps" data-testid="first-steps">
-        {(admin ? steps : steps.slice(2)).map(({ title, words, done, act }, index) => (
-          <li key={title} data-done={done}>
-            <span className="step-mark">{done ? <CheckIcon size={15} role="img" aria-label={t("home:done")} /> : index + 1}</span>
-            <span className="grow">
-              <strong>{title}</strong>
-              <span>{words}</span>
-            </span>
-            {act}
-          </li>
-        ))}
+        {admin ? (
+          <>
+            <Step mark={1} title={t("home:step.model")} words={connected} done={model !== null}>
+              <Button look={next(model === null)} onClick={() => overlay.set({ kind: "provider" })}>{t("home:step.model")}</Button>
+            </Step>
+            <Step mark={2} title={t("home:step.folder")} words={loaded} done={project !== undefined}>
+              <Button look={next(project === undefined && model !== null)} onClick={() => overlay.set({ kind: "load" })}>
+                {t("home:step.folder")}
+              </Button>
+            </Step>
+          </>
+        ) : null}
+        <Step mark={admin ? 3 : 1} title={t("home:step.talk")} words={t("home:step.talk_words")}>
+          {project && <Button look="primary" busy={busy} onClick={() => start(project.slug)}>{t("home:new")}</Button>}
+        </Step>
       </ol>
     </div>
   );

@@ -9,30 +9,25 @@ import { t } from "../i18n/index.ts";
 /** The pages of those who cannot come in: what happened, and the one thing to do. */
 
 function Gate({ title, children }: { title: string; children: ReactNode }): ReactNode {
+  return <main className="gate"><div className="gate-card"><Logo size={28} /><h1>{title}</h1>{children}</div></main>;
+}
+
+const reload = (): void => window.location.reload();
+
+function Copied({ text, label, testid }: { text: string; label: string; testid?: string }): ReactNode {
   return (
-    <main className="gate">
-      <div className="gate-card">
-        <Logo size={28} />
-        <h1>{title}</h1>
-        {children}
-      </div>
-    </main>
+    <div className="gate-command">
+      <code data-testid={testid}>{text}</code>
+      <CopyButton text={() => text} label={label} />
+    </div>
   );
 }
 
-function reload(): void {
-  window.location.reload();
-}
-
 export function SignedOut(): ReactNode {
-  const command = "kaged auth open";
   return (
     <Gate title={t("gates:out")}>
       <p>{t("gates:out_do")}</p>
-      <div className="gate-command">
-        <code>{command}</code>
-        <CopyButton text={() => command} label={t("gates:copy_command")} />
-      </div>
+      <Copied text="kaged auth open" label={t("gates:copy_command")} />
       <p className="muted">{t("gates:out_proxy")}</p>
       <Button onClick={reload}>{t("gates:reload")}</Button>
     </Gate>
@@ -43,9 +38,7 @@ export function SessionGone(): ReactNode {
   return (
     <Gate title={t("gates:gone")}>
       <p>{t("gates:gone_do")}</p>
-      <Button look="primary" onClick={reload}>
-        {t("gates:reload")}
-      </Button>
+      <Button look="primary" onClick={reload}>{t("gates:reload")}</Button>
     </Gate>
   );
 }
@@ -54,9 +47,7 @@ export function Unreachable({ message }: { message: string }): ReactNode {
   return (
     <Gate title={t("gates:away")}>
       <p>{message}</p>
-      <p className="gate-waiting muted" role="status">
-        <Spinner /> {t("gates:again")}
-      </p>
+      <p className="gate-waiting muted" role="status"><Spinner /> {t("gates:again")}</p>
     </Gate>
   );
 }
@@ -71,20 +62,7 @@ export function NoRights({ me }: { me: Me }): ReactNode {
       <p>{t("gates:none_do")}</p>
       <Copied text={command} label={t("gates:copy_command")} testid="claim" />
       <Button onClick={reload}>{t("gates:look")}</Button>
-      {me.logout_url === "" ? null : (
-        <a className="gate-link" href={me.logout_url}>
-          {t("shell:sign_out")}
-        </a>
-      )}
+      {me.logout_url === "" ? null : <a className="gate-link" href={me.logout_url}>{t("shell:sign_out")}</a>}
     </Gate>
-  );
-}
-
-function Copied({ text, label, testid }: { text: string; label: string; testid: string }): ReactNode {
-  return (
-    <div className="gate-command">
-      <code data-testid={testid}>{text}</code>
-      <CopyButton text={() => text} label={label} />
-    </div>
   );
 }

@@ -6,8 +6,7 @@ import { Button } from "../design/Button.tsx";
 import { ApprovalIcon, ChevronIcon, PlusIcon, QuestionIcon } from "../design/icons.tsx";
 import { Line, List } from "../design/List.tsx";
 import { Menu } from "../design/Menu.tsx";
-import { Badge, Dot, Notice, Skeleton } from "../design/parts.tsx";
-import { Sentence } from "../design/Sentence.tsx";
+import { Badge, Dot, Problem, Skeleton } from "../design/parts.tsx";
 import { t } from "../i18n/index.ts";
 import { approvalOf } from "../journal/approval.ts";
 import { Header } from "../shell/Header.tsx";
@@ -18,11 +17,11 @@ import { useStore } from "../state/store.ts";
 import { findSession, placeSession, workspace, type Workspace } from "../state/workspace.ts";
 import { when } from "../text/format.ts";
 import { UsageToday } from "../usage/Today.tsx";
-import { FirstSteps } from "./FirstSteps.tsx";
 import { type Desk, deskOf } from "./desk.ts";
+import { FirstSteps } from "./FirstSteps.tsx";
 
 /** What needs the reader, what runs, what ended. Before anything ever ran: the sample's session, else how to begin. */
-export function Home({ onMenu }: { onMenu: () => void }): ReactNode {
+export function Home(): ReactNode {
   const space = useStore(workspace);
   const [problem, setProblem] = useState<string | null>(null);
   const desk = deskOf(space);
@@ -39,18 +38,19 @@ export function Home({ onMenu }: { onMenu: () => void }): ReactNode {
       current = false;
     };
   }, [space, sample]);
+  const leaving = sample !== undefined && problem === null;
   return (
     <>
-      <Header title={t("home:title")} onMenu={onMenu}>
-        {space.projects.length === 0 ? null : <NewSession space={space} />}
-      </Header>
+      <Header title={t("home:title")}>{space.projects.length === 0 ? null : <NewSession space={space} />}</Header>
       <div className="page" tabIndex={0} data-testid="home">
-        {problem === null ? null : (
-          <Notice tone="bad">
-            <Sentence text={problem} />
-          </Notice>
+        <Problem text={problem} />
+        {!space.loaded || leaving ? (
+          <Skeleton lines={6} />
+        ) : fresh ? (
+          <FirstSteps space={space} />
+        ) : (
+          <Today desk={desk} space={space} />
         )}
-        {!space.loaded || (sample !== undefined && problem === null) ? <Skeleton lines={6} /> : fresh ? <FirstSteps space={space} /> : <Today desk={desk} space={space} />}
       </div>
     </>
   );
@@ -70,53 +70,66 @@ async function sessionOf(sample: Project, space: Workspace): Promise<Place> {
   return sessionPlace(sample.slug, made.id);
 }
 
-function Today({ desk, space }: { desk: Desk; space: Workspace }): ReactNode {
+function Today({ desk: { running, ended }, space: { attention }, space }: { desk: Desk; space: Workspace }): ReactNode {
+  const all = (
+    <a className="desk-more" {...linkTo({ page: "approvals" })}>
+      {t("home:needs_all")}
+    </a>
+  );
+  const waits = attention.length === 0 ? null : <span className="count accent">{attention.length}</span>;
+  const runs = running.length === 0 ? null : <span className="count">{running.length}</span>;
   return (
     <div className="desk">
       <div className="desk-now">
-        <section>
-          <SectionHead title={t("home:needs")} count={space.attention.length} accent>
-            {space.attention.length < 2 ? null : <a className="desk-more" {...linkTo({ page: "approvals" })}>{t("home:needs_all")}</a>}
-          </SectionHead>
-          {space.attention.length === 0 ? <p className="desk-none">{t("home:none_waits")}</p> : (
-            <List label={t("home:needs")}>
-              {space.attention.map((item) => <Needed key={item.id} item={item} space={space} />)}
-            </List>
-          )}
-        </section>
-        <section>
-          <SectionHead title={t("home:runs")} count={desk.running.length} />
-          {desk.running.length === 0 ? <p className="desk-none">{t("home:no_runs")}</p> : (
-            <List label={t("home:runs")}>
-              {desk.running.map((session) => <Work key={session.id} session={session} state={session.state} />)}
-            </List>
-          )}
-        </section>
+        <Part
+          title={t("home:needs")}
+          count={waits}
+          none={t("home:none_waits")}
+          more={attention.length < 2 ? null : all}
+        >
+          {attention.map((item) => (
+            <Needed key={item.id} item={item} space={space} />
+          ))}
+        </Part>
+        <Part title={t("home:runs")} count={runs} none={t("home:no_runs")}>
+          {running.map((session) => (
+            <Work key={session.id} session={session} state={session.state} />
+          ))}
+        </Part>
       </div>
-      <section>
-        <SectionHead title={t("home:ended")}>
-          <UsageToday about={desk.ended.map(({ updated_at }) => updated_at).join()} />
-        </SectionHead>
-        {desk.ended.length === 0 ? <p className="desk-none">{t("home:none_ended")}</p> : (
-          <List label={t("home:ended")}>
-            {desk.ended.map((session) => <Work key={session.id} session={session} state={session.run?.state ?? ""} />)}
-          </List>
-        )}
-      </section>
+      <Part
+        title={t("home:ended")}
+        none={t("home:none_ended")}
+        more={<UsageToday about={ended.map(({ updated_at }) => updated_at).join()} />}
+      >
+        {ended.map((session) => (
+          <Work key={session.id} session={session} state={session.run?.state ?? ""} />
+        ))}
+      </Part>
     </div>
   );
 }
 
-function SectionHead({ title, count = 0, accent, children }: {
-  title: string; count?: number; accent?: boolean; children?: ReactNode;
-}): ReactNode {
+interface PartProps {
+  title: string;
+  count?: ReactNode;
+  more?: ReactNode;
+  /** Said where there is nothing. */
+  none: string;
+  children: ReactNode[];
+}
+
+function Part({ title, count, more, none, children }: PartProps): ReactNode {
   return (
-    <div className="desk-head">
-      <h2>{title}</h2>
-      {count === 0 ? null : <span className={accent ? "count accent" : "count"}>{count}</span>}
-      <span className="grow" />
-      {children}
-    </div>
+    <section>
+      <div className="desk-head">
+        <h2>{title}</h2>
+        {count}
+        <span className="grow" />
+        {more}
+      </div>
+      {children.length === 0 ? <p className="desk-none">{none}</p> : <List label={title}>{children}</List>}
+    </section>
   );
 }
 
@@ -127,9 +140,9 @@ function Needed({ item, space }: { item: Question; space: Workspace }): ReactNod
     <Line
       testid="needs"
       to={sessionPlace(item.project, item.session, item.id)}
-      lead={approval === null ? <QuestionIcon size={16} aria-hidden /> : <ApprovalIcon size={16} aria-hidden />}
-      title={approval === null ? item.question : <code>{approval.subject.split("\n", 1)[0]}</code>}
       below={`${session} · ${item.project}`}
+      lead={approval === null ? <QuestionIcon size={16} /> : <ApprovalIcon size={16} />}
+      title={approval === null ? item.question : <code>{approval.subject.split("\n", 1)[0]}</code>}
     >
       <time dateTime={item.created_at}>{when(item.created_at)}</time>
     </Line>
@@ -140,6 +153,7 @@ const DOTS: Readonly<Record<string, string>> = { succeeded: "ok", failed: "faile
 
 function Work({ session, state }: { session: Session; state: string }): ReactNode {
   const bad = state === "failed" || state === "interrupted";
+  const words = t(`home:state.${state}` as "home:state.running");
   return (
     <Line
       testid="work"
@@ -148,7 +162,7 @@ function Work({ session, state }: { session: Session; state: string }): ReactNod
       title={session.title || t("shell:untitled")}
       below={[session.project, session.run?.model].filter(Boolean).join(" · ")}
     >
-      {bad ? <Badge tone="bad">{t(`home:state.${state}`)}</Badge> : <span className="muted">{t(`home:state.${state}` as "home:state.running")}</span>}
+      {bad ? <Badge tone="bad">{words}</Badge> : <span className="muted">{words}</span>}
       <time dateTime={session.updated_at}>{when(session.updated_at)}</time>
     </Line>
   );
@@ -159,14 +173,27 @@ function NewSession({ space }: { space: Workspace }): ReactNode {
   const { start, busy } = useStart();
   const [only] = projects;
   if (only === undefined) return null;
-  const plus = <PlusIcon size={15} aria-hidden />;
+  const button = { look: "primary", busy } as const;
+  const words = (
+    <>
+      <PlusIcon size={15} /> {t("home:new")}
+    </>
+  );
   if (projects.length === 1)
-    return <Button look="primary" busy={busy} onClick={() => start(only.slug)}>{plus} {t("home:new")}</Button>;
+    return (
+      <Button {...button} onClick={() => start(only.slug)}>
+        {words}
+      </Button>
+    );
   return (
     <Menu
       end
       label={t("home:in")}
-      anchor={(attributes) => <Button look="primary" busy={busy} {...attributes}>{plus} {t("home:new")} <ChevronIcon size={14} aria-hidden /></Button>}
+      anchor={(attributes) => (
+        <Button {...button} {...attributes}>
+          {words} <ChevronIcon size={14} />
+        </Button>
+      )}
       groups={[projects.map(({ slug }) => ({ id: slug, label: slug, onSelect: () => start(slug) }))]}
     />
   );

@@ -2,17 +2,18 @@ import { type ReactNode, useState } from "react";
 import { api } from "../api/client.ts";
 import type { Provider, ProviderTest } from "../api/types.ts";
 import { Button, IconButton } from "../design/Button.tsx";
+import { Facts } from "../design/Facts.tsx";
 import { PlusIcon, RemoveIcon } from "../design/icons.tsx";
-import { Badge, Notice } from "../design/parts.tsx";
+import { useLoaded } from "../design/loaded.ts";
+import { Badge, Notice, Select } from "../design/parts.tsx";
+import { Sentence } from "../design/Sentence.tsx";
+import { StateView } from "../design/StateView.tsx";
+import { useWork } from "../design/work.ts";
 import { t } from "../i18n/index.ts";
 import { modelsChanged, overlay } from "../shell/overlay.ts";
 import { useStore } from "../state/store.ts";
 import { toast, toastError } from "../state/toasts.ts";
 import { refreshProjects } from "../state/workspace.ts";
-import { Sentence } from "../design/Sentence.tsx";
-import { Facts } from "../design/Facts.tsx";
-import { useLoaded } from "../design/loaded.ts";
-import { StateView } from "../design/StateView.tsx";
 
 /** Providers, which of their models is the default, and the aliases that projects name. */
 export default function Models(): ReactNode {
@@ -21,7 +22,7 @@ export default function Models(): ReactNode {
     <>
       <div className="section-acts">
         <Button look="primary" onClick={() => overlay.set({ kind: "provider" })}>
-          <PlusIcon size={15} aria-hidden /> {t("settings:models.connect")}
+          <PlusIcon size={15} /> {t("settings:models.connect")}
         </Button>
       </div>
       <StateView of={held}>
@@ -34,15 +35,16 @@ export default function Models(): ReactNode {
             </p>
             <ul role="list" className="card list">
               {providers.map((provider) => (
-                <ProviderLine
-                  key={provider.name}
-                  provider={provider}
-                  isDefault={usual?.provider === provider.name}
-                  onChanged={() => void held.retry()}
-                />
+                <ProviderLine key={provider.name} provider={provider} isDefault={usual?.provider === provider.name}
+                  onChanged={held.retry} />
               ))}
             </ul>
-            <Aliases aliases={aliases} />
+            {Object.keys(aliases).length === 0 ? null : (
+              <>
+                <h2 className="page-title">{t("settings:models.aliases")}</h2>
+                <Facts mono rows={Object.entries(aliases)} />
+              </>
+            )}
           </>
         )}
       </StateView>
@@ -53,78 +55,48 @@ export default function Models(): ReactNode {
 interface ProviderLineProps {
   provider: Provider;
   isDefault: boolean;
-  onChanged: () => void;
+  onChanged: () => Promise<void>;
 }
 
 function ProviderLine({ provider, isDefault, onChanged }: ProviderLineProps): ReactNode {
   const [test, setTest] = useState<ProviderTest | null>(null);
-  const [busy, setBusy] = useState(false);
   const [chosen, setChosen] = useState("");
-
-  const run = async (act: () => Promise<void>): Promise<void> => {
-    setBusy(true);
-    try {
-      await act();
-    } catch (error) {
-      toastError(error);
-    } finally {
-      setBusy(false);
-    }
-  };
-  const remove = async (): Promise<void> => {
-    await api.removeProvider(provider.name);
+  const { busy, run } = useWork(toastError);
+  const { name, source, base_url, driver } = provider;
+  const model = chosen || (test?.models[0] ?? "");
+  const tryIt = async (): Promise<void> => setTest(await api.testProvider(name));
+  const change = async (work: Promise<unknown>, done?: string): Promise<void> => {
+    await work;
     await refreshProjects();
-    onChanged();
+    if (done !== undefined) toast(done);
+    void onChanged();
   };
-  const use = async (model: string): Promise<void> => {
-    await api.setAlias("default", `${provider.name}:${model}`);
-    await refreshProjects();
-    toast(t("settings:models.nowDefault", { model }));
-    onChanged();
-  };
-
+  const remove = (): Promise<void> => change(api.removeProvider(name));
+  const use = (): Promise<void> => change(api.setAlias("default", `${name}:${model}`), t("settings:models.nowDefault", { model }));
+  const facts = [base_url ?? driver, keyWords(provider), t(`settings:models.source.${source}`)];
   return (
     <li className="provider" data-testid="provider">
       <div className="list-line">
         <div className="grow">
           <div className="provider-name">
-            {provider.name} {isDefault ? <Badge tone="accent">{t("settings:models.isDefault")}</Badge> : null}
+            {name} {isDefault ? <Badge tone="accent">{t("settings:models.isDefault")}</Badge> : null}
           </div>
-          <div className="muted ellipsis">
-            {[provider.base_url ?? provider.driver, keyWords(provider), t(`settings:models.source.${provider.source}`)]
-              .filter(Boolean)
-              .join(" · ")}
-          </div>
+          <div className="muted ellipsis">{facts.filter(Boolean).join(" · ")}</div>
         </div>
-        <Button small busy={busy} onClick={() => void run(async () => setTest(await api.testProvider(provider.name)))}>
-          {t("settings:models.test")}
-        </Button>
-        {provider.source === "file" ? (
-          <IconButton small label={t("settings:models.remove", { name: provider.name })} disabled={busy} onClick={() => void run(remove)}>
+        <Button small busy={busy} onClick={() => void run(tryIt)}>{t("settings:models.test")}</Button>
+        {source === "file" ? (
+          <IconButton small label={t("settings:models.remove", { name })} disabled={busy} onClick={() => void run(remove)}>
             <RemoveIcon size={14} />
           </IconButton>
         ) : null}
       </div>
       {test === null ? null : (
         <div className="provider-test">
-          <Notice tone={test.ok ? "ok" : "bad"}>
-            <Sentence text={test.message} />
-          </Notice>
+          <Notice tone={test.ok ? "ok" : "bad"}><Sentence text={test.message} /></Notice>
           {test.models.length === 0 ? null : (
-            <div className="provider-use">
-              <select
-                className="select"
-                aria-label={t("settings:models.model")}
-                value={chosen || test.models[0]}
-                onChange={(event) => setChosen(event.target.value)}
-              >
-                {test.models.map((model) => (
-                  <option key={model}>{model}</option>
-                ))}
-              </select>
-              <Button disabled={busy} onClick={() => void run(() => use(chosen || (test.models[0] ?? "")))}>
-                {t("settings:models.makeDefault")}
-              </Button>
+            <div className="controls">
+              <Select label={t("settings:models.model")} of={test.models} now={model} onChoose={setChosen} />
+              <Button disabled={busy} onClick={() => void run(use)}>{t("settings:models.makeDefault")}</Button>
             </div>
           )}
         </div>
@@ -133,19 +105,8 @@ function ProviderLine({ provider, isDefault, onChanged }: ProviderLineProps): Re
   );
 }
 
-function keyWords(provider: Provider): string {
-  if (provider.key === "set") return t("settings:models.keyStored");
-  if (provider.key === "none") return provider.source === "builtin" ? "" : t("settings:models.noKey");
-  return t("settings:models.keyIn", { name: provider.key.replace(/^env:/, "$") });
-}
-
-function Aliases({ aliases }: { aliases: Record<string, string> }): ReactNode {
-  const entries = Object.entries(aliases);
-  if (entries.length === 0) return null;
-  return (
-    <>
-      <h2 className="page-title">{t("settings:models.aliases")}</h2>
-      <Facts mono rows={entries} />
-    </>
-  );
+function keyWords({ key, source }: Provider): string {
+  if (key === "set") return t("settings:models.keyStored");
+  if (key === "none") return source === "builtin" ? "" : t("settings:models.noKey");
+  return t("settings:models.keyIn", { name: key.replace(/^env:/, "$") });
 }

@@ -1,14 +1,9 @@
 import { type ComponentType, lazy, type ReactNode } from "react";
 import type { Me } from "../api/types.ts";
-import { t } from "../i18n/index.ts";
-import { AttentionList } from "../inbox/List.tsx";
-import { NotificationSettings } from "../notifications/NotificationSettings.tsx";
+import { Approvals } from "../inbox/List.tsx";
 import { SessionPage } from "../session/SessionPage.tsx";
-import { Header } from "../shell/Header.tsx";
 import { useArrival } from "../state/arrival.ts";
 import { pathOf, type Place, type Plain } from "../state/router.ts";
-import { useStore } from "../state/store.ts";
-import { workspace } from "../state/workspace.ts";
 import { Home } from "./Home.tsx";
 import { Lost } from "./Lost.tsx";
 import { ProjectPage } from "./ProjectPage.tsx";
@@ -17,12 +12,8 @@ const TerminalsPage = lazy(() => import("./Terminals.tsx"));
 const TracePage = lazy(() => import("../traces/TracePage.tsx"));
 const SettingsPage = lazy(() => import("./Settings.tsx"));
 
-interface PageProps {
-  onMenu: () => void;
-}
-
 /** The pages of one word; one that is not here is not found. A line adds one, and a line in `ACTS` its key. */
-const PAGES: { readonly [page in Plain]?: ComponentType<PageProps> } = {
+const PAGES: { readonly [page in Plain]?: ComponentType } = {
   approvals: Approvals,
   audit: lazy(() => import("./Audit.tsx")),
   logs: lazy(() => import("../logs/LogsPage.tsx")),
@@ -37,37 +28,15 @@ export function reachable(page: Plain, self: Me | null): boolean {
   return page === "approvals" || page === "usage" || self?.role === "admin";
 }
 
-export function Page({ place, onMenu }: PageProps & { place: Place }): ReactNode {
+export function Page({ place }: { place: Place }): ReactNode {
   useArrival(place);
-  switch (place.page) {
-    case "home":
-      return <Home onMenu={onMenu} />;
-    case "project":
-      return <ProjectPage key={place.project} place={place} onMenu={onMenu} />;
-    case "session":
-      return <SessionPage key={place.session} place={place} onMenu={onMenu} />;
-    case "terminals":
-      return <TerminalsPage terminal={place.terminal} onMenu={onMenu} />;
-    case "trace":
-      return <TracePage key={place.run} {...place} onMenu={onMenu} />;
-    case "settings":
-      return <SettingsPage section={place.section} onMenu={onMenu} />;
-    case "lost":
-      return <Lost path={place.path} onMenu={onMenu} />;
-    default: {
-      const Plain = PAGES[place.page];
-      return Plain === undefined ? <Lost path={pathOf(place)} onMenu={onMenu} /> : <Plain onMenu={onMenu} />;
-    }
-  }
-}
-
-function Approvals({ onMenu }: PageProps): ReactNode {
-  return (
-    <>
-      <Header title={t("places:page.approvals")} onMenu={onMenu} />
-      <AttentionList space={useStore(workspace)}>
-        <NotificationSettings />
-      </AttentionList>
-    </>
-  );
+  if (place.page === "home") return <Home />;
+  if (place.page === "project") return <ProjectPage key={place.project} place={place} />;
+  if (place.page === "session") return <SessionPage key={place.session} place={place} />;
+  if (place.page === "terminals") return <TerminalsPage terminal={place.terminal} />;
+  if (place.page === "trace") return <TracePage key={place.run} {...place} />;
+  if (place.page === "settings") return <SettingsPage section={place.section} />;
+  if (place.page === "lost") return <Lost path={place.path} />;
+  const Plain = PAGES[place.page];
+  return Plain === undefined ? <Lost path={pathOf(place)} /> : <Plain />;
 }

@@ -1,9 +1,13 @@
-import { type ReactNode, useCallback, useEffect, useState } from "react";
+import type { ReactNode } from "react";
 import { api } from "../api/client.ts";
-import type { Project, ProjectNetwork, SeenHost } from "../api/types.ts";
+import type { Project, SeenHost } from "../api/types.ts";
 import { Button } from "../design/Button.tsx";
+import { useLoaded } from "../design/loaded.ts";
 import { Notice } from "../design/parts.tsx";
 import { Sentence } from "../design/Sentence.tsx";
+import { StateView } from "../design/StateView.tsx";
+import { Table } from "../design/Table.tsx";
+import { useWork } from "../design/work.ts";
 import { t } from "../i18n/index.ts";
 import { lacks } from "../state/rights.ts";
 import { toast, toastError } from "../state/toasts.ts";
@@ -11,83 +15,61 @@ import { placeProject } from "../state/workspace.ts";
 import { deniedWords, traffic, when } from "../text/format.ts";
 import { covers, hostPort } from "../text/hosts.ts";
 
+const COLUMNS = ["host", "reached", "traffic", "last", "act"] as const;
+
 /** What the project's agent may reach, and what its sessions reached or tried. */
 export function ProjectNetworkSection({ project }: { project: Project }): ReactNode {
-  const [network, setNetwork] = useState<ProjectNetwork | null>(null);
-  const [busy, setBusy] = useState(false);
+  const { slug, hash, cage } = project;
+  const held = useLoaded(() => api.network(slug), `${slug} ${hash}`);
+  const { busy, run } = useWork(toastError);
   const lacking = lacks(project, "owner");
-  const look = useCallback(() => api.network(project.slug).then(setNetwork).catch(toastError), [project.slug]);
-  useEffect(() => void look(), [look, project.hash]);
-
-  const write = (change: Parameters<typeof api.setNetwork>[1], done: string): void => {
-    setBusy(true);
-    const written = api.setNetwork(project.slug, change).then(placeProject).then(look);
-    void written.then(() => toast(done), toastError).finally(() => setBusy(false));
-  };
-
-  const { mode, allow, proposal, seen } = network ?? { mode: "enforce", allow: [], proposal: [], seen: [] };
-  const needed = proposal.map((entry) => `\`${entry}\``).join(", ") || t("project:network.nothing");
-  const use = (): void => write({ mode: "enforce", allow: proposal }, t("project:network.used"));
-  const add = (entry: string): void => write({ allow: [...allow, entry] }, t("project:network.allowed", { entry }));
-  const rows = seen.map((host) => ({ host, entry: offered(host, allow) }));
+  const write = (change: Parameters<typeof api.setNetwork>[1], done: string): void =>
+    void run(async () => {
+      placeProject(await api.setNetwork(slug, change));
+      await held.retry();
+      toast(done);
+    });
+  const may = (words: string): { disabled: boolean; title: string } => ({ disabled: busy || lacking !== null, title: lacking ?? words });
   return (
     <>
       <h2 className="page-title">{t("project:network.title")}</h2>
       <p className="muted reach-words">
-        <Sentence text={(project.cage?.explain ?? []).filter((line) => /^(reaches|asks)\b/.test(line)).join("; ")} />
+        <Sentence text={(cage?.explain ?? []).filter((line) => /^(reaches|asks)\b/.test(line)).join("; ")} />
       </p>
-      {mode === "learn" ? (
-        <Notice tone="accent">
-          <div className="notice-line">
-            <span className="grow">
-              <Sentence text={t("project:network.learning", { needed })} />
-            </span>
-            <Button
-              look="primary"
-              small
-              busy={busy}
-              disabled={proposal.length === 0 || lacking !== null}
-              title={lacking ?? undefined}
-              onClick={use}
-            >
+      <StateView of={held} lines={2}>
+        {({ mode, allow, proposal, seen }) => {
+          const needed = proposal.map((entry) => `\`${entry}\``).join(", ") || t("project:network.nothing");
+          const use = (): void => write({ mode: "enforce", allow: proposal }, t("project:network.used"));
+          const add = (entry: string): void => write({ allow: [...allow, entry] }, t("project:network.allowed", { entry }));
+          const rows = seen.map((host) => ({ host, entry: offered(host, allow) }));
+          const adopt = (
+            <Button look="primary" small busy={busy} disabled={proposal.length === 0 || lacking !== null}
+              title={lacking ?? undefined} onClick={use}>
               {t("project:network.use")}
             </Button>
-          </div>
-        </Notice>
-      ) : null}
-      {rows.length === 0 ? null : (
-        <div className="card table-frame">
-          <table className="table seen" data-testid="seen">
-            <thead>
-              <tr>
-                {(["host", "reached", "traffic", "last", "act"] as const).map((name) => (
-                  <th key={name} scope="col">
-                    {t(`project:network.column.${name}`)}
-                  </th>
-                ))}
-              </tr>
-            </thead>
-            <tbody>
-              {rows
-                .toSorted((one, other) => Number(one.entry === "") - Number(other.entry === ""))
-                .map(({ host, entry }) => (
-                  <SeenRow key={`${host.host}:${host.port}`} host={host}>
-                    {entry === "" ? null : (
-                      <Button
-                        small
-                        disabled={busy || lacking !== null}
-                        title={lacking ?? t("project:network.allowOne", { entry })}
-                        onClick={() => add(entry)}
-                      >
-                        {t("project:network.allow")}
-                      </Button>
-                    )}
-                  </SeenRow>
-                ))}
-            </tbody>
-          </table>
-        </div>
-      )}
+          );
+          return (
+            <>
+              {mode === "learn" ? (
+                <Notice tone="accent" act={adopt}><Sentence text={t("project:network.learning", { needed })} /></Notice>
+              ) : null}
+              {rows.length === 0 ? null : (
+                <Table className="seen" testid="seen" heads={COLUMNS.map((name) => t(`project:network.column.${name}`))}>
+                  {rows.toSorted((one, other) => Number(one.entry === "") - Number(other.entry === "")).map(({ host, entry }) => (
+                    <SeenRow key={`${host.host}:${host.port}`} host={host}>
+                      {entry === "" ? null : (
+                        <Button small {...may(t("project:network.allowOne", { entry }))} onClick={() => add(entry)}>
+                          {t("project:network.allow")}
+                        </Button>
+                      )}
+                    </SeenRow>
+                  ))}
+                </Table>
+              )}
+            </>
+          );
+        }}
+      </StateView>
     </>
   );
 }

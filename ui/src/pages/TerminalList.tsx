@@ -3,7 +3,9 @@ import { api } from "../api/client.ts";
 import type { Project, Terminal } from "../api/types.ts";
 import { IconButton } from "../design/Button.tsx";
 import { CageIcon, CloseIcon, HostIcon, TerminalIcon, ToolIcon } from "../design/icons.tsx";
+import { useLoaded } from "../design/loaded.ts";
 import { Badge, Empty } from "../design/parts.tsx";
+import { StateView } from "../design/StateView.tsx";
 import { t } from "../i18n/index.ts";
 import { terminalName } from "../palette/items.ts";
 import { lacks } from "../state/rights.ts";
@@ -11,8 +13,6 @@ import { linkTo } from "../state/router.ts";
 import { useStore } from "../state/store.ts";
 import { findProject, workspace } from "../state/workspace.ts";
 import { ago } from "../text/format.ts";
-import { useLoaded } from "../design/loaded.ts";
-import { StateView } from "../design/StateView.tsx";
 
 export function TerminalState({ terminal }: { terminal: Terminal }): ReactNode {
   const { state, exit_code: code } = terminal;
@@ -23,18 +23,15 @@ export function TerminalState({ terminal }: { terminal: Terminal }): ReactNode {
 
 /** Terminals by project, those of the host last; with a project, its own. */
 export default function TerminalList({ project }: { project?: Project }): ReactNode {
-  const held = useLoaded(async () => (await api.terminals(null)).items);
+  const held = useLoaded(async () => {
+    const { items } = await api.terminals(null);
+    return items.filter((each) => project === undefined || each.project === project.slug);
+  }, project?.slug);
+  const none = <Empty icon={<TerminalIcon size={26} />} title={t("terminals:none")} words={t("terminals:noneWhy")} />;
   return (
-    <StateView of={held} lines={4}>
-      {(terminals) => {
-        const shown = terminals.filter((each) => project === undefined || each.project === project.slug);
+    <StateView of={held} lines={4} empty={none}>
+      {(shown) => {
         const groups = [...new Set(shown.map((each) => each.project ?? ""))];
-        if (shown.length === 0)
-          return (
-            <Empty icon={<TerminalIcon size={26} />} title={t("terminals:none")}>
-              <p>{t("terminals:noneWhy")}</p>
-            </Empty>
-          );
         return groups.toSorted((a, b) => Number(a === "") - Number(b === "") || a.localeCompare(b)).map((group) => (
           <section key={group} aria-label={group || t("terminals:host")}>
             {project === undefined ? <h2 className="page-title page-words">{group || t("terminals:host")}</h2> : null}
@@ -59,13 +56,9 @@ function Line({ terminal, onClose }: { terminal: Terminal; onClose: () => void }
   return (
     <li className="list-line">
       <Icon size={16} aria-label={t(`terminals:kind.${kind}`)} />
-      <a className="place-link ellipsis" {...linkTo({ page: "terminals", terminal: terminal.id })}>
-        {name}
-      </a>
+      <a className="place-link ellipsis" {...linkTo({ page: "terminals", terminal: terminal.id })}>{name}</a>
       <TerminalState terminal={terminal} />
-      <time className="muted" dateTime={terminal.created_at}>
-        {ago(terminal.created_at)}
-      </time>
+      <time className="muted" dateTime={terminal.created_at}>{ago(terminal.created_at)}</time>
       <IconButton small label={lacking ?? t("terminals:close", { name })} disabled={lacking !== null} onClick={onClose}>
         <CloseIcon size={14} />
       </IconButton>

@@ -1,4 +1,5 @@
 import type { ReactNode } from "react";
+import { t } from "../i18n/index.ts";
 import { api } from "../api/client.ts";
 import type { User } from "../api/types.ts";
 import { QuestionIcon } from "../design/icons.tsx";
@@ -7,65 +8,41 @@ import { Badge, Empty } from "../design/parts.tsx";
 import { Face, Who } from "../design/People.tsx";
 import { Sentence } from "../design/Sentence.tsx";
 import { StateView } from "../design/StateView.tsx";
-import { t } from "../i18n/index.ts";
-import { Header } from "../shell/Header.tsx";
+import { Frame } from "../shell/Frame.tsx";
 import { when } from "../text/format.ts";
 
 /** Everybody who ever signed in, for admins: what each may do, and how that is changed. */
-export default function UsersPage({ onMenu }: { onMenu: () => void }): ReactNode {
+export default function UsersPage(): ReactNode {
   const held = useLoaded(async () => (await api.users()).items);
+  const none = <Empty icon={<QuestionIcon size={26} />} title={t("places:users.none")} words={t("places:users.noneWhy")} />;
   return (
-    <>
-      <Header title={t("places:page.users")} onMenu={onMenu} />
-      <div className="page" tabIndex={0}>
-        <div className="page-column">
-          <p className="muted">
-            <Sentence text={t("places:users.about")} />
-          </p>
-          <StateView of={held}>
-            {(users) =>
-              users.length === 0 ? (
-                <Empty icon={<QuestionIcon size={26} />} title={t("places:users.none")}>
-                  <p>{t("places:users.noneWhy")}</p>
-                </Empty>
-              ) : (
-                <ul role="list" className="card list" data-testid="users">
-                  {users.map((user) => (
-                    <li key={`${user.source} ${user.id}`} className="list-line member" data-testid="user">
-                      <Face who={user} />
-                      <Who who={user} />
-                      <Rights user={user} />
-                      <time className="muted" dateTime={user.last_seen_at} title={t("places:users.first", { at: user.first_seen_at })}>
-                        {when(user.last_seen_at)}
-                      </time>
-                    </li>
-                  ))}
-                </ul>
-              )
-            }
-          </StateView>
-        </div>
-      </div>
-    </>
+    <Frame title={t("places:page.users")}>
+      <p className="muted"><Sentence text={t("places:users.about")} /></p>
+      <StateView of={held} empty={none}>
+        {(users) => (
+          <ul role="list" className="card list" data-testid="users">
+            {users.map((user) => (
+              <li key={`${user.source} ${user.id}`} className="list-line member" data-testid="user">
+                <Face who={user} />
+                <Who who={user} />
+                <Rights user={user} />
+                <time className="muted" dateTime={user.last_seen_at} title={t("places:users.first", { at: user.first_seen_at })}>
+                  {when(user.last_seen_at)}
+                </time>
+              </li>
+            ))}
+          </ul>
+        )}
+      </StateView>
+    </Frame>
   );
 }
 
 function Rights({ user }: { user: User }): ReactNode {
   const projects = Object.entries(user.projects);
-  if (user.admin !== null)
-    return (
-      <span title={t(`places:users.${user.admin}`)}>
-        <Badge tone="accent">{t("places:users.admin")}</Badge>
-      </span>
-    );
+  if (user.admin !== null) return <span title={t(`places:users.${user.admin}`)}><Badge tone="accent">{t("places:users.admin")}</Badge></span>;
   if (projects.length === 0) return <Badge>{t("places:users.noRights")}</Badge>;
   return (
-    <span className="user-projects">
-      {projects.map(([slug, role]) => (
-        <Badge key={slug}>
-          {slug}: {role}
-        </Badge>
-      ))}
-    </span>
+    <span className="user-projects">{projects.map(([slug, role]) => <Badge key={slug}>{slug}: {role}</Badge>)}</span>
   );
 }

@@ -4,7 +4,7 @@ import { t } from "../i18n/index.ts";
 import { reachable } from "../pages/Pages.tsx";
 import { tabsOf } from "../pages/ProjectPage.tsx";
 import { overlay } from "../shell/overlay.ts";
-import { useNewSession } from "../shell/RailProject.tsx";
+import { useStart } from "../shell/RailProject.tsx";
 import { lacks } from "../state/rights.ts";
 import { go, pathOf, type Place, type Section, usePlace } from "../state/router.ts";
 import { useStore } from "../state/store.ts";
@@ -68,13 +68,13 @@ export function Everywhere(): ReactNode {
 function ProjectActs({ slug }: { slug: string }): ReactNode {
   const project = findProject(useStore(workspace), slug);
   const self = useStore(me);
-  const { start, busy } = useNewSession(slug);
+  const { start, busy } = useStart();
   const may = project !== null && lacks(project, "editor") === null && !busy;
   const shown = project === null ? [] : tabsOf(project, self);
   const tabs = shown.map((tab) => [tab === "terminals" ? "projectTerminals" : tab, () => go({ page: "project", project: slug, tab })]);
   useActs({
-    newSession: may && (() => start()),
-    newApart: may && (() => start("worktree")),
+    newSession: may && (() => start(slug)),
+    newApart: may && (() => start(slug, "worktree")),
     reviewTrust: project !== null && (() => overlay.set({ kind: "trust", slug })),
     ...Object.fromEntries(tabs),
   });

@@ -11,9 +11,7 @@ export function Key({ of }: { of: string }): ReactNode {
       {capsOf(of).map((caps, index) => (
         <Fragment key={index}>
           {index > 0 ? <span className="muted">{t("palette:then")}</span> : null}
-          {caps.map((cap) => (
-            <Kbd key={cap}>{cap}</Kbd>
-          ))}
+          {caps.map((cap) => <Kbd key={cap}>{cap}</Kbd>)}
         </Fragment>
       ))}
     </span>

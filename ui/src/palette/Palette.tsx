@@ -1,9 +1,9 @@
 import { type KeyboardEvent, type ReactNode, useEffect, useId, useMemo, useRef, useState } from "react";
 import { IconButton } from "../design/Button.tsx";
+import { useModal } from "../design/hooks.ts";
 import { CloseIcon, SearchIcon } from "../design/icons.tsx";
-import { t } from "../i18n/index.ts";
 import { useLoaded } from "../design/loaded.ts";
-import { useOnLeave } from "../state/router.ts";
+import { t } from "../i18n/index.ts";
 import { useStore } from "../state/store.ts";
 import { workspace } from "../state/workspace.ts";
 import { doable } from "./acts.ts";
@@ -13,9 +13,8 @@ import { Key } from "./Key.tsx";
 
 /** Reaches every place and every act by a few letters of its name. */
 export default function Palette({ onClose }: { onClose: () => void }): ReactNode {
-  const dialog = useRef<HTMLDialogElement>(null);
+  const dialog = useModal(onClose);
   const list = useRef<HTMLDivElement>(null);
-  const [opener] = useState(() => document.activeElement);
   const [query, setQuery] = useState("");
   const [at, setAt] = useState(0);
   const { value: terminals, problem } = useLoaded(listTerminals);
@@ -24,13 +23,6 @@ export default function Palette({ onClose }: { onClose: () => void }): ReactNode
   const base = useId();
   const hits = useMemo(() => found(itemsOf(acts, space, terminals ?? []), query, recentIds()), [acts, space, terminals, query]);
   const chosen = Math.min(at, hits.length - 1);
-  useOnLeave(onClose);
-  useEffect(() => {
-    dialog.current?.showModal();
-    return () => {
-      if (opener instanceof HTMLElement && document.activeElement === document.body) opener.focus();
-    };
-  }, [opener]);
   useEffect(() => {
     list.current?.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
   }, [chosen, hits]);
@@ -52,39 +44,16 @@ export default function Palette({ onClose }: { onClose: () => void }): ReactNode
     event.preventDefault();
   };
   return (
-    <dialog
-      ref={dialog}
-      className="palette"
-      aria-label={t("palette:title")}
-      data-testid="palette"
-      onClose={onClose}
-      onMouseDown={(event) => event.target === dialog.current && onClose()}
-    >
+    <dialog ref={dialog} className="dialog palette" aria-label={t("palette:title")} data-testid="palette" onClose={onClose}
+      onMouseDown={(event) => event.target === dialog.current && onClose()}>
       <div className="palette-head">
-        <SearchIcon size={17} aria-hidden />
-        <input
-          role="combobox"
-          autoFocus
-          aria-label={t("palette:title")}
-          aria-expanded
-          aria-controls={base}
-          aria-autocomplete="list"
-          aria-activedescendant={chosen < 0 ? undefined : `${base}-${chosen}`}
-          placeholder={t("palette:placeholder")}
-          autoComplete="off"
-          autoCapitalize="none"
-          spellCheck={false}
-          enterKeyHint="go"
-          value={query}
-          onChange={(event) => {
-            setQuery(event.target.value);
-            setAt(0);
-          }}
-          onKeyDown={press}
-        />
-        <IconButton label={t("common:close")} onClick={onClose}>
-          <CloseIcon size={17} />
-        </IconButton>
+        <SearchIcon size={17} />
+        <input role="combobox" autoFocus aria-label={t("palette:title")} aria-expanded aria-controls={base}
+          aria-autocomplete="list" aria-activedescendant={chosen < 0 ? undefined : `${base}-${chosen}`}
+          placeholder={t("palette:placeholder")} autoComplete="off" autoCapitalize="none" spellCheck={false}
+          enterKeyHint="go" value={query} onChange={(event) => { setQuery(event.target.value); setAt(0); }}
+          onKeyDown={press} />
+        <IconButton label={t("common:close")} onClick={onClose}><CloseIcon size={17} /></IconButton>
       </div>
       <div className="palette-list" id={base} role="listbox" aria-label={t("palette:title")} ref={list}>
         {SECTIONS.map((section) => {
@@ -96,16 +65,9 @@ export default function Palette({ onClose }: { onClose: () => void }): ReactNode
                 {t(`palette:section.${section}`)}
               </div>
               {own.map(({ hit, index }) => (
-                <div
-                  key={hit.item.id}
-                  id={`${base}-${index}`}
-                  role="option"
-                  aria-selected={index === chosen}
-                  className="palette-item"
-                  data-testid="palette-item"
-                  onMouseMove={() => setAt(index)}
-                  onClick={() => run(hit)}
-                >
+                <div key={hit.item.id} id={`${base}-${index}`} role="option" aria-selected={index === chosen}
+                  className="palette-item" data-testid="palette-item" onMouseMove={() => setAt(index)}
+                  onClick={() => run(hit)}>
                   <span className="palette-words ellipsis">{hit.shown}</span>
                   <span className="palette-about ellipsis">{hit.item.about}</span>
                   {hit.item.key === undefined ? null : <Key of={hit.item.key} />}

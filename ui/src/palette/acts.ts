@@ -1,9 +1,10 @@
-import { useEffect, useRef } from "react";
+import { useEffect } from "react";
+import { useLatest } from "../design/hooks.ts";
 import { Store } from "../state/store.ts";
 
 /** Where a key counts. Those of a project count in its sessions too, and `everywhere` is everywhere. */
-export type Scope = "everywhere" | "project" | "session" | "message" | "terminal";
-export const SCOPES: readonly Scope[] = ["everywhere", "project", "session", "message", "terminal"];
+export const SCOPES = ["everywhere", "project", "session", "message", "terminal"] as const;
+export type Scope = (typeof SCOPES)[number];
 
 interface Act {
   scope: Scope;
@@ -83,10 +84,7 @@ type Given = { readonly [id in ActId]?: Doing | (() => void) | null | false };
 
 /** A page says what can be done while it is shown; null or false is not now. */
 export function useActs(given: Given): void {
-  const latest = useRef(given);
-  useEffect(() => {
-    latest.current = given;
-  });
+  const latest = useLatest(given);
   const entries = ACT_IDS.flatMap((id) => {
     const one = given[id];
     return one ? [[id, typeof one === "function" ? "" : (one.about ?? "")] as const] : [];

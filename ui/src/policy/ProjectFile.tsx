@@ -1,11 +1,12 @@
-import { lazy, type ReactNode, Suspense, useCallback, useEffect, useRef, useState } from "react";
+import { lazy, type ReactNode, Suspense, useEffect, useRef, useState } from "react";
 import { api } from "../api/client.ts";
 import { sentence } from "../api/http.ts";
 import type { Project } from "../api/types.ts";
 import { Button } from "../design/Button.tsx";
 import { CheckIcon } from "../design/icons.tsx";
-import { Notice, Skeleton } from "../design/parts.tsx";
-import { Sentence } from "../design/Sentence.tsx";
+import { Notice, Problem, Skeleton } from "../design/parts.tsx";
+import { Sentences } from "../design/Sentence.tsx";
+import { useWork } from "../design/work.ts";
 import { t } from "../i18n/index.ts";
 import { overlay } from "../shell/overlay.ts";
 import { lacks } from "../state/rights.ts";
@@ -26,25 +27,19 @@ export function ProjectFile({ project }: { project: Project }): ReactNode {
   const [seen, setSeen] = useState<string | null>(null);
   const [text, setText] = useState("");
   const [checked, setChecked] = useState<Checked>(project);
-  const [problem, setProblem] = useState<string | null>(null);
-  const [busy, setBusy] = useState(false);
+  const { busy, problem, run } = useWork();
   const written = useRef("");
   const changed = seen !== null && text !== seen;
 
-  const open = useCallback(async (): Promise<void> => {
-    try {
-      const found = (await api.projectFiles(slug)).files.find(({ path }) => path === FILE)?.text ?? "";
-      setSeen(found);
-      setText(found);
-      setProblem(null);
-    } catch (error) {
-      setProblem(sentence(error));
-    }
-  }, [slug]);
+  const open = async (): Promise<void> => {
+    const found = (await api.projectFiles(slug)).files.find(({ path }) => path === FILE)?.text ?? "";
+    setSeen(found);
+    setText(found);
+  };
   // What is being written stays when the file changes elsewhere; saving then says so.
   useEffect(() => {
-    if (written.current === "") void open();
-  }, [open, hash]);
+    if (written.current === "") void run(open);
+  }, [slug, hash]);
   useEffect(() => {
     written.current = changed ? text : "";
     if (!changed) {
@@ -66,18 +61,10 @@ export function ProjectFile({ project }: { project: Project }): ReactNode {
 
   const save = async (): Promise<void> => {
     if (!changed || seen === null || checked.problems.length > 0) return;
-    setBusy(true);
-    try {
-      placeProject(await api.writeProject(slug, text, seen));
-      setSeen(text);
-      setProblem(null);
-      toast(t("policy:saved"));
-      overlay.set({ kind: "trust", slug });
-    } catch (error) {
-      setProblem(sentence(error));
-    } finally {
-      setBusy(false);
-    }
+    placeProject(await api.writeProject(slug, text, seen));
+    setSeen(text);
+    toast(t("policy:saved"));
+    overlay.set({ kind: "trust", slug });
   };
 
   return (
@@ -95,29 +82,24 @@ export function ProjectFile({ project }: { project: Project }): ReactNode {
           busy={busy}
           disabled={!changed || checked.problems.length > 0 || lacking !== null}
           title={lacking ?? undefined}
-          onClick={() => void save()}
+          onClick={() => void run(save)}
         >
           {t("policy:save")}
         </Button>
       </div>
-      {problem === null ? null : (
-        <Notice tone="bad">
-          <div className="notice-line">
-            <span className="grow">
-              <Sentence text={problem} />
-            </span>
-            <Button small onClick={() => void open()}>
-              {t("policy:again")}
-            </Button>
-          </div>
-        </Notice>
-      )}
+      <Problem text={problem} retry={() => run(open)} again={t("policy:again")} />
       {seen === null && problem === null ? <Skeleton lines={8} /> : null}
       {seen === null ? null : (
         <div className="policy-halves">
           <div className="card policy-text">
             <Suspense fallback={<Skeleton lines={8} />}>
-              <Editor calm path={FILE} text={text} onChange={lacking === null ? setText : undefined} onSave={() => void save()} />
+              <Editor
+                calm
+                path={FILE}
+                text={text}
+                onChange={lacking === null ? setText : undefined}
+                onSave={() => void run(save)}
+              />
             </Suspense>
           </div>
           <Meaning checked={checked} />
@@ -134,26 +116,14 @@ function Meaning({ checked: { problems, cage } }: { checked: Checked }): ReactNo
       {problems.length > 0 ? (
         <Notice tone="bad">
           {t("policy:problems", { count: problems.length })}
-          <ul className="problems">
-            {problems.map((each) => (
-              <li key={each}>
-                <Sentence text={each} />
-              </li>
-            ))}
-          </ul>
+          <Sentences of={problems} className="problems" />
         </Notice>
       ) : (
         <p className="policy-good">
-          <CheckIcon size={15} aria-hidden /> {cage?.words ?? t("policy:noCage")}
+          <CheckIcon size={15} /> {cage?.words ?? t("policy:noCage")}
         </p>
       )}
-      <ul className="policy-words">
-        {(cage?.explain ?? []).map((line) => (
-          <li key={line}>
-            <Sentence text={line} />
-          </li>
-        ))}
-      </ul>
+      <Sentences of={cage?.explain ?? []} className="policy-words" />
     </div>
   );
 }

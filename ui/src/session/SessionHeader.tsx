@@ -5,7 +5,15 @@ import { ApiError } from "../api/http.ts";
 import { Button, IconButton } from "../design/Button.tsx";
 import { copyText } from "../design/CopyButton.tsx";
 import {
-  ArchiveIcon, CageIcon, CopyIcon, HistoryIcon, InspectorIcon, MoreIcon, RenameIcon, TerminalIcon, TranscriptIcon,
+  ArchiveIcon,
+  CageIcon,
+  CopyIcon,
+  HistoryIcon,
+  InspectorIcon,
+  MoreIcon,
+  RenameIcon,
+  TerminalIcon,
+  TranscriptIcon,
 } from "../design/icons.tsx";
 import { t } from "../i18n/index.ts";
 import { useStore } from "../state/store.ts";
@@ -30,15 +38,22 @@ import { useSession } from "./context.ts";
 import { inspector, panel, toggleInspector } from "./panel.ts";
 import { runWords } from "./runWords.ts";
 
-const VIEWS = [["transcript", TranscriptIcon, "session:transcript"], ["terminal", TerminalIcon, "session:terminal"]] as const;
+const VIEWS = [
+  ["transcript", TranscriptIcon, "session:transcript"],
+  ["terminal", TerminalIcon, "session:terminal"],
+] as const;
 
 interface SessionHeaderProps {
-  title: string; project: Project | null; session: Session | null; run: Run | null; view: View; transcript: Transcript;
-  onMenu: () => void;
+  title: string;
+  project: Project | null;
+  session: Session | null;
+  run: Run | null;
+  view: View;
+  transcript: Transcript;
 }
 
 export function SessionHeader(props: SessionHeaderProps): ReactNode {
-  const { title, project, session, run, view, transcript, onMenu } = props;
+  const { title, project, session, run, view, transcript } = props;
   const scope = useSession();
   const open = useStore(panel);
   const inspecting = useStore(inspector);
@@ -69,14 +84,24 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
   const copy = async (): Promise<void> => void ((await copyText(asText(transcript))) && toast(t("session:copied")));
   const lacking = scope.readOnly;
   const acts = [
-    { id: "checkpoints", Icon: HistoryIcon, words: t("session:checkpoint.title"), run: () => panel.set({ kind: "checkpoints", id: null }) },
+    {
+      id: "checkpoints",
+      Icon: HistoryIcon,
+      words: t("session:checkpoint.title"),
+      run: () => panel.set({ kind: "checkpoints", id: null }),
+    },
     { id: "rename", Icon: RenameIcon, words: t("session:rename"), lacking, run: () => panel.set({ kind: "rename" }) },
     { id: "copy", Icon: CopyIcon, words: t("session:copyTranscript"), run: () => void copy() },
-    { id: "archive", Icon: ArchiveIcon, words: t("session:archive"), lacking, run: () => panel.set({ kind: "archive" }) },
+    {
+      id: "archive",
+      Icon: ArchiveIcon,
+      words: t("session:archive"),
+      lacking,
+      run: () => panel.set({ kind: "archive" }),
+    },
   ];
   return (
     <Header
-      onMenu={onMenu}
       title={<Title title={title} editing={open?.kind === "rename"} />}
       below={
         <div className="session-facts">
@@ -95,13 +120,24 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
       </span>
       <div className="segments" role="group" aria-label={t("session:view")}>
         {VIEWS.map(([name, Icon, words]) => (
-          <a key={name} className="segment" data-testid={`${name}-tab`} aria-current={view === name ? "page" : undefined}
-            {...linkTo({ ...place, view: name })}>
+          <a
+            key={name}
+            className="segment"
+            data-testid={`${name}-tab`}
+            aria-current={view === name ? "page" : undefined}
+            {...linkTo({ ...place, view: name })}
+          >
             <Icon size={15} aria-hidden /> <span>{t(words)}</span>
           </a>
         ))}
       </div>
-      <IconButton label={t("session:inspector")} className="inspect" aria-pressed={inspecting} data-testid="inspect" onClick={toggleInspector}>
+      <IconButton
+        label={t("session:inspector")}
+        className="inspect"
+        aria-pressed={inspecting}
+        data-testid="inspect"
+        onClick={toggleInspector}
+      >
         <InspectorIcon size={17} />
       </IconButton>
       <Popover
@@ -116,19 +152,31 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
       >
         {(close) =>
           acts.map(({ id, Icon, words, lacking = null, run }) => (
-            <MenuItem key={id} icon={<Icon size={15} />} data-testid={id} disabled={lacking !== null} title={lacking ?? undefined}
+            <MenuItem
+              key={id}
+              icon={<Icon size={15} />}
+              data-testid={id}
+              disabled={lacking !== null}
+              title={lacking ?? undefined}
               onClick={() => {
                 close();
                 run();
-              }}>
+              }}
+            >
               {words}
             </MenuItem>
           ))
         }
       </Popover>
       {open?.kind === "checkpoints" ? (
-        <Checkpoints key={open.id} first={open.id} comparing={open.compare === true} marks={transcript.marks}
-          onClose={() => panel.set(null)} busy={atWork ? t("session:checkpoint.busy") : null} />
+        <Checkpoints
+          key={open.id}
+          first={open.id}
+          comparing={open.compare === true}
+          marks={transcript.marks}
+          onClose={() => panel.set(null)}
+          busy={atWork ? t("session:checkpoint.busy") : null}
+        />
       ) : null}
       {losing === null ? null : (
         <Dialog
@@ -140,7 +188,9 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
             </Button>
           }
         >
-          <p><Sentence text={losing} /></p>
+          <p>
+            <Sentence text={losing} />
+          </p>
         </Dialog>
       )}
     </Header>
@@ -163,8 +213,12 @@ function Title({ title, editing }: { title: string; editing: boolean }): ReactNo
   if (!editing) {
     return (
       <h1 className="session-title ellipsis">
-        <button type="button" title={scope.readOnly ?? t("session:rename")} disabled={scope.readOnly !== null}
-          onClick={() => panel.set({ kind: "rename" })}>
+        <button
+          type="button"
+          title={scope.readOnly ?? t("session:rename")}
+          disabled={scope.readOnly !== null}
+          onClick={() => panel.set({ kind: "rename" })}
+        >
           {title || t("session:untitled")}
         </button>
       </h1>
@@ -215,7 +269,9 @@ function CageWords({ project, run }: { project: Project | null; run: Run | null 
           <h2>{t("session:cage.title")}</h2>
           <ul>
             {(project?.cage?.explain ?? [words]).map((line) => (
-              <li key={line}><Sentence text={withinProject(line, project?.path ?? "")} /></li>
+              <li key={line}>
+                <Sentence text={withinProject(line, project?.path ?? "")} />
+              </li>
             ))}
           </ul>
           {run === null || run.instructions.length === 0 ? null : (

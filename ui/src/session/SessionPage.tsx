@@ -26,10 +26,10 @@ const TerminalView = lazy(() => import("../terminal/SessionTerminals.tsx"));
 const ESCAPE_TWICE_MS = 600;
 
 interface SessionPageProps {
-  place: Extract<Place, { page: "session" }>; onMenu: () => void;
+  place: Extract<Place, { page: "session" }>;
 }
 
-export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
+export function SessionPage({ place }: SessionPageProps): ReactNode {
   const { project: slug, session: id } = place;
   const live = useMemo(() => liveSession(slug, id), [slug, id]);
   useEffect(() => live.enter(), [live]);
@@ -55,7 +55,7 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
   if (refused !== null) {
     return (
       <>
-        <Header title={t("session:session")} onMenu={onMenu} />
+        <Header title={t("session:session")} />
         <Empty icon={<QuestionIcon size={26} />} title={t("session:cannotShow")}>
           <p>{refused}</p>
           <a className="button" {...linkTo({ page: "project", project: slug })}>
@@ -67,7 +67,7 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
   }
   return (
     <SessionContext value={scope}>
-      <SessionHeader {...{ title, project, session, run, transcript, onMenu }} view={place.view} />
+      <SessionHeader {...{ title, project, session, run, transcript }} view={place.view} />
       <div className="session-body">
         <div className="session-main">
           {place.view === "transcript" ? (
@@ -79,7 +79,11 @@ export function SessionPage({ place, onMenu }: SessionPageProps): ReactNode {
             <Suspense fallback={<Skeleton lines={6} />}>
               <Gates transcript={transcript} />
               <TerminalView project={slug} session={id} terminal={place.terminal} />
-              {active ? <div className="now-below"><NowLine transcript={transcript} /></div> : null}
+              {active ? (
+                <div className="now-below">
+                  <NowLine transcript={transcript} />
+                </div>
+              ) : null}
             </Suspense>
           )}
         </div>

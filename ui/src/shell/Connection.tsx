@@ -9,10 +9,7 @@ type Line = "open" | "connecting" | "waiting";
 const GRACE_MS = 700;
 
 export function useConnection(): Line {
-  const status = useSyncExternalStore(
-    (listener) => socket.watchStatus(listener),
-    () => socket.status,
-  );
+  const status = useSyncExternalStore((listener) => socket.watchStatus(listener), () => socket.status);
   const [calm, setCalm] = useState(status);
   useEffect(() => {
     const timer = setTimeout(() => setCalm(status), status === "open" ? 0 : GRACE_MS);

@@ -4,15 +4,16 @@ import { ApiError, sentence } from "../api/http.ts";
 import type { Clone, Project } from "../api/types.ts";
 import { Button } from "../design/Button.tsx";
 import { CodeBlock } from "../design/CodeBlock.tsx";
-import { t } from "../i18n/index.ts";
 import { Dialog } from "../design/Dialog.tsx";
-import { Notice, TextField } from "../design/parts.tsx";
+import { Notice, Problem, TextField } from "../design/parts.tsx";
+import { useWork } from "../design/work.ts";
+import { t } from "../i18n/index.ts";
+import { Sentence } from "../design/Sentence.tsx";
 import { str } from "../journal/events.ts";
 import { go } from "../state/router.ts";
 import { placeProject, refreshSessions } from "../state/workspace.ts";
 import { bytes } from "../text/format.ts";
 import { overlay } from "./overlay.ts";
-import { Sentence } from "../design/Sentence.tsx";
 
 const LOOK_MS = 700;
 
@@ -21,19 +22,18 @@ const LOOK_MS = 700;
 export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
   const [path, setPath] = useState("");
   const [proposal, setProposal] = useState<string | null>(null);
-  const [problem, setProblem] = useState<string | null>(null);
-  const [busy, setBusy] = useState(false);
   const [clone, setClone] = useState<Clone | null>(null);
+  const { busy, problem, setProblem, run } = useWork();
   const isUrl = /^[a-z][a-z0-9+.-]*:\/\/|^[^/ ]+@[^/ ]+:/i.test(path.trim());
+  const failed = (error: unknown): void => setProblem(sentence(error));
 
   useEffect(() => {
     if (clone?.state !== "running") return undefined;
-    const timer = setTimeout(() => {
-      api.clone(clone.id).then(setClone, (error: unknown) => {
-        setClone(null);
-        setProblem(sentence(error));
-      });
-    }, LOOK_MS);
+    const lost = (error: unknown): void => {
+      setClone(null);
+      failed(error);
+    };
+    const timer = setTimeout(() => void api.clone(clone.id).then(setClone, lost), LOOK_MS);
     return () => clearTimeout(timer);
   }, [clone]);
 
@@ -41,7 +41,7 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
     if (clone === null || clone.state === "running") return;
     setClone(null);
     if (clone.project === null) setProblem(clone.problem ?? t("dialogs:load.cancelled"));
-    else api.project(clone.project).then(loaded, (error: unknown) => setProblem(sentence(error)));
+    else api.project(clone.project).then(loaded, failed);
   }, [clone]);
 
   const leave = (): void => {
@@ -56,39 +56,36 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
     overlay.set(project.trust === "trusted" ? null : { kind: "trust", slug: project.slug });
   };
 
-  const submit = async (event: FormEvent): Promise<void> => {
-    event.preventDefault();
-    setBusy(true);
-    setProblem(null);
+  const load = async (): Promise<void> => {
     try {
       if (isUrl) setClone(await api.cloneProject(path.trim()));
       else loaded(await api.loadProject({ path: path.trim(), ...(proposal === null ? {} : { create: true }) }));
     } catch (error) {
-      if (error instanceof ApiError && error.code === "project_missing" && proposal === null) {
-        setProposal(proposalIn(error));
-      } else setProblem(sentence(error));
-    } finally {
-      setBusy(false);
+      const missing = error instanceof ApiError && error.code === "project_missing" && proposal === null;
+      if (!missing) throw error;
+      setProposal(str(error.details, "proposal"));
     }
+  };
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    void run(load);
+  };
+  const edit = (text: string): void => {
+    setPath(text);
+    setProposal(null);
+    setProblem(null);
   };
 
   return (
     <Dialog title={t("dialogs:load.title")} onClose={leave} wide={proposal !== null}>
-      <form id="load-folder" className="form" onSubmit={(event) => void submit(event)}>
-        <TextField
-          label={t("dialogs:load.what")}
-          placeholder="/home/you/code/project"
-          hint={t(isUrl ? "dialogs:load.cloned" : "dialogs:load.folder")}
-          readOnly={busy || clone !== null}
-          value={path}
-          required
-          autoFocus
-          onChange={(event) => {
-            setPath(event.target.value);
-            setProposal(null);
-            setProblem(null);
-          }}
-        />
+      <form id="load-folder" className="form" onSubmit={submit}>
+        <TextField label={t("dialogs:load.what")} placeholder="/home/you/code/project"
+          hint={
+            isUrl
+              ? t("dialogs:load.cloned")
+              : t("dialogs:load.folder")
+          }
+          readOnly={busy || clone !== null} value={path} required autoFocus onChange={(event) => edit(event.target.value)} />
         {proposal === null ? null : (
           <>
             <Notice tone="accent">
@@ -102,11 +99,7 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
             {t("dialogs:load.cloning", { slug: clone.slug, size: bytes(clone.bytes), progress: clone.progress || t("dialogs:load.connecting") })}
           </Notice>
         )}
-        {problem === null ? null : (
-          <Notice tone="bad">
-            <Sentence text={problem} />
-          </Notice>
-        )}
+        <Problem text={problem} />
         <div className="form-acts">
           <Button onClick={leave}>{t("common:cancel")}</Button>
           <Button type="submit" look="primary" busy={busy || clone !== null} disabled={path.trim() === ""}>
@@ -116,9 +109,4 @@ export function LoadFolder({ onClose }: { onClose: () => void }): ReactNode {
       </form>
     </Dialog>
   );
-}
-
-function proposalIn(error: ApiError): string {
-  const { details } = error;
-  return str(details, "proposal");
 }

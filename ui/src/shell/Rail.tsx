@@ -1,21 +1,8 @@
 import { type ReactNode, useEffect, useState } from "react";
 import { Button, IconButton } from "../design/Button.tsx";
 import {
-  ApprovalIcon,
-  AuditIcon,
-  CloseIcon,
-  DarkIcon,
-  FolderIcon,
-  HomeIcon,
-  KeyboardIcon,
-  LightIcon,
-  LogsIcon,
-  SearchIcon,
-  SettingsIcon,
-  UsageIcon,
-  SignOutIcon,
-  TerminalIcon,
-  UsersIcon,
+  ApprovalIcon, AuditIcon, CloseIcon, DarkIcon, FolderIcon, HomeIcon, KeyboardIcon, LightIcon, LogsIcon, SearchIcon,
+  SettingsIcon, UsageIcon, SignOutIcon, TerminalIcon, UsersIcon,
 } from "../design/icons.tsx";
 import { Logo } from "../design/Logo.tsx";
 import { Skeleton } from "../design/parts.tsx";
@@ -29,18 +16,15 @@ import { me, refreshProjects, workspace } from "../state/workspace.ts";
 import { socket } from "../ws/browser.ts";
 import { Connection } from "./Connection.tsx";
 import { matching } from "./matching.ts";
-import { overlay } from "./overlay.ts";
+import { drawer, overlay } from "./overlay.ts";
 import { RailProject } from "./RailProject.tsx";
 
 type Nav = "terminals" | "usage" | "users" | "audit" | "logs" | "settings";
 
 const NAV: readonly { page: Nav; icon: ReactNode }[] = [
-  { page: "terminals", icon: <TerminalIcon size={16} aria-hidden /> },
-  { page: "usage", icon: <UsageIcon size={16} aria-hidden /> },
-  { page: "users", icon: <UsersIcon size={16} aria-hidden /> },
-  { page: "audit", icon: <AuditIcon size={16} aria-hidden /> },
-  { page: "logs", icon: <LogsIcon size={16} aria-hidden /> },
-  { page: "settings", icon: <SettingsIcon size={16} aria-hidden /> },
+  { page: "terminals", icon: <TerminalIcon size={16} /> }, { page: "usage", icon: <UsageIcon size={16} /> },
+  { page: "users", icon: <UsersIcon size={16} /> }, { page: "audit", icon: <AuditIcon size={16} /> },
+  { page: "logs", icon: <LogsIcon size={16} /> }, { page: "settings", icon: <SettingsIcon size={16} /> },
 ];
 
 /** Nothing of this user stays on the device. */
@@ -49,7 +33,7 @@ function signOut(event: { preventDefault(): void }, logout: string): void {
   void forgetDevice().finally(() => window.location.assign(logout));
 }
 
-export function Rail({ open, onClose }: { open: boolean; onClose: () => void }): ReactNode {
+export function Rail({ open }: { open: boolean }): ReactNode {
   const { projects, sessions, loaded, attention } = useStore(workspace);
   const place = usePlace();
   const [wanted, setWanted] = useState("");
@@ -67,19 +51,16 @@ export function Rail({ open, onClose }: { open: boolean; onClose: () => void }):
   return (
     <nav className="rail" aria-label={t("shell:nav")} data-open={open}>
       <div className="rail-head">
-        <a className="brand" {...linkTo({ page: "home" })} aria-label={t("shell:brand")}>
-          <Logo />
-          <span>kaged</span>
-        </a>
+        <a className="brand" {...linkTo({ page: "home" })} aria-label={t("shell:brand")}><Logo /><span>kaged</span></a>
         <Connection />
       </div>
       <div className="rail-top">
-        <RailLink to={{ page: "home" }} current={place.page === "home"} icon={<HomeIcon size={16} aria-hidden />}>
+        <RailLink to={{ page: "home" }} current={place.page === "home"} icon={<HomeIcon size={16} />}>
           {t("shell:home")}
         </RailLink>
         {attention.length === 0 ? null : (
           <RailLink to={{ page: "approvals" }} current={place.page === "approvals"} testid="rail-waiting"
-            icon={<ApprovalIcon size={16} aria-hidden />}>
+            icon={<ApprovalIcon size={16} />}>
             <span className="grow">{t("shell:waiting")}</span>
             <span className="count accent">{attention.length}</span>
           </RailLink>
@@ -94,15 +75,9 @@ export function Rail({ open, onClose }: { open: boolean; onClose: () => void }):
         ))}
         {wanted !== "" && shown.length === 0 ? <p className="rail-none" role="status">{t("shell:filter_none")}</p> : null}
         {admin && wanted === "" ? (
-          <Button
-            look="ghost"
-            className="rail-add"
-            onClick={() => {
-              onClose();
-              overlay.set({ kind: "load" });
-            }}
-          >
-            <FolderIcon size={16} aria-hidden /> {t("shell:load")}
+          <Button look="ghost" className="rail-add"
+            onClick={() => { drawer.set(false); overlay.set({ kind: "load" }); }}>
+            <FolderIcon size={16} /> {t("shell:load")}
           </Button>
         ) : null}
       </div>
@@ -130,22 +105,14 @@ function RailLink({ to, current, icon, testid, children }: RailLinkProps): React
 function Search({ wanted, onWanted }: { wanted: string; onWanted: (text: string) => void }): ReactNode {
   return (
     <div className="rail-search">
-      <SearchIcon size={15} aria-hidden />
-      <input
-        type="text"
-        role="searchbox"
-        aria-label={t("shell:filter")}
-        placeholder={t("shell:filter")}
-        autoComplete="off"
-        spellCheck={false}
-        value={wanted}
-        onChange={(event) => onWanted(event.target.value)}
+      <SearchIcon size={15} />
+      <input type="text" role="searchbox" aria-label={t("shell:filter")} placeholder={t("shell:filter")}
+        autoComplete="off" spellCheck={false} value={wanted} onChange={(event) => onWanted(event.target.value)}
         onKeyDown={(event) => {
           if (event.key !== "Escape" || wanted === "") return;
           event.stopPropagation();
           onWanted("");
-        }}
-      />
+        }} />
       {wanted === "" ? null : (
         <IconButton small label={t("shell:filter_clear")} onClick={() => onWanted("")}>
           <CloseIcon size={14} />
@@ -163,18 +130,15 @@ function RailFoot({ page }: { page: Place["page"] }): ReactNode {
   return (
     <div className="rail-foot">
       {nav.map((entry) => (
-        <RailLink
-          key={entry.page}
+        <RailLink key={entry.page}
           to={entry.page === "terminals" ? { page: entry.page, terminal: null } : { page: entry.page }}
-          current={page === entry.page}
-          icon={entry.icon}
-        >
+          current={page === entry.page} icon={entry.icon}>
           {t(`places:page.${entry.page}`)}
         </RailLink>
       ))}
       {logout === "" ? null : (
         <a className="rail-link" href={logout} onClick={(event) => signOut(event, logout)}>
-          <SignOutIcon size={16} aria-hidden /> {t("shell:sign_out")}
+          <SignOutIcon size={16} /> {t("shell:sign_out")}
         </a>
       )}
       <div className="rail-tools">

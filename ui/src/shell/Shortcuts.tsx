@@ -16,17 +16,10 @@ export function Shortcuts({ onClose }: { onClose: () => void }): ReactNode {
       <div className="keys-columns">
         {SCOPES.map((scope) => (
           <section key={scope} aria-labelledby={`keys-${scope}`} data-testid="keys-scope">
-            <h3 className="keys-scope" id={`keys-${scope}`}>
-              {t(`palette:scope.${scope}`)}
-            </h3>
+            <h3 className="keys-scope" id={`keys-${scope}`}>{t(`palette:scope.${scope}`)}</h3>
             <dl className="keys">
               {ACT_IDS.filter((id) => actOf(id).scope === scope).map((id) => (
-                <div key={id} data-act={id}>
-                  <dt>{t(`palette:act.${id}`)}</dt>
-                  <dd>
-                    <Key of={actOf(id).key} />
-                  </dd>
-                </div>
+                <div key={id} data-act={id}><dt>{t(`palette:act.${id}`)}</dt><dd><Key of={actOf(id).key} /></dd></div>
               ))}
             </dl>
           </section>

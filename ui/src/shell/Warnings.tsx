@@ -4,21 +4,15 @@ import { t } from "../i18n/index.ts";
 
 const KNOWN = ["insecure", "no-sandbox"] as const;
 
-function wordsOf(warning: string): string {
-  const known = KNOWN.find((name) => name === warning);
-  return known === undefined ? warning : t(`shell:warning.${known}`);
-}
+const wordsOf = (warning: string): string =>
+  KNOWN.some((name) => name === warning) ? t(`shell:warning.${warning as (typeof KNOWN)[number]}`) : warning;
 
 /** What the operator must not forget. Cannot be dismissed. */
 export function Warnings({ warnings }: { warnings: string[] }): ReactNode {
   if (warnings.length === 0) return null;
   return (
     <div className="warnings" role="alert">
-      {warnings.map((warning) => (
-        <p key={warning}>
-          <AlertIcon size={14} aria-hidden /> {wordsOf(warning)}
-        </p>
-      ))}
+      {warnings.map((warning) => <p key={warning}><AlertIcon size={14} /> {wordsOf(warning)}</p>)}
     </div>
   );
 }

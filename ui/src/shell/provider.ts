@@ -2,7 +2,7 @@ import type { ProviderDraft } from "../api/client.ts";
 import type { Driver } from "../api/types.ts";
 
 /** What a pasted key or address says about its provider. */
-export interface Guess {
+interface Guess {
   kind: "anthropic" | "openai" | "server";
   driver: Driver;
   name: string;

@@ -20,7 +20,7 @@ export interface Span {
   seq: number;
 }
 
-export interface Trace {
+interface Trace {
   spans: Span[];
   /** Length in milliseconds, to `now` while it is going on. */
   length: number;

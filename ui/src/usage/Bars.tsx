@@ -22,14 +22,10 @@ export function Bars({ columns, series, show, day }: BarsProps): ReactNode {
   return (
     <figure className="card plot" aria-label={t("usage:plot")}>
       <div className="plot-scale" aria-hidden>
-        {[1, 0.5, 0].map((share) => (
-          <span key={share}>{show(top * share)}</span>
-        ))}
+        {[1, 0.5, 0].map((share) => <span key={share}>{show(top * share)}</span>)}
       </div>
-      <svg
-        viewBox={`0 0 ${columns.length} ${HEIGHT}`} preserveAspectRatio="none" className="plot-bars" aria-hidden
-        onPointerLeave={() => setAt(null)}
-      >
+      <svg viewBox={`0 0 ${columns.length} ${HEIGHT}`} preserveAspectRatio="none" className="plot-bars" aria-hidden
+        onPointerLeave={() => setAt(null)}>
         {columns.map(({ day: name, parts }, index) => (
           <g key={name} data-on={index === at} onPointerEnter={() => setAt(index)}>
             <rect className="plot-back" x={index} y={0} width={1} height={HEIGHT} />

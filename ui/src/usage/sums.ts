@@ -15,9 +15,9 @@ export interface Sum {
   estimated: number;
 }
 
-export const NOTHING: Sum = { calls: 0, input: 0, cached: 0, output: 0, cost: 0, unpriced: 0, estimated: 0 };
+const NOTHING: Sum = { calls: 0, input: 0, cached: 0, output: 0, cost: 0, unpriced: 0, estimated: 0 };
 
-export function add(sum: Sum, row: UsageRow): Sum {
+function add(sum: Sum, row: UsageRow): Sum {
   return {
     calls: sum.calls + row.calls,
     input: sum.input + row.input_tokens + row.cache_read_tokens + row.cache_write_tokens,
@@ -33,7 +33,7 @@ export function total(rows: readonly UsageRow[]): Sum {
   return rows.reduce(add, NOTHING);
 }
 
-export function nameOf(row: UsageRow, by: Dimension): string {
+function nameOf(row: UsageRow, by: Dimension): string {
   return by === "model" ? `${row.provider}:${row.model}` : row[by];
 }
 

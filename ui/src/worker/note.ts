@@ -11,7 +11,7 @@ export interface Message {
   url?: string;
 }
 
-export interface Note {
+interface Note {
   title: string;
   body: string;
   /** One question has one notification: a later message takes the place of an earlier one. */

@@ -1,16 +1,16 @@
-import { type ReactNode, useEffect, useState } from "react";
+import { type ReactNode, useEffect } from "react";
 import { api } from "../../api/client.ts";
 import type { Task } from "../../api/types.ts";
 import { Button } from "../../design/Button.tsx";
 import { InterruptIcon, ResumeIcon, ToolIcon } from "../../design/icons.tsx";
+import { useLoaded } from "../../design/loaded.ts";
 import { Empty } from "../../design/parts.tsx";
-import { Sentence } from "../../design/Sentence.tsx";
+import { StateView } from "../../design/StateView.tsx";
+import { useWork } from "../../design/work.ts";
 import { t } from "../../i18n/index.ts";
 import { lacks } from "../../state/rights.ts";
 import { go, linkTo } from "../../state/router.ts";
 import { ago } from "../../text/format.ts";
-import { useLoaded } from "../../design/loaded.ts";
-import { StateView } from "../../design/StateView.tsx";
 import type { TabProps } from "../ProjectPage.tsx";
 import { TerminalState } from "../TerminalList.tsx";
 
@@ -33,24 +33,21 @@ export default function Tasks({ project }: TabProps): ReactNode {
   const start = (name: string): Promise<void> =>
     act(api.startTask(slug, name).then(({ id }) => go({ page: "terminals", terminal: id })));
   const lacking = lacks(project, "editor") ?? (project.trust === "trusted" ? null : t("project:tasks.untrusted"));
+  const none = (
+    <Empty icon={<ToolIcon size={26} />} title={t("project:tasks.none")} words={t("project:tasks.noneWhy")}>
+      <pre className="example">{EXAMPLE}</pre>
+    </Empty>
+  );
   return (
-    <StateView of={held} lines={4}>
-      {(rows) =>
-        rows.length === 0 ? (
-          <Empty icon={<ToolIcon size={26} />} title={t("project:tasks.none")}>
-            <p>
-              <Sentence text={t("project:tasks.noneWhy")} />
-            </p>
-            <pre className="example">{EXAMPLE}</pre>
-          </Empty>
-        ) : (
-          <ul role="list" className="card list" data-testid="tasks">
-            {rows.map((task) => (
-              <Line key={task.name} task={task} lacking={lacking} onStart={() => start(task.name)} onStop={(id) => act(api.closeTerminal(id))} />
-            ))}
-          </ul>
-        )
-      }
+    <StateView of={held} lines={4} empty={none}>
+      {(rows) => (
+        <ul role="list" className="card list" data-testid="tasks">
+          {rows.map((task) => (
+            <Line key={task.name} task={task} lacking={lacking} onStart={() => start(task.name)}
+              onStop={(id) => act(api.closeTerminal(id))} />
+          ))}
+        </ul>
+      )}
     </StateView>
   );
 }
@@ -62,21 +59,16 @@ interface LineProps {
   onStop: (terminal: string) => Promise<void>;
 }
 
-function Line({ task, lacking, onStart, onStop }: LineProps): ReactNode {
-  const [busy, setBusy] = useState(false);
-  const { name, run, description, last } = task;
+function Line({ task: { name, run: command, description, last }, lacking, onStart, onStop }: LineProps): ReactNode {
+  const { busy, run } = useWork();
   const open = last?.state === "open";
-  const press = (): void => {
-    setBusy(true);
-    void (open ? onStop(last.id) : onStart()).finally(() => setBusy(false));
-  };
   const Icon = open ? InterruptIcon : ResumeIcon;
   return (
     <li className="list-line task-line" data-testid="task" data-task={name}>
       <div className="task">
         <span className="task-name">{name}</span>
         {description === null ? null : <span className="muted">{description}</span>}
-        <code>{run}</code>
+        <code>{command}</code>
       </div>
       <div className="task-state">
         {last === null ? null : (
@@ -84,21 +76,14 @@ function Line({ task, lacking, onStart, onStop }: LineProps): ReactNode {
             <a {...linkTo({ page: "terminals", terminal: last.id })} aria-label={t("project:tasks.output", { name })}>
               <TerminalState terminal={last} />
             </a>
-            <time className="muted" dateTime={last.created_at}>
-              {ago(last.created_at)}
-            </time>
+            <time className="muted" dateTime={last.created_at}>{ago(last.created_at)}</time>
           </>
         )}
       </div>
-      <Button
-        small
-        busy={busy}
-        disabled={lacking !== null}
-        title={lacking ?? undefined}
+      <Button small busy={busy} disabled={lacking !== null} title={lacking ?? undefined}
         aria-label={t(open ? "project:tasks.stopOne" : "project:tasks.runOne", { name })}
-        onClick={press}
-      >
-        {busy ? null : <Icon size={12} fill="currentColor" aria-hidden />} {t(open ? "project:tasks.stop" : "project:tasks.run")}
+        onClick={() => void run(() => (open ? onStop(last.id) : onStart()))}>
+        {busy ? null : <Icon size={12} fill="currentColor" />} {t(open ? "project:tasks.stop" : "project:tasks.run")}
       </Button>
     </li>
   );

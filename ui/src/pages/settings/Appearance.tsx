@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
-import { t, chooseLanguage, type Language, language, LANGUAGES } from "../../i18n/index.ts";
+import { Segments } from "../../design/Segments.tsx";
+import { chooseLanguage, type Language, language, LANGUAGES, t } from "../../i18n/index.ts";
 import { plainKeys } from "../../palette/keys.ts";
 import { useStore } from "../../state/store.ts";
 import { motion, theme } from "../../state/theme.ts";
@@ -31,21 +32,18 @@ interface ChoiceProps<T extends string> {
 
 type Known = Language | "system" | "dark" | "light" | "reduced" | "on" | "off";
 
-function Choice<T extends Known>(props: ChoiceProps<T>): ReactNode {
-  const { name, of, value, onChoose } = props;
+function wordsOf(value: Known): string {
+  return value in LANGUAGES ? LANGUAGES[value as Language] : t(`settings:value.${value as Exclude<Known, Language>}`);
+}
+
+function Choice<T extends Known>({ name, of, value, onChoose }: ChoiceProps<T>): ReactNode {
   return (
     <div className="choice">
       <div className="choice-words">
         <div id={`choice-${name}`}>{t(`settings:appearance.${name}`)}</div>
         <div className="muted">{t(`settings:appearance.${name}Why`)}</div>
       </div>
-      <div className="segments" role="group" aria-labelledby={`choice-${name}`}>
-        {of.map((each) => (
-          <button key={each} type="button" className="segment" aria-pressed={each === value} onClick={() => onChoose(each)}>
-            {each in LANGUAGES ? LANGUAGES[each as Language] : t(`settings:value.${each as Exclude<Known, Language>}`)}
-          </button>
-        ))}
-      </div>
+      <Segments aria-labelledby={`choice-${name}`} of={of} now={value} words={wordsOf} onChoose={onChoose} />
     </div>
   );
 }

@@ -117,17 +117,20 @@ export function Point({ id, title, auto, files, at, chosen, onChoose, testId = "
 /** What changed from one checkpoint to another. */
 function Between({ ids: [from = "", to = ""] }: { ids: readonly string[] }): ReactNode {
   const { project, session } = useSession();
-  const diff = useLoaded(() => api.checkpointDiff(project, session, from, to));
-  const same = { when: ({ count }: Diff) => count === 0, view: <Notice>{t("session:checkpoint.noDifference")}</Notice> };
+  const diff = useLoaded(() => api.checkpointDiff(project, session, from, to), `${from} ${to}`);
   return (
     <section aria-label={t("session:checkpoint.between")} data-testid="between">
-      <StateView of={diff} lines={3} empty={same}>
-        {(found) => (
+      <StateView of={diff} lines={3}>
+        {(found) =>
+          found.count === 0 ? (
+            <Notice>{t("session:checkpoint.noDifference")}</Notice>
+          ) : (
           <>
             <h3 className="point-head">{t("session:checkpoint.differ", { count: found.count })}</h3>
             <DiffFiles diff={found} />
           </>
-        )}
+        )
+        }
       </StateView>
     </section>
   );

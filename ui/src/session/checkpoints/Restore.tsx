@@ -106,7 +106,7 @@ export function DiffFiles({ diff }: { diff: Diff }): ReactNode {
             <summary>
               <code className="grow ellipsis">{entry.path}</code>
               {entry.added === null ? <span className="muted">{t("session:checkpoint.notText")}</span> : null}
-              <DiffCount file={{ path: entry.path, added: entry.added ?? 0, removed: entry.deleted ?? 0, rows: [] }} />
+              <DiffCount file={{ added: entry.added ?? 0, removed: entry.deleted ?? 0 }} />
             </summary>
             {file === undefined ? <p className="muted">{t("session:checkpoint.tooLong")}</p> : <Changes file={file} />}
           </details>

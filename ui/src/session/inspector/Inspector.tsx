@@ -121,7 +121,7 @@ function Files({ transcript, onGo }: { transcript: Transcript; onGo: () => void 
                 window.setTimeout(() => goTo(key));
               }}>
               <code className="grow ellipsis">{withinProject(path, root)}</code>
-              <DiffCount file={{ path, added, removed, rows: [] }} />
+              <DiffCount file={{ added, removed }} />
             </button>
           </li>
         ))}

@@ -1,4 +1,3 @@
-import "./places.css";
 import { type ReactNode, useEffect, useRef } from "react";
 import { linkTo, type Place } from "../state/router.ts";
 
