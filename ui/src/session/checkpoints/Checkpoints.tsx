@@ -1,6 +1,6 @@
 import { type FormEvent, type ReactNode, useCallback, useEffect, useState } from "react";
 import { api } from "../../api/client.ts";
-import type { Checkpoint, Diff, Page } from "../../api/types.ts";
+import type { Checkpoint, Page } from "../../api/types.ts";
 import { Button } from "../../design/Button.tsx";
 import { Dialog } from "../../design/Dialog.tsx";
 import { useLoaded } from "../../design/loaded.ts";
