@@ -16,14 +16,14 @@ TABLET = {"width": 1024, "height": 768}
 NETTED = PROJECT.replace("tools:", 'cage: {net: {mode: ask, allow: ["known.example.com:443"]}}\n  tools:')
 HOST = "new.example.com"
 CONNECT = (
-    f"import socket, ssl; ssl.create_default_context().wrap_socket(socket.create_connection(('{HOST}', 443), 60), "
+    f"import socket, ssl; ssl.create_default_context().wrap_socket(socket.create_connection(('{HOST}', 443), 600), "
     f"server_hostname='{HOST}')"
 )
 
 
-def fill(it: Daemon) -> dict[str, str]:
+def fill(it: Daemon, project: str = NETTED) -> dict[str, str]:
     """One of each kind; their sessions by kind."""
-    shop(it, NETTED)
+    shop(it, project)
     said = {
         "risky": "run: rm -rf ~/.ssh ..", "mild": "run: rm old.txt", "diff": "write notes.txt:\nfirst\nsecond",
         "ask": 'ask: Which database shall I use for "orders"?', "checkpoint": "checkpoint: The schema is ready",

@@ -28,11 +28,13 @@ def sideways(window: WebKit) -> bool:
 def test_a_first_sitting_in_webkit(window: WebKit, kaged: Daemon) -> None:
     window.size(1440, 900)
     window.go(kaged.launch_url)
-    window.type("[data-testid=composer]", "say: " + " ".join(f"word{n}" for n in range(200)) + ENTER)
+    window.fill("[data-testid=composer]", "say: " + " ".join(f"word{n}" for n in range(200)))
+    window.type("[data-testid=composer]", ENTER)
     window.reads("[data-testid=message-assistant]", "word199")
     answer = window.run("return [...document.querySelectorAll('[data-testid=message-assistant]')].at(-1).textContent")
     assert [w for w in answer.split() if w[:4] == "word"] == [f"word{n}" for n in range(200)]
-    window.type("[data-testid=composer]", "run: echo in a cage" + ENTER)
+    window.fill("[data-testid=composer]", "run: echo in a cage")
+    window.type("[data-testid=composer]", ENTER)
     window.reads("[data-testid=tool-card]", "in a cage")
     window.reads("[data-testid=run-state]", "one")
     window.shot(SHOTS / "webkit-1-answer.png")

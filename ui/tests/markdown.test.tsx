@@ -11,7 +11,7 @@ describe("Markdown", () => {
       "# Title\n\nSome **bold** and `code` & more.\n\n- one\n- [x] two\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n\n> quote\n\n1. first\n",
     );
     for (const part of [
-      "<h3",
+      "<h2",
       "<strong>bold</strong>",
       "<code>code</code>",
       "<li>",

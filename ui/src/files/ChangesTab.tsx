@@ -92,7 +92,7 @@ function ChangeList({ label, items, chosen, onPick }: { label: string; items: Ch
   if (items.length === 0) return null;
   return (
     <section aria-label={label}>
-      <h3 className="change-title">{label}</h3>
+      <h2 className="change-title">{label}</h2>
       <ul role="list" className="file-hits">
         {items.map((item) => (
           <li key={item.path}>

@@ -29,7 +29,7 @@ function shared(path: string, text: string, label: string): Extension[] {
     // After Escape, Tab leaves the editor instead of indenting.
     keymap.of([...searchKeymap, ...historyKeymap, ...defaultKeymap, indentWithTab]),
     EditorState.phrases.of({ "$ unchanged lines": t("files:same"), Accept: t("files:keepMine"), Reject: t("files:keepTheirs"), "Revert this chunk": t("files:keepTheirs") }),
-    EditorView.contentAttributes.of({ "aria-label": label }),
+    EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" }),
     LANGUAGES[languageOf(path)]?.() ?? [],
   ];
 }

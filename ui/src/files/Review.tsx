@@ -69,8 +69,16 @@ export function Review({ where, base, path, lacking, onBack, onMarked }: ReviewP
   return (
     <>
       <FileHead path={path} onBack={onBack}>
-        <Button small look="ghost" className="only-wide" aria-pressed={split}
-          onClick={() => { setSplit(!split); localStorage.setItem(SPLIT, split ? "0" : "1"); }}>
+        <Button
+          small
+          look="ghost"
+          className="only-wide"
+          aria-pressed={split}
+          onClick={() => {
+            setSplit(!split);
+            localStorage.setItem(SPLIT, split ? "0" : "1");
+          }}
+        >
           {t(split ? "files:inline" : "files:beside")}
         </Button>
       </FileHead>
@@ -80,12 +88,22 @@ export function Review({ where, base, path, lacking, onBack, onMarked }: ReviewP
           {({ open, staged }) => (
             <>
               {open === null ? null : (
-                <PartView part={open} kind="open" title={base === "head" ? t("files:open") : null}
-                  acts={base === "head" ? ["accept", "revert"] : ["revert"]} {...{ path, split, busy, lacking, mark }} />
+                <PartView
+                  part={open}
+                  kind="open"
+                  title={base === "head" ? t("files:open") : null}
+                  acts={base === "head" ? ["accept", "revert"] : ["revert"]}
+                  {...{ path, split, busy, lacking, mark }}
+                />
               )}
               {staged === null ? null : (
-                <PartView part={staged} kind="staged" title={t("files:staged")} acts={["reopen"]}
-                  {...{ path, split, busy, lacking, mark }} />
+                <PartView
+                  part={staged}
+                  kind="staged"
+                  title={t("files:staged")}
+                  acts={["reopen"]}
+                  {...{ path, split, busy, lacking, mark }}
+                />
               )}
               {open === null && staged === null ? <p className="muted file-none">{t("files:settledWhy")}</p> : null}
             </>
@@ -111,15 +129,26 @@ interface PartProps {
 function PartView({ part, kind, title, acts, path, split, busy, lacking, mark }: PartProps): ReactNode {
   const buttons = (hunk: number | null): ReactNode =>
     acts.map((act) => (
-      <Button key={act} small look={act === "revert" ? "danger" : "plain"} disabled={lacking !== null} title={lacking ?? undefined}
-        busy={busy === `${act} ${hunk ?? ""}`} data-testid={hunk === null ? `${act}-file` : `${act}-hunk`} onClick={() => void mark(act, part, hunk)}>
+      <Button
+        key={act}
+        small
+        look={act === "revert" ? "danger" : "plain"}
+        disabled={lacking !== null}
+        title={lacking ?? undefined}
+        busy={busy === `${act} ${hunk ?? ""}`}
+        data-testid={hunk === null ? `${act}-file` : `${act}-hunk`}
+        onClick={() => void mark(act, part, hunk)}
+      >
         {act === "accept" ? <CheckIcon size={14} /> : <UndoIcon size={14} />}
         {t(hunk === null ? `files:whole.${act}` : `files:act.${act}`)}
       </Button>
     ));
   return (
     <section className="review-part" aria-label={title ?? path} data-testid={`part-${kind}`}>
-      <div className="review-head"><h3 className="grow">{title}</h3>{buttons(null)}</div>
+      <div className="review-head">
+        <h2 className="grow">{title}</h2>
+        {buttons(null)}
+      </div>
       {part.hunks.length === 0 ? <p className="muted file-none">{t("files:noHunks")}</p> : null}
       {part.hunks.map((hunk, index) => {
         const [file] = parseDiff(hunk);

@@ -38,7 +38,7 @@ export function ApprovalCard({ project, session, id, approval, text, lacking }: 
     if (!closed) say(reason.trim() === "" ? DENY : `${DENY}: ${reason.trim()}`);
   };
   return (
-    <section className="approval" aria-label={t("session:approval.of", { tool: approval.tool })} data-testid="approval" data-attention={id} data-level={approval.level}>
+    <section role="group" className="approval" aria-label={t("session:approval.of", { tool: approval.tool })} data-testid="approval" data-attention={id} data-level={approval.level}>
       <div className="gate-head">
         <ApprovalIcon size={15} aria-hidden />
         <span className="grow">

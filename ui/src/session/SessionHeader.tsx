@@ -124,6 +124,7 @@ export function SessionHeader(props: SessionHeaderProps): ReactNode {
             key={name}
             className="segment"
             data-testid={`${name}-tab`}
+            aria-label={t(words)}
             aria-current={view === name ? "page" : undefined}
             {...linkTo({ ...place, view: name })}
           >

@@ -13,7 +13,7 @@ export function Shortcuts({ onClose }: { onClose: () => void }): ReactNode {
   return (
     <Dialog title={t("palette:keys")} onClose={onClose} wide>
       <p className="muted">{t(plain === "on" ? "palette:plain" : "palette:plainOff", { mod })}</p>
-      <div className="keys-columns">
+      <div className="keys-columns" role="group" aria-label={t("palette:keys")} tabIndex={0}>
         {SCOPES.map((scope) => (
           <section key={scope} aria-labelledby={`keys-${scope}`} data-testid="keys-scope">
             <h3 className="keys-scope" id={`keys-${scope}`}>{t(`palette:scope.${scope}`)}</h3>

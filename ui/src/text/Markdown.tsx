@@ -119,8 +119,8 @@ function code({ text, lang = "" }: Tokens.Code): ReactNode {
 }
 
 function heading(token: Tokens.Heading): ReactNode {
-  // The page has its own h1 and h2; a model's headings start below them.
-  const Tag = token.depth <= 1 ? "h3" : token.depth === 2 ? "h4" : "h5";
+  // The page has its own h1; a model's headings start below it.
+  const Tag = token.depth <= 1 ? "h2" : token.depth === 2 ? "h3" : "h4";
   return <Tag className={`md-h${token.depth}`}>{children(token.tokens, inline)}</Tag>;
 }
 

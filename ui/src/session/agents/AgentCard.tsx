@@ -36,12 +36,26 @@ export function AgentCard({ agent, asking, children }: AgentCardProps): ReactNod
   const took = (run.endedAt === "" ? now - live.skewMs : Date.parse(run.endedAt)) - Date.parse(run.startedAt);
   const hidden = all ? 0 : Math.max(0, items.length - FIRST_SHOWN);
   return (
-    <section className="row tool agent" id={`agent-${facts.runId}`} data-testid="agent-card" data-agent={facts.name}
-      data-state={run.state} aria-label={t("session:agents.one", { name: facts.name })}>
+    <section
+      role="group"
+      className="row tool agent"
+      id={`agent-${facts.runId}`}
+      data-testid="agent-card"
+      data-agent={facts.name}
+      data-state={run.state}
+      aria-label={t("session:agents.one", { name: facts.name })}
+    >
       <div className="agent-head">
-        <button type="button" className="tool-head" aria-expanded={open} aria-controls={bodyId}
-          onClick={() => setChosen(!open)}>
-          <span className="tool-icon"><AgentIcon size={15} aria-hidden /></span>
+        <button
+          type="button"
+          className="tool-head"
+          aria-expanded={open}
+          aria-controls={bodyId}
+          onClick={() => setChosen(!open)}
+        >
+          <span className="tool-icon">
+            <AgentIcon size={15} aria-hidden />
+          </span>
           <span className="tool-verb">{facts.name}</span>
           <span className="agent-doing grow ellipsis" data-testid="agent-doing">
             {active ? doing(agent) : facts.task}
@@ -61,13 +75,17 @@ export function AgentCard({ agent, asking, children }: AgentCardProps): ReactNod
       </div>
       <Meter agent={agent} />
       {run.reason === "" ? null : (
-        <p className={run.state === "failed" ? "tool-reason bad" : "tool-reason"}><Sentence text={run.reason} /></p>
+        <p className={run.state === "failed" ? "tool-reason bad" : "tool-reason"}>
+          <Sentence text={run.reason} />
+        </p>
       )}
       <div id={bodyId} className="agent-body" hidden={!open}>
         {open ? (
           <>
             <p className="agent-task">{facts.task}</p>
-            <p className="agent-cage"><CageIcon size={13} aria-hidden /> <span>{run.cage}</span></p>
+            <p className="agent-cage">
+              <CageIcon size={13} aria-hidden /> <span>{run.cage}</span>
+            </p>
             {hidden > 0 ? (
               <Button small look="ghost" onClick={() => setAll(true)}>
                 {t("session:agents.earlier", { count: hidden })}

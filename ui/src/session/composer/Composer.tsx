@@ -138,7 +138,7 @@ export function Composer({ suggestion, reason, busy, active, history, onSend }: 
       }}
     >
       {open ? (
-        <ul className="suggestions" role="listbox" id={listId} aria-label={t("session:suggestions")} data-testid="suggestions">
+        <ul className="suggestions" role="listbox" tabIndex={0} id={listId} aria-label={t("session:suggestions")} data-testid="suggestions">
           {found.map((suggestion, index) => (
             // The pointer must not take the focus out of the text.
             <li key={suggestion.key} id={`${listId}-${index}`} role="option" aria-selected={index === at}

@@ -38,7 +38,7 @@ export function GateCard({ item }: { item: GateItem }): ReactNode {
     void answer(project, session, attention.id, option).finally(() => setSent(""));
   };
   return (
-    <section className="row gate-ask" aria-label={attention.question} data-testid="gate" data-attention={attention.id} data-state="open">
+    <section role="group" className="row gate-ask" aria-label={attention.question} data-testid="gate" data-attention={attention.id} data-state="open">
       <div className="gate-head">
         <NetworkIcon size={15} aria-hidden />
         <span className="grow">{t("session:gate.wants")}</span>

@@ -29,15 +29,28 @@ export function ToolCard({ item }: { item: ToolItem }): ReactNode {
   const shown = item.state === "writing" || item.state === "ready" ? "pending" : item.state;
   const lines = what.object.split("\n");
   return (
-    <section className="row tool" data-testid="tool-card" data-tool={item.tool} data-state={shown}
-      aria-label={`${item.tool} ${lines[0] ?? ""}`}>
-      <button type="button" className="tool-head" aria-expanded={open} aria-controls={bodyId}
-        onClick={() => setChosen(!open)}>
+    <section
+      role="group"
+      className="row tool"
+      data-testid="tool-card"
+      data-tool={item.tool}
+      data-state={shown}
+      aria-label={`${item.tool} ${lines[0] ?? ""}`}
+    >
+      <button
+        type="button"
+        className="tool-head"
+        aria-expanded={open}
+        aria-controls={bodyId}
+        onClick={() => setChosen(!open)}
+      >
         <span className="tool-icon">{shown === "denied" ? <DeniedIcon size={15} aria-hidden /> : what.icon}</span>
         {what.verb === "" ? null : <span className="tool-verb">{what.verb}</span>}
         <code className="tool-object grow">
           {asks(item) ? "" : lines[0]}
-          {lines.length > 1 ? <span className="muted"> {t("tools:plusLines", { count: lines.length - 1 })}</span> : null}
+          {lines.length > 1 ? (
+            <span className="muted"> {t("tools:plusLines", { count: lines.length - 1 })}</span>
+          ) : null}
         </code>
         {diffs[0] === undefined ? null : <DiffCount file={diffs[0]} />}
         <Status item={item} />
@@ -65,7 +78,8 @@ function Body({ item, diffs }: { item: ToolItem; diffs: FileDiff[] }): ReactNode
     <>
       {attention?.approval && attention.state === "answered" ? (
         <p className="tool-reason muted" data-testid="approved">
-          <span className="answered-by">{t("tools:decidedBy", { name: person(attention.actor) })}</span> {attention.answer}
+          <span className="answered-by">{t("tools:decidedBy", { name: person(attention.actor) })}</span>{" "}
+          {attention.answer}
         </p>
       ) : null}
       <Facts rest={rest} long={asks(item) || !object.includes("\n") ? "" : object} />
@@ -84,7 +98,9 @@ function Denied({ reasons }: { reasons: readonly string[] }): ReactNode {
       {reasons.map((reason) => (
         <li key={reason}>
           <DeniedIcon size={14} aria-hidden />{" "}
-          <span><Sentence text={reason} /></span>
+          <span>
+            <Sentence text={reason} />
+          </span>
         </li>
       ))}
     </ul>
@@ -92,8 +108,13 @@ function Denied({ reasons }: { reasons: readonly string[] }): ReactNode {
 }
 
 const BODIES: Readonly<Record<string, typeof ChangeBody>> = {
-  shell: ShellBody, "file.edit": ChangeBody, "file.write": ChangeBody, "file.read": ReadBody, "search.grep": HitsBody,
-  ask: AskBody, checkpoint: AskBody,
+  shell: ShellBody,
+  "file.edit": ChangeBody,
+  "file.write": ChangeBody,
+  "file.read": ReadBody,
+  "search.grep": HitsBody,
+  ask: AskBody,
+  checkpoint: AskBody,
 };
 
 function Status({ item }: { item: ToolItem }): ReactNode {
