@@ -46,7 +46,7 @@ class World:
 
 
 def _told(it: Daemon, session: str) -> None:
-    """What no offline model makes: an answer with everything, thinking, a retry, a connection, failed and stopped runs."""
+    """What no offline model makes: an answer with everything, thinking, a retry, a connection, runs that failed."""
     about = {"agent": "primary", "model": "m", "provider": "p", "cage": "reaches nothing"}
     host = {"agent": "primary", "host": "api.example.com", "port": 443, "via": "tls", "rule": "learn"}
     sums = {"connection": 1, "state": "closed", "up": 300, "down": 2_100_000, "ms": 900}
@@ -144,7 +144,8 @@ def visit(page: Page, it: World, template: str) -> None:
     base = it.daemon.url.removeprefix(it.daemon.origin)
     page.evaluate(
         """path => { if (location.pathname + location.search === path) return;
-            history.pushState({entry: 0}, '', path); dispatchEvent(new PopStateEvent('popstate', {state: {entry: 0}})); }""",
+            history.pushState({entry: 0}, '', path);
+            dispatchEvent(new PopStateEvent('popstate', {state: {entry: 0}})); }""",
         base + it.path(template),
     )
 

@@ -22,7 +22,7 @@ export function Header({ title, below, children }: HeaderProps): ReactNode {
         {waiting === 0 ? null : <span className="menu-mark" aria-hidden />}
       </IconButton>
       <div className="header-words">{typeof title === "string" ? <h1>{title}</h1> : title}{below}</div>
-      <IconButton label={t("palette:open")} className="menu-button" data-testid="open-palette"
+      <IconButton label={t("palette:open")} className="menu-button palette-button" data-testid="open-palette"
         onClick={() => overlay.set({ kind: "palette" })}>
         <SearchIcon size={18} />
       </IconButton>
