@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Page
 
 from e2e import axe
 from e2e.test_story import browser
-from e2e.world import DESK, PHONE, PLACES, World, arrive, depart, sign_in, theme, world
+from e2e.world import PHONE, PLACES, World, arrive, depart, sign_in, theme, world
 
 __all__ = ["browser"]
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(120)]
