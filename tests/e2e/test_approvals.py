@@ -229,7 +229,7 @@ def test_the_most_dangerous_of_many_comes_first(
     expect(cards.first).to_contain_text("rm -rf ~/.ssh ..")
     expect(cards.first).to_contain_text("High risk")
     expect(cards.first).to_contain_text("deletes whole folders")
-    expect(page).to_have_title("(7) kaged")
+    expect(page).to_have_title("(7) Waiting for you · kaged")
     expect(page.get_by_test_id("approve").first).to_be_enabled()
     shot(page, f"13-waiting-{size['width']}-{scheme}")
     for card in (1, 2):

@@ -35,7 +35,7 @@ class SessionWorktrees:
                 if not await self._ports.db.read(partial(exists, session=note.stem)):
                     plan = await self._plan(note.read_text(encoding="utf-8"))
                     await self._ports.git.worktrees.remove(note.stem, plan, begun=True)
-                note.unlink()
+                note.unlink(missing_ok=True)
             except KagedError as error:
                 log.warning("what was begun of the worktree of session %s stays: %s", note.stem, error.message)
 

@@ -81,6 +81,7 @@ class Worktrees:
         self.path(session).mkdir(mode=0o700, parents=True, exist_ok=True)
         await self._ask(session, plan, "remove", begun=begun)
         await asyncio.to_thread(shutil.rmtree, self.path(session), ignore_errors=True)
+        (self._home / f"{session}{NOTE}").unlink(missing_ok=True)
 
     async def review(self, plan: CagePlan, op: str, **given: Any) -> Any:
         """What is changed in a work tree against its repository, accepted, reverted, committed: see
