@@ -239,7 +239,7 @@ def undo(page: Page) -> None:
 SESSION = "/projects/sample/sessions/{session}"
 PLACES: dict[str, Place] = {
     "home": Place("/", "[data-testid=needs]"),
-    "waiting": Place("/approvals", "[data-testid=inbox-item] >> nth=5"),
+    "waiting": Place("/approvals", "[data-testid=inbox-item] >> nth=4"),
     "audit": Place("/audit", ".table"),
     "audit record": Place("/audit", ".table-detail", lambda page: page.locator(".row-button").first.click()),
     "logs": Place("/logs", "[data-testid=log]"),
