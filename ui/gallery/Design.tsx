@@ -15,8 +15,8 @@ const PARTS: readonly (readonly [title: string, words: string, part: () => React
   ["Space, shape, motion", "Distance says what belongs together; a box only where a thing stands for itself.", Measures],
   ["Acts", "One primary act a view. What cannot be done says why.", Actions],
   ["Fields", "A label above, a hint below, an error in the place of the hint.", Inputs],
-  ["Ways", "One stop for Tab, arrows within.", Ways],
-  ["Structure", "Lists, trees, panes, cards.", Structure],
+  ["Ways", "Parts of a page, and a choice of a few.", Ways],
+  ["Structure", "Lists, trees, panes.", Structure],
   ["Text", "Code and changes.", Text],
   ["States", "Each says what happened, what was kept and what to do.", Feedback],
 ];
