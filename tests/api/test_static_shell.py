@@ -27,6 +27,7 @@ async def _get(console: Console, path: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("path", "up"),
     [
+        ("/projects/p/files/src/a.py", "../../../../"),
         ("/", "./"),
         ("/models", "./"),
         ("/projects/hello", "../"),

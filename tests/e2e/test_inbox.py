@@ -126,7 +126,7 @@ def test_decided_elsewhere_is_told_at_once_and_by_whom(browser: Browser, kaged: 
     expect(items).to_have_count(6)
     expect(page.get_by_test_id("inbox-closed").first).to_contain_text("local:")
     expect(page.get_by_text("Nothing waits for you")).to_be_visible()
-    expect(page).to_have_title("kaged")
+    expect(page).to_have_title("Waiting for you · kaged")
     until(lambda: page.evaluate("window.badge") == 0, "the badge")
     shot(page, "22-inbox-decided-phone")
     page.reload()

@@ -84,7 +84,7 @@ def test_it_opens_without_a_network_as_it_was_last_seen(browser: Browser, way: t
         each.goto(f"{kaged.url}/projects/sample/sessions/{sid}")
         expect(each.get_by_test_id("offline-bar")).to_contain_text("Offline. This is how it was at")
         expect(each.get_by_test_id("message-assistant").last).to_contain_text("before the tunnel")
-        expect(each.get_by_text("what you write here is kept", exact=False)).to_be_visible()
+        expect(each.get_by_text("what you write stays here", exact=False)).to_be_visible()
         each.get_by_test_id("composer").fill("said in the tunnel")
         expect(each.get_by_test_id("send")).to_be_disabled()
         size = each.viewport_size

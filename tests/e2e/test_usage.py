@@ -122,7 +122,7 @@ def test_the_log_as_it_is_written(browser: Browser, kaged: Daemon, size: dict[st
     lines = page.get_by_test_id("log").get_by_role("listitem")
     expect(lines).to_have_count(1)
     expect(lines.first).to_contain_text("refused")
-    page.get_by_role("searchbox").fill("no line has this")
+    page.get_by_role("searchbox", name="Find in the log").fill("no line has this")
     expect(lines).to_have_count(0)
     page.get_by_role("button", name="Show all lines").click()
     expect(lines).to_have_count(1)

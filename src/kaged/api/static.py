@@ -37,7 +37,9 @@ class Console:
         name = str(scope["path"]).removeprefix(str(scope.get("root_path", ""))).lstrip("/")
         if name in self._names and name != _SHELL:
             return self._file(name, scope)
-        if "." in name.rsplit("/", 1)[-1] or name.split("/", 1)[0] == "assets":
+        place, _, rest = name.partition("/")
+        # Below a project an address may name a file, dots and all.
+        if place == "assets" or ("." in name.rsplit("/", 1)[-1] and not (place == "projects" and rest)):
             return Response("not found", status_code=404, media_type="text/plain")
         if self._shell is None:
             return HTMLResponse(_MISSING, status_code=503)
