@@ -65,7 +65,7 @@ def test_everything_that_waits_in_one_place(browser: Browser, kaged: Daemon) -> 
         expect(items.first).to_contain_text("primary asks in shop")
         expect(items.first).to_contain_text("Expires in")
         expect(items.nth(2)).to_contain_text("new.example.com:443")
-        expect(page).to_have_title("(6) kaged")
+        expect(page).to_have_title("(6) Waiting for you · kaged")
         settled(page)
         shot(page, f"20-inbox-{size['width']}-{scheme}")
         wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
@@ -109,8 +109,9 @@ def test_by_keyboard_and_a_second_press_decides_nothing_more(browser: Browser, k
     expect(closed).to_have_count(3)
     page.keyboard.press("k")
     page.keyboard.press("o")
-    expect(page).to_have_url(f"{kaged.url}/projects/shop/sessions/{found['ask']}?attention={waiting(kaged)[-1]['id']}")
-    expect(page.locator('[data-testid="tool-card"][data-tool="ask"]')).to_be_focused()
+    asked = waiting(kaged)[-1]["id"]
+    expect(page).to_have_url(f"{kaged.url}/projects/shop/sessions/{found['ask']}?attention={asked}")
+    expect(page.locator(f'[data-attention="{asked}"]')).to_be_focused()
 
 
 def test_decided_elsewhere_is_told_at_once_and_by_whom(browser: Browser, kaged: Daemon) -> None:

@@ -124,7 +124,7 @@ def test_from_no_rights_to_work_in_one_project_and_back(browser: Browser, host: 
     expect(names).to_contain_text(ALICE)
     box = names.bounding_box()
     assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"]
-    assert bob.locator("header :is(button, a)").evaluate_all(SMALL) == []
+    assert bob.locator("header :is(button, a):visible").evaluate_all(SMALL) == []
     bob.keyboard.press("Escape")
     expect(names).to_have_count(0)
     bob.set_viewport_size(LAPTOP)

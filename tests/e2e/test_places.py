@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -187,6 +188,11 @@ def test_keys_and_their_list(desk: Page, kaged: Daemon) -> None:
     expect(heading(desk)).to_have_text("Audit")
 
 
+def agents_cages(api: httpx2.Client) -> list[str]:
+    """Those for agents and tasks: kaged keeps some of its own, for snapshots, whose ids begin with a dot."""
+    return [cage["id"] for cage in api.get("/api/v1/system").json()["cages"] if cage["id"][0] != "."]
+
+
 def test_a_task_is_launched_watched_and_stopped(desk: Page, kaged: Daemon) -> None:
     with_tasks(kaged)
     desk.goto(f"{kaged.url}/projects/sample/tasks")
@@ -207,7 +213,7 @@ def test_a_task_is_launched_watched_and_stopped(desk: Page, kaged: Daemon) -> No
     wait.get_by_role("button", name="Stop wait").click()
     expect(wait.get_by_role("button", name="Run wait")).to_be_visible(timeout=30_000)
     with kaged.api() as api:
-        until(lambda: api.get("/api/v1/system").json()["cages"] == [], "the end of the cages")
+        until(lambda: not agents_cages(api), "the end of the cages")
 
 
 def test_an_open_question_by_its_address_and_by_keys(browser: Browser, kaged: Daemon) -> None:
