@@ -30,8 +30,9 @@ def main(arguments: list[str]) -> int:
         subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=ROOT / "ui", env=env, check=True)
     runner = [sys.executable, "-m", "pytest", "-q"]
     chosen = "not wild and not browser" if quick else "not wild"
-    beside = [*runner, "-n", "2", "--dist", "loadfile", "-m", chosen, *rest]
-    below = [*runner, "-n", "2", "--dist", "loadfile", "-m", "central", *rest]
+    at_once = ["-n", "2", "--dist", "loadfile", "--durations=25", "--durations-min=5"]
+    beside = [*runner, "-m", chosen, *at_once, *rest]
+    below = [*runner, "-m", "central", *at_once, *rest]
     wild = [*runner, "-m", "wild", *rest]
     commands = [([npm, "run", "check"], ROOT / "ui"), ([npm, "test"], ROOT / "ui"), (beside, ROOT)]
     commands += [] if quick else [(below, ROOT), (wild, ROOT)]
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
         if command in (beside, below, wild) and code == _TESTS_FAILED:
             sys.stdout.write("\n── the tests that failed, once more and alone\n")
             sys.stdout.flush()
-            alone = [*runner, "--last-failed", "--last-failed-no-failures=none", *rest]
+            alone = [a for a in command if a not in at_once] + ["--last-failed", "--last-failed-no-failures=none"]
             code = subprocess.run(alone, cwd=folder, env=given, check=False).returncode
         sys.stdout.write(f"── {'ok' if code == 0 else f'failed ({code})'} in {time.monotonic() - since:.0f} s\n")
         worst = worst or code

@@ -21,7 +21,12 @@ async def app(house: House, actor: Any = ALICE, role: Any = None) -> Any:
     if role is not None:
         await identity.people.grant("demo", actor.id, role, actor=ALICE)
     built.state.services = SimpleNamespace(
-        projects=house.projects, db=house.db, models=house.models, plan=house.ports.cages.plan, identity=identity
+        projects=house.projects,
+        sessions=house.sessions,
+        db=house.db,
+        models=house.models,
+        plan=house.ports.cages.plan,
+        identity=identity,
     )
     errors.install(built)
     built.include_router(projects.router)

@@ -17,6 +17,7 @@ from e2e.clients import Browser
 from e2e.harness import Daemon, daemon
 from e2e.talk import Talk, control, folded, of, talk
 from e2e.zygote import Zygote
+from kaged.storage.schema import APPLICATION_ID, migrations
 
 pytestmark = pytest.mark.cage
 
@@ -174,22 +175,13 @@ def test_check_names_what_is_broken(kaged: Daemon) -> None:
 def test_migrate_says_what_it_would_do_then_does_it(kaged: Daemon) -> None:
     assert "up to" not in kaged.cli("db", "migrate").stdout
     kaged.stop()
+    first, *later = migrations()
+    known = len(later) + 1
+    for file in kaged.home.glob("kaged.db*"):
+        file.unlink()
     connection = apsw.Connection(str(kaged.home / "kaged.db"))
-    known = connection.pragma("user_version")
-    connection.execute("DROP TABLE forgotten; DROP TABLE members; DROP TABLE users")
-    connection.execute("DROP INDEX events_network; ALTER TABLE sessions DROP COLUMN network_mark")
-    connection.execute("DROP INDEX sessions_at_work; DROP INDEX attention_open; DROP TABLE checkpoints")
-    connection.execute("DROP INDEX runs_by_call; DROP INDEX runs_by_parent")
-    for table, column in (
-        ("sessions", "queue"),
-        ("sessions", "place"),
-        ("sessions", "workspace"),
-        ("attention", "about"),
-        ("runs", "agent"),
-        ("runs", "parent_run"),
-        ("runs", "call_id"),
-    ):
-        connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    connection.execute(first.sql)
+    connection.pragma("application_id", APPLICATION_ID)
     connection.pragma("user_version", 1)
     connection.close()
     would = kaged.cli("db", "migrate", "--dry-run").stdout

@@ -39,7 +39,7 @@ def test_a_message_waits_for_it_and_starts_by_itself(browser: Browser, short_tmp
                 re.compile(r"Snapshot of the files: [\d,]+ of 16,\d+ files")
             )
             say(page, "run: echo done > made")
-            expect(page.get_by_test_id("waiting")).to_contain_text("the first snapshot is there")
+            expect(page.get_by_test_id("waiting")).to_contain_text("the snapshot of the files is being made")
             shot(page, "first-snapshot")
             assert not (root / "made").exists()
         it.kill()

@@ -17,6 +17,7 @@ import httpx2
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 ENTER = "\ue007"
 WAIT_S = 60.0
+CONTROL, UP = "\ue009", "\ue000"  # held, and all let go
 
 
 def mini_browser() -> Path | None:
@@ -72,6 +73,11 @@ class WebKit:
 
     def type(self, css: str, text: str) -> None:
         self._ask("POST", f"/element/{self.find(css)}/value", {"text": text})
+
+    def fill(self, css: str, text: str) -> None:
+        """Type over what the field has."""
+        self.type(css, CONTROL + "a" + UP)
+        self.type(css, text)
 
     def reads(self, css: str, text: str) -> None:
         """Wait for an element that has the text."""
