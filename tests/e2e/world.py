@@ -1,6 +1,7 @@
 """One daemon with a bit of everything in it, and every place of the console as a way to get there."""
 
 import asyncio
+import base64
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
@@ -31,7 +32,6 @@ run: false
 plan: look; think; do
 say: **All** of it."""
 TASKS = '\ntasks:\n  hello: {run: "echo hello; exit 3", description: Says hello}\n  wait: {run: "sleep 600"}\n'
-GONE = 'cage: {net: {mode: learn}}\nmodel: "nobody:nothing"\nprompt: missing.md\n'
 
 
 @dataclass
@@ -50,7 +50,7 @@ def _told(it: Daemon, session: str) -> None:
     about = {"agent": "primary", "model": "m", "provider": "p", "cage": "reaches nothing"}
     host = {"agent": "primary", "host": "api.example.com", "port": 443, "via": "tls", "rule": "learn"}
     sums = {"connection": 1, "state": "closed", "up": 300, "down": 2_100_000, "ms": 900}
-    picture = {"name": "grey.png", "type": "image/png", "data": _base64(png(40))}
+    picture = {"name": "grey.png", "type": "image/png", "data": base64.b64encode(png(40)).decode()}
     note = {"name": "note.txt", "type": "text/plain", "data": "The number is 42.\n"}
 
     def run(number: int, *between: NewEvent, outcome: str, reason: str = "", **more: Any) -> list[NewEvent]:
@@ -83,12 +83,6 @@ def _told(it: Daemon, session: str) -> None:
 
     with ThreadPoolExecutor(1) as other:  # Playwright has a loop of its own in this thread
         other.submit(asyncio.run, write()).result()
-
-
-def _base64(data: bytes) -> str:
-    import base64
-
-    return base64.b64encode(data).decode()
 
 
 def _project(it: Daemon, api: httpx2.Client, name: str, more: str, *, trust: bool) -> Path:
@@ -185,8 +179,9 @@ class Place:
     """What is new there: the rest was judged at another place."""
 
 
-def click(name: str, role: str = "button") -> Act:
-    return lambda page: page.get_by_role(role, name=name, exact=True).first.click()  # type: ignore[arg-type]
+def more(page: Page) -> None:
+    """The page's menu, whatever its language."""
+    page.locator("#main [aria-haspopup=menu]").last.click()
 
 
 def press(*keys: str) -> Act:
@@ -207,8 +202,8 @@ def by(testid: str) -> Act:
 
 
 def checkpoints(page: Page) -> None:
-    click("More")(page)
-    page.get_by_role("menuitem", name="Checkpoints").click()
+    more(page)
+    by("checkpoints")(page)
 
 
 def load_plain(page: Page) -> None:
@@ -238,8 +233,10 @@ def undo(page: Page) -> None:
 
 SESSION = "/projects/sample/sessions/{session}"
 PLACES: dict[str, Place] = {
-    "home": Place("/", "[data-testid=needs]"),
+    # First: after two minutes the command that wants to connect is ended, and nobody is asked any more.
+    "session, a host waits": Place("/projects/shop/sessions/{network}", "[data-testid=gate]"),
     "waiting": Place("/approvals", "[data-testid=inbox-item] >> nth=4"),
+    "home": Place("/", "[data-testid=needs]"),
     "audit": Place("/audit", ".table"),
     "audit record": Place("/audit", ".table-detail", lambda page: page.locator(".row-button").first.click()),
     "logs": Place("/logs", "[data-testid=log]"),
@@ -286,7 +283,7 @@ PLACES: dict[str, Place] = {
         escape,
         "[data-testid=inspector]",
     ),
-    "session, more": Place(SESSION, "[role=menu]", click("More"), escape, "[role=menu]"),
+    "session, more": Place(SESSION, "[role=menu]", more, escape, "[role=menu]"),
     "session, checkpoints": Place(SESSION, "dialog [data-testid=checkpoint]", checkpoints, escape, "dialog"),
     "session, empty": Place("/projects/empty/sessions/{fresh}", "[data-testid=composer]"),
     "session, commands": Place(
@@ -298,7 +295,6 @@ PLACES: dict[str, Place] = {
     "session, a command waits": Place("/projects/shop/sessions/{risky}", "[data-testid=approval]"),
     "session, a diff waits": Place("/projects/shop/sessions/{diff}", "[data-testid=approval]"),
     "session, a question waits": Place("/projects/shop/sessions/{ask}", "[data-testid=ask]"),
-    "session, a host waits": Place("/projects/shop/sessions/{network}", "[data-testid=gate]"),
     "session, a look waits": Place("/projects/shop/sessions/{checkpoint}", "[data-testid=ask]"),
     "session, terminal": Place(SESSION + "/terminal", "[data-testid=terminal][data-state=open]"),
     "session, not there": Place("/projects/sample/sessions/01ARZ3NDEKTSV4RRFFQ69G5FAV", ".empty"),

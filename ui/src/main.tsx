@@ -15,6 +15,7 @@ import { adoptKeyFromFragment } from "./api/key.ts";
 import { App } from "./App.tsx";
 import { routePath } from "./base.ts";
 import { startLanguage } from "./i18n/index.ts";
+import { keepFocus } from "./shell/focus.ts";
 import { startRouter } from "./state/router.ts";
 import { startTheme } from "./state/theme.ts";
 
@@ -24,6 +25,7 @@ for (const icon of document.querySelectorAll<HTMLLinkElement>("link[rel=icon], l
 adoptKeyFromFragment();
 startTheme();
 startRouter();
+keepFocus();
 await startLanguage();
 
 /** `/_design` needs no daemon: it shows what there is, not what runs. */

@@ -1,11 +1,9 @@
 import "./terminal.css";
 import { type ReactNode, useCallback, useEffect, useRef, useState } from "react";
 import { api } from "../api/client.ts";
-import { sentence } from "../api/http.ts";
 import type { Terminal } from "../api/types.ts";
 import { Button, IconButton } from "../design/Button.tsx";
 import { CageIcon, ChevronIcon, CloseIcon, HostIcon, PlusIcon } from "../design/icons.tsx";
-import { Notice, Skeleton } from "../design/parts.tsx";
 import { MenuItem, Popover } from "../design/Popover.tsx";
 import { t } from "../i18n";
 import { lacks } from "../state/rights.ts";
@@ -14,7 +12,7 @@ import { toastError } from "../state/toasts.ts";
 import { findProject, me, workspace } from "../state/workspace.ts";
 import { EchoMenu } from "./EchoMenu.tsx";
 import { Screen } from "./Screen.tsx";
-import { Sentence } from "../design/Sentence.tsx";
+import { StateView } from "../design/StateView.tsx";
 
 interface TerminalsProps {
   /** The session whose terminals these are; null for all of them. */
@@ -28,7 +26,7 @@ interface TerminalsProps {
 /** A strip of terminals and the screen of the chosen one. */
 export function Terminals({ scope, selected, onSelect, labelOf, empty }: TerminalsProps): ReactNode {
   const [list, setList] = useState<Terminal[] | null>(null);
-  const [problem, setProblem] = useState<string | null>(null);
+  const [problem, setProblem] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
   const hostAllowed = useStore(me)?.host_terminals === true;
   const session = scope?.session ?? null;
@@ -43,7 +41,7 @@ export function Terminals({ scope, selected, onSelect, labelOf, empty }: Termina
       );
       setProblem(null);
     } catch (error) {
-      setProblem(sentence(error));
+      setProblem(error);
     }
   }, [session]);
   // One that was opened elsewhere, such as a task's, is not in the list yet.
@@ -106,12 +104,7 @@ export function Terminals({ scope, selected, onSelect, labelOf, empty }: Termina
   );
   return (
     <div className="terminals">
-      {problem === null ? null : (
-        <Notice tone="bad">
-          <Sentence text={problem} />
-        </Notice>
-      )}
-      {list === null && problem === null ? <Skeleton lines={4} /> : null}
+      {list === null || problem !== null ? <StateView of={{ value: list, problem, retry: look }}>{() => null}</StateView> : null}
       {list?.length === 0 ? (
         <div className="terminals-empty">
           {empty}
