@@ -15,7 +15,8 @@ FOLDER = Path(__file__).resolve().parents[2] / "artifacts" / "recordings"
 Film = Callable[[Page, str], Path]
 WIDTH = 900
 LONGEST_S = 1.5  # Nothing happens for longer than this in a recording, however long the story waited
-FRAMES = 600
+FRAMES = 240
+PAUSE_S = 0.15  # a frame that follows sooner takes the place of the one before: encoding all took longer than the story
 
 
 @contextlib.contextmanager
@@ -25,8 +26,12 @@ def recording(page: Page, name: str) -> Iterator[Path]:
     cdp = page.context.new_cdp_session(page)
 
     def keep(event: dict[str, Any]) -> None:
-        if len(painted) < FRAMES:
-            painted.append((time.monotonic(), base64.b64decode(event["data"])))
+        now = time.monotonic()
+        data = base64.b64decode(event["data"])
+        if painted and now - painted[-1][0] < PAUSE_S:
+            painted[-1] = (painted[-1][0], data)
+        elif len(painted) < FRAMES:
+            painted.append((now, data))
         cdp.send("Page.screencastFrameAck", {"sessionId": event["sessionId"]})
 
     cdp.on("Page.screencastFrame", keep)

@@ -21,13 +21,14 @@ WHO = """() => {
 """The number and the name of what has the focus."""
 RING = """() => {
     const one = document.activeElement;
-    const ringed = (at, pseudo) => {
-        const { outlineStyle, outlineWidth, outlineColor } = getComputedStyle(at, pseudo);
+    const ringed = (at) => {
+        const { outlineStyle, outlineWidth, outlineColor } = getComputedStyle(at);
         return outlineStyle !== 'none' && parseFloat(outlineWidth) >= 1 && !/, 0\\)$/.test(outlineColor);
     };
     for (let at = one, up = 0; at && up < 3; at = at.parentElement, up += 1) if (ringed(at)) return '';
-    const look = () => [[one], [one.parentElement], [one, '::before'], [one, '::after']]
-        .map((at) => getComputedStyle(...at)).map(({ boxShadow, borderColor, backgroundColor }) => boxShadow + borderColor + backgroundColor).join();
+    const places = [[one], [one.parentElement], [one, '::before'], [one, '::after']];
+    const look = () => places.map((at) => getComputedStyle(...at))
+        .map((style) => [style.boxShadow, style.borderColor, style.backgroundColor]).join();
     const before = look();
     one.blur();
     const after = look();

@@ -73,7 +73,8 @@ async def test_tls_is_opened_by_rules_and_the_secret_never_comes_in(
             assert "GET /x" in await ran(talk, f"curl -sSfk https://raw.example.com:{raw}/x"), "untouched"
             for wrong in (f"curl -sSf -X DELETE https://{host}/v1/me", f"curl -sSf https://{host}/admin"):
                 assert any(item["via"] == "http" for item in await denied(talk, wrong))
-            look = "grep -rIs s3cr3t-value / --exclude-dir=proc --exclude-dir=sys -l; env; cat /proc/*/environ"
+            skip = " ".join(f"--exclude-dir={name}" for name in ("proc", "sys", "usr"))
+            look = f"grep -rIs s3cr3t-value / {skip} -l; env; cat /proc/*/environ"
             assert "s3cr3t-value" not in str(of(await talk.run(f"run: {look}"), "tool.result"))
             allowed = [e["data"] for e in await talk.events() if e["type"] == "network.allowed"]
             assert {"GET"} == {item["method"] for item in allowed if item["host"] == "api.example.com"}

@@ -119,7 +119,8 @@ def test_reload_in_mid_stream_loses_and_repeats_nothing(browser: Browser, kaged:
 def test_the_daemon_dies_in_mid_run_and_the_command_goes_on(browser: Browser, kaged: Daemon, film: Film) -> None:
     page = open_console(browser, kaged)
     film(page, "crash")
-    say(page, "run: for n in $(seq 600); do echo tick $n; sleep 0.1; done; echo all-ticks-done")
+    ticking = "n=0; until [ -e enough ]; do n=$((n + 1)); echo tick $n; sleep 0.1; done"
+    say(page, f"run: {ticking}; echo all-ticks-done")
     card = page.get_by_test_id("tool-card").last
     expect(card).to_contain_text("tick 5", timeout=30_000)
     port = kaged.port
@@ -136,13 +137,14 @@ def test_the_daemon_dies_in_mid_run_and_the_command_goes_on(browser: Browser, ka
         assert interrupted[-1]["data"]["running"], "the command that still runs is named"
         before = len(events(api, "sample", session))
         until(lambda: len(events(api, "sample", session)) > before, "more output of the running command")
+        (kaged.home / "projects" / "sample" / "enough").touch()
         ended = wait_event(api, "sample", session, "run.ended", after=interrupted[-1]["seq"], seconds=120)
         assert ended["data"]["outcome"] == "success", ended
         seen = events(api, "sample", session)
         assert [e["seq"] for e in seen] == list(range(1, len(seen) + 1))
         output = "".join(e["data"]["text"] for e in seen if e["type"] == "tool.output")
     ticks = [int(line.split()[1]) for line in output.splitlines() if line[:5] == "tick "]
-    assert ticks == list(range(1, 601)), "every line of the command, once"
+    assert ticks == list(range(1, len(ticks) + 1)) and len(ticks) > 5, "every line of the command, once"
     expect(page.get_by_test_id("tool-card").last).to_contain_text("all-ticks-done")
     shot(page, "5-resumed")
 
