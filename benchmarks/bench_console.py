@@ -156,7 +156,9 @@ def late(times: list[float], usual: float) -> float:
     return 100 * sum(1 for each in times if each > 1.5 * usual) / max(1, len(times))
 
 
-def long_transcript(report: Report, browser: Browser, it: Daemon, state: Any, runs: int, seconds: float) -> None:
+def long_transcript(
+    report: Report, browser: Browser, it: Daemon, state: Any, runs: int, seconds: float, rounds: int
+) -> None:
     """10,000 events: how soon they are there, and how they scroll."""
     session = new_session(it)
     filled(it, session, runs)
@@ -168,7 +170,7 @@ def long_transcript(report: Report, browser: Browser, it: Daemon, state: Any, ru
     empty = new_session(it)
     opened: dict[str, list[float]] = {session: [], empty: []}
     cpu: dict[str, list[float]] = {session: [], empty: []}
-    for which in [session, empty] * 3:
+    for which in [empty, session] * rounds:
         page = context.new_page()
         worked = Worked(page)
         began = time.perf_counter()
@@ -259,7 +261,8 @@ def main() -> None:
     report = Report("console", "The session page in Chromium", options, excluded, ("playwright",))
     with common.short_folder() as base, daemon(base) as it, chromium() as browser:
         state = first_load(report, browser, it, options.pick(1, 3, 7))
-        long_transcript(report, browser, it, state, options.pick(50, 500, 500), options.pick(1, 6, 15))
+        rounds = options.pick(1, 3, 3)
+        long_transcript(report, browser, it, state, options.pick(50, 500, 500), options.pick(1, 6, 15), rounds)
         three_tabs(report, browser, it, state, options.pick(1, 6, 20))
         hours(report, browser, it, state, options.pick(1, 2, 8), options.pick(1, 4, 30))
     report.finish()

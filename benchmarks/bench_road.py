@@ -25,9 +25,10 @@ from common import Report, Target, percentile
 from playwright.sync_api import Page, sync_playwright
 from websockets.asyncio.server import ServerConnection, serve
 
+from e2e.chromium import ARGUMENTS
 from e2e.harness import Daemon, daemon, until, wait_event
 from e2e.road import Road, road, why_not
-from e2e.test_story import ARGUMENTS, LAPTOP
+from e2e.test_story import LAPTOP
 
 RATE, DELAY_MS, LOSS = 80, 75.0, 0.02
 ROUND_TRIP_MS = 2 * DELAY_MS

@@ -131,19 +131,20 @@ def system_packages(*, tests: bool) -> None:
 
 
 def sidecars() -> None:
-    """Real sidecars for the tests of the front door, and WebKit for the console's: where this is a machine of nobody's
+    """Real sidecars for the tests of the front door, and browsers for the console: where this is a machine of nobody's
     (`CI`) and they can be had.
 
     Never in the way: what is not there is named by the test that then skips. Services are not started.
     """
     wanted = _absent({"apache2": "apache2", "nginx": "nginx", "caddy": "caddy", "haproxy": "haproxy"})
     wanted += _absent({"WebKitWebDriver": "webkit2gtk-driver", "Xvfb": "xvfb"})
+    wanted += _absent({"chromium-headless-shell": "chromium-headless-shell"})  # the same Chromium, for less CPU
     if not OIDC_MODULE.exists():
         wanted.append("libapache2-mod-auth-openidc")
     apt = shutil.which("apt-get")
     if not os.environ.get("CI") or os.geteuid() != 0 or apt is None or not wanted:
         return
-    STEPS.start(f"sidecars and WebKit for the tests: {', '.join(wanted)}")
+    STEPS.start(f"sidecars and browsers for the tests: {', '.join(wanted)}")
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     ours = not NO_SERVICES.exists()
     if ours:
@@ -155,7 +156,7 @@ def sidecars() -> None:
     finally:
         if ours:
             NO_SERVICES.unlink()
-    STEPS.done(f"sidecars and WebKit for the tests: {', '.join(had) or 'none to be had'}")
+    STEPS.done(f"sidecars and browsers for the tests: {', '.join(had) or 'none to be had'}")
 
 
 def _install(apt: str, package: str, env: Mapping[str, str]) -> bool:

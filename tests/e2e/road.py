@@ -240,7 +240,9 @@ class Road:
         """Debian's Chromium at the far end."""
         enter = f"nsenter -t {process.pid} -U -n --preserve-credentials"
         self.enter = enter.split()
-        self.chromium.write_text(f'#!/bin/sh\nexec {enter} -- /usr/bin/chromium "$@"\n')
+        from e2e.chromium import CHROMIUM  # not where this file is the road itself
+
+        self.chromium.write_text(f'#!/bin/sh\nexec {enter} -- {CHROMIUM} "$@"\n')
         self.chromium.chmod(0o755)
 
     def tell(self, command: str) -> Traffic:

@@ -1,14 +1,15 @@
 """Sub-agents in the browser: two at work, one with another below it; one asks, one is stopped, the daemon is killed."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from e2e.harness import Daemon, events, wait_event
-from e2e.test_story import ARGUMENTS, LAPTOP, PHONE, say, shot
+from e2e.test_story import LAPTOP, PHONE, browser, say, shot
+
+__all__ = ["browser"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(240)]
 PROJECT = """\
@@ -36,14 +37,6 @@ delegate reviewer: delegate checker: run: {HOLD}; echo checked ; ask: Is the emp
 delegate tester: run: echo ran >> runs.txt; echo 3 passed; sleep 600
 delegate writer: run: echo ran >> runs.txt; {HOLD}; echo written ; say: The notes are written.
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        it = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        yield it
-        it.close()
 
 
 @pytest.fixture

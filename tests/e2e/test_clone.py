@@ -3,14 +3,14 @@ the scratch machine, which has a server of its own."""
 
 import json
 import re
-from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Route, expect
 
 from e2e.harness import Daemon
-from e2e.test_story import ARGUMENTS
+from e2e.test_story import browser
 
+__all__ = ["browser"]
 pytestmark = [pytest.mark.cage, pytest.mark.timeout(240)]
 
 
@@ -25,14 +25,6 @@ def test_the_command_line_says_why_not(kaged: Daemon) -> None:
     said = kaged.cli("project", "clone", "git@git.example.com:x.git").stderr
     assert 'ssh needs a deploy key: name its file as ssh_key in `[git."git.example.com"]` in local.toml.' in said
     assert "Only https://HOST/PATH" in kaged.cli("project", "clone", "http://git.example.com/x.git").stderr
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        it = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        yield it
-        it.close()
 
 
 @pytest.mark.browser

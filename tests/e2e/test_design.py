@@ -15,6 +15,7 @@ from PIL import Image, ImageChops
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from e2e import axe
+from e2e.chromium import WHOLE
 from e2e.harness import Daemon, wait_event
 from kaged.identity.browser import CONTENT_SECURITY_POLICY
 
@@ -77,7 +78,7 @@ def address(built: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        it = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        it = playwright.chromium.launch(executable_path=WHOLE, args=ARGUMENTS)
         yield it
         it.close()
 

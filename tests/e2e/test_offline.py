@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Error, Page, expect
 import kaged as package
 from e2e.cut_line import Road, road
 from e2e.harness import Daemon, daemon, until
-from e2e.test_inbox import TABLET
+from e2e.test_places import SCHEMES, TABLET
 from e2e.test_story import LAPTOP, PHONE, browser, sample_session, say, shot
 
 __all__ = ["browser"]
@@ -67,31 +67,27 @@ def anew(page: Page) -> None:
 
 def test_it_opens_without_a_network_as_it_was_last_seen(browser: Browser, way: tuple[Daemon, Road]) -> None:
     kaged, line = way
-    pages = [
-        sign_in(browser, kaged, size, scheme) for size, scheme in product((PHONE, TABLET, LAPTOP), ("dark", "light"))
-    ]
-    say(pages[0], "say: the last words before the tunnel")
-    expect(pages[0].get_by_test_id("run-state")).to_contain_text("done", ignore_case=True)
+    page = sign_in(browser, kaged)
+    say(page, "say: the last words before the tunnel")
+    expect(page.get_by_test_id("run-state")).to_contain_text("done", ignore_case=True)
     with kaged.api() as api:
         other = api.post("/api/v1/projects/sample/sessions", json={"title": "Never opened"}).json()["id"]
-    for page in pages:
-        expect(page.get_by_test_id("message-assistant").last).to_contain_text("before the tunnel")
-        sid = seen(page, kaged)
-    page = pages[0]
+    expect(page.get_by_test_id("message-assistant").last).to_contain_text("before the tunnel")
+    sid = seen(page, kaged)
     page.wait_for_timeout(3500)
     line.cut()
-    for each in pages:
-        each.goto(f"{kaged.url}/projects/sample/sessions/{sid}")
-        expect(each.get_by_test_id("offline-bar")).to_contain_text("Offline. This is how it was at")
-        expect(each.get_by_test_id("message-assistant").last).to_contain_text("before the tunnel")
-        expect(each.get_by_text("what you write stays here", exact=False)).to_be_visible()
-        each.get_by_test_id("composer").fill("said in the tunnel")
-        expect(each.get_by_test_id("send")).to_be_disabled()
-        size = each.viewport_size
-        assert size is not None
-        scheme = each.evaluate("document.documentElement.dataset.theme")
-        shot(each, f"40-offline-{size['width']}-{scheme}")
-        wide = each.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    page.goto(f"{kaged.url}/projects/sample/sessions/{sid}")
+    expect(page.get_by_test_id("offline-bar")).to_contain_text("Offline. This is how it was at")
+    expect(page.get_by_test_id("message-assistant").last).to_contain_text("before the tunnel")
+    expect(page.get_by_text("what you write stays here", exact=False)).to_be_visible()
+    page.get_by_test_id("composer").fill("said in the tunnel")
+    expect(page.get_by_test_id("send")).to_be_disabled()
+    for size, scheme in product((PHONE, TABLET, LAPTOP), SCHEMES):
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme=scheme)
+        expect(page.locator(f"html[data-theme={scheme}]")).to_have_count(1)
+        shot(page, f"40-offline-{size['width']}-{scheme}")
+        wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
         assert not wide, "no sideways scrolling"
     page.reload()
     expect(page.get_by_test_id("composer")).to_have_value("said in the tunnel")

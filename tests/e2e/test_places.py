@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import httpx2
 import pytest
@@ -15,6 +17,7 @@ from e2e.test_story import LAPTOP, PHONE, browser, kaged, open_console, sample_s
 __all__ = ["browser", "kaged"]
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(300)]
 TABLET = {"width": 1024, "height": 768}
+SCHEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
 TASKS = (
     '\ntasks:\n  hello: {run: "echo hello from $PWD; exit 3", description: Says hello}\n  wait: {run: "sleep 600"}\n'
 )
@@ -274,10 +277,8 @@ def test_on_a_phone_the_palette_is_in_the_header(browser: Browser, kaged: Daemon
     expect(page.get_by_test_id("palette")).to_have_count(0)
 
 
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_how_the_places_look(browser: Browser, kaged: Daemon, scheme: str) -> None:
+def test_how_the_places_look(desk: Page, kaged: Daemon) -> None:
     with_tasks(kaged)
-    page = open_console(browser, kaged, color_scheme=scheme)
     with kaged.api() as api:
         session = sample_session(api)
         body = {"kind": "cage", "project": "sample", "session": session}
@@ -286,11 +287,13 @@ def test_how_the_places_look(browser: Browser, kaged: Daemon, scheme: str) -> No
              "projects/sample/prompts", "projects/sample/policy", "terminals", "settings/models",
              "settings/appearance", "settings/browsers", "settings/system", "settings/about"]  # fmt: skip
     for name in names:
-        page.goto(f"{kaged.url}/{name}")
-        page.wait_for_load_state("networkidle")
-        for size in (LAPTOP, TABLET, PHONE):
-            page.set_viewport_size(size)
-            expect(heading(page)).to_be_visible()
-            wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+        desk.goto(f"{kaged.url}/{name}")
+        desk.wait_for_load_state("networkidle")
+        expect(heading(desk)).to_be_visible()
+        for size, scheme in product((LAPTOP, TABLET, PHONE), SCHEMES):
+            desk.set_viewport_size(size)
+            desk.emulate_media(color_scheme=scheme)
+            expect(desk.locator(f"html[data-theme={scheme}]")).to_have_count(1)
+            wide = desk.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
             assert not wide, f"{name} scrolls sideways at {size['width']}"
-            shot(page, f"places-{name.replace('/', '-')}-{size['width']}-{scheme}")
+            shot(desk, f"places-{name.replace('/', '-')}-{size['width']}-{scheme}")

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from e2e.chromium import ARGUMENTS, WHOLE
 from e2e.harness import Daemon, daemon, until
 from e2e.test_approvals import ask, session, shop
 from e2e.test_inbox import TABLET, answer, waiting
-from e2e.test_story import ARGUMENTS, LAPTOP, PHONE, browser, shot
+from e2e.test_story import LAPTOP, PHONE, browser, shot
 from fakes.push import Browser as Keys
 from fakes.push import PushService, b64, push_service
 
@@ -237,9 +238,7 @@ def test_the_switch_says_why_not(browser: Browser, kaged: Daemon, service: PushS
 def test_the_console_can_be_installed(browser: Browser, kaged: Daemon, short_tmp: Path) -> None:
     # Not as other tests have it: what is installed needs a profile that stays.
     profile = short_tmp / "profile"
-    context = browser.browser_type.launch_persistent_context(
-        str(profile), executable_path="/usr/bin/chromium", args=ARGUMENTS
-    )
+    context = browser.browser_type.launch_persistent_context(str(profile), executable_path=WHOLE, args=ARGUMENTS)
     page = context.pages[0]
     page.goto(kaged.launch_url)
     expect(page.get_by_test_id("composer")).to_be_visible()

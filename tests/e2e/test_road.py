@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from e2e.chromium import ARGUMENTS
 from e2e.harness import Daemon, daemon, events, until
 from e2e.road import Road, road, why_not
-from e2e.test_story import ARGUMENTS, PHONE, open_console, sample_session, say, shot
+from e2e.test_story import PHONE, open_console, sample_session, say, shot
 
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(300)]
 WATCH = """

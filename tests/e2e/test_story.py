@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from e2e.chromium import ARGUMENTS, CHROMIUM
 from e2e.harness import Daemon, daemon, events, until, wait_event
 from e2e.recording import Film
 from kaged.core import clock, ids
@@ -22,10 +23,6 @@ from kaged.storage.database import Database
 
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(300)]
 SHOTS = Path(__file__).resolve().parents[2] / "artifacts" / "screenshots"
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 PHONE = {"width": 390, "height": 844}
 LAPTOP = {"width": 1440, "height": 900}
 
@@ -34,7 +31,7 @@ LAPTOP = {"width": 1440, "height": 900}
 def browser() -> Iterator[Browser]:
     os.environ.setdefault("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
     with sync_playwright() as playwright:
-        it = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        it = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield it
         it.close()
 

@@ -8,14 +8,10 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from e2e.chromium import ARGUMENTS, CHROMIUM
 from e2e.front import SUBPATH
 from sidecars.chains import Chain
 from sidecars.town import LOGIN_FILE, PUBLIC, Person, Town
-
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 PROJECT = "/projects/bread"
 INSIDE = ".brand, .gate"
@@ -32,7 +28,7 @@ ASK = """async ([path, method]) => {
 def browser_in(town: Town) -> Iterator[Browser]:
     """Debian's Chromium, started in the town's network and among its files."""
     program = town.machine.base / "chromium"
-    program.write_text("#!/bin/sh\nexec " + shlex.join(town.machine.enter("/usr/bin/chromium")) + ' "$@"\n')
+    program.write_text("#!/bin/sh\nexec " + shlex.join(town.machine.enter(CHROMIUM)) + ' "$@"\n')
     program.chmod(0o755)
     expect.set_options(timeout=20_000)
     os.environ.setdefault("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
