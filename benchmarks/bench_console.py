@@ -26,6 +26,7 @@ import common
 from common import Report, Target, percentile
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from e2e.chromium import CHROMIUM
 from e2e.harness import Daemon, daemon, wait_event
 from kaged.core.events import NewEvent
 from kaged.journal.journal import Journal
@@ -45,7 +46,7 @@ def chromium() -> Iterator[Browser]:
     """The system's Chromium, without a window."""
     os.environ.setdefault("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
 

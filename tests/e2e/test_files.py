@@ -7,11 +7,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from e2e.harness import Daemon, events, wait_event
-from e2e.test_story import LAPTOP, PHONE, browser, kaged, open_console, sample_session, shot
+from e2e.test_story import LAPTOP, PHONE, TABLET, browser, kaged, open_console, sample_session, shot
 
 __all__ = ["browser", "kaged"]
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(300)]
-TABLET = {"width": 1024, "height": 768}
 LONG = "".join(f"line {number}\n" for number in range(1, 41))
 
 

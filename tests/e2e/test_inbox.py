@@ -8,11 +8,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from e2e.harness import Daemon, until, wait_event
 from e2e.test_approvals import PROJECT, ask, kaged, page_of, session, shop
-from e2e.test_story import LAPTOP, PHONE, browser, shot
+from e2e.test_story import LAPTOP, PHONE, TABLET, browser, shot
 
 __all__ = ["browser", "kaged"]
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(300)]
-TABLET = {"width": 1024, "height": 768}
 NETTED = PROJECT.replace("tools:", 'cage: {net: {mode: ask, allow: ["known.example.com:443"]}}\n  tools:')
 HOST = "new.example.com"
 CONNECT = (

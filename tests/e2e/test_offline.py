@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,7 @@ from playwright.sync_api import Browser, Error, Page, expect
 import kaged as package
 from e2e.cut_line import Road, road
 from e2e.harness import Daemon, daemon, until
-from e2e.test_places import SCHEMES, TABLET
-from e2e.test_story import LAPTOP, PHONE, browser, sample_session, say, shot
+from e2e.test_story import LAPTOP, browser, looks, sample_session, say, shot
 
 __all__ = ["browser"]
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(300)]
@@ -82,13 +80,7 @@ def test_it_opens_without_a_network_as_it_was_last_seen(browser: Browser, way: t
     expect(page.get_by_text("what you write stays here", exact=False)).to_be_visible()
     page.get_by_test_id("composer").fill("said in the tunnel")
     expect(page.get_by_test_id("send")).to_be_disabled()
-    for size, scheme in product((PHONE, TABLET, LAPTOP), SCHEMES):
-        page.set_viewport_size(size)
-        page.emulate_media(color_scheme=scheme)
-        expect(page.locator(f"html[data-theme={scheme}]")).to_have_count(1)
-        shot(page, f"40-offline-{size['width']}-{scheme}")
-        wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-        assert not wide, "no sideways scrolling"
+    looks(page, "40-offline")
     page.reload()
     expect(page.get_by_test_id("composer")).to_have_value("said in the tunnel")
     page.goto(f"{kaged.url}/projects/sample/sessions/{other}")

@@ -2,9 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
-from typing import Literal
 
 import httpx2
 import pytest
@@ -12,12 +10,10 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from e2e.harness import Daemon, until
 from e2e.test_approvals import ask, page_of, session, shop
-from e2e.test_story import LAPTOP, PHONE, browser, kaged, open_console, sample_session, shot
+from e2e.test_story import LAPTOP, PHONE, TABLET, browser, kaged, looks, open_console, sample_session, shot
 
 __all__ = ["browser", "kaged"]
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(300)]
-TABLET = {"width": 1024, "height": 768}
-SCHEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
 TASKS = (
     '\ntasks:\n  hello: {run: "echo hello from $PWD; exit 3", description: Says hello}\n  wait: {run: "sleep 600"}\n'
 )
@@ -290,10 +286,4 @@ def test_how_the_places_look(desk: Page, kaged: Daemon) -> None:
         desk.goto(f"{kaged.url}/{name}")
         desk.wait_for_load_state("networkidle")
         expect(heading(desk)).to_be_visible()
-        for size, scheme in product((LAPTOP, TABLET, PHONE), SCHEMES):
-            desk.set_viewport_size(size)
-            desk.emulate_media(color_scheme=scheme)
-            expect(desk.locator(f"html[data-theme={scheme}]")).to_have_count(1)
-            wide = desk.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-            assert not wide, f"{name} scrolls sideways at {size['width']}"
-            shot(desk, f"places-{name.replace('/', '-')}-{size['width']}-{scheme}")
+        looks(desk, f"places-{name.replace('/', '-')}")

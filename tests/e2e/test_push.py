@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from e2e.chromium import ARGUMENTS, WHOLE
 from e2e.harness import Daemon, daemon, until
 from e2e.test_approvals import ask, session, shop
-from e2e.test_inbox import TABLET, answer, waiting
-from e2e.test_story import LAPTOP, PHONE, browser, shot
+from e2e.test_inbox import answer, waiting
+from e2e.test_story import LAPTOP, PHONE, TABLET, shot
 from fakes.push import Browser as Keys
 from fakes.push import PushService, b64, push_service
 
-__all__ = ["browser"]
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(300)]
 NOTES = """navigator.serviceWorker.ready.then((r) => r.getNotifications())
     .then((all) => all.map((n) => ({title: n.title, body: n.body, tag: n.tag, url: n.data.url, silent: n.silent})))"""
@@ -74,6 +73,15 @@ def device(
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")
     page.goto(f"{it.url}{path}")
     return page
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The whole Chromium: the one without windows has no notifications."""
+    with sync_playwright() as playwright:
+        it = playwright.chromium.launch(executable_path=WHOLE, args=ARGUMENTS)
+        yield it
+        it.close()
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from kaged.storage.database import Database
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(300)]
 SHOTS = Path(__file__).resolve().parents[2] / "artifacts" / "screenshots"
 PHONE = {"width": 390, "height": 844}
+TABLET = {"width": 1024, "height": 768}
 LAPTOP = {"width": 1440, "height": 900}
 
 
@@ -53,6 +54,17 @@ def open_console(browser: Browser, it: Daemon, size: dict[str, int] = LAPTOP, **
 def shot(page: Page, name: str) -> None:
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SHOTS / f"{name}.png")
+
+
+def looks(page: Page, name: str) -> None:
+    """Pictures of a page on each screen, dark and light; nothing scrolls sideways. It ends as wide as a laptop."""
+    for size in (PHONE, TABLET, LAPTOP):
+        page.set_viewport_size(size)
+        assert not page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"), size
+        for theme in ("dark", "light"):
+            page.emulate_media(color_scheme=theme)
+            expect(page.locator(f"html[data-theme={theme}]")).to_have_count(1)
+            shot(page, f"{name}-{size['width']}-{theme}")
 
 
 def say(page: Page, text: str) -> None:

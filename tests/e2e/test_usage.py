@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from e2e.harness import Daemon, daemon, wait_event
-from e2e.test_story import LAPTOP, PHONE, browser, open_console, sample_session, say, shot
+from e2e.test_story import browser, looks, open_console, sample_session, say
 from kaged.core import clock
 from kaged.core.events import NewEvent
 from kaged.journal.journal import Journal
@@ -57,11 +57,8 @@ def seed(it: Daemon, days: int, monkeypatch: pytest.MonkeyPatch) -> None:
         other.submit(asyncio.run, write()).result()
 
 
-@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
-def test_usage_by_day_and_by_what_it_was_for(
-    browser: Browser, kaged: Daemon, size: dict[str, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = open_console(browser, kaged, size)
+def test_usage_by_day_and_by_what_it_was_for(browser: Browser, kaged: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = open_console(browser, kaged)
     page.goto(f"{kaged.url}/usage")
     expect(page.get_by_role("heading", name="Nothing used in this time")).to_be_visible()
     kaged.stop()
@@ -76,17 +73,15 @@ def test_usage_by_day_and_by_what_it_was_for(
     expect(table.locator("tbody tr").first).to_contain_text("anthropic:claude-sonnet")
     # One day fewer where midnight came between the calls and this look at them.
     expect(page.get_by_text(re.compile(r"^(30|29) calls have no list price"))).to_be_visible()
-    shot(page, f"usage-{size['width']}")
+    looks(page, "usage")
     page.get_by_role("button", name="Tokens").click()
-    page.emulate_media(color_scheme="dark")
-    shot(page, f"usage-tokens-dark-{size['width']}")
+    looks(page, "usage-tokens")
     page.get_by_role("button", name="Today").click()
     expect(table.locator("tbody tr").first).to_contain_text("1")
 
 
-@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
-def test_a_run_as_a_waterfall(browser: Browser, kaged: Daemon, size: dict[str, int]) -> None:
-    page = open_console(browser, kaged, size)
+def test_a_run_as_a_waterfall(browser: Browser, kaged: Daemon) -> None:
+    page = open_console(browser, kaged)
     say(page, "run: echo hello; sleep 0.4\nask: Which way?\nrun: false\nsay: done")
     expect(page.get_by_test_id("ask")).to_be_visible()
     with kaged.api() as api:
@@ -102,9 +97,7 @@ def test_a_run_as_a_waterfall(browser: Browser, kaged: Daemon, size: dict[str, i
         expect(trace).to_have_attribute("data-over", "true")
     expect(trace.get_by_role("link", name="shell echo hello")).to_be_visible()
     expect(trace.locator("[data-kind=tool][data-failed=true]")).to_have_count(1)
-    shot(page, f"trace-{size['width']}")
-    page.emulate_media(color_scheme="dark")
-    shot(page, f"trace-dark-{size['width']}")
+    looks(page, "trace")
     trace.get_by_role("link", name="shell false").click()
     expect(page.get_by_test_id("composer")).to_be_visible()
 
@@ -115,9 +108,8 @@ def refused_call(it: Daemon) -> None:
     assert httpx2.get(f"http://127.0.0.1:{it.port}/api/v1/me", headers=headers).status_code == 421
 
 
-@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
-def test_the_log_as_it_is_written(browser: Browser, kaged: Daemon, size: dict[str, int]) -> None:
-    page = open_console(browser, kaged, size)
+def test_the_log_as_it_is_written(browser: Browser, kaged: Daemon) -> None:
+    page = open_console(browser, kaged)
     page.goto(f"{kaged.url}/logs")
     expect(page.get_by_role("heading", name="Nothing was logged yet")).to_be_visible()
     refused_call(kaged)
@@ -132,7 +124,7 @@ def test_the_log_as_it_is_written(browser: Browser, kaged: Daemon, size: dict[st
     refused_call(kaged)
     page.get_by_role("button", name="Go on (1 new)").click()
     expect(lines).to_have_count(2)
-    shot(page, f"logs-{size['width']}")
+    looks(page, "logs")
     kaged.stop()
     kaged.start(port=kaged.port)
     expect(lines).to_have_count(0)
