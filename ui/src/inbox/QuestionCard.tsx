@@ -6,9 +6,9 @@ import { Kbd } from "../design/parts.tsx";
 import { t } from "../i18n/index.ts";
 import { answer } from "../session/acts.ts";
 import { useKept } from "../state/kept.ts";
+import { ALWAYS, optionWords } from "../text/gate.ts";
 import { visible } from "../text/visible.ts";
 
-const ALWAYS = "always allow";
 const ALIAS: Readonly<Record<string, string>> = { "allow once": "a", deny: "d" };
 
 interface QuestionCardProps {
@@ -53,7 +53,7 @@ export function QuestionCard({ item, lacking, noPolicy }: QuestionCardProps): Re
               look={option === "deny" ? "danger" : "plain"} busy={sent === option}
               disabled={(sent !== "" && sent !== option) || why !== null} title={why ?? undefined}
               onClick={() => say(option)}>
-              <Kbd>{index + 1}</Kbd> {network === null ? option : option.charAt(0).toUpperCase() + option.slice(1)}
+              <Kbd>{index + 1}</Kbd> {network === null ? option : optionWords(option)}
             </Button>
           );
         })}

@@ -8,19 +8,10 @@ import { DENY } from "../../journal/approval.ts";
 import type { GateItem } from "../../journal/model.ts";
 import { person } from "../../state/workspace.ts";
 import { elapsed } from "../../text/format.ts";
+import { ALWAYS, optionWords } from "../../text/gate.ts";
 import { hostPort } from "../../text/hosts.ts";
 import { answer } from "../acts.ts";
 import { useSession } from "../context.ts";
-
-const ALWAYS = "always allow";
-
-/** The gate's answers in the reader's language; the daemon is given them as they stand. */
-const OPTIONS = {
-  "allow once": "session:gate.once", "allow for this session": "session:gate.session", [ALWAYS]: "session:gate.always",
-  [DENY]: "session:gate.deny",
-} as const;
-
-const optionWords = (option: string): string => (option in OPTIONS ? t(OPTIONS[option as keyof typeof OPTIONS]) : option);
 
 /** The gate's question, in a form that no agent's question has: a program waits until somebody decides. */
 export function GateCard({ item }: { item: GateItem }): ReactNode {
