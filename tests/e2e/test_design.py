@@ -84,12 +84,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def painter() -> Iterator[Browser]:
+def painter(browser: Browser) -> Iterator[Browser]:
     """The whole Chromium, on every machine: the other one smooths letters in another way."""
-    with sync_playwright() as playwright:
-        it = playwright.chromium.launch(executable_path=WHOLE, args=ARGUMENTS)
-        yield it
-        it.close()
+    it = browser.browser_type.launch(executable_path=WHOLE, args=ARGUMENTS)
+    yield it
+    it.close()
 
 
 def page_of(browser: Browser, url: str, size: str = "desk", theme: str = "dark") -> Page:

@@ -60,7 +60,7 @@ def test_work_goes_on_over_an_upgrade(machine: Machine, newer: Path) -> None:
     command = "run: n=0; until [ -e enough ]; do n=$((n + 1)); echo line $n; sleep 0.2; done"
     sid = machine.run(f"kaged session send bakery '{command}'", account="kaged")
     session = json.loads(machine.run("kaged --mode=system session list bakery --json"))[0]["id"]
-    machine.run("until pgrep -f '[u]ntil .-e enough' > /dev/null; do sleep 0.1; done")
+    machine.run("until pgrep -f '[u]ntil . -e enough' > /dev/null; do sleep 0.1; done")
     keeper = machine.run("pgrep -f '[k]eeper/main.py'")
 
     said = machine.run(f"{INSTALL}/../{newer.name}".replace("/srv/wheels/..", "/srv"))
