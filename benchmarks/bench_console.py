@@ -14,19 +14,16 @@ messages with their answers, in one page that stays open; memory is the heap aft
 """
 
 import asyncio
-import os
 import statistics
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import common
 from common import Report, Target, percentile
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from e2e.chromium import CHROMIUM
+from e2e.chromium import chromium
 from e2e.harness import Daemon, daemon, wait_event
 from kaged.core.events import NewEvent
 from kaged.journal.journal import Journal
@@ -39,16 +36,6 @@ FRAMES = """() => { window.frames_ = []; let last = performance.now();
     const next = now => { window.frames_.push(now - last); last = now; window.raf_ = requestAnimationFrame(next); };
     window.raf_ = requestAnimationFrame(next); }"""
 TAKE = "() => { cancelAnimationFrame(window.raf_); return window.frames_.slice(2); }"
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """The system's Chromium, without a window."""
-    os.environ.setdefault("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 def events_of(number: int) -> list[NewEvent]:
@@ -260,7 +247,7 @@ def main() -> None:
     options = common.options("console", __doc__)
     excluded = "the network (loopback), the graphics card (software drawing, on the same cores)"
     report = Report("console", "The session page in Chromium", options, excluded, ("playwright",))
-    with common.short_folder() as base, daemon(base) as it, chromium() as browser:
+    with common.short_folder() as base, daemon(base) as it, chromium(arguments=ARGUMENTS) as browser:
         state = first_load(report, browser, it, options.pick(1, 3, 7))
         rounds = options.pick(1, 3, 3)
         long_transcript(report, browser, it, state, options.pick(50, 500, 500), options.pick(1, 6, 15), rounds)

@@ -31,22 +31,20 @@ def main(arguments: list[str]) -> int:
     runner = [sys.executable, "-m", "pytest", "-q"]
     chosen = "not wild and not browser" if quick else "not wild"
     at_once = ["-n", "2", "--dist", "loadfile", "--durations=25", "--durations-min=5"]
-    beside = [*runner, "-m", chosen, *at_once, *rest]
-    below = [*runner, "-m", "central", *at_once, *rest]
-    wild = [*runner, "-m", "wild", *rest]
-    commands = [([npm, "run", "check"], ROOT / "ui"), ([npm, "test"], ROOT / "ui"), (beside, ROOT)]
-    commands += [] if quick else [(below, ROOT), (wild, ROOT)]
+    passes = [(chosen, at_once)] + ([] if quick else [("central", at_once), ("wild", [])])
+    commands = [([npm, "run", "check"], ROOT / "ui", []), ([npm, "test"], ROOT / "ui", [])]
+    commands += [([*runner, "-m", marks, *rest], ROOT, how) for marks, how in passes]
     worst = 0
-    for command, folder in commands:
-        given = {**env, "KAGED_TEST_SUBPATH": "/some/path"} if command is below else env
+    for command, folder, how in commands:
+        given = {**env, "KAGED_TEST_SUBPATH": "/some/path"} if "central" in command else env
         since = time.monotonic()
         sys.stdout.write(f"\n── {' '.join(Path(c).name if i == 0 else c for i, c in enumerate(command))}\n")
         sys.stdout.flush()
-        code = subprocess.run(command, cwd=folder, env=given, check=False).returncode
-        if command in (beside, below, wild) and code == _TESTS_FAILED:
+        code = subprocess.run([*command, *how], cwd=folder, env=given, check=False).returncode
+        if command[0] == sys.executable and code == _TESTS_FAILED:
             sys.stdout.write("\n── the tests that failed, once more and alone\n")
             sys.stdout.flush()
-            alone = [a for a in command if a not in at_once] + ["--last-failed", "--last-failed-no-failures=none"]
+            alone = [*command, "--last-failed", "--last-failed-no-failures=none"]
             code = subprocess.run(alone, cwd=folder, env=given, check=False).returncode
         sys.stdout.write(f"── {'ok' if code == 0 else f'failed ({code})'} in {time.monotonic() - since:.0f} s\n")
         worst = worst or code

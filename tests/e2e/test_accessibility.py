@@ -13,23 +13,10 @@ from e2e.test_people import ALICE, BOB, Door, door, host
 from e2e.test_people import kaged as command
 from e2e.test_people import page_of as page_at
 from e2e.test_story import browser, say
-from e2e.world import DESK, PHONE, PLACES, ZOOMED, World, arrive, depart, settled, sign_in, theme, world
+from e2e.world import DESK, PHONE, PLACES, ZOOMED, World, arrive, depart, desk, it, settled, sign_in, theme
 
-__all__ = ["browser", "door", "host"]
+__all__ = ["browser", "desk", "door", "host", "it"]
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(180)]
-
-
-@pytest.fixture(scope="module")
-def it() -> Iterator[World]:
-    with world() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def desk(browser: Browser, it: World) -> Iterator[Page]:
-    page = sign_in(browser, it, reduced_motion="reduce", color_scheme="dark", locale="en-GB")
-    yield page
-    page.context.close()
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from PIL import Image, ImageChops
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from e2e import axe
-from e2e.chromium import CHROMIUM, WHOLE
+from e2e.chromium import WHOLE, chromium
 from e2e.harness import Daemon, wait_event
 from kaged.identity.browser import CONTENT_SECURITY_POLICY
 
@@ -77,10 +77,8 @@ def address(built: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        it = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with chromium(arguments=ARGUMENTS) as it:
         yield it
-        it.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,13 @@
 """The console without a pointer: the focus is always seen, goes everywhere, and is never lost."""
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from e2e.harness import until
 from e2e.test_story import browser
-from e2e.world import World, arrive, depart, sign_in, visit, world
+from e2e.world import World, arrive, depart, desk, it, sign_in, visit
 
-__all__ = ["browser"]
+__all__ = ["browser", "desk", "it"]
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(180)]
 WHO = """() => {
     const one = document.activeElement;
@@ -36,19 +34,6 @@ RING = """() => {
     return before === after ? one.outerHTML.slice(0, 160) : '';
 }"""
 """What has the focus, if nothing on it or around it shows that."""
-
-
-@pytest.fixture(scope="module")
-def it() -> Iterator[World]:
-    with world() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def desk(browser: Browser, it: World) -> Iterator[Page]:
-    page = sign_in(browser, it, reduced_motion="reduce", color_scheme="dark", locale="en-GB")
-    yield page
-    page.context.close()
 
 
 def held(page: Page) -> bool:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from e2e.chromium import ARGUMENTS, WHOLE
+from e2e.chromium import ARGUMENTS, WHOLE, chromium
 from e2e.harness import Daemon, daemon, until
 from e2e.test_approvals import ask, session, shop
 from e2e.test_inbox import answer, waiting
@@ -78,10 +78,8 @@ def device(
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The whole Chromium: the one without windows has no notifications."""
-    with sync_playwright() as playwright:
-        it = playwright.chromium.launch(executable_path=WHOLE, args=ARGUMENTS)
+    with chromium(WHOLE) as it:
         yield it
-        it.close()
 
 
 @contextmanager

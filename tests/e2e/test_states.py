@@ -1,15 +1,13 @@
 """Each page while it waits, fails, has no daemon and may not be seen: it says what happened and how to go on."""
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from e2e import axe
 from e2e.test_story import browser
-from e2e.world import SESSION, World, sign_in, visit, world
+from e2e.world import SESSION, World, desk, it, visit
 
-__all__ = ["browser"]
+__all__ = ["browser", "desk", "it"]
 pytestmark = [pytest.mark.browser, pytest.mark.cage, pytest.mark.timeout(120)]
 ASKS = {
     "/audit": "**/api/v1/audit*",
@@ -35,19 +33,6 @@ WORDS = {
     "forbidden": (403, "This is for admins."),
     "offline": (0, "The daemon does not answer"),
 }
-
-
-@pytest.fixture(scope="module")
-def it() -> Iterator[World]:
-    with world() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def desk(browser: Browser, it: World) -> Iterator[Page]:
-    page = sign_in(browser, it, reduced_motion="reduce", color_scheme="dark", locale="en-GB")
-    yield page
-    page.context.close()
 
 
 @pytest.mark.parametrize("path", ASKS)

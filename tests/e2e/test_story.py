@@ -1,16 +1,15 @@
 """The browser story: a new user's first minutes, with a crash in the middle."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from e2e.chromium import ARGUMENTS, CHROMIUM
+from e2e.chromium import chromium
 from e2e.harness import Daemon, daemon, events, until, wait_event
 from e2e.recording import Film
 from kaged.core import clock, ids
@@ -30,11 +29,8 @@ LAPTOP = {"width": 1440, "height": 900}
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    os.environ.setdefault("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
-    with sync_playwright() as playwright:
-        it = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with chromium() as it:
         yield it
-        it.close()
 
 
 @pytest.fixture

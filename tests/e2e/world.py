@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx2
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from e2e.harness import Daemon, daemon, events, until, wait_event
@@ -131,6 +132,19 @@ def sign_in(browser: Browser, it: World, size: dict[str, int] = DESK, **options:
     page.goto(it.daemon.outside(it.daemon.cli("auth", "launch-url").stdout.strip().split()[-1]))
     expect(page.locator("#main")).to_be_visible()
     return page
+
+
+@pytest.fixture(scope="module")
+def it() -> Iterator[World]:
+    with world() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def desk(browser: Browser, it: World) -> Iterator[Page]:
+    page = sign_in(browser, it, reduced_motion="reduce", color_scheme="dark", locale="en-GB")
+    yield page
+    page.context.close()
 
 
 def visit(page: Page, it: World, template: str) -> None:

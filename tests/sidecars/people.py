@@ -1,14 +1,13 @@
 """People at real browsers, on a town's host."""
 
 import contextlib
-import os
 import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from e2e.chromium import ARGUMENTS, CHROMIUM
+from e2e.chromium import CHROMIUM, chromium
 from e2e.front import SUBPATH
 from sidecars.chains import Chain
 from sidecars.town import LOGIN_FILE, PUBLIC, Person, Town
@@ -31,11 +30,8 @@ def browser_in(town: Town) -> Iterator[Browser]:
     program.write_text("#!/bin/sh\nexec " + shlex.join(town.machine.enter(CHROMIUM)) + ' "$@"\n')
     program.chmod(0o755)
     expect.set_options(timeout=20_000)
-    os.environ.setdefault("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
-    with sync_playwright() as playwright:
-        it = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+    with chromium(program) as it:
         yield it
-        it.close()
 
 
 def come(browser: Browser) -> Page:

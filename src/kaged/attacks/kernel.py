@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -22,6 +23,7 @@ ABSENT = {"clone3", "io_uring_enter", "io_uring_register", "io_uring_setup", "li
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+ANSWER_S = 0.5  # far longer than a refusal takes within one machine
 _held: list[socket.socket] = []
 
 
@@ -144,9 +146,11 @@ def streams(family: int, addresses: Iterable[object]) -> dict[str, Way]:
 def datagrams(port: int, hosts: Iterable[str]) -> dict[str, Way]:
     def send(host: str) -> None:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(ANSWER_S)
             sock.connect((host, port))
-            for _ in range(2):  # the second one hears what became of the first
-                sock.send(b"x")
+            sock.send(b"x")
+            with contextlib.suppress(TimeoutError):  # nobody refused it
+                sock.recv(1)  # hears of a refusal, however late a busy kernel delivers it
 
     return {host: partial(send, host) for host in hosts}
 
